@@ -1,0 +1,118 @@
+"""All that can go wrong, and the exit status each leaves.
+
+LifecycleError                      1  the run failed: nothing is wrong with the input
+├── WarehouseError                  1  an SQL, lock or disk error in the warehouse
+├── LedgerError                     1  the ledger cannot be read or written
+├── DeliveryError                   1  a mail provider cannot be used
+├── AlreadyRunning                  1  another run is working in this state folder
+├── InputError                      2  somebody wrote something that cannot be used
+│   ├── SettingsError               2  lifecycle.toml or LIFECYCLE__… in the environment
+│   ├── SourceError                 2  an unreadable file, a missing column
+│   ├── TriggerError                2  a trigger file
+│   ├── TemplateError               2  a mail template
+│   ├── UnknownName                 2  an account or a trigger that does not exist
+│   └── ClockError                  2  an as-of that this state folder cannot go back to
+└── GateStopped                     3  the data is not to be trusted; nothing was sent
+
+A message says where, what is wrong, and what was probably meant.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from difflib import get_close_matches
+
+
+class LifecycleError(Exception):
+    """The run failed for a reason that is not the input's."""
+
+    exit_status = 1
+
+
+class WarehouseError(LifecycleError):
+    """An SQL, lock or disk error in the warehouse."""
+
+
+class LedgerError(LifecycleError):
+    """The ledger cannot be read or written."""
+
+
+class DeliveryError(LifecycleError):
+    """A mail provider cannot be used."""
+
+
+class AlreadyRunning(LifecycleError):
+    """Another run is working in this state folder."""
+
+
+class InputError(LifecycleError):
+    """Somebody wrote something that cannot be used."""
+
+    exit_status = 2
+
+
+class SettingsError(InputError):
+    """`lifecycle.toml`, or a `LIFECYCLE__…` variable."""
+
+
+class SourceError(InputError):
+    """A file that cannot be read, or that lacks a required column."""
+
+
+class ClockError(InputError):
+    """An as-of that this state folder cannot go back to."""
+
+
+class UnknownName(InputError):
+    """An account or a trigger that does not exist."""
+
+
+@dataclass(frozen=True)
+class Problem:
+    """One thing wrong in a file that CS ops wrote: where, what, and what was probably meant."""
+
+    file: str
+    line: int | None
+    what: str
+    hint: str = ""
+
+    def __str__(self) -> str:
+        place = self.file if self.line is None else f"{self.file}:{self.line}"
+        return f"{place}: {self.what}" + (f" ({self.hint})" if self.hint else "")
+
+
+class Problems(InputError):
+    """Several problems of one file or folder, reported together."""
+
+    def __init__(self, problems: Iterable[Problem]) -> None:
+        self.problems: Sequence[Problem] = tuple(problems)
+        super().__init__("\n".join(str(problem) for problem in self.problems))
+
+
+class TriggerError(Problems):
+    """A trigger file."""
+
+
+class TemplateError(Problems):
+    """A mail template."""
+
+
+class GateStopped(LifecycleError):
+    """The data is not to be trusted. Nothing was planned and nothing was sent."""
+
+    exit_status = 3
+
+    def __init__(self, door: str, failures: Sequence[str]) -> None:
+        self.door = door
+        self.failures = tuple(failures)
+        super().__init__(
+            f"stopped at the {door} gate, nothing was sent:\n"
+            + "\n".join(f"  - {failure}" for failure in self.failures)
+        )
+
+
+def did_you_mean(word: str, known: Iterable[str]) -> str:
+    """`did you mean "x"?` for the nearest known word, or an empty string."""
+    near = get_close_matches(word, sorted(known), n=1, cutoff=0.6)
+    return f'did you mean "{near[0]}"?' if near else ""

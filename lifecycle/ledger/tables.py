@@ -1,0 +1,224 @@
+"""The ledger's tables: SQLite by default, PostgreSQL by URL. All times are UTC."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from datetime import UTC, datetime
+from enum import StrEnum
+from typing import Any
+
+from sqlalchemy import (
+    BigInteger,
+    Column,
+    DateTime,
+    Dialect,
+    ForeignKey,
+    Index,
+    Integer,
+    LargeBinary,
+    MetaData,
+    String,
+    Table,
+    Text,
+    TypeDecorator,
+)
+
+
+class UtcDateTime(TypeDecorator[datetime]):
+    """An aware datetime in Python, a plain UTC timestamp in the database."""
+
+    impl = DateTime
+    cache_ok = True
+
+    def process_bind_param(self, value: datetime | None, dialect: Dialect) -> datetime | None:
+        if value is None:
+            return None
+        if value.tzinfo is None:
+            raise ValueError(f"{value!r} has no time zone")
+        return value.astimezone(UTC).replace(tzinfo=None)
+
+    def process_result_value(self, value: Any, dialect: Dialect) -> datetime | None:
+        return None if value is None else value.replace(tzinfo=UTC)
+
+
+class State(StrEnum):
+    """The states of a send. A 202 is `accepted`, never "sent" or "delivered"."""
+
+    PLANNED = "planned"
+    """Decided and rendered; waits for its moment (`not_before`)."""
+    QUEUED = "queued"
+    """Its moment has come; any worker may claim it."""
+    ATTEMPTING = "attempting"
+    """A worker holds it; the first byte may have left."""
+    ACCEPTED = "accepted"
+    """The provider took it."""
+    DELIVERED = "delivered"
+    REJECTED = "rejected"
+    """The provider's definite no."""
+    UNCERTAIN = "uncertain"
+    """It may or may not have left; evidence decides."""
+    HELD = "held"
+    """No evidence either way; a person decides."""
+    SUPPRESSED = "suppressed"
+    """The contact may not be mailed any more."""
+    EXPIRED = "expired"
+    """Too late to be useful."""
+    CANCELLED = "cancelled"
+    """The account left the sequence first."""
+
+
+OPEN = (State.PLANNED, State.QUEUED, State.ATTEMPTING, State.UNCERTAIN, State.HELD)
+"""States that are not final: the next step of a sequence waits for them."""
+
+MAILED = (State.ATTEMPTING, State.ACCEPTED, State.DELIVERED, State.UNCERTAIN, State.HELD)
+"""States in which the customer has, or may have, the mail: what a cap counts."""
+
+
+def send_identity(account_id: str, contact_id: str, trigger: str, step: str, cycle: int) -> str:
+    """The one key of a send: the same five facts always give the same 32 hex digits."""
+    facts = json.dumps([account_id, contact_id, trigger, step, cycle], ensure_ascii=False)
+    return hashlib.sha256(facts.encode()).hexdigest()[:32]
+
+
+metadata = MetaData()
+
+runs = Table(
+    "runs",
+    metadata,
+    Column("run_id", String(64), primary_key=True),
+    Column("as_of", UtcDateTime, nullable=False, index=True),
+    Column("started_at", UtcDateTime, nullable=False, doc="wall clock"),
+    Column("finished_at", UtcDateTime, doc="wall clock"),
+    Column("status", String(16), nullable=False, doc="running, done, stopped, failed"),
+    Column("source", String(16), nullable=False),
+    Column("report", Text, doc="the JSON object of `run --json`"),
+    comment="One row per run that was not a dry run.",
+)
+
+launches = Table(
+    "launches",
+    metadata,
+    Column("trigger", String(100), primary_key=True),
+    Column("launched_at", UtcDateTime, nullable=False, doc="as-of of the first live run"),
+    Column("mode", String(40), nullable=False),
+    Column("run_id", String(64), ForeignKey("runs.run_id"), nullable=False),
+    comment="One row per trigger that has run live.",
+)
+
+launch_baseline = Table(
+    "launch_baseline",
+    metadata,
+    Column("trigger", String(100), ForeignKey("launches.trigger"), primary_key=True),
+    Column("account_id", String(255), primary_key=True),
+    Column("seen_false_at", UtcDateTime, doc="since then it may enter"),
+    comment="One row per account that matched a trigger before its launch.",
+)
+
+enrollments = Table(
+    "enrollments",
+    metadata,
+    Column("account_id", String(255), primary_key=True),
+    Column("trigger", String(100), primary_key=True),
+    Column("cycle", Integer, primary_key=True, doc="1 for the first entry"),
+    Column("trigger_version", String(64), nullable=False),
+    Column("enrolled_at", UtcDateTime, nullable=False),
+    Column("run_id", String(64), ForeignKey("runs.run_id"), nullable=False),
+    Column("time_zone", String(64), nullable=False, doc="IANA"),
+    Column("time_zone_source", String(16), nullable=False, doc="account, country or company"),
+    Column("country", String(2), doc="whose holidays count"),
+    Column("ended_at", UtcDateTime),
+    Column("end_reason", String(32), doc="exit, completed, churned, deleted, trigger_removed"),
+    Column("seen_false_at", UtcDateTime, doc="audience seen false with a fresh feed since entry"),
+    Index("ix_enrollments_open", "trigger", "ended_at"),
+    comment="One row per entry of an account into a trigger.",
+)
+
+recipients = Table(
+    "recipients",
+    metadata,
+    Column("account_id", String(255), primary_key=True),
+    Column("trigger", String(100), primary_key=True),
+    Column("cycle", Integer, primary_key=True),
+    Column("contact_id", String(255), primary_key=True),
+    comment="One row per contact chosen when its account entered.",
+)
+
+sends = Table(
+    "sends",
+    metadata,
+    Column("send_id", String(32), primary_key=True),
+    Column("account_id", String(255), nullable=False),
+    Column("contact_id", String(255), nullable=False),
+    Column("trigger", String(100), nullable=False),
+    Column("step", String(100), nullable=False),
+    Column("cycle", Integer, nullable=False),
+    Column("trigger_version", String(64), nullable=False),
+    Column("run_id", String(64), ForeignKey("runs.run_id"), nullable=False),
+    Column("address", String(320), nullable=False, doc="normalised"),
+    Column("locale", String(16), nullable=False),
+    Column("locale_source", String(16), nullable=False, doc="contact, account or company"),
+    Column("priority", Integer, nullable=False, default=0),
+    Column("account_cap", String(16), doc="as in the trigger file, 3/7d"),
+    Column("contact_cap", String(16)),
+    Column("due_at", UtcDateTime, nullable=False, doc="enrolment plus the step's delay"),
+    Column("not_before", UtcDateTime, nullable=False, doc="first moment its window is open"),
+    Column("expires_at", UtcDateTime, doc="null: never too late"),
+    Column("state", String(16), nullable=False),
+    Column("state_at", UtcDateTime, nullable=False),
+    Column("detail", Text, doc="why it is in this state"),
+    Column("attempts", Integer, nullable=False, default=0),
+    Column("accepted_at", UtcDateTime),
+    Column("lease_owner", String(128)),
+    Column("lease_until", UtcDateTime, doc="wall clock"),
+    Index("ix_sends_due", "state", "not_before"),
+    Index("ix_sends_account", "account_id", "trigger"),
+    Index("ix_sends_address", "address", "state_at"),
+    comment="One row per mail: account, contact, trigger, step and cycle.",
+)
+
+messages = Table(
+    "messages",
+    metadata,
+    Column("send_id", String(32), ForeignKey("sends.send_id"), primary_key=True),
+    Column("mime", LargeBinary, nullable=False),
+    comment="One row per send: the rendered bytes, so that every attempt is identical.",
+)
+
+send_log = Table(
+    "send_log",
+    metadata,
+    Column("id", BigInteger().with_variant(Integer, "sqlite"), primary_key=True),
+    Column("send_id", String(32), ForeignKey("sends.send_id"), nullable=False, index=True),
+    Column("at", UtcDateTime, nullable=False),
+    Column("from_state", String(16)),
+    Column("to_state", String(16), nullable=False),
+    Column("detail", Text),
+    comment="One row per change of a send's state.",
+)
+
+withheld = Table(
+    "withheld",
+    metadata,
+    Column("trigger", String(100), primary_key=True),
+    Column("account_id", String(255), primary_key=True),
+    Column("contact_id", String(255), primary_key=True, doc="empty: the whole account"),
+    Column("step", String(100), primary_key=True, doc="empty: before entry"),
+    Column("reason", String(40), nullable=False),
+    Column("detail", Text),
+    Column("first_at", UtcDateTime, nullable=False, doc="as-of of the first run to say so"),
+    Column("last_at", UtcDateTime, nullable=False, doc="as-of of the last run to say so"),
+    Column("run_id", String(64), nullable=False),
+    Index("ix_withheld_account", "account_id"),
+    comment="One row per mail, or entry, that was decided against, and why.",
+)
+
+suppressions = Table(
+    "suppressions",
+    metadata,
+    Column("address", String(320), primary_key=True, doc="normalised"),
+    Column("reason", String(40), nullable=False, doc="unsubscribed, bounced, complained, manual"),
+    Column("at", UtcDateTime, nullable=False),
+    Column("source", String(100), nullable=False, doc="who or what said so"),
+    comment="One row per address that may not be mailed any more, whatever the account.",
+)

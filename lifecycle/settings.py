@@ -1,0 +1,358 @@
+"""What differs between companies: the only reader of `lifecycle.toml` and the environment.
+
+Every key can also be given as `LIFECYCLE__SECTION__KEY`; secrets only there.
+A relative path in the file is relative to the file, one in the environment to the
+working directory.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import tomllib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Literal, cast
+from zoneinfo import available_timezones
+
+import pycountry
+from email_validator import EmailNotValidError, validate_email
+from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, field_validator
+from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
+
+from lifecycle.errors import SettingsError, did_you_mean
+
+FILE_NAME = "lifecycle.toml"
+ENV_PREFIX = "LIFECYCLE__"
+CHECKOUT = Path(__file__).resolve().parent.parent
+"""Where the project's own folders lie when the company's folder has none of its own."""
+
+SourceTable = Literal["accounts", "contacts", "usage_events", "survey_responses"]
+
+
+class Section(BaseModel):
+    """A section of the file: unknown keys are refused, values do not change."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, validate_default=True)
+
+
+class Company(Section):
+    """Who the mail is from: printed in every mail."""
+
+    name: str = Field(min_length=1)
+    from_email: str
+    postal_address: str = Field(min_length=1)
+    contact: str = Field(min_length=1, description="how a customer reaches a person")
+    country: str = "JP"
+    time_zone: str = "Asia/Tokyo"
+    locale: str = "ja"
+
+    @field_validator("from_email")
+    @classmethod
+    def _address(cls, value: str) -> str:
+        try:
+            return validate_email(
+                value, check_deliverability=False, test_environment=True
+            ).normalized
+        except EmailNotValidError as error:
+            raise ValueError(f"{value!r} is not an e-mail address: {error}") from None
+
+    @field_validator("country")
+    @classmethod
+    def _country(cls, value: str) -> str:
+        if pycountry.countries.get(alpha_2=value) is None:
+            raise ValueError(f"{value!r} is not an ISO 3166 country code such as JP or GB")
+        return value
+
+    @field_validator("time_zone")
+    @classmethod
+    def _zone(cls, value: str) -> str:
+        zones = available_timezones()
+        if value not in zones:
+            raise ValueError(
+                f"unknown time zone {value!r}; {did_you_mean(value, zones) or 'use an IANA name'}"
+            )
+        return value
+
+
+class State(Section):
+    """Where the warehouse, the ledger, the outbox and the reports are kept."""
+
+    dir: Path = Path(".lifecycle")
+
+
+class Ledger(Section):
+    """Where the memory of what was sent lies."""
+
+    url: SecretStr = Field(SecretStr(""), description="empty: SQLite in the state folder")
+
+
+class Source(Section):
+    """Where CRM and usage data come from."""
+
+    kind: Literal["demo", "files"] = "demo"
+    path: str = Field("", description="files: a folder or any fsspec address")
+    columns: dict[SourceTable, dict[str, str]] = Field(
+        default_factory=dict, description="per table: our column name = the export's column name"
+    )
+    files: dict[SourceTable, str] = Field(
+        default_factory=dict,
+        description="per table: its file or folder, where it is not named after the table",
+    )
+
+
+class Events(Section):
+    """Which event names mean what. `*` stands for any run of characters."""
+
+    activity: list[str] = ["*"]
+    core: list[str] = []
+    outcome: list[str] = ["report_shared"]
+
+
+class Feed(Section):
+    """When the usage feed counts as late."""
+
+    max_age_hours: float = Field(36, gt=0, description="hours of business days")
+    min_volume_share: float = Field(
+        0.5, ge=0, le=1, description="of the same weekday's median in the last eight weeks"
+    )
+
+
+class Gate(Section):
+    """How much may be wrong before a run stops."""
+
+    max_rejected_share: float = Field(0.01, ge=0, le=1, description="of a table's rows")
+    max_vanished_share: float = Field(0.05, ge=0, le=1, description="of accounts or contacts")
+
+
+class Stages(Section):
+    """Thresholds of the lifecycle stages."""
+
+    renewal_days: int = Field(90, ge=0)
+    onboarding_months: int = Field(2, ge=1)
+    onboarding_at_risk_day: int = Field(45, ge=1)
+    mature_from_step: int = Field(3, ge=1, le=4)
+
+
+class Dormancy(Section):
+    """Bounds of the silence that an account is allowed."""
+
+    min_days: int = Field(7, ge=1)
+    max_days: int = Field(90, ge=1)
+    never_logged_in_days: int = Field(7, ge=1, description="after go-live")
+
+
+class Health(Section):
+    """Bands of the two scores."""
+
+    green_from: float = Field(70, ge=0, le=100)
+    yellow_from: float = Field(40, ge=0, le=100)
+    survey_stale_days: int = Field(180, ge=1)
+    upsell_satisfaction: float = Field(70, ge=0, le=100)
+    upsell_seats_share: float = Field(0.8, ge=0)
+
+
+class Plan(Section):
+    """How the planner looks ahead."""
+
+    ahead_hours: float = Field(
+        24, gt=0, description="mails due before the next run are planned by this one"
+    )
+
+
+class Delivery(Section):
+    """Who carries the mail."""
+
+    provider: Literal["outbox"] = "outbox"
+    lease_seconds: int = Field(
+        300, ge=1, description="another machine's unanswered attempt is uncertain after this"
+    )
+
+
+class Unsubscribe(Section):
+    """How a customer leaves."""
+
+    mailto: str = Field("", description="empty: the company's from_email")
+
+
+class Notify(Section):
+    """Who hears of a run that was stopped, failed, or did not start."""
+
+    webhook_url: SecretStr = SecretStr("")
+    email: str = ""
+    smtp_host: str = ""
+    smtp_port: int = Field(25, ge=1, le=65535)
+    late_start_minutes: int = Field(60, ge=1)
+
+
+class _TomlSource(PydanticBaseSettingsSource):
+    """The file, its paths made absolute against its own folder."""
+
+    def __init__(self, settings_cls: type[BaseSettings], values: dict[str, Any]) -> None:
+        super().__init__(settings_cls)
+        self._values = values
+
+    def get_field_value(self, field: Any, field_name: str) -> tuple[Any, str, bool]:
+        return self._values.get(field_name), field_name, False
+
+    def __call__(self) -> dict[str, Any]:
+        return self._values
+
+
+class Settings(BaseSettings):
+    """The settings of one company, read once at the doorstep and handed on."""
+
+    model_config = SettingsConfigDict(
+        env_prefix=ENV_PREFIX,
+        env_nested_delimiter="__",
+        extra="forbid",
+        frozen=True,
+        validate_default=True,
+    )
+
+    root: Path = Field(exclude=True, description="the folder that lifecycle.toml lies in")
+    company: Company
+    state: State = State()
+    ledger: Ledger = Ledger()
+    source: Source = Source()
+    events: Events = Events()
+    feed: Feed = Feed()
+    gate: Gate = Gate()
+    stages: Stages = Stages()
+    dormancy: Dormancy = Dormancy()
+    health: Health = Health()
+    plan: Plan = Plan()
+    delivery: Delivery = Delivery()
+    unsubscribe: Unsubscribe = Unsubscribe()
+    notify: Notify = Notify()
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,
+        file_secret_settings: PydanticBaseSettingsSource,
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        file_values = cast(Any, init_settings).init_kwargs.pop("_file", {})
+        return (init_settings, env_settings, _TomlSource(settings_cls, file_values))
+
+    # Where things lie. ------------------------------------------------------------------
+
+    @property
+    def state_dir(self) -> Path:
+        """The state folder, absolute."""
+        return self.state.dir.absolute()
+
+    @property
+    def work_db(self) -> Path:
+        """The DuckDB file a run builds in."""
+        return self.state_dir / "work.duckdb"
+
+    @property
+    def published_db(self) -> Path:
+        """The DuckDB file with the last marts that passed both gates."""
+        return self.state_dir / "published.duckdb"
+
+    @property
+    def ledger_url(self) -> str:
+        """The ledger's SQLAlchemy address."""
+        return self.ledger.url.get_secret_value() or f"sqlite:///{self.state_dir / 'ledger.db'}"
+
+    @property
+    def outbox_dir(self) -> Path:
+        """Where the outbox provider writes one `.eml` a mail."""
+        return self.state_dir / "outbox"
+
+    @property
+    def reports_dir(self) -> Path:
+        """Where each run leaves its report and Great Expectations its Data Docs."""
+        return self.state_dir / "reports"
+
+    def folder(self, name: Literal["triggers", "email_templates", "expectations"]) -> Path:
+        """A folder of the company, or the checkout's where the company has none of its own."""
+        own = self.root / name
+        return own if own.is_dir() else CHECKOUT / name
+
+
+def load(config: str | Path | None = None, **override: Any) -> Settings:
+    """Read `lifecycle.toml` and the environment.
+
+    `config` is the file, or None for the one in the working directory. `override` sets
+    whole sections (`source={"kind": "demo"}`), merged over what file and environment say.
+    Raises SettingsError with the key, what is wrong with it, and the nearest known key.
+    """
+    path = Path(config or os.environ.get("LIFECYCLE_CONFIG") or FILE_NAME).absolute()
+    try:
+        values = tomllib.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise SettingsError(f"{path}: no such file; name it with --config FILE") from None
+    except (OSError, UnicodeDecodeError) as error:
+        raise SettingsError(f"{path}: cannot be read: {error}") from None
+    except tomllib.TOMLDecodeError as error:
+        raise SettingsError(f"{path}: not valid TOML: {error}") from None
+    _refuse_unknown_sections(path, values)
+    _resolve_paths(values, path.parent)
+    try:
+        return Settings(root=path.parent, _file=values, **override)
+    except ValidationError as error:
+        raise SettingsError(_explain(path, error)) from None
+    except ValueError as error:  # a list or table in the environment that is not JSON
+        raise SettingsError(f"environment: {error}") from None
+
+
+def _resolve_paths(values: dict[str, Any], base: Path) -> None:
+    state = values.get("state")
+    if not isinstance(state, dict) or "dir" not in state:
+        values.setdefault("state", {})
+        if isinstance(values["state"], dict):
+            values["state"]["dir"] = str(base / str(State.model_fields["dir"].default))
+    elif isinstance(state["dir"], str):
+        state["dir"] = str(base / state["dir"])
+    source = values.get("source")
+    if isinstance(source, dict) and isinstance(path := source.get("path"), str) and path:
+        if "://" not in path:
+            source["path"] = str(base / path)
+
+
+def _refuse_unknown_sections(path: Path, values: Mapping[str, Any]) -> None:
+    sections = set(Settings.model_fields) - {"root"}
+    for name in values:
+        if name not in sections:
+            hint = did_you_mean(name, sections) or f"sections are {', '.join(sorted(sections))}"
+            raise SettingsError(f"{path}: unknown section [{name}]; {hint}")
+    for variable in os.environ:
+        if variable.upper().startswith(ENV_PREFIX):
+            name = variable[len(ENV_PREFIX) :].split("__")[0].lower()
+            if name not in sections:
+                hint = did_you_mean(name, sections)
+                raise SettingsError(f"environment: {variable}: no section [{name}]; {hint}")
+
+
+def _explain(path: Path, error: ValidationError) -> str:
+    lines = []
+    for item in error.errors():
+        where = ".".join(str(part) for part in item["loc"])
+        what = item["msg"].removeprefix("Value error, ")
+        if item["type"] == "extra_forbidden":
+            section = item["loc"][0] if item["loc"] else ""
+            known = Settings.model_fields[str(section)].annotation if section else None
+            fields = getattr(known, "model_fields", {})
+            what = f"unknown key; {did_you_mean(str(item['loc'][-1]), fields)}".rstrip("; ")
+        elif item["type"] == "missing":
+            what = "is required"
+        elif item["type"] == "literal_error":
+            hint = did_you_mean(str(item["input"]), _choices(item.get("ctx", {})))
+            what = f"{what}, not {item['input']!r}" + (f"; {hint}" if hint else "")
+        lines.append(f"{path}: {where}: {what}")
+    return "\n".join(lines)
+
+
+def _choices(context: Mapping[str, Any]) -> list[str]:
+    return [part.strip(" '") for part in str(context.get("expected", "")).split(" or ")]
+
+
+def fingerprint(settings: Settings) -> str:
+    """The settings as one line of JSON without secrets, for the record of a run."""
+    return json.dumps(settings.model_dump(mode="json"), sort_keys=True)
