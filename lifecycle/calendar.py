@@ -13,6 +13,8 @@ import pycountry
 WEEKEND = frozenset({5, 6})
 """Saturday and Sunday, as `date.weekday()` counts."""
 
+MONTHS = range(1, 13)
+
 
 @cache
 def country_code(name: str | None) -> str | None:
@@ -49,7 +51,7 @@ def zone_of_country(code: str | None) -> str | None:
     """
     zones = _zones().get(code or "", ())
     clocks = {
-        tuple(datetime(2026, month, 15, tzinfo=ZoneInfo(zone)).utcoffset() for month in range(1, 13))
+        tuple(datetime(2026, month, 15, tzinfo=ZoneInfo(zone)).utcoffset() for month in MONTHS)
         for zone in zones
     }
     return zones[0] if len(clocks) == 1 else None

@@ -24,6 +24,9 @@ from lifecycle.errors import SettingsError, did_you_mean
 
 FILE_NAME = "lifecycle.toml"
 ENV_PREFIX = "LIFECYCLE__"
+FILE_KEY = "_file"
+"""How `load` hands the file's values to the source that ranks below the environment."""
+
 CHECKOUT = Path(__file__).resolve().parent.parent
 """Where the project's own folders lie when the company's folder has none of its own."""
 
@@ -235,7 +238,7 @@ class Settings(BaseSettings):
         dotenv_settings: PydanticBaseSettingsSource,
         file_secret_settings: PydanticBaseSettingsSource,
     ) -> tuple[PydanticBaseSettingsSource, ...]:
-        file_values = cast(Any, init_settings).init_kwargs.pop("_file", {})
+        file_values = cast(Any, init_settings).init_kwargs.pop(FILE_KEY, {})
         return (init_settings, env_settings, _TomlSource(settings_cls, file_values))
 
     # Where things lie. ------------------------------------------------------------------
@@ -295,7 +298,7 @@ def load(config: str | Path | None = None, **override: Any) -> Settings:
     _refuse_unknown_sections(path, values)
     _resolve_paths(values, path.parent)
     try:
-        return Settings(root=path.parent, _file=values, **override)
+        return Settings(root=path.parent, **{FILE_KEY: values}, **override)
     except ValidationError as error:
         raise SettingsError(_explain(path, error)) from None
     except ValueError as error:  # a list or table in the environment that is not JSON
@@ -311,9 +314,9 @@ def _resolve_paths(values: dict[str, Any], base: Path) -> None:
     elif isinstance(state["dir"], str):
         state["dir"] = str(base / state["dir"])
     source = values.get("source")
-    if isinstance(source, dict) and isinstance(path := source.get("path"), str) and path:
-        if "://" not in path:
-            source["path"] = str(base / path)
+    path = source.get("path") if isinstance(source, dict) else None
+    if isinstance(source, dict) and isinstance(path, str) and path and "://" not in path:
+        source["path"] = str(base / path)
 
 
 def _refuse_unknown_sections(path: Path, values: Mapping[str, Any]) -> None:
