@@ -103,6 +103,8 @@ launches = Table(
     Column("launched_at", UtcDateTime, nullable=False, doc="as-of of the first live run"),
     Column("mode", String(40), nullable=False),
     Column("run_id", String(64), ForeignKey("runs.run_id"), nullable=False),
+    Column("waiting_since", UtcDateTime, doc="its mails stay where they are since then"),
+    Column("waiting_for", Text, doc="why: the feed is late"),
     comment="One row per trigger that has run live.",
 )
 
@@ -127,10 +129,12 @@ enrollments = Table(
     Column("time_zone", String(64), nullable=False, doc="IANA"),
     Column("time_zone_source", String(16), nullable=False, doc="account, country or company"),
     Column("country", String(2), doc="whose holidays count"),
+    Column("next_at", UtcDateTime, doc="when its next step may go; null: no step is left"),
+    Column("next_version", String(64), nullable=False, doc="of the trigger that says so"),
     Column("ended_at", UtcDateTime),
     Column("end_reason", String(32), doc="exit, completed, churned, deleted, trigger_removed"),
     Column("seen_false_at", UtcDateTime, doc="audience seen false with a fresh feed since entry"),
-    Index("ix_enrollments_open", "trigger", "ended_at"),
+    Index("ix_enrollments_open", "trigger", "ended_at", "next_at"),
     comment="One row per entry of an account into a trigger.",
 )
 
@@ -142,6 +146,21 @@ recipients = Table(
     Column("cycle", Integer, primary_key=True),
     Column("contact_id", String(255), primary_key=True),
     comment="One row per contact chosen when its account entered.",
+)
+
+steps = Table(
+    "steps",
+    metadata,
+    Column("account_id", String(255), primary_key=True),
+    Column("trigger", String(100), primary_key=True),
+    Column("cycle", Integer, primary_key=True),
+    Column("step", String(100), primary_key=True),
+    Column("fate", String(16), nullable=False, doc="planned or skipped"),
+    Column("reason", String(40), doc="why it was skipped"),
+    Column("decided_at", UtcDateTime, nullable=False),
+    Column("due_at", UtcDateTime, nullable=False, doc="enrolment plus the step's delay"),
+    Column("not_before", UtcDateTime, doc="first moment its window was open; null if skipped"),
+    comment="One row per step that was decided for an enrolment; a step is decided once.",
 )
 
 sends = Table(

@@ -1,0 +1,368 @@
+"""What a run decided, written to the ledger in one transaction: all of it or nothing."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import asdict, dataclass, field
+from datetime import datetime
+from itertools import islice
+from typing import Any, TypeVar
+
+from sqlalchemy import Connection, Table, and_, bindparam, select, update
+from sqlalchemy.dialects import postgresql, sqlite
+
+from lifecycle.ledger.tables import (
+    OPEN,
+    State,
+    enrollments,
+    launch_baseline,
+    launches,
+    messages,
+    recipients,
+    send_log,
+    sends,
+    steps,
+    withheld,
+)
+
+Item = TypeVar("Item")
+
+BATCH = 1_000
+NOT_LEFT = (State.PLANNED, State.QUEUED)
+"""States in which a mail can still be stopped."""
+
+
+@dataclass(frozen=True)
+class Launch:
+    """The first live run of a trigger, with the accounts that matched before it."""
+
+    trigger: str
+    mode: str
+    baseline: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Entry:
+    """An account enters a trigger."""
+
+    account_id: str
+    trigger: str
+    cycle: int
+    trigger_version: str
+    enrolled_at: datetime
+    time_zone: str
+    time_zone_source: str
+    country: str | None
+    next_at: datetime | None
+    contact_ids: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Ending:
+    """An enrolment ends; what it still had planned is cancelled."""
+
+    account_id: str
+    trigger: str
+    cycle: int
+    reason: str
+
+
+@dataclass(frozen=True)
+class Progress:
+    """When an enrolment's next step may go, as the trigger's present version has it."""
+
+    account_id: str
+    trigger: str
+    cycle: int
+    next_at: datetime | None
+    next_version: str
+
+
+@dataclass(frozen=True)
+class StepFate:
+    """A step of an enrolment is decided, once."""
+
+    account_id: str
+    trigger: str
+    cycle: int
+    step: str
+    fate: str
+    """planned or skipped."""
+    reason: str | None
+    due_at: datetime
+    not_before: datetime | None
+
+
+@dataclass(frozen=True)
+class PlannedSend:
+    """One mail, rendered."""
+
+    send_id: str
+    account_id: str
+    contact_id: str
+    trigger: str
+    step: str
+    cycle: int
+    trigger_version: str
+    address: str
+    locale: str
+    locale_source: str
+    priority: int
+    account_cap: str | None
+    contact_cap: str | None
+    due_at: datetime
+    not_before: datetime
+    expires_at: datetime | None
+    mime: bytes
+
+
+@dataclass(frozen=True)
+class Withheld:
+    """A mail or an entry that was decided against, and why."""
+
+    trigger: str
+    account_id: str
+    contact_id: str
+    """Empty: the whole account."""
+    step: str
+    """Empty: before entry."""
+    reason: str
+    detail: str
+
+
+@dataclass(frozen=True)
+class Objection:
+    """A mail that is planned or queued and may not be sent any more."""
+
+    send_id: str
+    detail: str
+
+
+@dataclass
+class Decisions:
+    """All that one run decided."""
+
+    launches: list[Launch] = field(default_factory=list)
+    waiting: dict[str, str | None] = field(default_factory=dict)
+    """Trigger: why its mails stay where they are, or None where they may go on."""
+    seen_false: list[tuple[str, str]] = field(default_factory=list)
+    """(trigger, account) seen outside the audience with a fresh feed."""
+    entries: list[Entry] = field(default_factory=list)
+    endings: list[Ending] = field(default_factory=list)
+    progress: list[Progress] = field(default_factory=list)
+    steps: list[StepFate] = field(default_factory=list)
+    sends: list[PlannedSend] = field(default_factory=list)
+    withheld: list[Withheld] = field(default_factory=list)
+    objections: list[Objection] = field(default_factory=list)
+
+
+def record(ledger: Connection, made: Decisions, *, run_id: str, at: datetime) -> None:
+    """Write what was decided. `at` is the run's as-of; the caller's transaction holds it all."""
+    _launch(ledger, made, run_id, at)
+    _mark_seen_false(ledger, made.seen_false, at)
+    _enrol(ledger, made.entries, run_id)
+    _insert(ledger, steps, ({**asdict(fate), "decided_at": at} for fate in made.steps))
+    _plan(ledger, made.sends, run_id, at)
+    _withhold(ledger, made.withheld, run_id, at)
+    for objection in made.objections:
+        stop(ledger, State.SUPPRESSED, objection.detail, at, sends.c.send_id == objection.send_id)
+    _end(ledger, made.endings, at)
+    _move_on(ledger, made.progress)
+    _complete(ledger, at)
+
+
+def stop(ledger: Connection, state: State, detail: str, at: datetime, *which: Any) -> int:
+    """Take mails that have not left yet out of the queue; returns how many. Logged."""
+    where = and_(sends.c.state.in_(NOT_LEFT), *which)
+    found = ledger.execute(select(sends.c.send_id, sends.c.state).where(where)).all()
+    for batch in _batches(found):
+        ids = [row.send_id for row in batch]
+        ledger.execute(
+            update(sends)
+            .where(sends.c.send_id.in_(ids))
+            .values(state=state, state_at=at, detail=detail)
+        )
+    log(ledger, ((row.send_id, row.state, state, detail) for row in found), at)
+    return len(found)
+
+
+def log(
+    ledger: Connection,
+    changes: Iterable[tuple[str, str | None, str, str | None]],
+    at: datetime,
+) -> None:
+    """Write (send_id, from, to, detail) of sends that changed their state."""
+    _insert(
+        ledger,
+        send_log,
+        (
+            {"send_id": send_id, "at": at, "from_state": old, "to_state": new, "detail": detail}
+            for send_id, old, new, detail in changes
+        ),
+    )
+
+
+def _launch(ledger: Connection, made: Decisions, run_id: str, at: datetime) -> None:
+    for launch in made.launches:
+        ledger.execute(
+            launches.insert().values(
+                trigger=launch.trigger, mode=launch.mode, launched_at=at, run_id=run_id
+            )
+        )
+        rows = ({"trigger": launch.trigger, "account_id": account} for account in launch.baseline)
+        _insert(ledger, launch_baseline, rows)
+    for trigger, why in made.waiting.items():
+        one = launches.c.trigger == trigger
+        if why is None:
+            values: dict[str, Any] = {"waiting_since": None, "waiting_for": None}
+            ledger.execute(update(launches).where(one).values(**values))
+        else:
+            ledger.execute(
+                update(launches)
+                .where(one, launches.c.waiting_since.is_(None))
+                .values(waiting_since=at, waiting_for=why)
+            )
+
+
+def _mark_seen_false(ledger: Connection, seen: list[tuple[str, str]], at: datetime) -> None:
+    for table in (launch_baseline, enrollments):
+        change = (
+            update(table)
+            .where(
+                table.c.trigger == bindparam("of_trigger"),
+                table.c.account_id == bindparam("of_account"),
+                table.c.seen_false_at.is_(None),
+            )
+            .values(seen_false_at=at)
+        )
+        for batch in _batches(seen):
+            ledger.execute(
+                change, [{"of_trigger": name, "of_account": account} for name, account in batch]
+            )
+
+
+def _enrol(ledger: Connection, entries: list[Entry], run_id: str) -> None:
+    def enrolment(entry: Entry) -> dict[str, Any]:
+        row = {**asdict(entry), "run_id": run_id, "next_version": entry.trigger_version}
+        del row["contact_ids"]
+        return row
+
+    _insert(ledger, enrollments, map(enrolment, entries))
+    _insert(
+        ledger,
+        recipients,
+        (
+            {
+                "account_id": entry.account_id,
+                "trigger": entry.trigger,
+                "cycle": entry.cycle,
+                "contact_id": contact_id,
+            }
+            for entry in entries
+            for contact_id in entry.contact_ids
+        ),
+    )
+
+
+def _plan(ledger: Connection, planned: list[PlannedSend], run_id: str, at: datetime) -> None:
+    def send(mail: PlannedSend) -> dict[str, Any]:
+        row = {name: value for name, value in vars(mail).items() if name != "mime"}
+        return {**row, "run_id": run_id, "state": State.PLANNED, "state_at": at, "attempts": 0}
+
+    _insert(ledger, sends, map(send, planned))
+    _insert(ledger, messages, ({"send_id": mail.send_id, "mime": mail.mime} for mail in planned))
+    log(ledger, ((mail.send_id, None, State.PLANNED, None) for mail in planned), at)
+
+
+def _withhold(ledger: Connection, kept: list[Withheld], run_id: str, at: datetime) -> None:
+    dialect = postgresql if ledger.dialect.name == "postgresql" else sqlite
+    insert = dialect.insert(withheld)
+    upsert = insert.on_conflict_do_update(
+        index_elements=list(withheld.primary_key.columns),
+        set_={name: insert.excluded[name] for name in ("reason", "detail", "last_at", "run_id")},
+    )
+    for batch in _batches(kept):
+        ledger.execute(
+            upsert,
+            [{**vars(one), "first_at": at, "last_at": at, "run_id": run_id} for one in batch],
+        )
+
+
+def _end(ledger: Connection, endings: list[Ending], at: datetime) -> None:
+    for ending in endings:
+        ledger.execute(
+            update(enrollments)
+            .where(
+                enrollments.c.account_id == ending.account_id,
+                enrollments.c.trigger == ending.trigger,
+                enrollments.c.cycle == ending.cycle,
+                enrollments.c.ended_at.is_(None),
+            )
+            .values(ended_at=at, end_reason=ending.reason)
+        )
+        stop(
+            ledger,
+            State.CANCELLED,
+            f"left the sequence: {ending.reason}",
+            at,
+            sends.c.account_id == ending.account_id,
+            sends.c.trigger == ending.trigger,
+            sends.c.cycle == ending.cycle,
+        )
+
+
+def _move_on(ledger: Connection, progress: list[Progress]) -> None:
+    change = (
+        update(enrollments)
+        .where(
+            enrollments.c.account_id == bindparam("of_account"),
+            enrollments.c.trigger == bindparam("of_trigger"),
+            enrollments.c.cycle == bindparam("of_cycle"),
+        )
+        .values(next_at=bindparam("next_at"), next_version=bindparam("next_version"))
+    )
+    for batch in _batches(progress):
+        ledger.execute(
+            change,
+            [
+                {
+                    "of_account": one.account_id,
+                    "of_trigger": one.trigger,
+                    "of_cycle": one.cycle,
+                    "next_at": one.next_at,
+                    "next_version": one.next_version,
+                }
+                for one in batch
+            ],
+        )
+
+
+def _complete(ledger: Connection, at: datetime) -> None:
+    """End the enrolments that have no step left and no mail under way."""
+    under_way = (
+        select(sends.c.send_id)
+        .where(
+            sends.c.account_id == enrollments.c.account_id,
+            sends.c.trigger == enrollments.c.trigger,
+            sends.c.cycle == enrollments.c.cycle,
+            sends.c.state.in_(OPEN),
+        )
+        .exists()
+    )
+    ledger.execute(
+        update(enrollments)
+        .where(enrollments.c.ended_at.is_(None), enrollments.c.next_at.is_(None), ~under_way)
+        .values(ended_at=at, end_reason="completed")
+    )
+
+
+def _insert(ledger: Connection, table: Table, rows: Iterable[dict[str, Any]]) -> None:
+    statement = table.insert()
+    for batch in _batches(rows):
+        ledger.execute(statement, batch)
+
+
+def _batches(items: Iterable[Item]) -> Iterator[list[Item]]:
+    iterator = iter(items)
+    while batch := list(islice(iterator, BATCH)):
+        yield batch

@@ -1,0 +1,228 @@
+"""Create the ledger."""
+
+import sqlalchemy as sa
+from alembic import op
+
+revision = "0001"
+down_revision = None
+branch_labels = None
+depends_on = None
+
+
+def upgrade() -> None:
+    op.create_table(
+        "recipients",
+        sa.Column("account_id", sa.String(length=255), nullable=False),
+        sa.Column("trigger", sa.String(length=100), nullable=False),
+        sa.Column("cycle", sa.Integer(), nullable=False),
+        sa.Column("contact_id", sa.String(length=255), nullable=False),
+        sa.PrimaryKeyConstraint("account_id", "trigger", "cycle", "contact_id"),
+        comment="One row per contact chosen when its account entered.",
+    )
+    op.create_table(
+        "runs",
+        sa.Column("run_id", sa.String(length=64), nullable=False),
+        sa.Column("as_of", sa.DateTime(), nullable=False),
+        sa.Column("started_at", sa.DateTime(), nullable=False),
+        sa.Column("finished_at", sa.DateTime(), nullable=True),
+        sa.Column("status", sa.String(length=16), nullable=False),
+        sa.Column("source", sa.String(length=16), nullable=False),
+        sa.Column("report", sa.Text(), nullable=True),
+        sa.PrimaryKeyConstraint("run_id"),
+        comment="One row per run that was not a dry run.",
+    )
+    with op.batch_alter_table("runs", schema=None) as batch_op:
+        batch_op.create_index(batch_op.f("ix_runs_as_of"), ["as_of"], unique=False)
+
+    op.create_table(
+        "steps",
+        sa.Column("account_id", sa.String(length=255), nullable=False),
+        sa.Column("trigger", sa.String(length=100), nullable=False),
+        sa.Column("cycle", sa.Integer(), nullable=False),
+        sa.Column("step", sa.String(length=100), nullable=False),
+        sa.Column("fate", sa.String(length=16), nullable=False),
+        sa.Column("reason", sa.String(length=40), nullable=True),
+        sa.Column("decided_at", sa.DateTime(), nullable=False),
+        sa.Column("due_at", sa.DateTime(), nullable=False),
+        sa.Column("not_before", sa.DateTime(), nullable=True),
+        sa.PrimaryKeyConstraint("account_id", "trigger", "cycle", "step"),
+        comment="One row per step that was decided for an enrolment; a step is decided once.",
+    )
+    op.create_table(
+        "suppressions",
+        sa.Column("address", sa.String(length=320), nullable=False),
+        sa.Column("reason", sa.String(length=40), nullable=False),
+        sa.Column("at", sa.DateTime(), nullable=False),
+        sa.Column("source", sa.String(length=100), nullable=False),
+        sa.PrimaryKeyConstraint("address"),
+        comment="One row per address that may not be mailed any more, whatever the account.",
+    )
+    op.create_table(
+        "withheld",
+        sa.Column("trigger", sa.String(length=100), nullable=False),
+        sa.Column("account_id", sa.String(length=255), nullable=False),
+        sa.Column("contact_id", sa.String(length=255), nullable=False),
+        sa.Column("step", sa.String(length=100), nullable=False),
+        sa.Column("reason", sa.String(length=40), nullable=False),
+        sa.Column("detail", sa.Text(), nullable=True),
+        sa.Column("first_at", sa.DateTime(), nullable=False),
+        sa.Column("last_at", sa.DateTime(), nullable=False),
+        sa.Column("run_id", sa.String(length=64), nullable=False),
+        sa.PrimaryKeyConstraint("trigger", "account_id", "contact_id", "step"),
+        comment="One row per mail, or entry, that was decided against, and why.",
+    )
+    with op.batch_alter_table("withheld", schema=None) as batch_op:
+        batch_op.create_index("ix_withheld_account", ["account_id"], unique=False)
+
+    op.create_table(
+        "enrollments",
+        sa.Column("account_id", sa.String(length=255), nullable=False),
+        sa.Column("trigger", sa.String(length=100), nullable=False),
+        sa.Column("cycle", sa.Integer(), nullable=False),
+        sa.Column("trigger_version", sa.String(length=64), nullable=False),
+        sa.Column("enrolled_at", sa.DateTime(), nullable=False),
+        sa.Column("run_id", sa.String(length=64), nullable=False),
+        sa.Column("time_zone", sa.String(length=64), nullable=False),
+        sa.Column("time_zone_source", sa.String(length=16), nullable=False),
+        sa.Column("country", sa.String(length=2), nullable=True),
+        sa.Column("next_at", sa.DateTime(), nullable=True),
+        sa.Column("next_version", sa.String(length=64), nullable=False),
+        sa.Column("ended_at", sa.DateTime(), nullable=True),
+        sa.Column("end_reason", sa.String(length=32), nullable=True),
+        sa.Column("seen_false_at", sa.DateTime(), nullable=True),
+        sa.ForeignKeyConstraint(
+            ["run_id"],
+            ["runs.run_id"],
+        ),
+        sa.PrimaryKeyConstraint("account_id", "trigger", "cycle"),
+        comment="One row per entry of an account into a trigger.",
+    )
+    with op.batch_alter_table("enrollments", schema=None) as batch_op:
+        batch_op.create_index(
+            "ix_enrollments_open", ["trigger", "ended_at", "next_at"], unique=False
+        )
+
+    op.create_table(
+        "launches",
+        sa.Column("trigger", sa.String(length=100), nullable=False),
+        sa.Column("launched_at", sa.DateTime(), nullable=False),
+        sa.Column("mode", sa.String(length=40), nullable=False),
+        sa.Column("run_id", sa.String(length=64), nullable=False),
+        sa.Column("waiting_since", sa.DateTime(), nullable=True),
+        sa.Column("waiting_for", sa.Text(), nullable=True),
+        sa.ForeignKeyConstraint(
+            ["run_id"],
+            ["runs.run_id"],
+        ),
+        sa.PrimaryKeyConstraint("trigger"),
+        comment="One row per trigger that has run live.",
+    )
+    op.create_table(
+        "sends",
+        sa.Column("send_id", sa.String(length=32), nullable=False),
+        sa.Column("account_id", sa.String(length=255), nullable=False),
+        sa.Column("contact_id", sa.String(length=255), nullable=False),
+        sa.Column("trigger", sa.String(length=100), nullable=False),
+        sa.Column("step", sa.String(length=100), nullable=False),
+        sa.Column("cycle", sa.Integer(), nullable=False),
+        sa.Column("trigger_version", sa.String(length=64), nullable=False),
+        sa.Column("run_id", sa.String(length=64), nullable=False),
+        sa.Column("address", sa.String(length=320), nullable=False),
+        sa.Column("locale", sa.String(length=16), nullable=False),
+        sa.Column("locale_source", sa.String(length=16), nullable=False),
+        sa.Column("priority", sa.Integer(), nullable=False),
+        sa.Column("account_cap", sa.String(length=16), nullable=True),
+        sa.Column("contact_cap", sa.String(length=16), nullable=True),
+        sa.Column("due_at", sa.DateTime(), nullable=False),
+        sa.Column("not_before", sa.DateTime(), nullable=False),
+        sa.Column("expires_at", sa.DateTime(), nullable=True),
+        sa.Column("state", sa.String(length=16), nullable=False),
+        sa.Column("state_at", sa.DateTime(), nullable=False),
+        sa.Column("detail", sa.Text(), nullable=True),
+        sa.Column("attempts", sa.Integer(), nullable=False),
+        sa.Column("accepted_at", sa.DateTime(), nullable=True),
+        sa.Column("lease_owner", sa.String(length=128), nullable=True),
+        sa.Column("lease_until", sa.DateTime(), nullable=True),
+        sa.ForeignKeyConstraint(
+            ["run_id"],
+            ["runs.run_id"],
+        ),
+        sa.PrimaryKeyConstraint("send_id"),
+        comment="One row per mail: account, contact, trigger, step and cycle.",
+    )
+    with op.batch_alter_table("sends", schema=None) as batch_op:
+        batch_op.create_index("ix_sends_account", ["account_id", "trigger"], unique=False)
+        batch_op.create_index("ix_sends_address", ["address", "state_at"], unique=False)
+        batch_op.create_index("ix_sends_due", ["state", "not_before"], unique=False)
+
+    op.create_table(
+        "launch_baseline",
+        sa.Column("trigger", sa.String(length=100), nullable=False),
+        sa.Column("account_id", sa.String(length=255), nullable=False),
+        sa.Column("seen_false_at", sa.DateTime(), nullable=True),
+        sa.ForeignKeyConstraint(
+            ["trigger"],
+            ["launches.trigger"],
+        ),
+        sa.PrimaryKeyConstraint("trigger", "account_id"),
+        comment="One row per account that matched a trigger before its launch.",
+    )
+    op.create_table(
+        "messages",
+        sa.Column("send_id", sa.String(length=32), nullable=False),
+        sa.Column("mime", sa.LargeBinary(), nullable=False),
+        sa.ForeignKeyConstraint(
+            ["send_id"],
+            ["sends.send_id"],
+        ),
+        sa.PrimaryKeyConstraint("send_id"),
+        comment="One row per send: the rendered bytes, so that every attempt is identical.",
+    )
+    op.create_table(
+        "send_log",
+        sa.Column("id", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), nullable=False),
+        sa.Column("send_id", sa.String(length=32), nullable=False),
+        sa.Column("at", sa.DateTime(), nullable=False),
+        sa.Column("from_state", sa.String(length=16), nullable=True),
+        sa.Column("to_state", sa.String(length=16), nullable=False),
+        sa.Column("detail", sa.Text(), nullable=True),
+        sa.ForeignKeyConstraint(
+            ["send_id"],
+            ["sends.send_id"],
+        ),
+        sa.PrimaryKeyConstraint("id"),
+        comment="One row per change of a send's state.",
+    )
+    with op.batch_alter_table("send_log", schema=None) as batch_op:
+        batch_op.create_index(batch_op.f("ix_send_log_send_id"), ["send_id"], unique=False)
+
+
+def downgrade() -> None:
+    with op.batch_alter_table("send_log", schema=None) as batch_op:
+        batch_op.drop_index(batch_op.f("ix_send_log_send_id"))
+
+    op.drop_table("send_log")
+    op.drop_table("messages")
+    op.drop_table("launch_baseline")
+    with op.batch_alter_table("sends", schema=None) as batch_op:
+        batch_op.drop_index("ix_sends_due")
+        batch_op.drop_index("ix_sends_address")
+        batch_op.drop_index("ix_sends_account")
+
+    op.drop_table("sends")
+    op.drop_table("launches")
+    with op.batch_alter_table("enrollments", schema=None) as batch_op:
+        batch_op.drop_index("ix_enrollments_open")
+
+    op.drop_table("enrollments")
+    with op.batch_alter_table("withheld", schema=None) as batch_op:
+        batch_op.drop_index("ix_withheld_account")
+
+    op.drop_table("withheld")
+    op.drop_table("suppressions")
+    op.drop_table("steps")
+    with op.batch_alter_table("runs", schema=None) as batch_op:
+        batch_op.drop_index(batch_op.f("ix_runs_as_of"))
+
+    op.drop_table("runs")
+    op.drop_table("recipients")

@@ -1,0 +1,106 @@
+"""Opens the ledger and keeps its promise: what is committed survives a crash."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from alembic import command
+from alembic.config import Config
+from alembic.runtime.migration import MigrationContext
+from alembic.script import ScriptDirectory
+from sqlalchemy import Connection, Engine, create_engine, event, make_url, text
+from sqlalchemy.exc import ArgumentError, NoSuchModuleError, SQLAlchemyError
+
+from lifecycle.errors import LedgerError, SettingsError
+
+MIGRATIONS = Path(__file__).parent / "migrations"
+BUSY_TIMEOUT_MS = 60_000
+"""How long a writer waits for another one: longer than any transaction of ours."""
+
+
+class Ledger:
+    """One open ledger. `read` and `write` give a connection; a write commits or undoes all."""
+
+    def __init__(self, engine: Engine) -> None:
+        self.engine = engine
+        self._writer = engine.execution_options(writes=True)
+
+    @classmethod
+    def open(cls, url: str) -> Ledger:
+        """Open the ledger at a SQLAlchemy address and bring its tables up to date.
+
+        Raises SettingsError for an address that cannot be understood, LedgerError for a
+        database that cannot be reached or used.
+        """
+        try:
+            address = make_url(url)
+            engine = create_engine(address, pool_pre_ping=True)
+        except (ArgumentError, NoSuchModuleError, ModuleNotFoundError) as error:
+            raise SettingsError(f"ledger.url: {error}") from None
+        if engine.dialect.name == "sqlite":
+            if address.database:
+                Path(address.database).parent.mkdir(parents=True, exist_ok=True)
+            event.listen(engine, "connect", _set_up_sqlite)
+            event.listen(engine, "begin", _begin_sqlite)
+        ledger = cls(engine)
+        try:
+            ledger._migrate()
+        except SQLAlchemyError as error:
+            raise LedgerError(f"the ledger {address!r} cannot be used: {error}") from error
+        return ledger
+
+    @contextmanager
+    def read(self) -> Iterator[Connection]:
+        """A connection that sees one moment of the ledger."""
+        with self.engine.connect() as connection, connection.begin():
+            yield connection
+
+    @contextmanager
+    def write(self) -> Iterator[Connection]:
+        """A transaction; on SQLite it holds the write lock from its first moment."""
+        with self._writer.begin() as connection:
+            yield connection
+
+    def close(self) -> None:
+        """Give back every connection."""
+        self.engine.dispose()
+
+    def __enter__(self) -> Ledger:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def _migrate(self) -> None:
+        config = Config()
+        config.set_main_option("script_location", str(MIGRATIONS).replace("%", "%%"))
+        newest = ScriptDirectory.from_config(config).get_current_head()
+        with self.read() as connection:
+            if MigrationContext.configure(connection).get_current_revision() == newest:
+                return
+        with self.write() as connection:
+            if connection.dialect.name == "postgresql":
+                # Two runs that start at once on a new server: the second one waits.
+                connection.execute(text("select pg_advisory_xact_lock(20261121)"))
+            config.attributes["connection"] = connection
+            command.upgrade(config, "head")
+
+
+def _set_up_sqlite(connection: Any, _: Any) -> None:
+    connection.isolation_level = None  # transactions begin when we say so, see below
+    cursor = connection.cursor()
+    cursor.execute(f"pragma busy_timeout = {BUSY_TIMEOUT_MS}")
+    cursor.execute("pragma journal_mode = wal")
+    cursor.execute("pragma synchronous = full")
+    cursor.execute("pragma foreign_keys = on")
+    cursor.close()
+
+
+def _begin_sqlite(connection: Connection) -> None:
+    # A transaction that reads first and writes later can fail half way when another writer
+    # came between; one that will write takes the lock at once and waits its turn.
+    writes = connection.get_execution_options().get("writes", False)
+    connection.exec_driver_sql("begin immediate" if writes else "begin")

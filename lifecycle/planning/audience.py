@@ -1,0 +1,200 @@
+"""Who enters, leaves and is due: SQL over the published marts and the ledger as Arrow.
+
+A million accounts stay in the warehouse; Python sees only those something happens to.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
+from typing import Any
+
+import duckdb
+import pyarrow as pa
+from sqlalchemy import Connection, Select, and_, func, select
+
+from lifecycle.ledger.tables import enrollments, launch_baseline
+from lifecycle.triggers.model import Enter, Trigger
+
+Row = dict[str, Any]
+
+
+def naive(moment: datetime) -> datetime:
+    """A UTC moment as the warehouse holds it, without its zone."""
+    return moment.astimezone(UTC).replace(tzinfo=None)
+
+
+def judge(warehouse: duckdb.DuckDBPyConnection, trigger: Trigger) -> None:
+    """Fill the temporary table `verdict`: one row an account, each condition's outcome.
+
+    Columns: account_id, is_member, is_false, leaves, and step_0, step_1, … A condition
+    whose columns are null is null: neither member nor false.
+    """
+    audience = trigger.audience.sql("a")
+    churned = "false" if trigger.include_churned else "coalesce(a.stage = 'churned', false)"
+    leaves = trigger.exit_when.sql("a") if trigger.exit_when else "false"
+    steps = [
+        f"({step.when.sql('a') if step.when else 'true'}) as step_{number}"
+        for number, step in enumerate(trigger.steps)
+    ]
+    columns = ", ".join(
+        [
+            "a.account_id",
+            f"({audience}) and not {churned} as is_member",
+            f"not ({audience}) as is_false",
+            f"{churned} as is_churned",
+            f"({leaves}) as leaves",
+            *steps,
+        ]
+    )
+    warehouse.execute(
+        f"create or replace temp table verdict as select {columns} from marts.account_360 a"
+    )
+
+
+def remember(warehouse: duckdb.DuckDBPyConnection, ledger: Connection, trigger: Trigger) -> None:
+    """Show the warehouse what the ledger knows of a trigger, as Arrow.
+
+    `latest`: one row an account that ever entered, its newest cycle.
+    `baseline`: one row an account that matched before launch and was not seen false since.
+    """
+    newest = (
+        select(enrollments.c.account_id, func.max(enrollments.c.cycle).label("cycle"))
+        .where(enrollments.c.trigger == trigger.name)
+        .group_by(enrollments.c.account_id)
+        .subquery()
+    )
+    latest = select(
+        enrollments.c.account_id,
+        enrollments.c.cycle,
+        enrollments.c.enrolled_at,
+        enrollments.c.ended_at,
+        enrollments.c.seen_false_at,
+    ).join(
+        newest,
+        and_(
+            enrollments.c.account_id == newest.c.account_id,
+            enrollments.c.cycle == newest.c.cycle,
+            enrollments.c.trigger == trigger.name,
+        ),
+    )
+    warehouse.register("latest", _arrow(ledger, latest, LATEST))
+    baseline = select(launch_baseline.c.account_id).where(
+        launch_baseline.c.trigger == trigger.name, launch_baseline.c.seen_false_at.is_(None)
+    )
+    warehouse.register("baseline", _arrow(ledger, baseline, BASELINE))
+
+
+MOMENT = pa.timestamp("us")
+LATEST = pa.schema(
+    {
+        "account_id": pa.string(),
+        "cycle": pa.int64(),
+        "enrolled_at": MOMENT,
+        "ended_at": MOMENT,
+        "seen_false_at": MOMENT,
+    }
+)
+BASELINE = pa.schema({"account_id": pa.string()})
+
+
+def _arrow(ledger: Connection, query: Select[Any], schema: pa.Schema) -> pa.Table:
+    rows = ledger.execute(query).all()
+    columns = list(zip(*rows, strict=True)) if rows else [[] for _ in schema.names]
+    arrays = []
+    for values, kind in zip(columns, schema.types, strict=True):
+        if kind == MOMENT:
+            values = [None if value is None else naive(value) for value in values]
+        arrays.append(pa.array(values, kind))
+    return pa.table(arrays, schema=schema)
+
+
+def entrants(
+    warehouse: duckdb.DuckDBPyConnection, enter: Enter, now: datetime
+) -> dict[str, int]:
+    """The accounts that may enter now, each with the cycle that this opens."""
+    match enter.mode:
+        case "once":
+            may_return = "false"
+        case "once_per_episode":
+            may_return = "l.ended_at is not null and l.seen_false_at is not null"
+        case _:
+            may_return = "l.ended_at is not null and l.enrolled_at <= $before"
+    query = f"""
+        select v.account_id, coalesce(l.cycle, 0) + 1 as next_cycle
+        from verdict v left join latest l using (account_id)
+        where v.is_member
+          and (l.account_id is null or ({may_return}))
+          and not exists (from baseline b where b.account_id = v.account_id)
+        order by 1
+    """
+    before = {"before": naive(now - enter.every)} if enter.every else {}
+    return {row["account_id"]: row["next_cycle"] for row in rows(warehouse, query, before)}
+
+
+def seen_false(warehouse: duckdb.DuckDBPyConnection) -> list[str]:
+    """Accounts seen outside the audience that so far could not enter (again)."""
+    query = """
+        select v.account_id from verdict v
+        where v.is_false and (
+            exists (from latest l where l.account_id = v.account_id and l.seen_false_at is null)
+            or exists (from baseline b where b.account_id = v.account_id)
+        )
+        order by 1
+    """
+    return [row["account_id"] for row in rows(warehouse, query)]
+
+
+def members(warehouse: duckdb.DuckDBPyConnection, *, or_unknown: bool = False) -> list[str]:
+    """The accounts that match now; with `or_unknown` also those nobody can tell of."""
+    matches = "coalesce(is_member, not is_churned)" if or_unknown else "is_member"
+    query = f"select account_id from verdict where {matches} order by 1"
+    return [row["account_id"] for row in rows(warehouse, query)]
+
+
+def leavers(warehouse: duckdb.DuckDBPyConnection) -> dict[str, str]:
+    """Accounts with an open enrolment that leave now, and why."""
+    query = """
+        select l.account_id,
+            case when v.account_id is null then 'deleted'
+                 when v.is_churned then 'churned' else 'exit' end as reason
+        from latest l left join verdict v using (account_id)
+        where l.ended_at is null and (v.account_id is null or v.is_churned or v.leaves)
+        order by 1
+    """
+    return {row["account_id"]: row["reason"] for row in rows(warehouse, query)}
+
+
+def accounts(warehouse: duckdb.DuckDBPyConnection, account_ids: Sequence[str]) -> dict[str, Row]:
+    """Rows of account_360 with the trigger's `step_0`, … outcomes, by account."""
+    warehouse.register("wanted", pa.table({"account_id": pa.array(account_ids, pa.string())}))
+    query = """
+        select a.*, v.* exclude (account_id, is_member, is_false, is_churned, leaves)
+        from wanted join marts.account_360 a using (account_id) join verdict v using (account_id)
+    """
+    return {row["account_id"]: row for row in rows(warehouse, query)}
+
+
+def contacts(
+    warehouse: duckdb.DuckDBPyConnection, trigger: Trigger, account_ids: Sequence[str]
+) -> dict[str, list[Row]]:
+    """The contacts of these accounts, by account, each with `is_recipient`."""
+    warehouse.register("wanted", pa.table({"account_id": pa.array(account_ids, pa.string())}))
+    query = f"""
+        select c.*, coalesce(({trigger.recipients.sql("c")}), false) as is_recipient
+        from wanted join marts.dim_contacts c using (account_id)
+        order by c.account_id, c.contact_id
+    """
+    found: dict[str, list[Row]] = {}
+    for row in rows(warehouse, query):
+        found.setdefault(row["account_id"], []).append(row)
+    return found
+
+
+def rows(
+    warehouse: duckdb.DuckDBPyConnection, query: str, values: Mapping[str, Any] | None = None
+) -> list[Row]:
+    """The rows of a query as dictionaries."""
+    cursor = warehouse.execute(query, dict(values) if values else None)
+    names = [column[0] for column in cursor.description or ()]
+    return [dict(zip(names, row, strict=True)) for row in cursor.fetchall()]

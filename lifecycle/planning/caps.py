@@ -1,0 +1,32 @@
+"""How many mails a person and an account may get in a span of days. Pure."""
+
+from __future__ import annotations
+
+from bisect import bisect_left, bisect_right, insort
+from collections import defaultdict
+from datetime import datetime, timedelta
+
+from lifecycle.triggers.model import Cap
+
+
+class MailCount:
+    """The moments of the mails that each key (an address, an account) has, or may have, got."""
+
+    def __init__(self) -> None:
+        self._moments: dict[str, list[datetime]] = defaultdict(list)
+
+    def add(self, key: str, moment: datetime) -> None:
+        """Count one mail."""
+        insort(self._moments[key], moment)
+
+    def allows(self, key: str, moment: datetime, cap: Cap | None) -> bool:
+        """Whether one more mail at `moment` leaves every span of the cap's days within it."""
+        if cap is None:
+            return True
+        moments, span = self._moments.get(key, []), timedelta(days=cap.days)
+        # A span can only be overfilled if it ends at the new mail or at one soon after it.
+        ends = [moment, *moments[bisect_right(moments, moment) : bisect_left(moments, moment + span)]]
+        return all(
+            bisect_right(moments, end) - bisect_right(moments, end - span) + 1 <= cap.count
+            for end in ends
+        )

@@ -1,0 +1,183 @@
+"""What is decided and why. Pure: clock, candidates and ledger state are arguments.
+
+All moments are aware UTC datetimes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from enum import StrEnum
+
+from lifecycle.triggers.model import Step, Trigger
+
+
+class Reason(StrEnum):
+    """Why a mail, or an entry, was decided against. Every reason can be looked up."""
+
+    MATCHED_BEFORE_LAUNCH = "matched_before_launch"
+    NO_RECIPIENT = "no_recipient"
+    NO_CONSENT = "no_consent"
+    UNSUBSCRIBED = "unsubscribed"
+    SUPPRESSED = "suppressed"
+    CONTACT_GONE = "contact_gone"
+    CAPPED = "capped"
+    STEP_CONDITION = "step_condition"
+    LATE = "late"
+    NO_WINDOW = "no_window"
+    TEMPLATE_ERROR = "template_error"
+    WAITING_FOR_FEED = "waiting_for_feed"
+    ACCOUNT_SET_ASIDE = "account_set_aside"
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where an account keeps its hours, and how we know."""
+
+    time_zone: str
+    source: str
+    """account, country or company."""
+    country: str | None
+    """ISO alpha-2: whose holidays count."""
+
+
+@dataclass(frozen=True)
+class Enrolment:
+    """One entry of an account into a trigger, as far as it got."""
+
+    account_id: str
+    trigger: str
+    cycle: int
+    enrolled_at: datetime
+    place: Place
+    decided: Mapping[str, datetime | None] = field(default_factory=dict)
+    """Step id: its `not_before`, or None where it was skipped."""
+
+
+@dataclass(frozen=True)
+class Contact:
+    """A person who may be mailed, and what stands against it."""
+
+    contact_id: str
+    address: str
+    """Normalised."""
+    has_consent: bool
+    is_unsubscribed: bool
+    suppressed_for: str | None = None
+    """The reason in the ledger's suppressions."""
+
+
+def objection(contact: Contact) -> tuple[Reason, str] | None:
+    """Why this person may not be mailed at all, or None."""
+    if contact.suppressed_for:
+        return Reason.SUPPRESSED, contact.suppressed_for
+    if contact.is_unsubscribed:
+        return Reason.UNSUBSCRIBED, "unsubscribed in the CRM"
+    if not contact.has_consent:
+        return Reason.NO_CONSENT, "no consent basis"
+    return None
+
+
+@dataclass(frozen=True)
+class Timing:
+    """When a step is due, may go, and is too late."""
+
+    due_at: datetime
+    opens_at: datetime | None
+    """First moment after `due_at` at which the window is open; lateness counts from here."""
+    not_before: datetime | None
+    """First moment that is still ahead at which the window is open."""
+    expires_at: datetime | None
+    """None: never too late."""
+
+
+def timing(
+    trigger: Trigger, step: Step, enrolled_at: datetime, place: Place, now: datetime
+) -> Timing:
+    """When a step of an enrolment is due, may go, and is too late, seen from `now`."""
+    due_at = step.after.add_to(enrolled_at, place.time_zone, place.country)
+    window = trigger.send_window
+    opens_at = window.next_open(due_at, place.time_zone, place.country)
+    if opens_at is None:
+        return Timing(due_at, None, None, None)
+    expires_at = opens_at + trigger.late.after if trigger.late.do == "skip" else None
+    not_before = opens_at
+    if now > opens_at:
+        not_before = window.next_open(now, place.time_zone, place.country) or opens_at
+    return Timing(due_at, opens_at, not_before, expires_at)
+
+
+@dataclass(frozen=True)
+class StepDecision:
+    """What becomes of one step of one enrolment now."""
+
+    step: Step
+    action: str
+    """plan, skip, or wait (it is decided by a later run)."""
+    timing: Timing
+    reason: Reason | None = None
+    detail: str = ""
+
+
+def decide_steps(
+    trigger: Trigger,
+    enrolment: Enrolment,
+    *,
+    now: datetime,
+    ahead: timedelta,
+    holds: Mapping[str, bool | None],
+) -> list[StepDecision]:
+    """Decide the steps that come due before the next run, in order.
+
+    `ahead` is how far the next run is away; `holds` says for each step id whether its own
+    condition is true. The first step that has to wait ends the list, so that no step
+    overtakes the one before it. Two steps keep at least the distance that the file gives
+    them, or a day where it is longer: a backlog is not sent in one burst.
+    """
+    decisions: list[StepDecision] = []
+    previous: tuple[datetime, datetime] | None = None  # (due_at, not_before) of the last mail
+    for step in trigger.steps:
+        due_at = step.after.add_to(
+            enrolment.enrolled_at, enrolment.place.time_zone, enrolment.place.country
+        )
+        if step.id in enrolment.decided:
+            went = enrolment.decided[step.id]
+            previous = (due_at, went) if went is not None else previous
+            continue
+        earliest = now
+        if previous is not None:
+            earliest = max(now, previous[1] + min(due_at - previous[0], timedelta(days=1)))
+        decision = _decide_step(trigger, enrolment, step, now, earliest, ahead, holds[step.id])
+        decisions.append(decision)
+        if decision.action == "wait":
+            break
+        if decision.action == "plan" and decision.timing.not_before is not None:
+            previous = (due_at, decision.timing.not_before)
+    return decisions
+
+
+def _decide_step(
+    trigger: Trigger,
+    enrolment: Enrolment,
+    step: Step,
+    now: datetime,
+    earliest: datetime,
+    ahead: timedelta,
+    holds: bool | None,
+) -> StepDecision:
+    when = timing(trigger, step, enrolment.enrolled_at, enrolment.place, earliest)
+    if when.not_before is None:
+        return StepDecision(step, "skip", when, Reason.NO_WINDOW, "its window never opens")
+    if when.expires_at is not None and when.not_before >= when.expires_at:
+        return StepDecision(
+            step, "skip", when, Reason.LATE, f"could go until {when.expires_at:%Y-%m-%d %H:%M} UTC"
+        )
+    if when.not_before > now + ahead:
+        return StepDecision(step, "wait", when)
+    if holds is not True:
+        value = "unknown" if holds is None else "false"
+        return StepDecision(
+            step, "skip", when, Reason.STEP_CONDITION, f"{step.when_text} is {value}"
+        )
+    return StepDecision(step, "plan", when)
