@@ -1,0 +1,1 @@
+"""A decision becomes a Message: rendered, wrapped, and handed to a provider."""

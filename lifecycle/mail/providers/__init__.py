@@ -1,0 +1,52 @@
+"""What delivery needs from whoever carries the mail: four methods, and a truthful answer."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal, Protocol
+
+from lifecycle.ledger.tables import State
+from lifecycle.settings import Settings
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What became of one attempt.
+
+    `state` is ACCEPTED (taken), QUEUED (definitely not taken, worth another attempt),
+    REJECTED (a definite no) or UNCERTAIN (it may or may not have been taken).
+    """
+
+    state: State
+    detail: str = ""
+
+
+class Provider(Protocol):
+    """Somebody who carries mail."""
+
+    @property
+    def name(self) -> str:
+        """As in `[delivery] provider`."""
+
+    @property
+    def live(self) -> bool:
+        """Whether mail leaves this machine."""
+
+    def send(self, send_id: str, mime: bytes) -> Outcome:
+        """Hand one mail over. Safe to call from several threads, and again for one send.
+
+        An answer of the provider, whatever it is, is an Outcome and never an exception.
+        """
+
+    def resolve(self, send_id: str) -> Literal[State.ACCEPTED, State.QUEUED] | None:
+        """The evidence about an uncertain send: taken, provably absent, or None for unknown."""
+
+    def close(self) -> None:
+        """Let go of connections and files."""
+
+
+def open_provider(settings: Settings) -> Provider:
+    """The provider of `[delivery] provider`. Raises DeliveryError when it cannot be used."""
+    from lifecycle.mail.providers.outbox import Outbox  # the module imports this one
+
+    return Outbox(settings.outbox_dir)
