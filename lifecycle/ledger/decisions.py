@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
 from dataclasses import asdict, dataclass, field
 from datetime import datetime
-from itertools import islice
-from typing import Any, TypeVar
+from typing import Any
 
-from sqlalchemy import Connection, Table, and_, bindparam, select, update
+from sqlalchemy import Connection, bindparam, select, update
 from sqlalchemy.dialects import postgresql, sqlite
 
+from lifecycle.ledger.states import batches, insert, log, move
 from lifecycle.ledger.tables import (
+    NOT_LEFT,
     OPEN,
     State,
     enrollments,
@@ -19,17 +19,10 @@ from lifecycle.ledger.tables import (
     launches,
     messages,
     recipients,
-    send_log,
     sends,
     steps,
     withheld,
 )
-
-Item = TypeVar("Item")
-
-BATCH = 1_000
-NOT_LEFT = (State.PLANNED, State.QUEUED)
-"""States in which a mail can still be stopped."""
 
 
 @dataclass(frozen=True)
@@ -161,45 +154,21 @@ def record(ledger: Connection, made: Decisions, *, run_id: str, at: datetime) ->
     _launch(ledger, made, run_id, at)
     _mark_seen_false(ledger, made.seen_false, at)
     _enrol(ledger, made.entries, run_id)
-    _insert(ledger, steps, ({**asdict(fate), "decided_at": at} for fate in made.steps))
+    insert(ledger, steps, ({**asdict(fate), "decided_at": at} for fate in made.steps))
     _plan(ledger, made.sends, run_id, at)
     _withhold(ledger, made.withheld, run_id, at)
     for objection in made.objections:
-        stop(ledger, State.SUPPRESSED, objection.detail, at, sends.c.send_id == objection.send_id)
+        move(
+            ledger,
+            State.SUPPRESSED,
+            objection.detail,
+            at,
+            sends.c.send_id == objection.send_id,
+            sends.c.state.in_(NOT_LEFT),
+        )
     _end(ledger, made.endings, at)
     _move_on(ledger, made.progress)
     _complete(ledger, at)
-
-
-def stop(ledger: Connection, state: State, detail: str, at: datetime, *which: Any) -> int:
-    """Take mails that have not left yet out of the queue; returns how many. Logged."""
-    where = and_(sends.c.state.in_(NOT_LEFT), *which)
-    found = ledger.execute(select(sends.c.send_id, sends.c.state).where(where)).all()
-    for batch in _batches(found):
-        ids = [row.send_id for row in batch]
-        ledger.execute(
-            update(sends)
-            .where(sends.c.send_id.in_(ids))
-            .values(state=state, state_at=at, detail=detail)
-        )
-    log(ledger, ((row.send_id, row.state, state, detail) for row in found), at)
-    return len(found)
-
-
-def log(
-    ledger: Connection,
-    changes: Iterable[tuple[str, str | None, str, str | None]],
-    at: datetime,
-) -> None:
-    """Write (send_id, from, to, detail) of sends that changed their state."""
-    _insert(
-        ledger,
-        send_log,
-        (
-            {"send_id": send_id, "at": at, "from_state": old, "to_state": new, "detail": detail}
-            for send_id, old, new, detail in changes
-        ),
-    )
 
 
 def _launch(ledger: Connection, made: Decisions, run_id: str, at: datetime) -> None:
@@ -210,7 +179,7 @@ def _launch(ledger: Connection, made: Decisions, run_id: str, at: datetime) -> N
             )
         )
         rows = ({"trigger": launch.trigger, "account_id": account} for account in launch.baseline)
-        _insert(ledger, launch_baseline, rows)
+        insert(ledger, launch_baseline, rows)
     for trigger, why in made.waiting.items():
         one = launches.c.trigger == trigger
         if why is None:
@@ -235,7 +204,7 @@ def _mark_seen_false(ledger: Connection, seen: list[tuple[str, str]], at: dateti
             )
             .values(seen_false_at=at)
         )
-        for batch in _batches(seen):
+        for batch in batches(seen):
             ledger.execute(
                 change, [{"of_trigger": name, "of_account": account} for name, account in batch]
             )
@@ -247,8 +216,8 @@ def _enrol(ledger: Connection, entries: list[Entry], run_id: str) -> None:
         del row["contact_ids"]
         return row
 
-    _insert(ledger, enrollments, map(enrolment, entries))
-    _insert(
+    insert(ledger, enrollments, map(enrolment, entries))
+    insert(
         ledger,
         recipients,
         (
@@ -269,19 +238,19 @@ def _plan(ledger: Connection, planned: list[PlannedSend], run_id: str, at: datet
         row = {name: value for name, value in vars(mail).items() if name != "mime"}
         return {**row, "run_id": run_id, "state": State.PLANNED, "state_at": at, "attempts": 0}
 
-    _insert(ledger, sends, map(send, planned))
-    _insert(ledger, messages, ({"send_id": mail.send_id, "mime": mail.mime} for mail in planned))
+    insert(ledger, sends, map(send, planned))
+    insert(ledger, messages, ({"send_id": mail.send_id, "mime": mail.mime} for mail in planned))
     log(ledger, ((mail.send_id, None, State.PLANNED, None) for mail in planned), at)
 
 
 def _withhold(ledger: Connection, kept: list[Withheld], run_id: str, at: datetime) -> None:
     dialect = postgresql if ledger.dialect.name == "postgresql" else sqlite
-    insert = dialect.insert(withheld)
-    upsert = insert.on_conflict_do_update(
+    row = dialect.insert(withheld)
+    upsert = row.on_conflict_do_update(
         index_elements=list(withheld.primary_key.columns),
-        set_={name: insert.excluded[name] for name in ("reason", "detail", "last_at", "run_id")},
+        set_={name: row.excluded[name] for name in ("reason", "detail", "last_at", "run_id")},
     )
-    for batch in _batches(kept):
+    for batch in batches(kept):
         ledger.execute(
             upsert,
             [{**vars(one), "first_at": at, "last_at": at, "run_id": run_id} for one in batch],
@@ -300,7 +269,7 @@ def _end(ledger: Connection, endings: list[Ending], at: datetime) -> None:
             )
             .values(ended_at=at, end_reason=ending.reason)
         )
-        stop(
+        move(
             ledger,
             State.CANCELLED,
             f"left the sequence: {ending.reason}",
@@ -308,6 +277,7 @@ def _end(ledger: Connection, endings: list[Ending], at: datetime) -> None:
             sends.c.account_id == ending.account_id,
             sends.c.trigger == ending.trigger,
             sends.c.cycle == ending.cycle,
+            sends.c.state.in_(NOT_LEFT),
         )
 
 
@@ -321,7 +291,7 @@ def _move_on(ledger: Connection, progress: list[Progress]) -> None:
         )
         .values(next_at=bindparam("next_at"), next_version=bindparam("next_version"))
     )
-    for batch in _batches(progress):
+    for batch in batches(progress):
         ledger.execute(
             change,
             [
@@ -354,15 +324,3 @@ def _complete(ledger: Connection, at: datetime) -> None:
         .where(enrollments.c.ended_at.is_(None), enrollments.c.next_at.is_(None), ~under_way)
         .values(ended_at=at, end_reason="completed")
     )
-
-
-def _insert(ledger: Connection, table: Table, rows: Iterable[dict[str, Any]]) -> None:
-    statement = table.insert()
-    for batch in _batches(rows):
-        ledger.execute(statement, batch)
-
-
-def _batches(items: Iterable[Item]) -> Iterator[list[Item]]:
-    iterator = iter(items)
-    while batch := list(islice(iterator, BATCH)):
-        yield batch

@@ -71,6 +71,9 @@ class State(StrEnum):
 OPEN = (State.PLANNED, State.QUEUED, State.ATTEMPTING, State.UNCERTAIN, State.HELD)
 """States that are not final: the next step of a sequence waits for them."""
 
+NOT_LEFT = (State.PLANNED, State.QUEUED)
+"""States in which a mail can still be stopped."""
+
 MAILED = (State.ATTEMPTING, State.ACCEPTED, State.DELIVERED, State.UNCERTAIN, State.HELD)
 """States in which the customer has, or may have, the mail: what a cap counts."""
 

@@ -14,6 +14,7 @@ import pyarrow as pa
 from sqlalchemy import Connection, Select, and_, func, select
 
 from lifecycle.ledger.tables import enrollments, launch_baseline
+from lifecycle.triggers.condition import Condition
 from lifecycle.triggers.model import Enter, Trigger
 
 Row = dict[str, Any]
@@ -99,19 +100,15 @@ BASELINE = pa.schema({"account_id": pa.string()})
 
 
 def _arrow(ledger: Connection, query: Select[Any], schema: pa.Schema) -> pa.Table:
-    rows = ledger.execute(query).all()
-    columns = list(zip(*rows, strict=True)) if rows else [[] for _ in schema.names]
-    arrays = []
-    for values, kind in zip(columns, schema.types, strict=True):
-        if kind == MOMENT:
-            values = [None if value is None else naive(value) for value in values]
-        arrays.append(pa.array(values, kind))
+    columns = list(zip(*ledger.execute(query).all(), strict=True)) or [()] * len(schema.names)
+    arrays = [
+        pa.array([naive(one) if isinstance(one, datetime) else one for one in values], kind)
+        for values, kind in zip(columns, schema.types, strict=True)
+    ]
     return pa.table(arrays, schema=schema)
 
 
-def entrants(
-    warehouse: duckdb.DuckDBPyConnection, enter: Enter, now: datetime
-) -> dict[str, int]:
+def entrants(warehouse: duckdb.DuckDBPyConnection, enter: Enter, now: datetime) -> dict[str, int]:
     """The accounts that may enter now, each with the cycle that this opens."""
     match enter.mode:
         case "once":
@@ -152,17 +149,17 @@ def members(warehouse: duckdb.DuckDBPyConnection, *, or_unknown: bool = False) -
     return [row["account_id"] for row in rows(warehouse, query)]
 
 
-def leavers(warehouse: duckdb.DuckDBPyConnection) -> dict[str, str]:
-    """Accounts with an open enrolment that leave now, and why."""
+def leavers(warehouse: duckdb.DuckDBPyConnection) -> list[Row]:
+    """Open enrolments that end now: account_id, cycle, reason (deleted, churned or exit)."""
     query = """
-        select l.account_id,
+        select l.account_id, l.cycle,
             case when v.account_id is null then 'deleted'
                  when v.is_churned then 'churned' else 'exit' end as reason
         from latest l left join verdict v using (account_id)
         where l.ended_at is null and (v.account_id is null or v.is_churned or v.leaves)
         order by 1
     """
-    return {row["account_id"]: row["reason"] for row in rows(warehouse, query)}
+    return rows(warehouse, query)
 
 
 def accounts(warehouse: duckdb.DuckDBPyConnection, account_ids: Sequence[str]) -> dict[str, Row]:
@@ -176,12 +173,13 @@ def accounts(warehouse: duckdb.DuckDBPyConnection, account_ids: Sequence[str]) -
 
 
 def contacts(
-    warehouse: duckdb.DuckDBPyConnection, trigger: Trigger, account_ids: Sequence[str]
+    warehouse: duckdb.DuckDBPyConnection, account_ids: Sequence[str], recipients: Condition | None
 ) -> dict[str, list[Row]]:
     """The contacts of these accounts, by account, each with `is_recipient`."""
     warehouse.register("wanted", pa.table({"account_id": pa.array(account_ids, pa.string())}))
+    is_recipient = f"coalesce(({recipients.sql('c')}), false)" if recipients else "null"
     query = f"""
-        select c.*, coalesce(({trigger.recipients.sql("c")}), false) as is_recipient
+        select c.*, {is_recipient} as is_recipient
         from wanted join marts.dim_contacts c using (account_id)
         order by c.account_id, c.contact_id
     """

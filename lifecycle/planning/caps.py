@@ -25,7 +25,8 @@ class MailCount:
             return True
         moments, span = self._moments.get(key, []), timedelta(days=cap.days)
         # A span can only be overfilled if it ends at the new mail or at one soon after it.
-        ends = [moment, *moments[bisect_right(moments, moment) : bisect_left(moments, moment + span)]]
+        soon = slice(bisect_right(moments, moment), bisect_left(moments, moment + span))
+        ends = [moment, *moments[soon]]
         return all(
             bisect_right(moments, end) - bisect_right(moments, end - span) + 1 <= cap.count
             for end in ends

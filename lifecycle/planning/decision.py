@@ -5,7 +5,7 @@ All moments are aware UTC datetimes.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from enum import StrEnum
@@ -177,7 +177,6 @@ def _decide_step(
         return StepDecision(step, "wait", when)
     if holds is not True:
         value = "unknown" if holds is None else "false"
-        return StepDecision(
-            step, "skip", when, Reason.STEP_CONDITION, f"{step.when_text} is {value}"
-        )
+        condition = step.when.text if step.when else "true"
+        return StepDecision(step, "skip", when, Reason.STEP_CONDITION, f"{condition} is {value}")
     return StepDecision(step, "plan", when)

@@ -1,0 +1,223 @@
+"""The states of a send while it is being delivered: release, claim, settle, recover.
+
+`now` is the run's clock in UTC. Leases alone run on the wall clock, because they are about
+processes that are alive, not about the day that a run looks at.
+"""
+
+from __future__ import annotations
+
+import os
+import socket
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from functools import cache
+from typing import Any
+
+import psutil
+from sqlalchemy import ColumnElement, Connection, Row, and_, func, select, update
+
+from lifecycle.ledger.states import batches, log, move
+from lifecycle.ledger.tables import (
+    MAILED,
+    NOT_LEFT,
+    State,
+    UtcDateTime,
+    enrollments,
+    launches,
+    messages,
+    sends,
+    suppressions,
+)
+from lifecycle.triggers.model import Cap
+
+IN_FLIGHT = 64
+"""Single mails a worker may hold at a time, so that a crash leaves no more in doubt."""
+
+
+@cache
+def worker_name() -> str:
+    """This process, so that another one on the same machine can tell whether it still lives."""
+    me = psutil.Process()
+    return f"{socket.gethostname()}:{os.getpid()}:{me.create_time():.2f}"
+
+
+def is_dead(worker: str) -> bool:
+    """Whether a worker of this machine is gone. Of another machine's nothing is known: False."""
+    host, pid, started = worker.rsplit(":", 2)
+    if host != socket.gethostname():
+        return False
+    try:
+        return f"{psutil.Process(int(pid)).create_time():.2f}" != started
+    except psutil.NoSuchProcess:
+        return True
+
+
+@dataclass(frozen=True)
+class Claim:
+    """One mail that this worker alone may hand over now."""
+
+    send_id: str
+    trigger: str
+    mime: bytes
+
+
+def recover(ledger: Connection, now: datetime) -> int:
+    """Attempts whose worker is gone become uncertain, never queued; returns how many."""
+    held = ledger.execute(
+        select(sends.c.send_id, sends.c.lease_owner, sends.c.lease_until).where(
+            sends.c.state == State.ATTEMPTING
+        )
+    ).all()
+    wall = datetime.now(UTC)
+    orphans = [row.send_id for row in held if row.lease_until <= wall or is_dead(row.lease_owner)]
+    for some in batches(orphans):
+        detail = "its worker ended during the attempt"
+        move(ledger, State.UNCERTAIN, detail, now, sends.c.send_id.in_(some))
+    return len(orphans)
+
+
+def uncertain(ledger: Connection) -> list[Row[Any]]:
+    """The sends that only evidence can decide: send_id and trigger."""
+    return list(
+        ledger.execute(
+            select(sends.c.send_id, sends.c.trigger).where(sends.c.state == State.UNCERTAIN)
+        ).all()
+    )
+
+
+def release(ledger: Connection, now: datetime) -> None:
+    """Queue the mails whose moment has come, and expire those whose use is over.
+
+    Mails of a trigger that waits stay where they are, and may expire there.
+    """
+    late = (sends.c.state.in_(NOT_LEFT), sends.c.expires_at <= now)
+    move(ledger, State.EXPIRED, "too late to be useful", now, *late)
+    due = (sends.c.state == State.PLANNED, sends.c.not_before <= now, ~_waits())
+    move(ledger, State.QUEUED, None, now, *due)
+
+
+def claim(
+    ledger: Connection, now: datetime, *, worker: str, lease: timedelta, limit: int = IN_FLIGHT
+) -> tuple[list[Claim], bool]:
+    """Take up to `limit` queued mails, each checked once more in this transaction.
+
+    One whose account left, whose address is suppressed or whose cap is full is taken out of
+    the queue instead. Returns the claims, and whether the queue had anything at all.
+    """
+    rows = ledger.execute(
+        select(sends, enrollments.c.ended_at, enrollments.c.end_reason, suppressions.c.reason)
+        .join(
+            enrollments,
+            and_(
+                enrollments.c.account_id == sends.c.account_id,
+                enrollments.c.trigger == sends.c.trigger,
+                enrollments.c.cycle == sends.c.cycle,
+            ),
+        )
+        .outerjoin(suppressions, suppressions.c.address == sends.c.address)
+        .where(sends.c.state == State.QUEUED, sends.c.not_before <= now, ~_waits())
+        .order_by(sends.c.not_before, sends.c.priority.desc(), sends.c.send_id)
+        .limit(limit)
+        .with_for_update(skip_locked=True, of=sends)
+    ).all()
+    taken: list[str] = []
+    for row in rows:
+        if row.ended_at is not None and row.end_reason != "completed":
+            refusal = State.CANCELLED, f"left the sequence: {row.end_reason}"
+        elif row.reason is not None:
+            refusal = State.SUPPRESSED, f"address suppressed: {row.reason}"
+        elif full := _full_cap(ledger, row, now):
+            refusal = State.SUPPRESSED, full
+        else:
+            taken.append(row.send_id)
+            continue
+        move(ledger, *refusal, now, sends.c.send_id == row.send_id)
+    move(
+        ledger,
+        State.ATTEMPTING,
+        None,
+        now,
+        sends.c.send_id.in_(taken),
+        attempts=sends.c.attempts + 1,
+        lease_owner=worker,
+        lease_until=datetime.now(UTC) + lease,
+    )
+    found = ledger.execute(
+        select(sends.c.send_id, sends.c.trigger, messages.c.mime)
+        .join(messages, messages.c.send_id == sends.c.send_id)
+        .where(sends.c.send_id.in_(taken))
+        .order_by(sends.c.not_before, sends.c.send_id)
+    )
+    return [Claim(row.send_id, row.trigger, row.mime) for row in found], bool(rows)
+
+
+def settle(
+    ledger: Connection,
+    send_id: str,
+    state: State,
+    detail: str | None,
+    now: datetime,
+    *,
+    worker: str | None = None,
+    again_at: datetime | None = None,
+) -> bool:
+    """Write what became of an attempt; `again_at` is when a queued one may be claimed again.
+
+    With `worker`, only while that worker still holds it: an attempt that was declared
+    uncertain in the meantime is decided by evidence alone. Returns whether it was written.
+    """
+    where = [sends.c.send_id == send_id]
+    old = State.UNCERTAIN
+    if worker is not None:
+        old = State.ATTEMPTING
+        where.append(sends.c.lease_owner == worker)
+    values: dict[str, object] = {
+        "state": state,
+        "state_at": now,
+        "detail": detail,
+        "lease_owner": None,
+        "lease_until": None,
+    }
+    if state is State.ACCEPTED:
+        values["accepted_at"] = now
+    if again_at is not None:
+        values["not_before"] = again_at
+    changed = ledger.execute(update(sends).where(sends.c.state == old, *where).values(**values))
+    if changed.rowcount != 1:
+        return False
+    log(ledger, [(send_id, old, state, detail)], now)
+    return True
+
+
+def next_due(ledger: Connection) -> datetime | None:
+    """When the next planned mail may go."""
+    return ledger.scalar(
+        select(func.min(sends.c.not_before, type_=UtcDateTime)).where(sends.c.state.in_(NOT_LEFT), ~_waits())
+    )
+
+
+def _waits() -> ColumnElement[bool]:
+    return sends.c.trigger.in_(
+        select(launches.c.trigger).where(launches.c.waiting_since.is_not(None))
+    )
+
+
+def _full_cap(ledger: Connection, send: Row[Any], now: datetime) -> str | None:
+    for column, value, text, whom in (
+        (sends.c.address, send.address, send.contact_cap, "this address"),
+        (sends.c.account_id, send.account_id, send.account_cap, "this account"),
+    ):
+        if text is None:
+            continue
+        cap = Cap.parse(text)
+        count = ledger.scalar(
+            select(func.count()).where(
+                column == value,
+                sends.c.state.in_(MAILED),
+                func.coalesce(sends.c.accepted_at, sends.c.not_before)
+                > now - timedelta(days=cap.days),
+            )
+        )
+        if count is not None and count >= cap.count:
+            return f"{whom} may get {cap}"
+    return None

@@ -1,0 +1,139 @@
+"""What the ledger remembers, read for a person: status and explain."""
+
+from __future__ import annotations
+
+from collections import Counter, defaultdict
+from collections.abc import Sequence
+from typing import Any
+
+from sqlalchemy import Row, Select, func, select
+
+from lifecycle.ledger.store import Ledger
+from lifecycle.ledger.tables import (
+    MAILED,
+    OPEN,
+    State,
+    enrollments,
+    launch_baseline,
+    launches,
+    recipients,
+    runs,
+    send_log,
+    sends,
+    steps,
+    suppressions,
+    withheld,
+)
+
+Rows = Sequence[Row[Any]]
+
+
+def last_runs(ledger: Ledger, count: int) -> Rows:
+    """The newest runs, newest first, by wall clock."""
+    return _all(ledger, select(runs).order_by(runs.c.started_at.desc()).limit(count))
+
+
+def sends_by_state(ledger: Ledger) -> dict[str, Counter[str]]:
+    """For each trigger, its mails by state."""
+    found: dict[str, Counter[str]] = defaultdict(Counter)
+    query = select(sends.c.trigger, sends.c.state, func.count().label("n")).group_by(
+        sends.c.trigger, sends.c.state
+    )
+    for row in _all(ledger, query):
+        found[row.trigger][row.state] = row.n
+    return dict(found)
+
+
+def enrolled_now(ledger: Ledger) -> dict[str, int]:
+    """For each trigger, the accounts that are in its sequence."""
+    query = (
+        select(enrollments.c.trigger, func.count().label("n"))
+        .where(enrollments.c.ended_at.is_(None))
+        .group_by(enrollments.c.trigger)
+    )
+    return {row.trigger: row.n for row in _all(ledger, query)}
+
+
+def launched(ledger: Ledger) -> Rows:
+    """The triggers that have run live, with what they wait for."""
+    return _all(ledger, select(launches).order_by(launches.c.trigger))
+
+
+def next_mail(ledger: Ledger) -> Row[Any] | None:
+    """The planned or queued mail whose moment comes first."""
+    query = (
+        select(sends)
+        .where(sends.c.state.in_((State.PLANNED, State.QUEUED)))
+        .order_by(sends.c.not_before)
+        .limit(1)
+    )
+    found = _all(ledger, query)
+    return found[0] if found else None
+
+
+def needing_a_person(ledger: Ledger, count: int) -> Rows:
+    """Mails that nothing proves sent or unsent, oldest first."""
+    query = (
+        select(sends)
+        .where(sends.c.state.in_((State.UNCERTAIN, State.HELD)))
+        .order_by(sends.c.state_at)
+        .limit(count)
+    )
+    return _all(ledger, query)
+
+
+def suppressed_by_reason(ledger: Ledger) -> dict[str, int]:
+    """Addresses that may not be mailed, by reason."""
+    query = select(suppressions.c.reason, func.count().label("n")).group_by(suppressions.c.reason)
+    return {row.reason: row.n for row in _all(ledger, query)}
+
+
+class AccountHistory:
+    """All that the ledger knows of one account, by trigger."""
+
+    def __init__(self, ledger: Ledger, account_id: str) -> None:
+        def of(table: Any, *order: Any) -> Rows:
+            return _all(
+                ledger, select(table).where(table.c.account_id == account_id).order_by(*order)
+            )
+
+        self.enrollments = of(enrollments, enrollments.c.enrolled_at)
+        self.steps = of(steps, steps.c.due_at)
+        self.sends = of(sends, sends.c.not_before, sends.c.contact_id)
+        self.withheld = of(withheld, withheld.c.last_at)
+        self.recipients = of(recipients, recipients.c.contact_id)
+        self.before_launch = {
+            row.trigger
+            for row in of(launch_baseline, launch_baseline.c.trigger)
+            if row.seen_false_at is None
+        }
+        log = (
+            select(send_log)
+            .join(sends, sends.c.send_id == send_log.c.send_id)
+            .where(sends.c.account_id == account_id)
+            .order_by(send_log.c.id)
+        )
+        self.log: dict[str, list[Row[Any]]] = defaultdict(list)
+        for row in _all(ledger, log):
+            self.log[row.send_id].append(row)
+
+    @property
+    def triggers(self) -> set[str]:
+        """Triggers that ever had to do with the account, also those that no longer exist."""
+        rows = (*self.enrollments, *self.sends, *self.withheld)
+        return {row.trigger for row in rows}
+
+    @property
+    def mails_out(self) -> int:
+        """Mails that the account has, or may have, got."""
+        return sum(row.state in MAILED for row in self.sends)
+
+    @property
+    def mails_open(self) -> int:
+        """Mails that are still under way."""
+        return sum(row.state in OPEN for row in self.sends)
+
+
+def _all(ledger: Ledger, query: Select[Any]) -> Rows:
+    with ledger.read() as connection:
+        return connection.execute(query).all()

@@ -1,0 +1,60 @@
+"""Who matched a trigger before its first live run, and so has to be seen outside it first."""
+
+from __future__ import annotations
+
+import shutil
+from datetime import UTC, datetime, time
+from zoneinfo import ZoneInfo
+
+import duckdb
+
+from lifecycle.planning import audience
+from lifecycle.settings import Settings
+from lifecycle.triggers.model import Trigger
+from lifecycle.warehouse import context
+from lifecycle.warehouse.build import build
+from lifecycle.warehouse.connection import connect_work
+
+
+def baseline(
+    settings: Settings, warehouse: duckdb.DuckDBPyConnection, trigger: Trigger, as_of: datetime
+) -> set[str]:
+    """The accounts that may enter only once they have been seen outside the audience.
+
+    `existing`: none. `new_only`: all that match now. `existing_since: DAY`: all that matched
+    when that day began in the company's time zone, read from the marts as of that moment;
+    where they cannot tell (a late feed, no data yet), the account counts as a match, because
+    a mail too few can be made good.
+    """
+    if trigger.launch.mode == "existing":
+        return set()
+    if trigger.launch.since is None:
+        return set(audience.members(warehouse))
+    midnight = datetime.combine(
+        trigger.launch.since, time(), ZoneInfo(settings.company.time_zone)
+    ).astimezone(UTC)
+    if midnight >= as_of:
+        return set(audience.members(warehouse))
+    then = _marts_as_of(settings, midnight)
+    try:
+        with connect_work(then) as past:
+            audience.judge(past, trigger)
+            return set(audience.members(past, or_unknown=True))
+    finally:
+        shutil.rmtree(then.state_dir)
+
+
+def _marts_as_of(settings: Settings, moment: datetime) -> Settings:
+    """Build the marts as of a moment beside the state folder's; returns where they are."""
+    folder = settings.state_dir / f"as-of-{moment:%Y%m%dT%H%M%S}"
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir(parents=True)
+    with connect_work(settings) as work:
+        found = work.execute("select loaded_at from raw.run_context").fetchone()
+        assert found is not None
+        work.execute("checkpoint")
+    shutil.copy2(settings.work_db, folder / settings.work_db.name)
+    then = settings.model_copy(update={"state": settings.state.model_copy(update={"dir": folder})})
+    context.write(then, run_id=folder.name, as_of=moment, loaded_at=found[0].replace(tzinfo=UTC))
+    build(then)
+    return then
