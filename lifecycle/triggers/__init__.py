@@ -1,0 +1,1 @@
+"""A trigger file becomes a checked Trigger: its conditions, its delays, its send window."""

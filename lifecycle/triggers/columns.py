@@ -1,0 +1,136 @@
+"""The columns that a trigger may ask about, as the models' own YAML describes them.
+
+No warehouse is needed: a trigger can be checked before the first run.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from enum import StrEnum
+from pathlib import Path
+from typing import Any
+
+from ruamel.yaml import YAML
+from ruamel.yaml.error import YAMLError
+
+from lifecycle.errors import Problem, TriggerError
+from lifecycle.settings import CHECKOUT
+
+MARTS = CHECKOUT / "dbt_project" / "models" / "marts"
+USAGE_FEED = "usage_feed"
+
+
+class Kind(StrEnum):
+    """What a value is, as far as comparing it goes."""
+
+    NUMBER = "number"
+    TEXT = "text"
+    BOOLEAN = "boolean"
+    DATE = "date"
+    TIMESTAMP = "timestamp"
+    OTHER = "other"
+    """A list or a struct: a condition may only ask whether it is null."""
+
+
+_KINDS = {
+    Kind.NUMBER: r"(u?(tiny|small|big|huge)?int(eger)?\d?|double( precision)?|float\d?|real"
+    r"|decimal|numeric)(\(.*\))?",
+    Kind.TEXT: r"(varchar|text|string|char|character varying|bpchar)(\(\d+\))?",
+    Kind.BOOLEAN: r"bool(ean)?",
+    Kind.DATE: r"date",
+    Kind.TIMESTAMP: r"timestamp( without time zone)?|datetime",
+}
+
+
+def kind_of(data_type: str) -> Kind:
+    """The kind of an SQL data type such as `BIGINT` or `varchar`."""
+    name = data_type.strip().lower()
+    return next((kind for kind, types in _KINDS.items() if re.fullmatch(types, name)), Kind.OTHER)
+
+
+@dataclass(frozen=True)
+class Column:
+    """One column of a model."""
+
+    name: str
+    data_type: str
+    needs_feed: bool = False
+    """Null while the usage feed is late."""
+    description: str = ""
+    accepted_values: frozenset[str] = frozenset()
+    """All values it can have, where its model's tests say so."""
+
+    @property
+    def kind(self) -> Kind:
+        """What may be compared with it."""
+        return kind_of(self.data_type)
+
+
+class Columns(Mapping[str, Column]):
+    """The columns of one model, by name."""
+
+    def __init__(self, model: str, columns: list[Column]) -> None:
+        self.model = model
+        self._columns = {column.name: column for column in columns}
+
+    def __getitem__(self, name: str) -> Column:
+        return self._columns[name]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._columns)
+
+    def __len__(self) -> int:
+        return len(self._columns)
+
+
+def account_columns(folder: Path = MARTS) -> Columns:
+    """What `audience`, `exit_when` and `when` may ask about. Raises TriggerError."""
+    return read_columns(folder / "account_360.yml")
+
+
+def contact_columns(folder: Path = MARTS) -> Columns:
+    """What `recipients` may ask about. Raises TriggerError."""
+    return read_columns(folder / "dim_contacts.yml")
+
+
+def read_columns(path: Path) -> Columns:
+    """The columns of the model that a dbt YAML file is named after.
+
+    Raises TriggerError if the file cannot be read, lacks the model, or a column's data type.
+    """
+    name = f"models/{path.parent.name}/{path.name}"
+    try:
+        content = YAML(typ="safe", pure=True).load(path.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError, YAMLError) as error:
+        raise TriggerError([Problem(name, None, f"cannot be read: {error}")]) from None
+    models = content.get("models", []) if isinstance(content, dict) else []
+    model = next((model for model in models if model.get("name") == path.stem), None)
+    if model is None:
+        raise TriggerError([Problem(name, None, f"does not describe the model {path.stem}")])
+    untyped = [str(item["name"]) for item in model.get("columns", []) if "data_type" not in item]
+    if untyped:
+        raise TriggerError([Problem(name, None, f"no data_type for {', '.join(untyped)}")])
+    return Columns(path.stem, [_column(item) for item in model.get("columns", [])])
+
+
+def _column(item: dict[str, Any]) -> Column:
+    meta = {**item.get("meta", {}), **item.get("config", {}).get("meta", {})}
+    needs = meta.get("needs") or []
+    return Column(
+        name=str(item["name"]),
+        data_type=str(item["data_type"]),
+        needs_feed=USAGE_FEED in ([needs] if isinstance(needs, str) else needs),
+        description=str(item.get("description", "")).strip(),
+        accepted_values=_accepted_values(item),
+    )
+
+
+def _accepted_values(item: dict[str, Any]) -> frozenset[str]:
+    for test in [*item.get("data_tests", []), *item.get("tests", [])]:
+        if isinstance(test, dict) and isinstance(test.get("accepted_values"), dict):
+            told = test["accepted_values"]
+            values = told.get("values", told.get("arguments", {}).get("values", []))
+            return frozenset(value for value in values if isinstance(value, str))
+    return frozenset()

@@ -1,0 +1,391 @@
+"""A trigger: who gets which mails when, as CS ops wrote it in one YAML file."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from datetime import date, timedelta
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    StrictBool,
+    StrictStr,
+    ValidationError,
+    ValidationInfo,
+    WithJsonSchema,
+    field_validator,
+)
+
+from lifecycle.errors import Problem, TriggerError, UnknownName, did_you_mean
+from lifecycle.settings import Settings
+from lifecycle.triggers.columns import Columns, account_columns, contact_columns
+from lifecycle.triggers.condition import Condition, ConditionError, parse_condition
+from lifecycle.triggers.send_window import Delay, SendWindow
+from lifecycle.triggers.yaml_file import PlacedFaults, YamlFile
+
+ENDINGS = (".yaml", ".yml")
+
+SLUG = re.compile(r"[a-z][a-z0-9_-]{0,63}")
+"""How a trigger's file and a step are named: both go into folder names and keys."""
+
+SLUG_HINT = "use small letters, digits, _ and -, a letter first"
+
+NOT_SUPPORTED = frozenset({"goal", "holdout", "on", "migrate", "locale"})
+"""Keys of the language that this version refuses rather than ignores."""
+
+
+@dataclass(frozen=True)
+class Launch:
+    """What becomes of the accounts that match already when the trigger first runs."""
+
+    mode: Literal["new_only", "existing", "existing_since"]
+    since: date | None = None
+    """existing_since: those that came to match on or after this day may enter."""
+
+    @classmethod
+    def read(cls, value: Any) -> Launch:
+        """From `new_only`, `existing` or `{existing_since: 2026-11-01}`."""
+        if isinstance(value, Launch):
+            return value
+        if value == "new_only" or value == "existing":
+            return cls(value)
+        if isinstance(value, dict) and set(value) == {"existing_since"}:
+            day = value["existing_since"]
+            if type(day) is date:
+                return cls("existing_since", day)
+            raise ValueError(f"existing_since: {day!r} is not a day; write it as 2026-11-01")
+        raise ValueError(
+            f"{_shown(value)} is not a launch; write new_only, existing or"
+            " {existing_since: 2026-11-01}" + _hint(value, "new_only", "existing", "existing_since")
+        )
+
+    def __str__(self) -> str:
+        return self.mode if self.since is None else f"{self.mode} {self.since}"
+
+
+@dataclass(frozen=True)
+class Enter:
+    """How often an account may enter."""
+
+    mode: Literal["once", "once_per_episode", "every"]
+    every: timedelta | None = None
+    """every: at least this long after the last entry."""
+
+    @classmethod
+    def read(cls, value: Any) -> Enter:
+        """From `once`, `once_per_episode` or `{every: 90d}`."""
+        if isinstance(value, Enter):
+            return value
+        if value == "once" or value == "once_per_episode":
+            return cls(value)
+        if isinstance(value, dict) and set(value) == {"every"}:
+            return cls("every", _span(value["every"], units="d"))
+        raise ValueError(
+            f"{_shown(value)} is not a way to enter; write once, once_per_episode or {{every: 90d}}"
+            + _hint(value, "once", "once_per_episode", "every")
+        )
+
+    def __str__(self) -> str:
+        return self.mode if self.every is None else f"every {self.every.days}d"
+
+
+@dataclass(frozen=True)
+class Cap:
+    """At most so many mails in any span of so many days."""
+
+    count: int
+    days: int
+
+    @classmethod
+    def read(cls, value: Any) -> Cap:
+        """From `3/7d`."""
+        if isinstance(value, Cap):
+            return value
+        match = re.fullmatch(r"(\d{1,4})/(\d{1,4})d", str(value).strip())
+        if match is None or not int(match[1]) or not int(match[2]):
+            raise ValueError(f"{value!r} is not a cap; write 3/7d for at most three in seven days")
+        return cls(int(match[1]), int(match[2]))
+
+    def __str__(self) -> str:
+        return f"{self.count}/{self.days}d"
+
+
+def _span(value: Any, *, units: str) -> timedelta:
+    """A fixed span of time, in days or hours."""
+    if isinstance(value, timedelta):
+        return value
+    delay = Delay.parse(value)
+    if delay.unit not in units or not delay.count:
+        example = "90d" if units == "d" else "3d or 12h"
+        raise ValueError(f"{value!r} is not a span of time; write {example}")
+    return delay.nominal
+
+
+def _shown(value: Any) -> str:
+    return repr(dict(value)) if isinstance(value, dict) else repr(value)
+
+
+def _hint(value: Any, *known: str) -> str:
+    word = next(iter(value), "") if isinstance(value, dict) else value
+    hint = did_you_mean(str(word), known)
+    return f"; {hint}" if hint else ""
+
+
+def _condition(value: Any, info: ValidationInfo, key: str) -> Condition:
+    if isinstance(value, Condition):
+        return value
+    columns: Columns = (info.context or {})[key]
+    try:
+        return parse_condition(value, columns)
+    except ConditionError as error:
+        raise PlacedFaults(*(((), fault.what, fault.hint) for fault in error.faults)) from None
+
+
+_CONDITION = {"type": "string", "description": "an SQL condition over the columns of "}
+
+AccountCondition = Annotated[
+    Condition,
+    BeforeValidator(lambda value, info: _condition(value, info, "account_columns")),
+    WithJsonSchema(_CONDITION | {"description": "an SQL condition over account_360"}),
+]
+ContactCondition = Annotated[
+    Condition,
+    BeforeValidator(lambda value, info: _condition(value, info, "contact_columns")),
+    WithJsonSchema(_CONDITION | {"description": "an SQL condition over dim_contacts"}),
+]
+CapText = Annotated[
+    Cap,
+    BeforeValidator(Cap.read),
+    WithJsonSchema({"type": "string", "pattern": r"^\d+/\d+d$", "examples": ["3/7d"]}),
+]
+DelayText = Annotated[
+    Delay,
+    BeforeValidator(Delay.parse),
+    WithJsonSchema({"type": "string", "pattern": r"^\d+ ?(h|d|bd)$", "examples": ["0d", "5bd"]}),
+]
+LateSpan = Annotated[
+    timedelta,
+    BeforeValidator(lambda value: _span(value, units="dh")),
+    WithJsonSchema({"type": "string", "pattern": r"^\d+ ?(h|d)$", "default": "3d"}),
+]
+
+
+class TriggerPart(BaseModel):
+    """A mapping of the file: unknown keys are refused, values do not change."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class Caps(TriggerPart):
+    """How many mails of all triggers together a person and an account may get."""
+
+    contact: CapText | None = None
+    account: CapText | None = None
+
+
+class Late(TriggerPart):
+    """What becomes of a mail that could not go in time."""
+
+    after: LateSpan = timedelta(days=3)
+    do: Literal["skip", "send"] = "skip"
+
+
+class Step(TriggerPart):
+    """One mail of a trigger."""
+
+    id: StrictStr
+    after: DelayText = Field(description="since the account entered")
+    when: AccountCondition | None = Field(None, description="judged when the step is due")
+
+    @field_validator("id")
+    @classmethod
+    def _slug(cls, value: str) -> str:
+        if not SLUG.fullmatch(value):
+            raise ValueError(f"{value!r} cannot name a step; {SLUG_HINT}")
+        return value
+
+
+class TriggerFile(TriggerPart):
+    """What a trigger file may say."""
+
+    description: StrictStr = ""
+    audience: AccountCondition
+    recipients: ContactCondition
+    launch: Annotated[
+        Launch,
+        BeforeValidator(Launch.read),
+        WithJsonSchema(
+            {
+                "anyOf": [
+                    {"enum": ["new_only", "existing"]},
+                    {
+                        "type": "object",
+                        "properties": {"existing_since": {"type": "string", "format": "date"}},
+                        "required": ["existing_since"],
+                        "additionalProperties": False,
+                    },
+                ]
+            }
+        ),
+    ]
+    enter: Annotated[
+        Enter,
+        BeforeValidator(Enter.read),
+        WithJsonSchema(
+            {
+                "anyOf": [
+                    {"enum": ["once", "once_per_episode"]},
+                    {
+                        "type": "object",
+                        "properties": {"every": {"type": "string", "pattern": r"^\d+d$"}},
+                        "required": ["every"],
+                        "additionalProperties": False,
+                    },
+                ],
+                "default": "once_per_episode",
+            }
+        ),
+    ] = Enter("once_per_episode")
+    exit_when: AccountCondition | None = None
+    priority: int = Field(50, strict=True, ge=0, le=100, description="higher wins")
+    caps: Caps = Caps()
+    send_window: SendWindow = SendWindow()
+    late: Late = Late()
+    steps: tuple[Step, ...] = Field(min_length=1)
+    include_churned: StrictBool = False
+
+    @field_validator("steps")
+    @classmethod
+    def _go_together(cls, steps: tuple[Step, ...]) -> tuple[Step, ...]:
+        faults = []
+        ids = [step.id for step in steps]
+        for number, step in enumerate(steps):
+            if step.id in ids[:number]:
+                faults.append(((number, "id"), "is there twice", ""))
+            if number and step.after.nominal < steps[number - 1].after.nominal:
+                before = steps[number - 1]
+                what = f"{step.after} is sooner than {before.after} of {before.id!r} before it"
+                faults.append(((number, "after"), what, "put the steps in order of time"))
+        if faults:
+            raise PlacedFaults(*faults)
+        return steps
+
+
+class Trigger(TriggerFile):
+    """A checked trigger."""
+
+    name: str
+    """The file's name without its ending."""
+    file: Path
+    version: str
+    """SHA-256 (hex) of what the file says; comments and layout do not count."""
+
+    @property
+    def conditions(self) -> Iterator[Condition]:
+        """Every condition that it asks of an account."""
+        yield self.audience
+        if self.exit_when:
+            yield self.exit_when
+        yield from (step.when for step in self.steps if step.when)
+
+    @property
+    def needs_feed(self) -> bool:
+        """Whether entry, exit and steps wait while the usage feed is late."""
+        return any(condition.needs_feed for condition in self.conditions)
+
+    def step(self, step_id: str) -> Step:
+        """The step of that id. Raises KeyError."""
+        for step in self.steps:
+            if step.id == step_id:
+                return step
+        raise KeyError(step_id)
+
+
+# Files. --------------------------------------------------------------------------------
+
+
+def load_triggers(settings: Settings) -> list[Trigger]:
+    """All triggers of the company, those of higher priority first, then by name.
+
+    Raises TriggerError with every problem of every file.
+    """
+    triggers, problems = read_folder(settings.folder("triggers"))
+    if problems:
+        raise TriggerError(problems)
+    return triggers
+
+
+def find(triggers: Iterable[Trigger], name: str) -> Trigger:
+    """The trigger of that name. Raises UnknownName with the nearest known name."""
+    known = {trigger.name: trigger for trigger in triggers}
+    if name not in known:
+        hint = did_you_mean(name, known) or f"there are: {', '.join(sorted(known)) or 'none'}"
+        raise UnknownName(f"no trigger {name!r}; {hint}")
+    return known[name]
+
+
+def read_folder(folder: Path) -> tuple[list[Trigger], list[Problem]]:
+    """The triggers of a folder that can be used, and the problems of those that cannot."""
+    if not folder.is_dir():
+        return [], [Problem(str(folder), None, "no such folder")]
+    accounts, contacts = account_columns(), contact_columns()
+    triggers: dict[str, Trigger] = {}
+    problems: list[Problem] = []
+    for path in sorted(folder.iterdir()):
+        if path.suffix.lower() not in ENDINGS or path.name.startswith("."):
+            continue
+        try:
+            trigger = read_trigger(path, accounts, contacts)
+        except TriggerError as error:
+            problems += error.problems
+            continue
+        if trigger.name in triggers:
+            other = triggers[trigger.name].file.name
+            what = f"is a second trigger {path.stem!r} beside {other}"
+            problems.append(Problem(_name(path), None, what))
+        triggers[trigger.name] = trigger
+    return sorted(triggers.values(), key=lambda it: (-it.priority, it.name)), problems
+
+
+def read_trigger(path: Path, accounts: Columns, contacts: Columns) -> Trigger:
+    """One trigger file. Raises TriggerError with all its problems."""
+    try:
+        text = path.read_text(encoding="utf-8-sig")
+    except (OSError, UnicodeDecodeError) as error:
+        raise TriggerError([Problem(_name(path), None, f"cannot be read: {error}")]) from None
+    return parse_trigger(text, path, accounts, contacts)
+
+
+def parse_trigger(text: str, path: Path, accounts: Columns, contacts: Columns) -> Trigger:
+    """A trigger from the text of its file. Raises TriggerError with all its problems."""
+    file = YamlFile(text, _name(path))
+    problems: list[Problem] = []
+    if not SLUG.fullmatch(path.stem):
+        what = f"{path.stem!r} cannot name a trigger"
+        problems.append(Problem(file.name, None, what, SLUG_HINT))
+    context = {"account_columns": accounts, "contact_columns": contacts}
+    try:
+        told = TriggerFile.model_validate(file.plain, context=context)
+    except ValidationError as error:
+        problems += file.problems(error, TriggerFile, NOT_SUPPORTED)
+    if problems:
+        raise TriggerError(dict.fromkeys(problems))
+    fields = {field: getattr(told, field) for field in TriggerFile.model_fields}
+    return Trigger(**fields, name=path.stem, file=path, version=_version(file.plain))
+
+
+def _name(path: Path) -> str:
+    return f"{path.parent.name}/{path.name}"
+
+
+def _version(plain: dict[str, Any]) -> str:
+    canonical = json.dumps(plain, sort_keys=True, ensure_ascii=False, default=str)
+    return hashlib.sha256(canonical.encode()).hexdigest()
