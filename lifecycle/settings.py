@@ -142,6 +142,9 @@ class Dormancy(Section):
 
     min_days: int = Field(7, ge=1)
     max_days: int = Field(90, ge=1)
+    factor: float = Field(
+        2.0, gt=0, description="times the gap that the account stays under nine times in ten"
+    )
     never_logged_in_days: int = Field(7, ge=1, description="after go-live")
 
 
@@ -298,7 +301,8 @@ def load(config: str | Path | None = None, **override: Any) -> Settings:
     _refuse_unknown_sections(path, values)
     _resolve_paths(values, path.parent)
     try:
-        return Settings(root=path.parent, **{FILE_KEY: values}, **override)
+        given: dict[str, Any] = {"root": path.parent, FILE_KEY: values, **override}
+        return Settings(**given)
     except ValidationError as error:
         raise SettingsError(_explain(path, error)) from None
     except ValueError as error:  # a list or table in the environment that is not JSON

@@ -1,0 +1,1 @@
+"""The warehouse: one DuckDB file that a run builds in, one that everybody else reads."""

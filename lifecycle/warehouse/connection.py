@@ -1,0 +1,59 @@
+"""Connections to the two DuckDB files.
+
+A run is the only one to open `work.duckdb`. Everybody else opens `published.duckdb`, which is
+replaced by an atomic rename and is never written in place, so that any number may read it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import duckdb
+
+from lifecycle.errors import WarehouseError
+from lifecycle.settings import Settings
+
+
+@contextmanager
+def connect_work(settings: Settings) -> Iterator[duckdb.DuckDBPyConnection]:
+    """The file a run builds in, made if need be.
+
+    Raises WarehouseError when another process holds it, and for every DuckDB error inside.
+    """
+    settings.state_dir.mkdir(parents=True, exist_ok=True)
+    with _open(settings.work_db, read_only=False) as connection:
+        yield connection
+
+
+@contextmanager
+def connect_published(settings: Settings) -> Iterator[duckdb.DuckDBPyConnection]:
+    """The last marts that passed both gates, read-only.
+
+    Raises WarehouseError when nothing was published yet, and for every DuckDB error inside.
+    """
+    if not settings.published_db.exists():
+        raise WarehouseError(
+            f"{settings.published_db}: nothing was published yet; `lifecycle run` makes it"
+        )
+    with _open(settings.published_db, read_only=True) as connection:
+        yield connection
+
+
+@contextmanager
+def _open(path: Path, *, read_only: bool) -> Iterator[duckdb.DuckDBPyConnection]:
+    try:
+        connection = duckdb.connect(path, read_only=read_only)
+    except duckdb.IOException as error:
+        if "lock" in str(error).lower():
+            raise WarehouseError(f"{path} is in use by another process: {error}") from error
+        raise WarehouseError(f"{path} cannot be opened: {error}") from error
+    except duckdb.Error as error:
+        raise WarehouseError(f"{path} cannot be opened: {error}") from error
+    try:
+        yield connection
+    except duckdb.Error as error:
+        raise WarehouseError(f"{path.name}: {error}") from error
+    finally:
+        connection.close()

@@ -1,0 +1,182 @@
+"""What models read besides customers' data: the run's clock, thresholds, roles, calendars."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from datetime import UTC, datetime, timedelta
+from functools import cache
+from itertools import pairwise
+from zoneinfo import ZoneInfo, available_timezones
+
+import duckdb
+import pyarrow as pa
+
+from lifecycle.calendar import country_code, holidays_of, zone_of_country
+from lifecycle.settings import Settings
+from lifecycle.warehouse.connection import connect_work
+
+YEARS_BACK, YEARS_AHEAD = 40, 10
+"""Years around the as-of beyond which a date of the data is taken for a slip of the pen."""
+
+TABLES = {
+    "run_context": (
+        "run_id varchar, as_of timestamp, loaded_at timestamp, company_country varchar,"
+        " company_time_zone varchar, company_locale varchar, feed_max_age_hours double,"
+        " feed_min_volume_share double, max_vanished_share double, renewal_days bigint,"
+        " onboarding_months bigint, onboarding_at_risk_day bigint, mature_from_step bigint,"
+        " dormancy_min_days bigint, dormancy_max_days bigint, dormancy_factor double,"
+        " never_logged_in_days bigint, green_from double, yellow_from double,"
+        " survey_stale_days bigint, upsell_satisfaction double, upsell_seats_share double"
+    ),
+    "event_roles": "role varchar, pattern varchar",
+    "holidays": "country_code varchar, day date",
+    "countries": "name varchar, country_code varchar, time_zone varchar",
+    "zone_offsets": (
+        "time_zone varchar, utc_year bigint, from_utc timestamp, until_utc timestamp,"
+        " offset_minutes bigint"
+    ),
+}
+
+Row = tuple[object, ...]
+
+
+def write(settings: Settings, *, run_id: str, as_of: datetime, loaded_at: datetime) -> None:
+    """Replace the context tables of `raw`, all in one transaction.
+
+    run_context has one row; event_roles one per role and pattern; holidays one per country and
+    day; countries one per spelling in the data; zone_offsets one per time zone, UTC year and
+    span of that year with one offset. `as_of` and `loaded_at` are aware. Raises WarehouseError.
+    """
+    with connect_work(settings) as connection:
+        connection.execute("create schema if not exists raw")
+        names = _column(connection, "select distinct country from raw.accounts")
+        own_zones = _column(connection, "select distinct time_zone from raw.accounts")
+        years = _years(connection, as_of)
+        countries = [(name, code, zone_of_country(code)) for name, code in _codes(names)]
+        codes = {settings.company.country, *(code for _, code, _ in countries)}
+        zones = {settings.company.time_zone, *own_zones, *(zone for *_, zone in countries if zone)}
+        rows: dict[str, list[Row]] = {
+            "run_context": [_run_context(settings, run_id, as_of, loaded_at)],
+            "event_roles": [
+                (role, pattern)
+                for role, patterns in settings.events
+                for pattern in dict.fromkeys(patterns)
+            ],
+            "holidays": [
+                (code, day) for code in codes for year in years for day in holidays_of(code, year)
+            ],
+            "countries": list(countries),
+            "zone_offsets": [
+                (zone, *span)
+                for zone in zones & available_timezones()
+                for year in years
+                for span in _offsets(zone, year)
+            ],
+        }
+        connection.execute("begin")
+        for table, columns in TABLES.items():
+            _replace(connection, table, columns, sorted(rows[table], key=str))
+        connection.execute("commit")
+
+
+def _run_context(settings: Settings, run_id: str, as_of: datetime, loaded_at: datetime) -> Row:
+    company, feed, stages = settings.company, settings.feed, settings.stages
+    dormancy, health = settings.dormancy, settings.health
+    return (
+        run_id,
+        _naive(as_of),
+        _naive(loaded_at),
+        company.country,
+        company.time_zone,
+        company.locale,
+        feed.max_age_hours,
+        feed.min_volume_share,
+        settings.gate.max_vanished_share,
+        stages.renewal_days,
+        stages.onboarding_months,
+        stages.onboarding_at_risk_day,
+        stages.mature_from_step,
+        dormancy.min_days,
+        dormancy.max_days,
+        dormancy.factor,
+        dormancy.never_logged_in_days,
+        health.green_from,
+        health.yellow_from,
+        health.survey_stale_days,
+        health.upsell_satisfaction,
+        health.upsell_seats_share,
+    )
+
+
+def _codes(names: Sequence[str]) -> Iterator[tuple[str, str]]:
+    for name in names:
+        if code := country_code(name):
+            yield name, code
+
+
+def _years(connection: duckdb.DuckDBPyConnection, as_of: datetime) -> range:
+    """From the oldest date of the data to the newest, renewals included, and a year more."""
+    oldest, newest = connection.execute(
+        """
+        select min(oldest), max(newest) from (
+            select least(min(created_at), min(went_live_at)), max(renewal_at) from raw.accounts
+            union all
+            select min(occurred_at), null from raw.usage_events
+        ) as bounds (oldest, newest)
+        """
+    ).fetchone() or (None, None)
+    first = min(oldest.year if oldest else as_of.year, as_of.year - 1)
+    last = max(newest.year if newest else as_of.year, as_of.year) + 1
+    return range(max(first, as_of.year - YEARS_BACK), min(last, as_of.year + YEARS_AHEAD) + 1)
+
+
+@cache
+def _offsets(zone: str, year: int) -> tuple[tuple[int, datetime, datetime, int], ...]:
+    """The spans of a UTC year with one offset: (year, from, until, minutes east of UTC)."""
+    clock = ZoneInfo(zone)
+
+    def minutes(moment: datetime) -> int:
+        offset = moment.replace(tzinfo=UTC).astimezone(clock).utcoffset()
+        return round((offset or timedelta()).total_seconds() / 60)
+
+    def change(before: datetime, after: datetime) -> datetime:
+        while after - before > timedelta(minutes=1):
+            middle = before + (after - before) // 2
+            middle = middle.replace(second=0, microsecond=0)
+            before, after = (
+                (middle, after) if minutes(middle) == minutes(before) else (before, middle)
+            )
+        return after
+
+    start, end = datetime(year, 1, 1), datetime(year + 1, 1, 1)  # noqa: DTZ001 (naive UTC)
+    moments = [start + timedelta(days=day) for day in range((end - start).days + 1)]
+    starts = [start] + [
+        change(day, following)
+        for day, following in pairwise(moments)
+        if minutes(day) != minutes(following)
+    ]
+    ends = [*starts[1:], end]
+    return tuple(
+        (year, begin, until, minutes(begin)) for begin, until in zip(starts, ends, strict=True)
+    )
+
+
+def _column(connection: duckdb.DuckDBPyConnection, sql: str) -> list[str]:
+    return [value for (value,) in connection.execute(sql).fetchall() if value]
+
+
+def _replace(
+    connection: duckdb.DuckDBPyConnection, table: str, columns: str, rows: Sequence[Row]
+) -> None:
+    connection.execute(f"create or replace table raw.{table} ({columns})")
+    if rows:
+        values = zip(*rows, strict=True)
+        batch = pa.table({f"column_{place}": list(column) for place, column in enumerate(values)})
+        connection.register("batch", batch)  # thousands of holidays at once, not row by row
+        connection.execute(f"insert into raw.{table} select * from batch")
+        connection.unregister("batch")
+
+
+def _naive(moment: datetime) -> datetime:
+    """The moment as the warehouse keeps it: UTC without a zone."""
+    return moment.astimezone(UTC).replace(tzinfo=None)

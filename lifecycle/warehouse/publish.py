@@ -1,0 +1,62 @@
+"""Audited marts, put where everybody reads, all at once."""
+
+from __future__ import annotations
+
+import os
+
+import duckdb
+
+from lifecycle.errors import WarehouseError
+from lifecycle.settings import Settings
+from lifecycle.warehouse.connection import connect_work
+
+
+def publish(settings: Settings, *, run_id: str) -> None:
+    """Replace `published.duckdb` by the marts of `work.duckdb`.
+
+    Readers see the old marts or the new ones, never a mixture. `marts.published` holds one
+    row: run_id, as_of and published_at (wall clock), both UTC. Raises WarehouseError.
+    """
+    new = settings.published_db.with_name(f"{settings.published_db.name}.{run_id}.tmp")
+    for leftover in settings.state_dir.glob(f"{settings.published_db.name}.*.tmp*"):
+        leftover.unlink()  # of a run that was killed: only one run works in a state folder
+    with connect_work(settings) as connection:
+        _copy_marts(connection, str(new), run_id)
+    try:
+        _sync(new)
+        os.replace(new, settings.published_db)
+        _sync(settings.state_dir)
+    except OSError as error:
+        raise WarehouseError(f"{settings.published_db} cannot be replaced: {error}") from error
+
+
+def _copy_marts(connection: duckdb.DuckDBPyConnection, new: str, run_id: str) -> None:
+    connection.execute(f"attach {_literal(new)} as published")
+    connection.execute("create schema published.marts")
+    marts = connection.execute(
+        "select table_name from information_schema.tables"
+        " where table_catalog = current_database() and table_schema = 'marts' order by 1"
+    ).fetchall()
+    if not marts:
+        raise WarehouseError("there are no marts to publish: the build comes first")
+    for (name,) in marts:
+        table = '"' + name.replace('"', '""') + '"'
+        connection.execute(f"create table published.marts.{table} as from marts.{table}")
+    connection.execute(
+        "create table published.marts.published as"
+        " select ? as run_id, as_of, timezone('UTC', now()) as published_at from raw.run_context",
+        [run_id],
+    )
+    connection.execute("detach published")  # writes everything into the file itself
+
+
+def _literal(text: str) -> str:
+    return "'" + text.replace("'", "''") + "'"
+
+
+def _sync(path: os.PathLike[str]) -> None:
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
