@@ -209,7 +209,7 @@ def _full_cap(ledger: Connection, send: Row[Any], now: datetime) -> str | None:
     ):
         if text is None:
             continue
-        cap = Cap.parse(text)
+        cap = Cap.read(text)
         count = ledger.scalar(
             select(func.count()).where(
                 column == value,

@@ -106,16 +106,30 @@ def plan(
     """
     triggers = load_triggers(settings)
     with connect_published(settings) as warehouse, ledger.read() as memory:
-        planner = _Planner(settings, warehouse, memory, as_of)
-        for trigger in triggers:
-            if only in (None, trigger.name):
-                planner.run(trigger)
-        if only is None:
-            planner.end_removed([trigger.name for trigger in triggers])
-            planner.object_to_planned()
+        result = decide(settings, warehouse, memory, triggers, as_of=as_of, only=only)
     if not dry_run:
         with ledger.write() as connection:
-            record(connection, planner.result.decisions, run_id=run_id, at=as_of)
+            record(connection, result.decisions, run_id=run_id, at=as_of)
+    return result
+
+
+def decide(
+    settings: Settings,
+    warehouse: duckdb.DuckDBPyConnection,
+    memory: Connection,
+    triggers: Sequence[Trigger],
+    *,
+    as_of: datetime,
+    only: str | None = None,
+) -> PlanResult:
+    """What `plan` writes: reads the schema `marts` of a warehouse and a ledger, writes neither."""
+    planner = _Planner(settings, warehouse, memory, as_of)
+    for trigger in triggers:
+        if only in (None, trigger.name):
+            planner.run(trigger)
+    if only is None:
+        planner.end_removed([trigger.name for trigger in triggers])
+        planner.object_to_planned()
     return planner.result
 
 

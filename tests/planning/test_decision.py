@@ -1,0 +1,171 @@
+"""What becomes of one enrolment's steps: pure, so that every case is a clock and a file."""
+
+from datetime import datetime, timedelta
+from pathlib import Path
+
+import pytest
+from company import utc
+from hypothesis import given
+from hypothesis import strategies as st
+
+from lifecycle.planning.decision import Enrolment, Place, Reason, decide_steps
+from lifecycle.triggers.columns import account_columns, contact_columns
+from lifecycle.triggers.model import Trigger, parse_trigger
+
+DAY = timedelta(days=1)
+TOKYO = Place("Asia/Tokyo", "account", "JP")
+
+BASE = """
+audience: is_dormant
+recipients: role = 'admin'
+launch: existing
+steps:
+  - {id: check_in, after: 0d}
+  - {id: case_study, after: 5bd, when: ladder_step < 3}
+  - {id: last_call, after: 14d}
+"""
+
+
+def trigger(text: str = BASE) -> Trigger:
+    return parse_trigger(text, Path("triggers/win_back.yaml"), account_columns(), contact_columns())
+
+
+def enrolment(enrolled_at: str, place: Place = TOKYO, **decided: datetime | None) -> Enrolment:
+    return Enrolment("a1", "win_back", 1, utc(enrolled_at), place, decided)
+
+
+def decide(one: Enrolment, now: str, text: str = BASE, **holds: bool | None):
+    known = trigger(text)
+    answers = {step.id: True for step in known.steps} | holds
+    return [
+        (made.step.id, made.action, made.timing.not_before, made.reason)
+        for made in decide_steps(known, one, now=utc(now), ahead=DAY, holds=answers)
+    ]
+
+
+def test_the_first_step_goes_at_once_inside_the_window_and_the_next_waits_for_its_day():
+    # Wednesday 10:00 in Tokyo.
+    assert decide(enrolment("2026-06-10 01:00"), "2026-06-10 01:00") == [
+        ("check_in", "plan", utc("2026-06-10 01:00"), None),
+        ("case_study", "wait", utc("2026-06-17 01:00"), None),
+    ]
+
+
+def test_before_the_window_opens_a_mail_waits_for_it():
+    # 06:00 in Tokyo: the window opens at 09:00, which is midnight UTC.
+    planned = decide(enrolment("2026-06-09 21:00"), "2026-06-09 21:00")
+    assert planned[0] == ("check_in", "plan", utc("2026-06-10 00:00"), None)
+
+
+def test_at_the_weekend_nothing_is_planned_before_the_run_that_precedes_monday():
+    saturday = decide(enrolment("2026-06-13 01:00"), "2026-06-13 01:00")
+    assert saturday == [("check_in", "wait", utc("2026-06-15 00:00"), None)]
+    sunday = decide(enrolment("2026-06-13 01:00"), "2026-06-14 01:00")
+    assert sunday[0] == ("check_in", "plan", utc("2026-06-15 00:00"), None)
+
+
+def test_a_step_too_late_is_skipped_and_lateness_counts_from_the_open_window():
+    # Due Saturday, the window opens Monday 09:00; three days later it is too late.
+    one = enrolment("2026-06-13 01:00")
+    assert decide(one, "2026-06-17 07:59")[0][:2] == ("check_in", "plan")
+    assert decide(one, "2026-06-18 00:00")[0] == (
+        "check_in",
+        "skip",
+        utc("2026-06-18 00:00"),
+        Reason.LATE,
+    )
+
+
+def test_a_late_mail_that_may_still_be_sent_is():
+    text = BASE.replace("steps:", "late: {after: 3d, do: send}\nsteps:")
+    one = enrolment("2026-06-01 01:00")
+    assert decide(one, "2026-06-10 01:00", text)[0][:2] == ("check_in", "plan")
+
+
+def test_a_backlog_keeps_its_distance():
+    text = BASE.replace("steps:", "late: {after: 3d, do: send}\nsteps:")
+    made = decide(enrolment("2026-05-01 01:00"), "2026-06-10 01:00", text)
+    assert [(step, action) for step, action, *_ in made] == [
+        ("check_in", "plan"),
+        ("case_study", "plan"),
+        ("last_call", "wait"),
+    ]
+    assert made[1][2] == utc("2026-06-11 01:00")
+    assert made[2][2] == utc("2026-06-12 01:00")
+
+
+@pytest.mark.parametrize(
+    ("holds", "action", "reason"),
+    [
+        (True, "plan", None),
+        (False, "skip", Reason.STEP_CONDITION),
+        (None, "skip", Reason.STEP_CONDITION),
+    ],
+)
+def test_a_step_with_a_condition_goes_only_if_it_is_true(holds, action, reason):
+    one = enrolment("2026-06-10 01:00", check_in=utc("2026-06-10 01:00"))
+    made = decide(one, "2026-06-17 01:00", case_study=holds)[0]
+    assert (made[1], made[3]) == (action, reason)
+
+
+def test_a_decided_step_is_never_decided_again():
+    one = enrolment(
+        "2026-06-10 01:00", check_in=utc("2026-06-10 01:00"), case_study=None, last_call=None
+    )
+    assert decide(one, "2026-06-30 01:00") == []
+
+
+ZONES = ["Asia/Tokyo", "Europe/Berlin", "America/New_York", "Australia/Sydney", "Asia/Kolkata"]
+MOMENTS = st.integers(0, 3 * 365 * 24 * 60).map(
+    lambda minutes: utc("2025-01-01") + timedelta(minutes=minutes)
+)
+FILES = st.builds(
+    lambda days, opens, closes, late, gaps: (
+        BASE.split("steps:")[0]
+        + f"send_window: {{days: [{', '.join(days)}], from: '{opens:02}:00', to: '{closes:02}:00'}}\n"
+        + f"late: {{after: {late}, do: skip}}\nsteps:\n"
+        + "".join(
+            f"  - {{id: s{number}, after: {sum(gaps[: number + 1])}d}}\n"
+            for number in range(len(gaps))
+        )
+    ),
+    st.lists(st.sampled_from(["mon", "tue", "thu", "fri", "sun"]), min_size=1, unique=True),
+    st.integers(0, 11),
+    st.integers(12, 23),
+    st.sampled_from(["6h", "1d", "3d", "30d"]),
+    st.lists(st.integers(0, 20), min_size=1, max_size=4),
+)
+
+
+@given(
+    FILES,
+    MOMENTS,
+    st.sampled_from(ZONES),
+    st.lists(st.floats(0.05, 9), min_size=1, max_size=30),
+    st.data(),
+)
+def test_steps_go_once_in_order_inside_the_window_and_in_time(text, enrolled_at, zone, gaps, data):
+    known = trigger(text)
+    place = Place(zone, "account", "JP")
+    decided: dict[str, datetime | None] = {}
+    now, went = enrolled_at, []
+    for gap in gaps:
+        one = Enrolment("a1", "win_back", 1, enrolled_at, place, dict(decided))
+        holds = {step.id: data.draw(st.sampled_from([True, False, None])) for step in known.steps}
+        for made in decide_steps(known, one, now=now, ahead=DAY, holds=holds):
+            if made.action == "wait":
+                continue
+            assert made.step.id not in decided
+            decided[made.step.id] = made.timing.not_before if made.action == "plan" else None
+            if made.action == "plan":
+                at = made.timing.not_before
+                assert holds[made.step.id] is True
+                assert now <= at <= now + DAY
+                assert at < made.timing.expires_at
+                assert at >= made.timing.due_at
+                assert known.send_window.is_open(at, zone, "JP")
+                went.append(at)
+        now += timedelta(days=gap)
+    assert went == sorted(went)
+    order = [step.id for step in known.steps]
+    assert list(decided) == order[: len(decided)]

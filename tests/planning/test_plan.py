@@ -1,0 +1,422 @@
+"""Runs over days: a company in DuckDB, a ledger in SQLite, mails as they leave."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from datetime import datetime, timedelta
+
+import duckdb
+import pytest
+from company import Company, Marts, utc
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from sqlalchemy import select
+
+from lifecycle.ledger import runs
+from lifecycle.ledger.decisions import record
+from lifecycle.ledger.store import Ledger
+from lifecycle.ledger.tables import enrollments, launches, sends, suppressions
+from lifecycle.ledger.tables import withheld as withheld_table
+from lifecycle.mail.deliver import deliver
+from lifecycle.planning.plan import PlanResult, decide
+from lifecycle.triggers.model import load_triggers
+from lifecycle.triggers.send_window import SendWindow
+
+WIN_BACK = """
+audience: is_dormant
+recipients: role = 'admin'
+launch: existing
+enter: once_per_episode
+exit_when: not is_dormant
+steps:
+  - {id: check_in, after: 0d}
+  - {id: last_call, after: 7d}
+"""
+
+
+class World:
+    """A company on which runs can be made, day by day."""
+
+    def __init__(self, folder) -> None:
+        self.company = Company(folder)
+        self.warehouse = duckdb.connect(":memory:")
+        self.marts = Marts(self.warehouse)
+        self.ledger = Ledger.open(self.company.settings.ledger_url)
+        self.number = 0
+
+    def win_back(self, *changes: tuple[str, str]) -> None:
+        text = WIN_BACK
+        for old, new in changes:
+            assert old in text
+            text = text.replace(old, new)
+        self.company.trigger("win_back", text, "check_in", "last_call")
+
+    def account(self, **columns) -> None:
+        """One dormant account with one admin."""
+        self.marts.accounts([{"account_id": "a1", **columns}])
+        self.marts.contacts([{"contact_id": "c1", "account_id": "a1"}])
+
+    def run(self, now: datetime | str, *, dry_run: bool = False) -> PlanResult:
+        at = utc(now) if isinstance(now, str) else now
+        self.number += 1
+        run_id = f"run-{self.number}"
+        settings = self.company.settings
+        with self.ledger.read() as memory:
+            result = decide(settings, self.warehouse, memory, load_triggers(settings), as_of=at)
+        if not dry_run:
+            runs.begin(self.ledger, run_id=run_id, as_of=at, source="files")
+            with self.ledger.write() as connection:
+                record(connection, result.decisions, run_id=run_id, at=at)
+            deliver(settings, self.ledger, now=at)
+        return result
+
+    def rows(self, table, *columns):
+        with self.ledger.read() as connection:
+            return connection.execute(select(*(table.c[name] for name in columns or ()))).all()
+
+    def mails(self) -> list[tuple[str, str, str]]:
+        """Account, step and state of every mail, in order of time."""
+        with self.ledger.read() as connection:
+            query = select(sends.c.account_id, sends.c.step, sends.c.state).order_by(
+                sends.c.not_before, sends.c.account_id, sends.c.contact_id
+            )
+            return [tuple(row) for row in connection.execute(query)]
+
+    def outbox(self) -> int:
+        return len(list(self.company.settings.outbox_dir.glob("*.eml")))
+
+    def close(self) -> None:
+        self.ledger.close()
+        self.warehouse.close()
+
+
+@pytest.fixture
+def world(tmp_path) -> Iterator[World]:
+    made = World(tmp_path / "company")
+    yield made
+    made.close()
+
+
+WEDNESDAY = "2026-06-10 01:00"  # 10:00 in Tokyo
+LATER = "2026-06-17 01:00"
+
+
+def test_a_dormant_account_gets_its_steps_on_their_days_and_no_second_time(world):
+    world.win_back()
+    world.account()
+    world.run(WEDNESDAY)
+    world.run(WEDNESDAY)
+    assert world.mails() == [("a1", "check_in", "accepted")]
+    world.run("2026-06-11 01:00")
+    assert len(world.mails()) == 1
+    world.run(LATER)
+    assert world.mails() == [("a1", "check_in", "accepted"), ("a1", "last_call", "accepted")]
+    world.run("2026-06-18 01:00")
+    assert world.outbox() == 2
+    assert world.rows(enrollments, "end_reason") == [("completed",)]
+
+
+def test_a_mail_of_tomorrow_is_cancelled_when_the_account_comes_back(world):
+    world.win_back()
+    world.account()
+    world.run(WEDNESDAY)
+    world.run("2026-06-16 20:00")  # plans last_call for the next morning
+    assert world.mails()[1] == ("a1", "last_call", "planned")
+    world.account(is_dormant=False)
+    world.run("2026-06-16 21:00")
+    assert world.mails()[1] == ("a1", "last_call", "cancelled")
+    world.run("2026-06-18 01:00")
+    assert world.outbox() == 1
+    assert world.rows(enrollments, "end_reason") == [("exit",)]
+
+
+def test_a_new_episode_opens_a_new_cycle_only_after_the_audience_was_seen_false(world):
+    world.win_back(("exit_when: not is_dormant\n", ""))
+    world.account()
+    for day in (WEDNESDAY, LATER, "2026-06-18 01:00", "2026-06-19 01:00"):
+        world.run(day)
+    assert world.rows(enrollments, "cycle") == [(1,)]
+    world.account(is_dormant=False)
+    world.run("2026-06-22 01:00")
+    world.account()
+    world.run("2026-06-23 01:00")
+    assert [row.cycle for row in world.rows(enrollments, "cycle")] == [1, 2]
+    assert world.outbox() == 3
+
+
+def test_null_is_neither_in_the_audience_nor_out_of_it(world):
+    world.win_back()
+    world.account()
+    world.run(WEDNESDAY)
+    world.account(is_dormant=None)
+    world.run("2026-06-11 01:00")
+    assert world.rows(enrollments, "end_reason", "seen_false_at") == [(None, None)]
+
+
+def test_while_the_feed_is_late_mail_is_held_and_nothing_enters_or_leaves(world):
+    world.win_back()
+    world.account()
+    world.run(WEDNESDAY)
+    world.run("2026-06-16 20:00")
+    world.marts.feed("late")
+    world.account(is_dormant=None)
+    result = world.run("2026-06-17 02:00")
+    assert "win_back waits" in result.waiting[0]
+    assert result.withheld == {"waiting_for_feed": 1}
+    assert world.mails()[1] == ("a1", "last_call", "planned")
+    world.marts.feed("fresh")
+    world.account()
+    world.run("2026-06-17 04:00")
+    assert world.mails()[1] == ("a1", "last_call", "accepted")
+
+
+def test_a_trigger_that_needs_no_feed_goes_on_while_the_feed_is_late(world):
+    world.win_back(
+        ("audience: is_dormant", "audience: plan = 'trial'"), ("exit_when: not is_dormant\n", "")
+    )
+    world.marts.feed("late")
+    world.account(plan="trial", is_dormant=None)
+    world.run(WEDNESDAY)
+    assert world.outbox() == 1
+
+
+def test_a_first_run_with_a_late_feed_is_no_launch(world):
+    world.win_back(("launch: existing", "launch: new_only"))
+    world.marts.feed("late")
+    world.account(is_dormant=None)
+    world.run(WEDNESDAY)
+    assert world.rows(launches, "trigger") == []
+
+
+def test_new_only_lets_in_who_was_seen_false_first(world):
+    world.win_back(("launch: existing", "launch: new_only"))
+    world.account()
+    assert world.run(WEDNESDAY, dry_run=True).withheld == {"matched_before_launch": 1}
+    assert world.rows(launches, "trigger") == []  # looking is not launching
+    world.account(is_dormant=False)
+    world.run(WEDNESDAY)  # nobody matches at launch
+    world.account()
+    world.run("2026-06-11 01:00")
+    assert world.outbox() == 1
+
+
+def test_new_only_keeps_out_who_matched_already(world):
+    world.win_back(("launch: existing", "launch: new_only"))
+    world.account()
+    assert world.run(WEDNESDAY).withheld == {"matched_before_launch": 1}
+    assert world.run("2026-06-11 01:00").withheld == {"matched_before_launch": 1}
+    assert world.outbox() == 0
+    world.account(is_dormant=False)
+    world.run("2026-06-12 01:00")
+    world.account()
+    world.run("2026-06-15 01:00")
+    assert world.outbox() == 1
+
+
+@pytest.mark.parametrize(("enter", "cycles"), [("once", 1), ("{every: 14d}", 2)])
+def test_how_often_an_account_may_enter(world, enter, cycles):
+    world.win_back(("enter: once_per_episode", f"enter: {enter}"))
+    world.account()
+    world.run(WEDNESDAY)
+    world.account(is_dormant=False)
+    world.run("2026-06-11 01:00")
+    world.account()
+    world.run("2026-06-12 01:00")
+    assert len(world.rows(enrollments, "cycle")) == 1
+    world.run("2026-06-24 01:00")
+    assert len(world.rows(enrollments, "cycle")) == cycles
+
+
+def test_a_churned_account_leaves_and_a_deleted_one_too(world):
+    world.win_back(("exit_when: not is_dormant\n", ""))
+    world.marts.accounts([{"account_id": "a1"}, {"account_id": "a2"}])
+    world.marts.contacts([{"contact_id": f"c{n}", "account_id": f"a{n}"} for n in (1, 2)])
+    world.run(WEDNESDAY)
+    world.account(stage="churned")
+    world.run("2026-06-11 01:00")
+    assert sorted(world.rows(enrollments, "account_id", "end_reason")) == [
+        ("a1", "churned"),
+        ("a2", "deleted"),
+    ]
+
+
+def test_an_account_whose_row_was_set_aside_is_not_a_deleted_one(world):
+    world.win_back()
+    world.account()
+    world.run(WEDNESDAY)
+    world.marts.accounts([])
+    world.marts.contacts([])
+    world.warehouse.execute(
+        "insert into marts.rejected_rows values ('accounts', 'a1', 'mrr is no number')"
+    )
+    assert world.run("2026-06-11 01:00").withheld == {"account_set_aside": 1}
+    assert world.rows(enrollments, "end_reason") == [(None,)]
+
+
+@pytest.mark.parametrize(
+    ("contact", "reason"),
+    [
+        ({"role": "user"}, "no_recipient"),
+        ({"consent_basis": None}, "no_consent"),
+        ({"unsubscribed_at": datetime(2026, 1, 1)}, "unsubscribed"),  # noqa: DTZ001
+    ],
+)
+def test_who_may_not_be_mailed_is_told_why(world, contact, reason):
+    world.win_back()
+    world.account()
+    world.marts.contacts([{"contact_id": "c1", "account_id": "a1", **contact}])
+    assert world.run(WEDNESDAY).withheld == {reason: 1}
+    assert world.rows(withheld_table, "account_id", "reason") == [("a1", reason)]
+    assert world.rows(enrollments, "cycle") == []
+
+
+def test_an_account_without_a_contact_is_told_of(world):
+    world.win_back()
+    world.account()
+    world.marts.contacts([])
+    world.run(WEDNESDAY)
+    assert world.rows(withheld_table, "reason", "detail") == [("no_recipient", "it has no contact")]
+
+
+def test_an_unsubscribe_stops_what_is_planned(world):
+    world.win_back()
+    world.account()
+    world.run("2026-06-09 20:00")  # 05:00 in Tokyo: planned for 09:00
+    assert world.mails() == [("a1", "check_in", "planned")]
+    world.marts.contacts(
+        [{"contact_id": "c1", "account_id": "a1", "unsubscribed_at": datetime(2026, 6, 9)}]  # noqa: DTZ001
+    )
+    world.run(WEDNESDAY)
+    assert world.mails()[0] == ("a1", "check_in", "suppressed")
+    assert world.outbox() == 0
+
+
+def test_a_suppression_between_plan_and_claim_is_obeyed(world):
+    world.win_back()
+    world.account()
+    world.run("2026-06-09 20:00")
+    with world.ledger.write() as connection:
+        connection.execute(
+            suppressions.insert().values(
+                address="c1@example.com", reason="complained", at=utc(WEDNESDAY), source="test"
+            )
+        )
+    deliver(world.company.settings, world.ledger, now=utc(WEDNESDAY))
+    assert world.mails() == [("a1", "check_in", "suppressed")]
+    assert world.outbox() == 0
+
+
+def test_a_cap_holds_over_triggers_and_the_higher_priority_wins(world):
+    cap = ("launch: existing", "launch: existing\ncaps: {contact: 1/7d}")
+    world.win_back(cap, ("exit_when", "priority: 10\nexit_when"))
+    text = WIN_BACK.replace(*cap).replace("exit_when", "priority: 90\nexit_when")
+    world.company.trigger("rescue", text, "check_in", "last_call")
+    world.account()
+    result = world.run(WEDNESDAY)
+    assert result.withheld == {"capped": 1}
+    assert world.rows(sends, "trigger") == [("rescue",)]
+
+
+def test_a_removed_trigger_ends_what_it_began(world):
+    world.win_back()
+    world.account()
+    world.run("2026-06-09 20:00")
+    (world.company.folder / "triggers" / "win_back.yaml").unlink()
+    world.run(WEDNESDAY)
+    assert world.mails() == [("a1", "check_in", "cancelled")]
+    assert world.rows(enrollments, "end_reason") == [("trigger_removed",)]
+
+
+def test_a_template_that_fails_for_one_account_holds_only_its_mail(world):
+    world.win_back()
+    mail = world.company.folder / "email_templates" / "win_back" / "check_in.en.txt"
+    mail.write_text("Subject: Hello\n\nAbout {{ account.purpose }}.\n")
+    world.marts.accounts(
+        [{"account_id": "a1", "purpose": "monthly reports"}, {"account_id": "a2", "purpose": None}]
+    )
+    world.marts.contacts([{"contact_id": f"c{n}", "account_id": f"a{n}"} for n in (1, 2)])
+    assert world.run(WEDNESDAY).withheld == {"template_error": 1}
+    assert world.mails() == [("a1", "check_in", "accepted")]
+    world.marts.accounts(
+        [{"account_id": "a1", "purpose": "x"}, {"account_id": "a2", "purpose": "weekly reports"}]
+    )
+    world.run("2026-06-11 01:00")  # mended in the CRM: it goes a day later
+    assert ("a2", "check_in", "accepted") in world.mails()
+
+
+def test_two_people_of_one_account_get_one_mail_each(world):
+    world.win_back()
+    world.account()
+    world.marts.contacts([{"contact_id": f"c{n}", "account_id": "a1"} for n in (1, 2)])
+    world.run(WEDNESDAY)
+    assert world.mails() == [("a1", "check_in", "accepted")] * 2
+
+
+ACCOUNTS = ("a1", "a2", "a3")
+DAYS = st.lists(
+    st.fixed_dictionaries(
+        {
+            "hours": st.sampled_from([0, 3, 8, 24, 24, 24, 30, 72, 240]),
+            "dormant": st.fixed_dictionaries(
+                {account: st.sampled_from([True, True, False, None]) for account in ACCOUNTS}
+            ),
+            "fresh": st.sampled_from([True, True, True, False]),
+            "gone": st.sets(st.sampled_from(ACCOUNTS), max_size=1),
+            "unsubscribed": st.sets(st.sampled_from(ACCOUNTS), max_size=1),
+        }
+    ),
+    min_size=1,
+    max_size=9,
+)
+
+
+@settings(max_examples=25, deadline=None, suppress_health_check=list(HealthCheck))
+@given(
+    DAYS,
+    st.sampled_from(["once", "once_per_episode", "{every: 9d}"]),
+    st.sampled_from(["existing", "new_only"]),
+)
+def test_whatever_happens_no_mail_goes_twice_outside_its_window_or_after_an_exit(
+    tmp_path_factory, days, enter, launch
+):
+    world = World(tmp_path_factory.mktemp("world"))
+    world.win_back(("once_per_episode", enter), ("launch: existing", f"launch: {launch}"))
+    now, left_at, allowed = utc("2026-06-09 18:00"), {}, SendWindow()
+    accepted: set[tuple] = set()
+    for day in days:
+        now += timedelta(hours=day["hours"])
+        present = [account for account in ACCOUNTS if account not in day["gone"]]
+        world.marts.accounts(
+            {
+                "account_id": account,
+                "is_dormant": day["dormant"][account] if day["fresh"] else None,
+            }
+            for account in present
+        )
+        world.marts.contacts(
+            {
+                "contact_id": f"c-{account}",
+                "account_id": account,
+                "unsubscribed_at": now.replace(tzinfo=None)
+                if account in day["unsubscribed"]
+                else None,
+            }
+            for account in present
+        )
+        world.marts.feed("fresh" if day["fresh"] else "late")
+        result = world.run(now)
+        for ending in result.decisions.endings:
+            left_at[(ending.account_id, ending.cycle)] = now
+        columns = ("account_id", "contact_id", "trigger", "step", "cycle", "accepted_at")
+        mails = {tuple(row) for row in world.rows(sends, *columns) if row.accepted_at}
+        for mail in mails - accepted:
+            account, *_, cycle, at = mail
+            assert at == now
+            assert allowed.is_open(at, "Asia/Tokyo", "JP")
+            assert (account, cycle) not in left_at
+            assert day["fresh"]
+            assert account not in day["unsubscribed"]
+        assert accepted <= mails
+        assert len({mail[:5] for mail in mails}) == len(mails) == world.outbox()
+        accepted = mails
+    world.close()
