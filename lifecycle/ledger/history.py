@@ -11,6 +11,7 @@ from sqlalchemy import Row, Select, func, select
 from lifecycle.ledger.store import Ledger
 from lifecycle.ledger.tables import (
     MAILED,
+    NOT_LEFT,
     OPEN,
     State,
     enrollments,
@@ -59,11 +60,17 @@ def launched(ledger: Ledger) -> Rows:
     return _all(ledger, select(launches).order_by(launches.c.trigger))
 
 
+def mails_waiting(ledger: Ledger) -> int:
+    """Mails whose moment, or whose delivery, is still to come."""
+    query = select(func.count().label("n")).where(sends.c.state.in_(NOT_LEFT))
+    return int(_all(ledger, query)[0].n)
+
+
 def next_mail(ledger: Ledger) -> Row[Any] | None:
     """The planned or queued mail whose moment comes first."""
     query = (
         select(sends)
-        .where(sends.c.state.in_((State.PLANNED, State.QUEUED)))
+        .where(sends.c.state.in_(NOT_LEFT))
         .order_by(sends.c.not_before)
         .limit(1)
     )

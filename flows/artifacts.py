@@ -1,0 +1,41 @@
+"""What a run leaves on its page in Prefect. Keys are stable, so that each has a history."""
+
+from __future__ import annotations
+
+from prefect.artifacts import create_markdown_artifact, create_table_artifact
+from prefect.context import FlowRunContext
+
+from lifecycle.insight.document import Table, as_markdown, table
+from lifecycle.insight.report import WHY, RunReport
+from lifecycle.warehouse.gate import mask
+
+
+def leave_artifacts(report: RunReport) -> None:
+    """Leave the report and its tables on the page of the flow run under way."""
+    if FlowRunContext.get() is None:
+        return  # called as a plain function: there is no page
+    doors = ("passed", "failed", "warnings")
+    names = sorted({*report.planned_by_trigger, *report.by_trigger})
+    tables = {
+        "stage-health-matrix": report.matrix(),
+        "sends-by-trigger": table(
+            ("trigger", "planned", "accepted"),
+            ((n, report.planned_by_trigger.get(n, 0), report.by_trigger.get(n, 0)) for n in names),
+        ),
+        "withheld-by-reason": table(
+            ("reason", "count", "why"),
+            ((reason, n, WHY.get(reason, "")) for reason, n in report.withheld.items()),
+        ),
+        "gate-result": table(
+            ("gate", *doors),
+            ((door, *(found[name] for name in doors)) for door, found in report.gate.items()),
+        ),
+    }
+    for key, content in tables.items():
+        create_table_artifact(key=key, table=_records(content), description=report.run_id)
+    text = mask(as_markdown(report.as_document()))
+    create_markdown_artifact(key="run-report", markdown=text, description=report.run_id)
+
+
+def _records(content: Table) -> list[dict[str, object]]:
+    return [dict(zip(content.columns, row, strict=True)) for row in content.rows]

@@ -1,0 +1,31 @@
+"""Every ten minutes: what has become due, from the ledger alone."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from prefect import flow
+
+from flows.privacy import hide_addresses_in_logs
+from lifecycle import settings as settings_file
+from lifecycle.insight.delivery import DeliveryReport
+from lifecycle.ledger import history
+from lifecycle.ledger.store import Ledger
+from lifecycle.mail.deliver import deliver
+from lifecycle.run import delivery_clock, watcher
+
+
+@flow(name="deliver-due", persist_result=False)
+def deliver_due(config: str | None = None, as_of: str | None = None) -> dict[str, Any]:
+    """Send the mails whose moment has come. Works beside a daily run, and after a crash.
+
+    Args:
+        config: The lifecycle.toml to use. Empty: the one in the working directory.
+        as_of: The clock of the mails, for a replay. Empty: now, or where a replay stands.
+    """
+    hide_addresses_in_logs()
+    settings = settings_file.load(config)
+    with Ledger.open(settings.ledger_url) as ledger:
+        now = delivery_clock(settings, ledger, as_of)
+        done = deliver(settings, ledger, now=now, progress=watcher.get().step)
+        return DeliveryReport.of(done, now=now, waiting=history.mails_waiting(ledger)).as_json()

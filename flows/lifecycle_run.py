@@ -1,0 +1,36 @@
+"""The daily run, from the outside world to the mails: this file is the table of contents."""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+from prefect import flow
+
+from flows.stages import begin, build, deliver, gate, plan, publish, pull, report
+
+
+@flow(name="lifecycle-run", persist_result=False)
+def lifecycle_run(
+    as_of: str | None = None,
+    dry_run: bool = False,
+    source: Literal["demo", "files"] | None = None,
+    config: str | None = None,
+) -> dict[str, Any]:
+    """Work out every account's health from today's data, and send the mails that follow.
+
+    Args:
+        as_of: See the world as it was then: 2026-06-10 10:00+09:00, or a day. Empty: now.
+        dry_run: Decide, but write nothing to the ledger and send nothing.
+        source: Where CRM and usage data come from. Empty: as lifecycle.toml says.
+        config: The lifecycle.toml to use. Empty: the one in the working directory.
+    """
+    with begin(as_of=as_of, dry_run=dry_run, source=source, config=config) as run:
+        pull(run)
+        gate(run, "raw")
+        build(run)
+        gate(run, "marts")
+        publish(run)
+        plan(run)
+        deliver(run)
+        report(run)
+    return run.report.as_json()

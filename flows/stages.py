@@ -1,0 +1,115 @@
+"""The stages of the daily run as Prefect tasks: what each calls, and whether it is retried.
+
+Planning and delivery are never retried by Prefect: only the ledger knows what was decided
+and what has left, and the next run or delivery goes on from there.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from prefect import task
+from prefect.cache_policies import NO_CACHE
+
+from flows.artifacts import leave_artifacts
+from flows.privacy import hide_addresses_in_logs
+from lifecycle.errors import WarehouseError
+from lifecycle.ledger import history
+from lifecycle.mail.deliver import deliver as deliver_mails
+from lifecycle.planning.plan import plan as plan_mails
+from lifecycle.run import Run
+from lifecycle.sources import ledger as ledger_source
+from lifecycle.sources.pull import pull as pull_sources
+from lifecycle.warehouse import context
+from lifecycle.warehouse.build import build as build_models
+from lifecycle.warehouse.connection import connect_published
+from lifecycle.warehouse.gate import DataRefused, Door, check
+from lifecycle.warehouse.publish import publish as publish_marts
+
+
+def is_transient(_task: Any, _run: Any, state: Any) -> bool:
+    """Whether trying again may help: a lock, a disk, a network; never wrong input."""
+    return isinstance(state.data, WarehouseError | OSError)
+
+
+harmless_to_retry: dict[str, Any] = {
+    "retries": 2,
+    "retry_delay_seconds": [1, 5],
+    "retry_condition_fn": is_transient,
+}
+own_memory: dict[str, Any] = {"cache_policy": NO_CACHE, "persist_result": False}
+
+
+@contextmanager
+def begin(**asked: Any) -> Iterator[Run]:
+    """Open the run; its artifacts are left however it ends."""
+    hide_addresses_in_logs()
+    with Run.begin(**asked, at_the_end=leave_artifacts) as run:
+        yield run
+
+
+@task(**own_memory, **harmless_to_retry)
+def pull(run: Run) -> None:
+    """The outside world, and what the ledger knew before this run, into raw tables."""
+    with run.stage("pull"):
+        pulled = pull_sources(run.settings, loaded_at=run.loaded_at, progress=run.progress)
+        run.report.add_pull(pulled)
+        ledger_source.snapshot(run.settings)
+        context.write(
+            run.settings, run_id=run.run_id, as_of=run.as_of, loaded_at=run.loaded_at
+        )
+
+
+@task(**own_memory, task_run_name="gate-{door}")
+def gate(run: Run, door: Door) -> None:
+    """Great Expectations at one of the two doors; a failed critical check ends the run."""
+    with run.stage(f"gate_{door}"):
+        try:
+            run.report.add_gate(check(run.settings, door))
+        except DataRefused as refused:
+            run.report.add_gate(refused.result)
+            raise
+
+
+@task(**own_memory, **harmless_to_retry)
+def build(run: Run) -> None:
+    """dbt: raw tables into marts, each model tested."""
+    with run.stage("build"):
+        run.report.add_build(build_models(run.settings, progress=run.progress))
+
+
+@task(**own_memory, **harmless_to_retry)
+def publish(run: Run) -> None:
+    """The audited marts take the place of yesterday's, at once."""
+    with run.stage("publish"):
+        publish_marts(run.settings, run_id=run.run_id)
+        with connect_published(run.settings) as warehouse:
+            run.report.add_published(warehouse)
+
+
+@task(**own_memory)
+def plan(run: Run) -> None:
+    """Decide who enters, leaves and is due, in one transaction of the ledger."""
+    with run.stage("plan"):
+        made = plan_mails(
+            run.settings, run.ledger, run_id=run.run_id, as_of=run.as_of, dry_run=run.dry_run
+        )
+        run.report.add_plan(made)
+
+
+@task(**own_memory)
+def deliver(run: Run) -> None:
+    """Hand over what is due now; the rest waits in the ledger for its hour."""
+    if run.dry_run:
+        return
+    with run.stage("deliver"):
+        done = deliver_mails(run.settings, run.ledger, now=run.now(), progress=run.progress)
+        run.report.add_delivery(done, remaining=history.mails_waiting(run.ledger))
+
+
+@task(**own_memory)
+def report(run: Run) -> None:
+    """Write down what happened and why."""
+    run.conclude()

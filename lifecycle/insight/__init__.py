@@ -1,0 +1,1 @@
+"""What happened, what would happen, and why: for people and for machines."""

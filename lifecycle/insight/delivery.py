@@ -1,0 +1,60 @@
+"""What one delivery did: `lifecycle deliver`."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from datetime import datetime
+from typing import Any
+
+from lifecycle.insight.document import Document, Section, Table, counted, moment, table
+from lifecycle.ledger.tables import State
+from lifecycle.mail.deliver import DeliveryResult
+
+
+@dataclass(frozen=True)
+class DeliveryReport:
+    """One delivery. Times are UTC."""
+
+    as_of: datetime
+    """The clock that the mails went by."""
+    accepted: int
+    by_trigger: dict[str, int]
+    not_accepted: dict[str, int]
+    """What became of the other mails that were due: rejected, uncertain, …"""
+    remaining_planned: int
+    next_due: datetime | None
+
+    @classmethod
+    def of(cls, done: DeliveryResult, *, now: datetime, waiting: int) -> DeliveryReport:
+        """The report of a delivery after which `waiting` mails are still to go."""
+        others = {str(s): n for s, n in done.states.items() if s != State.ACCEPTED and n}
+        return cls(now, done.accepted, dict(done.by_trigger), others, waiting, done.next_due)
+
+    def as_json(self) -> dict[str, Any]:
+        """The object of `deliver --json`."""
+        return {
+            name: value.isoformat() if isinstance(value, datetime) else value
+            for name, value in asdict(self).items()
+        }
+
+    @classmethod
+    def from_json(cls, value: dict[str, Any]) -> DeliveryReport:
+        """The inverse of `as_json`."""
+        next_due = value["next_due"] and datetime.fromisoformat(value["next_due"])
+        as_of = datetime.fromisoformat(value["as_of"])
+        return cls(**{**value, "as_of": as_of, "next_due": next_due})
+
+    def as_document(self, time_zone: str) -> Document:
+        """The report for a person."""
+        parts: list[str | Table] = [
+            f"{counted(self.accepted, 'mail')} accepted by the provider, "
+            f"{self.remaining_planned:,} waiting in the queue."
+        ]
+        if self.next_due:
+            parts.append(f"The next one may go {moment(self.next_due, time_zone)}.")
+        if self.by_trigger:
+            parts.append(table(("trigger", "accepted"), sorted(self.by_trigger.items())))
+        if self.not_accepted:
+            told = ", ".join(f"{n:,} {state}" for state, n in self.not_accepted.items())
+            parts.append(f"Due, but not accepted: {told}.")
+        return [Section(f"Delivery as of {moment(self.as_of, time_zone)}", tuple(parts))]

@@ -1,0 +1,278 @@
+"""One run: its settings, its clock, its lock, and the report that it fills.
+
+`Run.begin` is the frame around the stages that flows/lifecycle_run.py puts in order. The
+warehouse and the ledger are in one state folder, and only one run works there at a time.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import logging
+import os
+import secrets
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Protocol
+from zoneinfo import ZoneInfo, available_timezones
+
+from lifecycle import settings as settings_file
+from lifecycle.errors import AlreadyRunning, ClockError, GateStopped
+from lifecycle.insight.report import RunReport, Stop
+from lifecycle.ledger import history, runs
+from lifecycle.ledger.store import Ledger
+from lifecycle.notify import notify
+from lifecycle.settings import Settings
+from lifecycle.warehouse.gate import mask
+
+log = logging.getLogger("lifecycle.run")
+
+REPLAY_AFTER = timedelta(hours=24)
+"""A run whose as-of is older than this looked at the past."""
+
+
+class Watcher(Protocol):
+    """Who looks on while a run goes: the command line shows it, a worker logs it."""
+
+    def stage(self, name: str) -> None:
+        """A stage begins."""
+
+    def step(self, text: str) -> None:
+        """The stage got somewhere."""
+
+    def ended(self, report: RunReport) -> None:
+        """The run is over, well or not."""
+
+
+class _Log:
+    """Writes what happens into the log: what a run does where nobody looks on."""
+
+    def stage(self, name: str) -> None:
+        log.info("%s", name)
+
+    def step(self, text: str) -> None:
+        log.debug("%s", text)
+
+    def ended(self, report: RunReport) -> None:
+        log.info("%s: %s", report.run_id, report.status)
+
+
+watcher: ContextVar[Watcher] = ContextVar("watcher", default=_Log())
+
+
+class Run:
+    """A run under way. All times are aware and UTC."""
+
+    def __init__(
+        self, settings: Settings, ledger: Ledger, *, as_of: datetime, dry_run: bool, stands: bool
+    ) -> None:
+        started = datetime.now(UTC)
+        self.settings = settings
+        self.ledger = ledger
+        self.as_of = as_of
+        self.loaded_at = as_of if settings.source.kind == "demo" else started
+        self.dry_run = dry_run
+        self.run_id = f"{started:%Y%m%d-%H%M%S}-{secrets.token_hex(2)}"
+        self.report = RunReport(
+            run_id=self.run_id,
+            as_of=as_of,
+            source=settings.source.kind,
+            dry_run=dry_run,
+            state_dir=str(settings.state_dir),
+            time_zone=settings.company.time_zone,
+        )
+        self._stands = stands
+        self._stage = "begin"
+
+    @classmethod
+    @contextmanager
+    def begin(
+        cls,
+        *,
+        as_of: str | None = None,
+        dry_run: bool = False,
+        source: str | None = None,
+        config: str | None = None,
+        at_the_end: Callable[[RunReport], None] | None = None,
+    ) -> Iterator[Run]:
+        """Open a run; record, report and tell how it ended, whatever happens inside.
+
+        `at_the_end` gets the report, of a good end or a bad one.
+
+        Raises AlreadyRunning, SettingsError, ClockError for an as-of that cannot be read or
+        lies before the ledger's newest decision, InputError for a source of another kind
+        than this state folder's. What is raised inside goes on.
+        """
+        overrides = {"source": {"kind": source}} if source else {}
+        settings = settings_file.load(config, **overrides)
+        moment = _clock(settings, as_of)
+        try:
+            with _only_one(settings.state_dir), Ledger.open(settings.ledger_url) as ledger:
+                runs.check(ledger, as_of=moment, source=settings.source.kind)
+                _keep_to_one_source(settings)
+                stands = as_of is not None or settings.source.kind == "demo"
+                run = cls(settings, ledger, as_of=moment, dry_run=dry_run, stands=stands)
+                try:
+                    with run._recorded():
+                        yield run
+                finally:
+                    for hear in (watcher.get().ended, at_the_end):
+                        if hear is not None:
+                            hear(run.report)
+        except Exception as error:
+            # What somebody asked for by hand fails before their eyes.
+            if as_of is None and not dry_run:
+                subject = "stopped" if isinstance(error, GateStopped) else "failed"
+                notify(
+                    settings,
+                    subject=f"The daily run {subject}: {_first_line(error)}",
+                    body=f"{error}\n\nState folder: {settings.state_dir}\n",
+                )
+            raise
+
+    def now(self) -> datetime:
+        """The clock that mails go by: it stands where the run looks at a chosen moment."""
+        return self.as_of if self._stands else datetime.now(UTC)
+
+    @contextmanager
+    def stage(self, name: str) -> Iterator[None]:
+        """Measure a stage, and say that it is the one under way."""
+        self._stage = name
+        watcher.get().stage(name)
+        begun = time.perf_counter()
+        try:
+            yield
+        except Exception as error:
+            # It goes on into states and logs that are kept where no address may be.
+            error.args = tuple(mask(arg) if isinstance(arg, str) else arg for arg in error.args)
+            raise
+        finally:
+            spent = time.perf_counter() - begun
+            self.report.seconds[name] = round(self.report.seconds.get(name, 0) + spent, 3)
+
+    def progress(self, text: str) -> None:
+        """Say how far the stage under way has got."""
+        watcher.get().step(text)
+
+    def conclude(self) -> None:
+        """Write the report of a run that did all it had to."""
+        self.report.status = "done"
+        self.report.write(self.settings.reports_dir)
+
+    @contextmanager
+    def _recorded(self) -> Iterator[None]:
+        run_id = self.run_id
+        if not self.dry_run:
+            runs.begin(self.ledger, run_id=run_id, as_of=self.as_of, source=self.report.source)
+        try:
+            yield
+        except BaseException as error:
+            self.report.status = "stopped" if isinstance(error, GateStopped) else "failed"
+            self.report.stopped = Stop.at(self._stage, error)
+            self.report.write(self.settings.reports_dir)
+            raise
+        finally:
+            if not self.dry_run:
+                written = self.report.as_json()
+                runs.finish(self.ledger, run_id=run_id, status=self.report.status, report=written)
+
+
+def parse_as_of(text: str) -> datetime:
+    """The moment that somebody wrote: a day, or a day and a time, with or without a zone.
+
+    `2011-12-09 13:00 UTC`, `2011-06-01 10:00`, `2026-06-10T10:00+09:00`, `2026-06-10 10:00
+    Asia/Tokyo`, `2026-06-10`. Without a zone it is UTC. Raises ClockError.
+    """
+    moment, _, zone = text.strip().rpartition(" ")
+    try:
+        if moment and zone.upper() in ("UTC", "Z", "GMT"):
+            return _at(moment, ZoneInfo("UTC"))
+        if moment and zone in available_timezones():
+            return _at(moment, ZoneInfo(zone))
+        return _at(text.strip(), ZoneInfo("UTC"))
+    except (ValueError, OverflowError):
+        raise ClockError(
+            f"as-of {text!r} is not a moment; write it like '2011-12-09 13:00 UTC', "
+            "'2026-06-10T10:00+09:00' or '2026-06-10'"
+        ) from None
+
+
+def _at(text: str, zone: ZoneInfo) -> datetime:
+    moment = datetime.fromisoformat(text)
+    return (moment if moment.tzinfo else moment.replace(tzinfo=zone)).astimezone(UTC)
+
+
+def delivery_clock(settings: Settings, ledger: Ledger, as_of: str | None = None) -> datetime:
+    """What time it is for mails that wait in the ledger, unless somebody chose a moment.
+
+    A state folder that looks at the past (the demo company, a replay) stands at its last
+    run's as-of: by the wall clock all its mails would be too late. Otherwise it is now.
+    """
+    if as_of is not None:
+        return parse_as_of(as_of)
+    now = datetime.now(UTC)
+    newest = runs.newest_decision(ledger)
+    last = history.last_runs(ledger, 1)
+    if newest is None or not last:
+        return now
+    replays = last[0].started_at - last[0].as_of > REPLAY_AFTER
+    return newest if replays or settings.source.kind == "demo" else now
+
+
+def _clock(settings: Settings, as_of: str | None) -> datetime:
+    now = datetime.now(UTC)
+    if settings.source.kind == "demo":
+        from lifecycle.sources.demo import CLOCK
+
+        return parse_as_of(as_of) if as_of else CLOCK
+    if as_of is None:
+        return now
+    moment = parse_as_of(as_of)
+    if moment > now:
+        # The ledger could never go back from there: a slip of the pen would end all runs.
+        raise ClockError(f"as-of {moment:%Y-%m-%d %H:%M} UTC is in the future")
+    return moment
+
+
+def _keep_to_one_source(settings: Settings) -> None:
+    """Mark the state folder with its source's kind, and refuse another; dry runs too pull."""
+    mark = settings.state_dir / "source"
+    kind = settings.source.kind
+    if not mark.exists():
+        mark.write_text(f"{kind}\n", encoding="utf-8")
+    known = mark.read_text(encoding="utf-8").strip()
+    if known != kind:
+        runs.refuse_mixing(known, kind)
+
+
+@contextmanager
+def _only_one(state_dir: Path) -> Iterator[None]:
+    """Hold the state folder's lock; the system gives it back when the process dies."""
+    state_dir.mkdir(parents=True, exist_ok=True)
+    with (state_dir / "run.lock").open("a+", encoding="utf-8") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise AlreadyRunning(_who_holds(file.name)) from None
+        file.truncate(0)
+        holder = {"pid": os.getpid(), "since": f"{datetime.now(UTC):%Y-%m-%d %H:%M:%S} UTC"}
+        file.write(json.dumps(holder))
+        file.flush()
+        yield
+
+
+def _who_holds(path: str) -> str:
+    try:
+        holder = json.loads(Path(path).read_text(encoding="utf-8"))
+        who = f"process {holder['pid']}, since {holder['since']}"
+    except (OSError, ValueError, KeyError):
+        who = "it has only just begun"
+    return f"another run is working in {Path(path).parent} ({who}); wait for it, or end it"
+
+
+def _first_line(error: BaseException) -> str:
+    return (str(error) or type(error).__name__).splitlines()[0]
