@@ -4,10 +4,10 @@ from datetime import datetime, timedelta
 from pathlib import Path
 
 import pytest
-from company import utc
 from hypothesis import given
 from hypothesis import strategies as st
 
+from company import utc
 from lifecycle.planning.decision import Enrolment, Place, Reason, decide_steps
 from lifecycle.triggers.columns import account_columns, contact_columns
 from lifecycle.triggers.model import Trigger, parse_trigger

@@ -7,11 +7,11 @@ from datetime import datetime, timedelta
 
 import duckdb
 import pytest
-from company import Company, Marts, utc
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from sqlalchemy import select
 
+from company import Company, Marts, utc
 from lifecycle.ledger import runs
 from lifecycle.ledger.decisions import record
 from lifecycle.ledger.store import Ledger

@@ -1,0 +1,141 @@
+"""Kills the delivery at random moments: every mail still lands once, and none is lost."""
+
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
+from datetime import timedelta
+
+from sqlalchemy import func, select
+
+from company import Company, utc
+from lifecycle.ledger import runs
+from lifecycle.ledger.decisions import Decisions, Entry, PlannedSend, record
+from lifecycle.ledger.store import Ledger
+from lifecycle.ledger.tables import messages, send_identity, send_log, sends
+from lifecycle.mail.deliver import deliver
+from lifecycle.mail.message import Message
+
+KILLS = 30
+MAILS = 1_200
+NOW = utc("2026-06-10 01:00")
+
+WORKER = """
+import sys
+from company import utc
+from lifecycle import settings
+from lifecycle.ledger.store import Ledger
+from lifecycle.mail.deliver import deliver
+company = settings.load(sys.argv[1])
+with Ledger.open(company.ledger_url) as ledger:
+    print("ready", flush=True)
+    deliver(company, ledger, now=utc("2026-06-10 01:00"))
+"""
+
+
+def plan_mails(ledger: Ledger, count: int) -> None:
+    made = Decisions()
+    for number in range(count):
+        account, contact = f"a{number}", f"c{number}"
+        made.entries.append(
+            Entry(
+                account, "win_back", 1, "v1", NOW, "Asia/Tokyo", "account", "JP", None, (contact,)
+            )
+        )
+        send_id = send_identity(account, contact, "win_back", "check_in", 1)
+        message = Message(
+            send_id=send_id,
+            from_name="Sakura Works",
+            from_email="success@example.com",
+            to_name="佐藤 葵",
+            to_email=f"{contact}@example.com",
+            reply_to=None,
+            subject="その後いかがですか",
+            body=f"{account} 様\n",
+            date=NOW,
+            list_unsubscribe="mailto:success@example.com",
+            locale="ja",
+            trigger="win_back",
+            step="check_in",
+        )
+        made.sends.append(
+            PlannedSend(
+                send_id=send_id,
+                account_id=account,
+                contact_id=contact,
+                trigger="win_back",
+                step="check_in",
+                cycle=1,
+                trigger_version="v1",
+                address=message.to_email,
+                locale="ja",
+                locale_source="contact",
+                priority=50,
+                account_cap=None,
+                contact_cap="1/7d",
+                due_at=NOW,
+                not_before=NOW,
+                expires_at=NOW + timedelta(days=3),
+                mime=message.as_bytes(),
+            )
+        )
+    runs.begin(ledger, run_id="r1", as_of=NOW, source="files")
+    with ledger.write() as connection:
+        record(connection, made, run_id="r1", at=NOW)
+
+
+def start_worker(company: Company) -> subprocess.Popen[bytes]:
+    return subprocess.Popen(
+        [sys.executable, "-c", WORKER, str(company.folder / "lifecycle.toml")],
+        stdout=subprocess.PIPE,
+        env={**os.environ, "PYTHONPATH": os.path.dirname(os.path.dirname(__file__))},
+    )
+
+
+def test_thirty_kills_and_two_workers_at_once_lose_nothing_and_repeat_nothing(tmp_path):
+    company = Company(tmp_path)
+    settings, chance = company.settings, random.Random(20260610)
+    with Ledger.open(settings.ledger_url) as ledger:
+        plan_mails(ledger, MAILS)
+    killed = 0
+    for turn in range(KILLS):
+        # Every third time two workers share the queue, and only one of them is killed.
+        workers = [start_worker(company) for _ in range(2 if turn % 3 == 0 else 1)]
+        for worker in workers:
+            worker.stdout.readline()
+        time.sleep(chance.uniform(0, 0.06))
+        workers[0].send_signal(signal.SIGKILL)
+        killed += workers[0].wait() == -signal.SIGKILL
+        for worker in workers[1:]:
+            time.sleep(0.05)
+            worker.kill()
+            killed += worker.wait() == -signal.SIGKILL
+        for worker in workers:
+            worker.stdout.close()
+    assert killed >= KILLS
+
+    with Ledger.open(settings.ledger_url) as ledger:
+        deliver(settings, ledger, now=NOW)
+        with ledger.read() as connection:
+            states = dict(
+                connection.execute(
+                    select(sends.c.state, func.count()).group_by(sends.c.state)
+                ).all()
+            )
+            stored = dict(connection.execute(select(messages.c.send_id, messages.c.mime)).all())
+            accepted = connection.execute(
+                select(send_log.c.send_id, func.count())
+                .where(send_log.c.to_state == "accepted")
+                .group_by(send_log.c.send_id)
+            ).all()
+            doubtful = connection.scalar(
+                select(func.count()).where(send_log.c.to_state == "uncertain")
+            )
+    assert states == {"accepted": MAILS}
+    assert {count for _, count in accepted} == {1}
+    assert doubtful > 0, "no kill hit an attempt: the test proves nothing"
+    files = {path.stem: path.read_bytes() for path in settings.outbox_dir.glob("*.eml")}
+    assert files == stored
+    assert [path.name for path in settings.outbox_dir.iterdir() if path.suffix != ".eml"] == []

@@ -1,0 +1,223 @@
+"""The states of a send, in a real SQLite file."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+
+import pytest
+from sqlalchemy import select, update
+
+from company import utc
+from lifecycle.errors import LedgerError, SettingsError
+from lifecycle.ledger import delivery, runs
+from lifecycle.ledger.decisions import Decisions, Entry, PlannedSend, record
+from lifecycle.ledger.store import Ledger
+from lifecycle.ledger.tables import State, enrollments, launches, send_identity, send_log, sends
+
+NOW = utc("2026-06-10 01:00")
+LEASE = timedelta(minutes=5)
+
+
+@pytest.fixture
+def ledger(tmp_path):
+    with Ledger.open(f"sqlite:///{tmp_path / 'ledger.db'}") as opened:
+        yield opened
+
+
+def planned(number: int, **changes) -> PlannedSend:
+    account, contact = f"a{number}", f"c{number}"
+    fields = {
+        "send_id": send_identity(account, contact, "win_back", "check_in", 1),
+        "account_id": account,
+        "contact_id": contact,
+        "trigger": "win_back",
+        "step": "check_in",
+        "cycle": 1,
+        "trigger_version": "v1",
+        "address": f"{contact}@example.com",
+        "locale": "en",
+        "locale_source": "company",
+        "priority": 50,
+        "account_cap": None,
+        "contact_cap": None,
+        "due_at": NOW,
+        "not_before": NOW,
+        "expires_at": NOW + timedelta(days=3),
+        "mime": b"mail",
+    }
+    return PlannedSend(**{**fields, **changes})
+
+
+def plan(ledger: Ledger, *mails: PlannedSend) -> None:
+    made = Decisions(sends=list(mails))
+    for mail in mails:
+        made.entries.append(
+            Entry(
+                account_id=mail.account_id,
+                trigger=mail.trigger,
+                cycle=1,
+                trigger_version="v1",
+                enrolled_at=NOW,
+                time_zone="Asia/Tokyo",
+                time_zone_source="account",
+                country="JP",
+                next_at=NOW + timedelta(days=7),
+                contact_ids=(mail.contact_id,),
+            )
+        )
+    runs.begin(ledger, run_id="r1", as_of=NOW, source="files")
+    with ledger.write() as connection:
+        record(connection, made, run_id="r1", at=NOW)
+
+
+def claim(ledger: Ledger, now: datetime = NOW, worker: str = "w", limit: int = 64) -> list[str]:
+    with ledger.write() as connection:
+        delivery.release(connection, now)
+        claims, _ = delivery.claim(connection, now, worker=worker, lease=LEASE, limit=limit)
+    return [one.send_id for one in claims]
+
+
+def states(ledger: Ledger) -> dict[str, str]:
+    with ledger.read() as connection:
+        query = select(sends.c.account_id, sends.c.state)
+        return {row.account_id: row.state for row in connection.execute(query)}
+
+
+def test_a_mail_is_claimed_by_one_worker_only(ledger):
+    plan(ledger, *(planned(number) for number in range(5)))
+    first, second = claim(ledger, worker="one", limit=3), claim(ledger, worker="two")
+    assert (len(first), len(second)) == (3, 2)
+    assert not set(first) & set(second)
+
+
+def test_nothing_is_claimed_before_its_moment_or_after_it_expired(ledger):
+    plan(
+        ledger,
+        planned(1, not_before=NOW + timedelta(hours=1)),
+        planned(2, expires_at=NOW),
+        planned(3, expires_at=None),
+    )
+    assert len(claim(ledger)) == 1
+    assert states(ledger) == {"a1": "planned", "a2": "expired", "a3": "attempting"}
+    assert len(claim(ledger, NOW + timedelta(hours=1))) == 1
+
+
+def test_mails_of_a_waiting_trigger_stay_where_they_are(ledger):
+    plan(ledger, planned(1))
+    with ledger.write() as connection:
+        connection.execute(
+            launches.insert().values(
+                trigger="win_back",
+                launched_at=NOW,
+                mode="existing",
+                run_id="r1",
+                waiting_since=NOW,
+                waiting_for="the feed is late",
+            )
+        )
+    assert claim(ledger) == []
+    assert states(ledger) == {"a1": "planned"}
+    with ledger.write() as connection:
+        connection.execute(update(launches).values(waiting_since=None))
+    assert len(claim(ledger)) == 1
+
+
+@pytest.mark.parametrize(("reason", "state"), [("exit", "cancelled"), ("completed", "attempting")])
+def test_a_mail_of_an_account_that_left_is_not_claimed(ledger, reason, state):
+    plan(ledger, planned(1))
+    with ledger.write() as connection:
+        connection.execute(update(enrollments).values(ended_at=NOW, end_reason=reason))
+    claim(ledger)
+    assert states(ledger) == {"a1": state}
+
+
+def test_a_cap_is_checked_in_the_claiming_transaction(ledger):
+    shared = {"address": "c@example.com", "contact_cap": "1/7d"}
+    plan(ledger, planned(1, **shared), planned(2, **shared))
+    (first,) = claim(ledger, limit=1)
+    assert claim(ledger) == []
+    with ledger.write() as connection:
+        delivery.settle(connection, first, State.ACCEPTED, None, NOW, worker="w")
+    assert sorted(states(ledger).values()) == ["accepted", "suppressed"]
+
+
+def test_an_attempt_whose_worker_is_dead_becomes_uncertain_never_queued(ledger):
+    plan(ledger, planned(1))
+    me = delivery.worker_name()
+    host, pid, _ = me.rsplit(":", 2)
+    claim(ledger, worker=f"{host}:{pid}:0.00")  # this pid, but another process's start
+    with ledger.write() as connection:
+        assert delivery.recover(connection, NOW) == 1
+    assert states(ledger) == {"a1": "uncertain"}
+    assert claim(ledger) == []
+
+
+def test_an_attempt_of_a_living_worker_is_left_alone(ledger):
+    plan(ledger, planned(1))
+    claim(ledger, worker=delivery.worker_name())
+    with ledger.write() as connection:
+        assert delivery.recover(connection, NOW) == 0
+    assert states(ledger) == {"a1": "attempting"}
+
+
+def test_another_machines_attempt_is_uncertain_once_its_lease_is_over(ledger):
+    plan(ledger, planned(1))
+    claim(ledger, worker="elsewhere:1:0.00")
+    with ledger.write() as connection:
+        assert delivery.recover(connection, NOW) == 0
+        past = datetime.now(UTC) - timedelta(seconds=1)
+        connection.execute(update(sends).values(lease_until=past))
+        assert delivery.recover(connection, NOW) == 1
+
+
+def test_a_worker_that_lost_its_lease_cannot_settle(ledger):
+    plan(ledger, planned(1))
+    (send_id,) = claim(ledger, worker="one")
+    with ledger.write() as connection:
+        assert not delivery.settle(connection, send_id, State.ACCEPTED, None, NOW, worker="two")
+    assert states(ledger) == {"a1": "attempting"}
+
+
+def test_a_refused_attempt_waits_before_it_is_tried_again(ledger):
+    plan(ledger, planned(1))
+    (send_id,) = claim(ledger)
+    again = NOW + timedelta(minutes=10)
+    with ledger.write() as connection:
+        delivery.settle(connection, send_id, State.QUEUED, "busy", NOW, worker="w", again_at=again)
+    assert claim(ledger) == []
+    assert claim(ledger, again) == [send_id]
+
+
+def test_every_move_is_logged(ledger):
+    plan(ledger, planned(1))
+    (send_id,) = claim(ledger)
+    with ledger.write() as connection:
+        delivery.settle(connection, send_id, State.ACCEPTED, None, NOW, worker="w")
+        query = select(send_log.c.from_state, send_log.c.to_state).order_by(send_log.c.id)
+        assert connection.execute(query).all() == [
+            (None, "planned"),
+            ("planned", "queued"),
+            ("queued", "attempting"),
+            ("attempting", "accepted"),
+        ]
+
+
+def test_the_identity_of_a_send_is_its_five_facts():
+    one = send_identity("a", "b", "t", "s", 1)
+    assert one == send_identity("a", "b", "t", "s", 1)
+    others = [("ab", "", "t", "s", 1), ("a", "b", "ts", "", 1), ("a", "b", "t", "s", 2)]
+    assert len({one, *(send_identity(*facts) for facts in others)}) == 4
+
+
+def test_an_unusable_ledger_is_named(tmp_path):
+    (tmp_path / "ledger.db").write_text("this is no database, whatever its name says" * 50)
+    with pytest.raises(LedgerError, match="cannot be used"):
+        Ledger.open(f"sqlite:///{tmp_path / 'ledger.db'}")
+    with pytest.raises(SettingsError, match=r"ledger\.url"):
+        Ledger.open("nonsense")
+
+
+def test_a_ledger_of_two_openers_is_made_once(tmp_path):
+    url = f"sqlite:///{tmp_path / 'ledger.db'}"
+    with Ledger.open(url) as one, Ledger.open(url) as two, one.read(), two.read():
+        pass
