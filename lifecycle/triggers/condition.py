@@ -11,6 +11,7 @@ import re
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import date, datetime
+from enum import IntEnum
 from functools import cache
 from typing import Any
 
@@ -48,6 +49,8 @@ FUNCTIONS: dict[type[exp.Expr], tuple[str, Kind | None]] = {
 }
 """Each function's name, and the kind that it takes (coalesce takes any, all of one kind)."""
 
+DATE_HINT = "write a day as date '2026-11-01'"
+
 CLOCKS = re.compile(r"now|today|(current|local).*|get_current_.*|transaction_timestamp")
 
 EXPECTED_ARGUMENTS: dict[type[exp.Expr], set[str]] = {
@@ -65,6 +68,8 @@ FOREIGN_PARTS: list[tuple[type[exp.Expr], str]] = [
     (exp.Query, "a subquery"),
     (exp.Exists, "a subquery"),
     (exp.DDL, "a statement"),
+    (exp.DML, "a statement"),
+    (exp.Drop, "a statement"),
     (exp.Command, "a statement"),
     (exp.Cast, "a cast"),
     (exp.Placeholder, "a placeholder"),
@@ -77,6 +82,14 @@ FOREIGN_PARTS: list[tuple[type[exp.Expr], str]] = [
     (exp.Escape, "escape"),
     (exp.Interval, "an interval"),
     (exp.Neg, "a minus before anything but a number"),
+    (exp.Add, "arithmetic"),
+    (exp.Sub, "arithmetic"),
+    (exp.Mul, "arithmetic"),
+    (exp.Div, "arithmetic"),
+    (exp.IntDiv, "arithmetic"),
+    (exp.Mod, "arithmetic"),
+    (exp.NullSafeEQ, "is distinct from"),
+    (exp.NullSafeNEQ, "is distinct from"),
 ]
 
 _NUMBER = re.compile(r"\d{1,18}(\.\d{1,18})?|\.\d{1,18}")
@@ -103,6 +116,23 @@ class ConditionError(ValueError):
         super().__init__("\n".join(str(fault) for fault in faults))
 
 
+class Rank(IntEnum):
+    """How loosely a part holds together: what is looser than it may be stands in parentheses."""
+
+    ATOM = 0
+    PREDICATE = 1
+    NEGATION = 2
+    CONNECTED = 3
+
+
+LOOSEST_INSIDE = {
+    Rank.ATOM: Rank.CONNECTED,  # a function has parentheses of its own
+    Rank.PREDICATE: Rank.ATOM,
+    Rank.NEGATION: Rank.NEGATION,
+    Rank.CONNECTED: Rank.NEGATION,
+}
+
+
 @dataclass(frozen=True)
 class Part:
     """A checked part of a condition, as the pieces to write it with."""
@@ -111,8 +141,7 @@ class Part:
     pieces: tuple[str | Column | Part, ...]
     parts: tuple[Part, ...] = ()
     """The conditions that this one joins or negates, each with an outcome of its own."""
-    is_compound: bool = False
-    """Needs parentheses inside another part."""
+    rank: Rank = Rank.ATOM
     literal: str | None = None
     """The value of a text literal."""
 
@@ -121,7 +150,8 @@ class Part:
         words = []
         for piece in self.pieces:
             if isinstance(piece, Part):
-                words.append(f"({piece.write(show)})" if piece.is_compound else piece.write(show))
+                word = piece.write(show)
+                words.append(word if piece.rank <= LOOSEST_INSIDE[self.rank] else f"({word})")
             else:
                 words.append(show(piece) if isinstance(piece, Column) else piece)
         return "".join(words)
@@ -302,10 +332,10 @@ def _wrong_name(node: exp.Column, columns: Columns) -> Fault | None:
     what = f"{columns.model} has no column {name!r}"
     if CLOCKS.fullmatch(name.lower()):
         return _no_clock(name)
-    if hint := did_you_mean(name.lower(), columns):
-        return Fault(what, hint)
-    quoted = isinstance(node.this, exp.Identifier) and node.this.quoted
-    return Fault(what, f"a text stands in single quotes: {_quoted_text(name)}" if quoted else "")
+    as_text = f"a text stands in single quotes: {_quoted_text(name)}"
+    if any(name in column.accepted_values for column in columns.values()):
+        return Fault(what, as_text)
+    return Fault(what, did_you_mean(name.lower(), columns) or as_text)
 
 
 def _no_clock(name: str) -> Fault:
@@ -381,12 +411,12 @@ class _Checker:
             else:
                 operands.append(here)
         parts = tuple(self.condition(operand) for operand in operands)
-        return Part(Kind.BOOLEAN, _joined(parts, f" {word} "), parts, is_compound=True)
+        return Part(Kind.BOOLEAN, _joined(parts, f" {word} "), parts, Rank.CONNECTED)
 
     def _negation(self, node: exp.Expr) -> Part:
         inner = self.condition(node.this)
         parts = (inner,) if inner.parts else ()
-        return Part(Kind.BOOLEAN, ("not ", inner), parts, is_compound=True)
+        return Part(Kind.BOOLEAN, ("not ", inner), parts, Rank.NEGATION)
 
     def _comparison(self, node: exp.Expr, sign: str) -> Part:
         left, right = self._value(node.this), self._value(node.expression)
@@ -403,7 +433,7 @@ class _Checker:
             if sign in ("=", "<>"):
                 self._check_accepted(left, right)
                 self._check_accepted(right, left)
-        return Part(Kind.BOOLEAN, (left, f" {sign} ", right), is_compound=True)
+        return Part(Kind.BOOLEAN, (left, f" {sign} ", right), rank=Rank.PREDICATE)
 
     def _between(self, node: exp.Expr) -> Part:
         value, low, high = (self._value(node.args[name]) for name in ("this", "low", "high"))
@@ -412,7 +442,7 @@ class _Checker:
         if value.kind is Kind.BOOLEAN:
             raise ConditionError(Fault(f"{_text(value)} is yes or no; it has no order"))
         pieces = (value, " between ", low, " and ", high)
-        return Part(Kind.BOOLEAN, pieces, is_compound=True)
+        return Part(Kind.BOOLEAN, pieces, rank=Rank.PREDICATE)
 
     def _membership(self, node: exp.Expr) -> Part:
         if not node.expressions:
@@ -427,15 +457,15 @@ class _Checker:
             self._check_accepted(value, choice)
             choices.append(choice)
         pieces = (value, " in (", *_joined(tuple(choices), ", "), ")")
-        return Part(Kind.BOOLEAN, pieces, is_compound=True)
+        return Part(Kind.BOOLEAN, pieces, rank=Rank.PREDICATE)
 
     def _is(self, node: exp.Expr) -> Part:
         if type(node.expression) is exp.Null:
-            return Part(Kind.BOOLEAN, (self._part(node.this), " is null"), is_compound=True)
+            return Part(Kind.BOOLEAN, (self._part(node.this), " is null"), rank=Rank.PREDICATE)
         if type(node.expression) is exp.Boolean:
             word = "true" if node.expression.this else "false"
             pieces = (self.condition(node.this), f" is {word}")
-            return Part(Kind.BOOLEAN, pieces, is_compound=True)
+            return Part(Kind.BOOLEAN, pieces, rank=Rank.PREDICATE)
         raise ConditionError(Fault("is can be followed by null, not null, true or false"))
 
     def _call(self, node: exp.Expr, name: str, takes: Kind | None) -> Part:
@@ -479,6 +509,8 @@ class _Checker:
             name = (node.name if isinstance(node, exp.Anonymous) else node.sql_name()).lower()
             if CLOCKS.fullmatch(name):
                 return _no_clock(name)
+            if name == "date":
+                return Fault("date(…) is not part of the condition language", DATE_HINT)
             known = [name for name, _ in FUNCTIONS.values()]
             hint = did_you_mean(name, known) or f"there are {', '.join(known)}"
             return Fault(f"function {name!r} is not part of the condition language", hint)
@@ -497,7 +529,7 @@ class _Checker:
         )
         hint = ""
         if kinds & {Kind.DATE, Kind.TIMESTAMP} and Kind.TEXT in kinds:
-            hint = "write a day as date '2026-11-01'"
+            hint = DATE_HINT
         raise ConditionError(Fault(what, hint))
 
     def _check_accepted(self, value: Part, literal: Part) -> None:

@@ -149,17 +149,15 @@ def _condition(value: Any, info: ValidationInfo, key: str) -> Condition:
         raise PlacedFaults(*(((), fault.what, fault.hint) for fault in error.faults)) from None
 
 
-_CONDITION = {"type": "string", "description": "an SQL condition over the columns of "}
-
 AccountCondition = Annotated[
     Condition,
     BeforeValidator(lambda value, info: _condition(value, info, "account_columns")),
-    WithJsonSchema(_CONDITION | {"description": "an SQL condition over account_360"}),
+    WithJsonSchema({"type": "string", "description": "an SQL condition over account_360"}),
 ]
 ContactCondition = Annotated[
     Condition,
     BeforeValidator(lambda value, info: _condition(value, info, "contact_columns")),
-    WithJsonSchema(_CONDITION | {"description": "an SQL condition over dim_contacts"}),
+    WithJsonSchema({"type": "string", "description": "an SQL condition over dim_contacts"}),
 ]
 CapText = Annotated[
     Cap,
@@ -174,7 +172,7 @@ DelayText = Annotated[
 LateSpan = Annotated[
     timedelta,
     BeforeValidator(lambda value: _span(value, units="dh")),
-    WithJsonSchema({"type": "string", "pattern": r"^\d+ ?(h|d)$", "default": "3d"}),
+    WithJsonSchema({"type": "string", "pattern": r"^\d+ ?(h|d)$"}),
 ]
 
 
@@ -194,7 +192,7 @@ class Caps(TriggerPart):
 class Late(TriggerPart):
     """What becomes of a mail that could not go in time."""
 
-    after: LateSpan = timedelta(days=3)
+    after: LateSpan = Field(timedelta(days=3), json_schema_extra={"default": "3d"})
     do: Literal["skip", "send"] = "skip"
 
 
@@ -250,15 +248,14 @@ class TriggerFile(TriggerPart):
                         "additionalProperties": False,
                     },
                 ],
-                "default": "once_per_episode",
             }
         ),
-    ] = Enter("once_per_episode")
+    ] = Field(Enter("once_per_episode"), json_schema_extra={"default": "once_per_episode"})
     exit_when: AccountCondition | None = None
-    priority: int = Field(50, strict=True, ge=0, le=100, description="higher wins")
-    caps: Caps = Caps()
-    send_window: SendWindow = SendWindow()
-    late: Late = Late()
+    priority: int = Field(50, strict=True, ge=0, le=1000, description="higher wins")
+    caps: Caps = Field(default_factory=Caps)
+    send_window: SendWindow = Field(default_factory=SendWindow)
+    late: Late = Field(default_factory=Late)
     steps: tuple[Step, ...] = Field(min_length=1)
     include_churned: StrictBool = False
 
@@ -307,6 +304,14 @@ class Trigger(TriggerFile):
             if step.id == step_id:
                 return step
         raise KeyError(step_id)
+
+
+def json_schema() -> dict[str, Any]:
+    """The JSON Schema of a trigger file, for editors that complete and check it."""
+    return {
+        "$schema": "https://json-schema.org/draft/2020-12/schema",
+        **TriggerFile.model_json_schema(),
+    }
 
 
 # Files. --------------------------------------------------------------------------------

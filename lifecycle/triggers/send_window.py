@@ -19,7 +19,6 @@ from pydantic import (
     BeforeValidator,
     ConfigDict,
     Field,
-    PlainValidator,
     WithJsonSchema,
     model_validator,
 )
@@ -117,19 +116,18 @@ Days = Annotated[
                 {"type": "string"},
                 {"type": "array", "items": {"enum": list(WEEKDAYS)}, "minItems": 1},
             ],
-            "default": "mon-fri",
         }
     ),
 ]
 Opening = Annotated[
     time,
-    PlainValidator(lambda value: parse_clock(value, end_of_day=False)),
-    WithJsonSchema({"type": "string", "pattern": r"^\d\d?:\d\d$", "default": "09:00"}),
+    BeforeValidator(lambda value: parse_clock(value, end_of_day=False)),
+    WithJsonSchema({"type": "string", "pattern": r"^\d\d?:\d\d$"}),
 ]
 Closing = Annotated[
     time,
-    PlainValidator(lambda value: parse_clock(value, end_of_day=True)),
-    WithJsonSchema({"type": "string", "pattern": r"^\d\d?:\d\d$", "default": "17:00"}),
+    BeforeValidator(lambda value: parse_clock(value, end_of_day=True)),
+    WithJsonSchema({"type": "string", "pattern": r"^\d\d?:\d\d$"}),
 ]
 
 
@@ -143,9 +141,9 @@ class SendWindow(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    days: Days = frozenset(range(5))
-    from_: Opening = Field(time(9), alias="from")
-    to: Closing = time(17)
+    days: Days = Field(frozenset(range(5)), json_schema_extra={"default": "mon-fri"})
+    from_: Opening = Field(time(9), alias="from", json_schema_extra={"default": "09:00"})
+    to: Closing = Field(time(17), json_schema_extra={"default": "17:00"})
     holidays: Annotated[str, BeforeValidator(lambda value: parse_holidays(value))] = "account"
 
     @model_validator(mode="after")
