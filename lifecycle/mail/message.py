@@ -38,7 +38,7 @@ _ADDRESS = re.compile(rf"{_ATOM}(?:\.{_ATOM})*@{_LABEL}(?:\.{_LABEL})+")
 _BARE_PHRASE = re.compile(rf"{_ATOM}(?: {_ATOM})*")
 _URL = re.compile(r"(?:mailto:|https://|http://)[!-;=?-~]+")
 _SEND_ID = re.compile(r"[A-Za-z0-9_-]{1,64}")
-_LOCALE = re.compile(r"[A-Za-z]{2,3}(?:-[A-Za-z0-9]{1,8})*")
+LOCALE = re.compile(r"[A-Za-z]{2,3}(?:-[A-Za-z0-9]{1,8})*")
 
 
 def one_line(text: str) -> str:
@@ -49,6 +49,11 @@ def one_line(text: str) -> str:
     if not text.isprintable():
         text = "".join(map(_visible, text))
     return re.sub(" {2,}", " ", text).strip()
+
+
+def is_address(text: str) -> bool:
+    """Whether it is a plain ASCII e-mail address, fit for a header."""
+    return len(text) <= LONGEST_ADDRESS and _ADDRESS.fullmatch(text) is not None
 
 
 def _visible(char: str) -> str:
@@ -104,7 +109,7 @@ class Message:
         _require("from_email", self.from_email, _ADDRESS, LONGEST_ADDRESS)
         _require("to_email", self.to_email, _ADDRESS, LONGEST_ADDRESS)
         _require("list_unsubscribe", self.list_unsubscribe, _URL, LONGEST_URL)
-        _require("locale", self.locale, _LOCALE, 35)
+        _require("locale", self.locale, LOCALE, 35)
         if self.reply_to is not None:
             _require("reply_to", self.reply_to[1], _ADDRESS, LONGEST_ADDRESS)
             _set(self, "reply_to", (one_line(self.reply_to[0]), self.reply_to[1]))

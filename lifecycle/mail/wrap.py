@@ -10,6 +10,8 @@ import re
 from wcwidth import width
 
 COLUMNS = 70
+NEAR = 24
+"""Columns that a line may stay short of its width to end where a phrase does."""
 
 _NOT_FIRST = frozenset(
     "、。，．・：；？！‼⁇゛゜´｀¨々〻ー―…‥％％℃"
@@ -48,16 +50,40 @@ def _broken(line: str, columns: int) -> list[str]:
     if width(line) <= columns:
         return [line]
     indent = _INDENT.match(line).group()  # type: ignore[union-attr]  # it matches nothing too
-    lines, current, used = [], indent, width(indent)
-    hanging = " " * used
-    for unit in _units(line[len(indent) :]):
-        size = width(unit.rstrip(" \t"))
-        if used + size > columns and current.strip() and current != indent:
-            lines.append(current.rstrip())
-            current, used = hanging, len(hanging)
-        current += unit
+    hanging = " " * width(indent)
+    lines: list[str] = []
+    units = _units(line[len(indent) :])
+    while units:
+        fits = _that_fit(units, columns - len(hanging))
+        lines.append(((hanging if lines else indent) + "".join(units[:fits])).rstrip())
+        units = units[fits:]
+    return lines
+
+
+def _that_fit(units: list[str], columns: int) -> int:
+    """How many of the units go on one line: up to a phrase's end where one is near."""
+    used, phrase = 0, 0
+    for at, unit in enumerate(units):
+        if at and used > columns - NEAR and _between_phrases(units[at - 1][-1], unit[0]):
+            phrase = at
+        if at and used + width(unit.rstrip(" \t")) > columns:
+            return phrase or at
         used += width(unit)
-    return [*lines, current.rstrip()]
+    return len(units)
+
+
+def _between_phrases(before: str, after: str) -> bool:
+    """Whether a reader would pause here: at a space or a comma, before a bracket, and where
+    particles end and the next word begins (hiragana, then anything else; not after お or ご)."""
+    return (
+        before in " \t、。，．！？）」』】"
+        or after in _NOT_LAST
+        or (_is_hiragana(before) and before not in "おご" and not _is_hiragana(after))
+    )
+
+
+def _is_hiragana(char: str) -> bool:
+    return "ぁ" <= char <= "ゖ"
 
 
 def _units(line: str) -> list[str]:

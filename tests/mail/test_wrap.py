@@ -69,6 +69,16 @@ def test_width_is_counted_in_display_columns() -> None:
     assert max(map(width, wrap("word " * 80).split("\n"))) <= 70
 
 
+def test_a_line_ends_where_a_phrase_does() -> None:
+    text = "ご導入の際には「月次の営業レポート作成にかかる時間を半分にする」と伺っておりました。"
+    assert wrap(text).split("\n") == [
+        "ご導入の際には「月次の営業レポート作成にかかる時間を半分にする」と",
+        "伺っておりました。",
+    ]
+    text = 'When you signed up, the goal was "Cut the time our sales team spends on it".'
+    assert wrap(text).split("\n")[1] == 'on it".'
+
+
 def test_line_breaks_of_the_template_stay() -> None:
     text = "一行目\n\n二行目\n  字下げ\n\n\n終わり\n"
     assert wrap(text) == text

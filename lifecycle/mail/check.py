@@ -1,0 +1,106 @@
+"""What is wrong with the templates before any mail is rendered: `lifecycle validate`."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+
+from lifecycle.errors import Problem, TemplateError, did_you_mean
+from lifecycle.mail.folder import Templates, nearest
+from lifecycle.mail.render import FOOTER_SAYS
+from lifecycle.mail.template import Names
+from lifecycle.settings import Company, Settings
+
+
+def check_templates(
+    settings: Settings,
+    triggers: Iterable[tuple[str, Sequence[str]]],
+    account_columns: Iterable[str],
+    contact_columns: Iterable[str],
+) -> list[Problem]:
+    """Everything wrong in the template folder, file by file; empty when all is well.
+
+    `triggers` are names with the ids of their steps, the columns those of account_360 and
+    dim_contacts. Every step needs the company's locale, and every locale that another step of
+    its trigger has. A file that no step uses is a problem too: most are misspelt.
+    """
+    templates = Templates(settings.folder("email_templates"))
+    names: Names = {
+        "account": frozenset(account_columns),
+        "contact": frozenset(contact_columns),
+        "company": frozenset(Company.model_fields),
+    }
+    expected = {(trigger, step) for trigger, steps in triggers for step in steps}
+    return [
+        *_absent(templates, expected, settings.company.locale),
+        *_unused(templates, expected),
+        *_wrong(templates, expected, names),
+        *_footers(templates, expected, names),
+    ]
+
+
+def _absent(
+    templates: Templates, expected: set[tuple[str, str]], company_locale: str
+) -> Iterator[Problem]:
+    for trigger, step in sorted(expected):
+        have = templates.steps.get((trigger, step), {})
+        if nearest(company_locale, have) is None:
+            yield templates.missing(
+                f"{trigger}/{step}", company_locale, "every step needs the company's locale"
+            )
+        elsewhere = {
+            locale: other
+            for of, other in sorted(expected)
+            if of == trigger
+            for locale in templates.steps.get((of, other), {})
+        }
+        for locale in sorted(set(elsewhere) - set(have)):
+            if nearest(company_locale, [locale]) is None:
+                yield templates.missing(
+                    f"{trigger}/{step}", locale, f"the step {elsewhere[locale]} speaks {locale}"
+                )
+
+
+def _unused(templates: Templates, expected: set[tuple[str, str]]) -> Iterator[Problem]:
+    known = {f"{trigger}/{step}" for trigger, step in expected}
+    for (trigger, step), files in templates.steps.items():
+        if (trigger, step) not in expected:
+            for path in files.values():
+                hint = did_you_mean(f"{trigger}/{step}", known)
+                yield Problem(templates.name(path), None, "belongs to no step of a trigger", hint)
+    for path in templates.strays:
+        yield Problem(
+            templates.name(path),
+            None,
+            "is not a template",
+            "they are called <trigger>/<step>.<locale>.txt and _footer.<locale>.txt",
+        )
+
+
+def _wrong(templates: Templates, expected: set[tuple[str, str]], names: Names) -> Iterator[Problem]:
+    for trigger, step in sorted(expected):
+        for locale in templates.steps.get((trigger, step), {}):
+            try:
+                yield from templates.template(trigger, step, locale).problems(names)
+            except TemplateError as error:
+                yield from error.problems
+
+
+def _footers(
+    templates: Templates, expected: set[tuple[str, str]], names: Names
+) -> Iterator[Problem]:
+    spoken = {locale for step in expected for locale in templates.steps.get(step, {})}
+    for locale in sorted(spoken):
+        if nearest(locale, templates.footers) is None:
+            yield templates.missing("_footer", locale, "every mail ends with it")
+    for locale in sorted(templates.footers):
+        try:
+            footer = templates.footer(locale)
+        except TemplateError as error:
+            yield from error.problems
+            continue
+        wrong = list(footer.problems({**names, "unsubscribe_url": None}))
+        yield from wrong
+        if not wrong:
+            for name in FOOTER_SAYS:
+                if name not in footer.uses():
+                    yield Problem(footer.file, None, f"does not print {name}", "every mail must")

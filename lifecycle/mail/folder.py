@@ -1,0 +1,76 @@
+"""The folder of templates: which files there are, by trigger, step and language.
+
+email_templates/<trigger>/<step>.<locale>.txt    one mail
+email_templates/_footer.<locale>.txt             ends every mail in that language
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from pathlib import Path
+
+from lifecycle.errors import Problem, TemplateError
+from lifecycle.mail.message import LOCALE
+from lifecycle.mail.template import Template, Text, read_footer, read_template
+
+
+class Templates:
+    """The template folder: which files there are. Read once, when it is made."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.steps: dict[tuple[str, str], dict[str, Path]] = {}
+        """By trigger and step: locale → file."""
+        self.footers: dict[str, Path] = {}
+        """Locale → file."""
+        self.strays: list[Path] = []
+        """Files that are neither."""
+        for path in sorted(folder.rglob("*")):
+            if path.is_file() and not path.name.startswith(".") and path.suffix != ".md":
+                self._sort(path)
+
+    def _sort(self, path: Path) -> None:
+        *folders, name = path.relative_to(self.folder).parts
+        step, _, locale = name.removesuffix(".txt").rpartition(".")
+        if not name.endswith(".txt") or not step or not LOCALE.fullmatch(locale):
+            self.strays.append(path)
+        elif len(folders) == 1:
+            self.steps.setdefault((folders[0], step), {})[locale] = path
+        elif not folders and step == "_footer":
+            self.footers[locale] = path
+        else:
+            self.strays.append(path)
+
+    def template(self, trigger: str, step: str, locale: str) -> Template:
+        """Read one template. Raises TemplateError when it is missing or has no proper form."""
+        path = self.steps.get((trigger, step), {}).get(locale)
+        if path is None:
+            raise TemplateError([self.missing(f"{trigger}/{step}", locale)])
+        return read_template(path, self.name(path))
+
+    def footer(self, locale: str) -> Text:
+        """Read the footer of a language. Raises TemplateError when there is none."""
+        found = nearest(locale, self.footers)
+        if found is None:
+            raise TemplateError([self.missing("_footer", locale)])
+        return read_footer(self.footers[found], self.name(self.footers[found]))
+
+    def missing(self, what: str, locale: str, why: str = "") -> Problem:
+        """The problem that a file is not there."""
+        return Problem(f"{self.folder.name}/{what}.{locale}.txt", None, "is missing", why)
+
+    def name(self, path: Path) -> str:
+        """A file as messages call it."""
+        return path.relative_to(self.folder.parent).as_posix()
+
+
+def nearest(wanted: str | None, available: Iterable[str]) -> str | None:
+    """The available locale for a wanted one: itself, or its language (en for en-US, en_US)."""
+    by_tag = {locale.lower(): locale for locale in available}
+    tag = re.split("[.@]", wanted or "")[0].strip().replace("_", "-").lower()
+    while tag:
+        if tag in by_tag:
+            return by_tag[tag]
+        tag = tag.rpartition("-")[0]
+    return None

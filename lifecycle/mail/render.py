@@ -1,0 +1,135 @@
+"""A decision becomes a Message: the right template, in the right language, with its footer.
+
+A template may name `account` (columns of account_360), `contact` (columns of dim_contacts) and
+`company` (section [company] of the settings); a footer also `unsubscribe_url`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import datetime
+from functools import cache, cached_property
+from typing import Any, Literal
+from urllib.parse import quote
+
+from email_validator import EmailNotValidError, validate_email
+from wcwidth import width
+
+from lifecycle.errors import Problem, TemplateError
+from lifecycle.mail.folder import Templates, nearest
+from lifecycle.mail.message import Message, is_address, one_line
+from lifecycle.mail.template import Values
+from lifecycle.mail.wrap import wrap
+from lifecycle.settings import Settings
+
+LocaleSource = Literal["contact", "account", "company"]
+
+WIDEST_SUBJECT = 200
+"""Display columns. Mail clients show some 70; more is an accident."""
+FOOTER_SAYS = ("company.name", "company.postal_address", "unsubscribe_url")
+"""What a footer cannot leave out."""
+
+
+class Renderer:
+    """Renders mails from the templates as they are when it is made; each is compiled once."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._folder = Templates(settings.folder("email_templates"))
+        self._company = settings.company
+        self._leave = settings.unsubscribe.mailto or settings.company.from_email
+        self._template = cache(self._folder.template)
+        self._footer = cache(self._folder.footer)
+
+    def choose_locale(
+        self, trigger: str, step: str, contact_locale: str | None, account_locale: str | None
+    ) -> tuple[str, LocaleSource]:
+        """The language of a mail, and whose it is: the contact's, else the account's, else ours.
+
+        Of each, `en` will do for `en-US`; one that the step has no template for is passed over.
+        Raises TemplateError when not even the company's is there.
+        """
+        available = self._folder.steps.get((trigger, step), {})
+        wanted: tuple[tuple[str | None, LocaleSource], ...] = (
+            (contact_locale, "contact"),
+            (account_locale, "account"),
+            (self._company.locale, "company"),
+        )
+        for locale, source in wanted:
+            if found := nearest(locale, available):
+                return found, source
+        raise TemplateError([self._folder.missing(f"{trigger}/{step}", self._company.locale)])
+
+    def render(
+        self,
+        *,
+        send_id: str,
+        trigger: str,
+        step: str,
+        locale: str,
+        account: Mapping[str, Any],
+        contact: Mapping[str, Any],
+        date: datetime,
+    ) -> Message:
+        """One mail to one contact. `locale` is of `choose_locale`, `account` and `contact` are
+        rows of account_360 and dim_contacts.
+
+        Raises TemplateError that names the file, the line and the value that stands against it.
+        """
+        template = self._template(trigger, step, locale)
+        unsubscribe_url = f"mailto:{quote(self._leave, safe='@+')}?subject=unsubscribe%20{send_id}"
+        values = {
+            "account": Values("account", account),
+            "contact": Values("contact", contact),
+            "company": self._company_values,
+        }
+        subject = one_line(template.subject.render(values))
+        if not subject or width(subject) > WIDEST_SUBJECT:
+            what = f"the subject is {width(subject)} columns wide, not 1 to {WIDEST_SUBJECT}"
+            raise TemplateError([Problem(template.file, template.subject.line, what)])
+        body = template.body.render(values).strip("\n")
+        footer = self._signed_off(locale, {**values, "unsubscribe_url": unsubscribe_url})
+        owner = _on_the_wire(account.get("owner_email") or "")
+        try:
+            return Message(
+                send_id=send_id,
+                from_name=self._company.name,
+                from_email=_on_the_wire(self._company.from_email),
+                to_name=values["contact"]["name"] or "",
+                to_email=_on_the_wire(contact["email"]),
+                reply_to=(values["account"]["owner_name"] or "", owner)
+                if is_address(owner)
+                else None,
+                subject=subject,
+                body=wrap(f"{body}\n\n{footer}\n"),
+                date=date,
+                list_unsubscribe=unsubscribe_url,
+                locale=locale,
+                trigger=trigger,
+                step=step,
+            )
+        except ValueError as error:
+            raise TemplateError([Problem(template.file, None, str(error))]) from None
+
+    def _signed_off(self, locale: str, values: Mapping[str, Any]) -> str:
+        footer = self._footer(locale)
+        text = footer.render(values).strip("\n")
+        said = (self._company.name, self._company.postal_address, values["unsubscribe_url"])
+        for name, must in zip(FOOTER_SAYS, said, strict=True):
+            if one_line(must) not in text:
+                raise TemplateError([Problem(footer.file, None, f"does not print {name}")])
+        return text
+
+    @cached_property
+    def _company_values(self) -> Values:
+        return Values("company", self._company.model_dump())
+
+
+def _on_the_wire(address: str) -> str:
+    """The address as mail servers know it: a domain beyond ASCII as punycode."""
+    if address.isascii():
+        return address
+    try:
+        found = validate_email(address, check_deliverability=False, test_environment=True)
+    except EmailNotValidError:
+        return address
+    return found.ascii_email or address

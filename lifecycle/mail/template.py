@@ -1,0 +1,344 @@
+"""One template file: what it may say, and the text it becomes.
+
+Templates are written by CS ops and filled with what others typed into a CRM. A template sees
+values and filters; it calls nothing, includes nothing and reaches no attribute of an object. A
+value is one line without control characters (`message.one_line`), so that no name can forge a
+footer, and has at most LONGEST_VALUE characters.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Collection, Iterator, Mapping
+from dataclasses import dataclass
+from datetime import UTC, date, datetime
+from decimal import Decimal
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+from zoneinfo import ZoneInfo
+
+from jinja2 import StrictUndefined, TemplateRuntimeError, TemplateSyntaxError, Undefined, nodes
+from jinja2 import Template as CompiledTemplate
+from jinja2.exceptions import SecurityError
+from jinja2.filters import FILTERS
+from jinja2.meta import find_undeclared_variables
+from jinja2.runtime import Context
+from jinja2.sandbox import ImmutableSandboxedEnvironment
+from jinja2.tests import TESTS
+from jinja2.utils import pass_context
+
+from lifecycle.errors import Problem, TemplateError, did_you_mean
+from lifecycle.mail.message import one_line
+
+LONGEST_VALUE = 2_000
+"""Characters of one value. A sane one is far shorter; a file pasted into a field is not."""
+LONGEST_TEXT = 100_000
+"""Characters of a rendered text."""
+
+Names = Mapping[str, Collection[str] | None]
+"""What a template may name: each word with its columns, or None for a plain value."""
+
+
+# What templates are filled with. ------------------------------------------------------------
+
+
+class Empty(Undefined):
+    """A null: false, none, and an error that names it wherever else it is used."""
+
+    __slots__ = ()
+    __str__ = __iter__ = __len__ = __contains__ = Undefined._fail_with_undefined_error
+
+    def __eq__(self, other: Any) -> bool:
+        return other is None or isinstance(other, Empty)
+
+    def __hash__(self) -> int:
+        return hash(None)
+
+
+class Values:
+    """One row of data as templates see it: `account.name`, and nothing else of it."""
+
+    __slots__ = ("_name", "_row")
+
+    def __init__(self, name: str, row: Mapping[str, Any]) -> None:
+        self._name = name
+        self._row = row
+
+    def __getitem__(self, column: str) -> Any:
+        """The value, ready to print; Empty for a null. Raises TemplateRuntimeError."""
+        name = f"{self._name}.{column}"
+        if column not in self._row:
+            raise TemplateRuntimeError(f"{name} does not exist; {did_you_mean(column, self._row)}")
+        return _value(name, self._row[column])
+
+
+def _value(name: str, value: Any) -> Any:
+    match value:
+        case str():
+            if len(value) > LONGEST_VALUE:
+                raise TemplateRuntimeError(
+                    f"{name} has {len(value):,} characters; {LONGEST_VALUE:,} at most go in a mail"
+                )
+            value = one_line(value) or None
+        case float() if not math.isfinite(value):
+            value = None
+        case float() if value.is_integer():
+            value = int(value)
+        case datetime() if value.tzinfo is None:
+            value = value.replace(tzinfo=UTC)
+        case list() | tuple():
+            value = [_value(name, item) for item in value] or None
+    if value is None:
+        return Empty(f"{name} is empty here; write {{% if {name} %}}…{{% endif %}} around it")
+    return value
+
+
+def _printed(value: Any) -> Any:
+    """What `{{ value }}` prints; refuses what would not read as words."""
+    match value:
+        case Undefined():
+            return str(value)  # raises, and says which
+        case bool():
+            raise TemplateRuntimeError("a yes or no cannot be printed; ask for it with {% if %}")
+        case float():
+            return f"{value:.12g}"
+        case str() | int() | Decimal():
+            return value
+        case date():
+            raise TemplateRuntimeError("a date is printed with | day('%-d %B %Y') or the like")
+        case list() | tuple():
+            raise TemplateRuntimeError("a list is printed with | join(', ')")
+    raise TemplateRuntimeError("only a single value can be printed, such as account.name")
+
+
+@pass_context
+def _day(context: Context, value: Any, form: str) -> str:
+    """A date in the words of `form` (strftime), on the account's calendar."""
+    if isinstance(value, Undefined):
+        return str(value)  # raises, and says which
+    if isinstance(value, datetime):
+        value = value.astimezone(ZoneInfo(context["account"]["time_zone"]))
+    if not isinstance(value, date):
+        raise TemplateRuntimeError(f"{value!r} is not a date")
+    day = value
+    return re.sub("%-?[A-Za-z]", lambda directive: day.strftime(directive[0]), form)
+
+
+class _Sandbox(ImmutableSandboxedEnvironment):
+    """Jinja without calls, and without sums that grow texts."""
+
+    intercepted_binops = frozenset({"*", "**", "%"})
+
+    def is_safe_callable(self, obj: Any) -> bool:
+        return False
+
+    def call_binop(self, context: Context, operator: str, left: Any, right: Any) -> Any:
+        if operator == "**" or not all(isinstance(side, int | float) for side in (left, right)):
+            raise SecurityError(f"{operator} is for small sums of numbers")
+        return super().call_binop(context, operator, left, right)
+
+
+def _is_none(value: Any) -> bool:
+    return value is None or isinstance(value, Empty)
+
+
+_FILTERS = (
+    *("abs", "capitalize", "default", "first", "float", "int", "join", "last", "length"),
+    *("lower", "replace", "round", "title", "trim", "truncate", "upper"),
+)
+_FORBIDDEN: dict[type[nodes.Node], str] = {
+    nodes.Call: "a template calls no functions; use a filter",
+    nodes.Include: "a template stands alone; write the words out",
+    nodes.Import: "a template stands alone; write the words out",
+    nodes.FromImport: "a template stands alone; write the words out",
+    nodes.Extends: "a template stands alone; write the words out",
+    nodes.Block: "a template stands alone; write the words out",
+    nodes.Macro: "a template has no macros; write the words out",
+    nodes.CallBlock: "a template has no macros; write the words out",
+}
+
+
+def _sandbox() -> _Sandbox:
+    sandbox = _Sandbox(
+        undefined=StrictUndefined,
+        autoescape=False,  # plain text
+        finalize=_printed,
+    )
+    sandbox.globals.clear()
+    sandbox.filters = {name: FILTERS[name] for name in _FILTERS}
+    sandbox.filters["day"] = _day
+    sandbox.tests = {**TESTS, "none": _is_none}
+    return sandbox
+
+
+_SANDBOX = _sandbox()
+
+
+# The file. ----------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Text:
+    """A stretch of a template file: a header's value, or the body."""
+
+    file: str
+    """As messages name it."""
+    line: int
+    """Of its first line in the file."""
+    source: str
+
+    def _problem(self, line: int | None, what: str, hint: str = "") -> Problem:
+        return Problem(self.file, line, what, hint)
+
+    @cached_property
+    def _tree(self) -> nodes.Template:
+        return _SANDBOX.parse(_jinja(self), self.file, self.file)
+
+    @cached_property
+    def _compiled(self) -> CompiledTemplate:
+        try:
+            code = _SANDBOX.compile(_jinja(self), self.file, self.file)
+        except TemplateSyntaxError as error:
+            raise TemplateError([self._problem(error.lineno, error.message or "")]) from None
+        return _SANDBOX.template_class.from_code(_SANDBOX, code, {})
+
+    def render(self, values: Mapping[str, Any]) -> str:
+        """The text, filled in. Raises TemplateError with the line and the value's name."""
+        compiled, parts, size = self._compiled, [], 0
+        try:
+            for part in compiled.generate(values):
+                size += len(part)
+                if size > LONGEST_TEXT:
+                    raise TemplateRuntimeError(f"it grows over {LONGEST_TEXT:,} characters")
+                parts.append(part)
+        except Exception as error:  # a template can raise anything
+            line = _line_of(error, self.file)
+            raise TemplateError([self._problem(line, str(error).rstrip("; "))]) from None
+        return "".join(parts)[self.line - 1 :]
+
+    def problems(self, names: Names) -> Iterator[Problem]:
+        """What is wrong whatever the values are: syntax, and names that do not exist."""
+        try:
+            tree = self._tree
+            _ = self._compiled
+        except TemplateSyntaxError as error:
+            yield self._problem(error.lineno, error.message or "")
+            return
+        except TemplateError as error:
+            yield from error.problems
+            return
+        unknown = find_undeclared_variables(tree) - set(names)
+        for node in tree.find_all(nodes.Name):
+            if node.name in unknown and node.ctx == "load":
+                hint = did_you_mean(node.name, names) or f"there are {', '.join(sorted(names))}"
+                yield self._problem(node.lineno, f"nothing is called {node.name}", hint)
+        for word, column, line in _columns(tree):
+            known = names.get(word, ())
+            if known is not None and word in names and column not in known:
+                hint = did_you_mean(column, known)
+                yield self._problem(line, f"there is no {word}.{column}", hint)
+        for kind, what in _FORBIDDEN.items():
+            for node_ in tree.find_all(kind):
+                yield self._problem(node_.lineno, what)
+
+    def uses(self) -> frozenset[str]:
+        """What it names: `company.name`, `unsubscribe_url`, …"""
+        words = {node.name for node in self._tree.find_all(nodes.Name)}
+        return frozenset(words | {f"{word}.{column}" for word, column, _ in _columns(self._tree)})
+
+
+_LONE_TAG = re.compile(
+    r"(?m)^[ \t]*((?:\{%(?:(?!%\}).)*%\}[ \t]*)*\{%(?:(?!%\}).)*?)(-?%\})[ \t]*\n"
+)
+
+
+def _jinja(text: Text) -> str:
+    """The source for Jinja, its lines where the file has them.
+
+    A line that holds only tags leaves no line behind; a tag beside words leaves their line end
+    alone. (Jinja's trim_blocks would join `{{ name }}{% endif %}` with the next line.)
+    """
+    source = _LONE_TAG.sub(r"\1\n\2", text.source + "\n").removesuffix("\n")
+    return "\n" * (text.line - 1) + source
+
+
+def _columns(tree: nodes.Template) -> Iterator[tuple[str, str, int]]:
+    for node in tree.find_all((nodes.Getattr, nodes.Getitem)):
+        match node:
+            case nodes.Getattr(node=nodes.Name(name=word), attr=column):
+                yield word, column, node.lineno
+            case nodes.Getitem(node=nodes.Name(name=word), arg=nodes.Const(value=column)):
+                yield word, str(column), node.lineno
+
+
+def _line_of(error: Exception, file: str) -> int | None:
+    line, trace = None, error.__traceback__
+    while trace is not None:
+        if trace.tb_frame.f_code.co_filename == file:
+            line = trace.tb_lineno
+        trace = trace.tb_next
+    return line
+
+
+@dataclass(frozen=True)
+class Template:
+    """A template file: its subject and its body."""
+
+    file: str
+    subject: Text
+    body: Text
+
+    def problems(self, names: Names) -> list[Problem]:
+        """What is wrong in it, by line."""
+        found = [*self.subject.problems(names), *self.body.problems(names)]
+        return sorted(found, key=lambda problem: problem.line or 0)
+
+
+def read_template(path: Path, file: str) -> Template:
+    """Headers, a blank line, a body. Raises TemplateError with every problem of the form.
+
+    `file` is what messages call it.
+    """
+    lines = _read(path, file).split("\n")
+    problems: list[Problem] = []
+    subject: Text | None = None
+    end = next((at for at, line in enumerate(lines) if not line.strip()), len(lines))
+    for number, line in enumerate(lines[:end], start=1):
+        name, colon, value = line.partition(":")
+        if not colon:
+            what = "is neither a header nor the blank line that ends the headers"
+            problems.append(Problem(file, number, what, "Subject: …, a blank line, then the mail"))
+        elif name != "Subject":
+            hint = did_you_mean(name, ["Subject"]) or "Subject is the only one"
+            problems.append(Problem(file, number, f"unknown header {name!r}", hint))
+        elif subject is not None:
+            problems.append(Problem(file, number, "a second Subject"))
+        elif not value.strip():
+            problems.append(Problem(file, number, "the Subject is empty"))
+        else:
+            subject = Text(file, number, value.strip())
+    body = Text(file, end + 2, "\n".join(lines[end + 1 :]))
+    if not body.source.strip():
+        problems.append(Problem(file, None, "has no body", "a blank line ends the headers"))
+    if not problems and subject is None:
+        problems.append(Problem(file, 1, "has no Subject", "it begins with Subject: …"))
+    if problems or subject is None:
+        raise TemplateError(problems)
+    return Template(file, subject, body)
+
+
+def read_footer(path: Path, file: str) -> Text:
+    """A file that is all body. Raises TemplateError when it cannot be read."""
+    return Text(file, 1, _read(path, file))
+
+
+def _read(path: Path, file: str) -> str:
+    try:
+        return path.read_text(encoding="utf-8-sig")
+    except OSError as error:
+        raise TemplateError([Problem(file, None, f"cannot be read: {error.strerror}")]) from None
+    except UnicodeDecodeError as error:
+        line = error.object[: error.start].count(b"\n") + 1
+        raise TemplateError([Problem(file, line, "is not UTF-8", "save it as UTF-8")]) from None
