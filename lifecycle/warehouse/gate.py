@@ -6,7 +6,6 @@ the run; a failed warning or info is a sentence in its report.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -15,6 +14,7 @@ from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 import duckdb
 
 from lifecycle.errors import GateStopped, WarehouseError
+from lifecycle.masking import mask_addresses
 from lifecycle.settings import Settings
 from lifecycle.warehouse.connection import connect_work
 
@@ -29,7 +29,6 @@ Severity: TypeAlias = Literal["critical", "warning", "info"]
 SAMPLE_ROWS = 5
 """How many of the rows at fault are shown."""
 
-_ADDRESS = re.compile(r"([^\s@<>\"'(),;:=])[^\s@<>\"'(),;:=]*@(?=[^\s@<>\"'(),;:=])")
 _LIMITS = ("min_value", "max_value", "value", "value_set", "column_set", "other_table_name")
 
 
@@ -121,11 +120,6 @@ def check(settings: Settings, door: Door) -> GateResult:
     return result
 
 
-def mask(text: str) -> str:
-    """The text with its e-mail addresses made unreadable: j***@example.com."""
-    return _ADDRESS.sub(r"\1***@", text)
-
-
 def _columns(connection: duckdb.DuckDBPyConnection) -> dict[str, list[str]]:
     """The columns of every table of the warehouse, by its name with schema."""
     rows = connection.execute(
@@ -174,7 +168,7 @@ def _validate(
                 outcomes[outcome.expectation_config.meta["check"]] = outcome
             yield [outcomes[check.id] for check in suite.checks]
     except (SQLAlchemyError, TestConnectionError, duckdb.Error) as error:
-        raise WarehouseError(f"{database}: {mask(_first_part(str(error)))}") from error
+        raise WarehouseError(f"{database}: {mask_addresses(_first_part(str(error)))}") from error
     finally:
         close_cursors()
 
@@ -187,7 +181,7 @@ def _refuse_errors(suite: Suite, check: Check, outcome: ExpectationValidationRes
         if error["raised_exception"]:
             raise WarehouseError(
                 f"{check.file}:{check.line}: {check.expectation.expectation_type} on {suite.name} "
-                f"could not be run: {mask(_first_part(str(error['exception_message'])))}"
+                f"could not be run: {mask_addresses(_first_part(str(error['exception_message'])))}"
             )
 
 
@@ -229,7 +223,7 @@ def _shown(value: Any) -> str:
 
 def _masked(value: Any) -> Any:
     if isinstance(value, str):
-        return mask(value)
+        return mask_addresses(value)
     if isinstance(value, Mapping):
         return {key: _masked(item) for key, item in value.items()}
     if isinstance(value, list | tuple):
