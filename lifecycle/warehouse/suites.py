@@ -9,7 +9,7 @@
         severity: warning          # critical stops the run; warning and info are reported
         because: A negative revenue is a mistake in the CRM.
       - expect: unexpected_rows    # DuckDB's own SQL, that ought to find nothing
-        needs: snapshots.accounts_snapshot   # waits until this table exists
+        needs: snapshots.accounts_history   # waits until this table exists
         sql: select …
 
 Everything else is an argument of the expectation, under Great Expectations' own name.
