@@ -1,0 +1,194 @@
+"""The files of a source: which there are, which are new, and a local copy of each.
+
+A source is a local folder or any fsspec address. A table is one file in it
+(`accounts.csv`) or a sub-folder of files (`usage_events/2026-06-10.parquet`).
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import fsspec
+
+from lifecycle.errors import SourceError, did_you_mean
+from lifecycle.settings import Settings
+from lifecycle.sources.contract import TABLES, Table
+
+SUFFIXES = {
+    ".csv": "csv",
+    ".csv.gz": "csv",
+    ".jsonl": "jsonl",
+    ".jsonl.gz": "jsonl",
+    ".ndjson": "jsonl",
+    ".parquet": "parquet",
+}
+"""How a file's name ends, and what is in it."""
+
+_VERSION_FIELDS = ("etag", "ETag", "mtime", "LastModified", "last_modified", "Last-Modified")
+_MORE_VERSION_FIELDS = ("md5Hash", "Content-MD5", "CRC", "date_time", "created")
+
+
+@dataclass(frozen=True)
+class File:
+    """One file of a table."""
+
+    table: Table
+    name: str
+    """Its path below the source, as messages and `rejected_rows` show it."""
+    format: str
+    """csv, jsonl or parquet"""
+    address: str
+    """Its path in its own file system."""
+    fingerprint: str
+    """Changes when the file or the reading of it changes; empty where nothing can tell."""
+    local: Path | None = None
+    """Where it can be read from."""
+
+
+class Folder:
+    """The folder of a source, wherever it lies."""
+
+    def __init__(
+        self,
+        address: str,
+        *,
+        names: Mapping[str, str] | None = None,
+        columns: Mapping[str, Mapping[str, str]] | None = None,
+    ) -> None:
+        """`names` and `columns` are `[source.files]` and `[source.columns.<table>]`."""
+        if not address:
+            raise SourceError("[source] path is empty: name the folder that holds the files")
+        self.address = address
+        self._names = names or {}
+        self._columns = columns or {}
+        with _told(address):
+            self._fs, self._root = fsspec.core.url_to_fs(address)
+            self.is_local = "file" in _protocols(self._fs)
+            if self.is_local and not os.path.isdir(self._root):
+                raise SourceError(f"{address}: no such folder")
+
+    @classmethod
+    def of(cls, settings: Settings) -> Folder:
+        """The folder that `[source]` names."""
+        source = settings.source
+        return cls(source.path, names=source.files, columns=source.columns)
+
+    def mapping(self, table: Table) -> Mapping[str, str]:
+        """`[source.columns.<table>]`: our column name = the export's."""
+        return self._columns.get(table.name, {})
+
+    def files(self) -> dict[str, list[File]]:
+        """All files of each table, by name. Raises SourceError where a table has none."""
+        found: dict[str, list[File]] = {}
+        missing: list[str] = []
+        with _told(self.address):
+            for table in TABLES.values():
+                found[table.name] = self._files_of(table)
+                if not found[table.name] and (not table.is_optional or table.name in self._names):
+                    missing.append(self._not_found(table))
+        if missing:
+            raise SourceError("\n".join(missing))
+        return found
+
+    def fetch(self, file: File, scratch: Path) -> File:
+        """The file where DuckDB can read it: itself, or a copy in `scratch`."""
+        if self.is_local:
+            return replace(file, local=Path(file.address))
+        suffix = next(end for end in SUFFIXES if file.name.lower().endswith(end))
+        digest = hashlib.sha256(file.address.encode()).hexdigest()[:16]
+        local = scratch / f"{digest}{suffix}"
+        with _told(f"{self.address}: {file.name}"):
+            self._fs.get_file(file.address, str(local))
+        return replace(file, local=local)
+
+    def _files_of(self, table: Table) -> list[File]:
+        paths = self._paths(table)
+        return [self._describe(table, path) for path in sorted(paths) if _format(path)]
+
+    def _paths(self, table: Table) -> Sequence[str]:
+        own = self._names.get(table.name)
+        if own:
+            path = self._below(own)
+            if any(sign in own for sign in "*?["):
+                return list(self._fs.glob(path))
+            if _format(path) and self._fs.isfile(path):
+                return [path]
+            return self._tree(path)
+        paths = [
+            path for suffix in SUFFIXES if self._fs.isfile(path := self._below(table.name + suffix))
+        ]
+        if tree := self._tree(self._below(table.name)):
+            paths.append(self._below(table.name) + "/")
+        if len(paths) > 1:
+            names = " and ".join(self._name(path) or f"{table.name}/" for path in paths)
+            raise SourceError(
+                f"{self.address}: {names} are both there for {table.name}; keep one, or put the "
+                f"files into the sub-folder {table.name}/"
+            )
+        return tree or paths
+
+    def _tree(self, path: str) -> list[str]:
+        try:
+            if not self._fs.isdir(path):
+                return []
+            return [found for found in self._fs.find(path) if _format(found)]
+        except FileNotFoundError:
+            return []
+
+    def _describe(self, table: Table, path: str) -> File:
+        info = self._fs.info(path)
+        version = [info.get(field) for field in _VERSION_FIELDS + _MORE_VERSION_FIELDS]
+        facts: list[Any] = [self.address, path, info.get("size"), *version]
+        facts.append(sorted(self.mapping(table).items()))
+        known = any(value is not None for value in version)
+        digest = hashlib.sha256(json.dumps(facts, default=str).encode()).hexdigest()
+        return File(table, self._name(path), _format(path), path, digest if known else "")
+
+    def _below(self, name: str) -> str:
+        return f"{self._root.rstrip('/')}/{name}" if self._root else name
+
+    def _name(self, path: str) -> str:
+        return path.removeprefix(self._root).strip("/")
+
+    def _not_found(self, table: Table) -> str:
+        own = self._names.get(table.name)
+        wanted = own or f"{table.name}.csv, .jsonl or .parquet, and no folder {table.name}/"
+        where = f" ([source.files] {table.name})" if own else ""
+        message = f"{self.address}: no {wanted}{where}"
+        try:
+            there = [self._name(str(path)) for path in self._fs.ls(self._root, detail=False)]
+        except (OSError, ValueError):  # a server that lists nothing can still hold files
+            return message
+        hint = did_you_mean(own or f"{table.name}.csv", there)
+        listed = f"there is {', '.join(sorted(there)[:12]) or 'nothing'}"
+        return f"{message}; {hint or listed}"
+
+
+def _format(path: str) -> str:
+    name = path.rsplit("/", 1)[-1].lower()
+    if name.startswith((".", "_")):  # what other tools leave while they write
+        return ""
+    return next((kind for end, kind in SUFFIXES.items() if name.endswith(end)), "")
+
+
+def _protocols(fs: Any) -> Iterable[str]:
+    return (fs.protocol,) if isinstance(fs.protocol, str) else fs.protocol
+
+
+@contextmanager
+def _told(place: str) -> Iterator[None]:
+    """Whatever a file system raises becomes a SourceError that names the place."""
+    try:
+        yield
+    except SourceError:
+        raise
+    except Exception as error:  # each of fsspec's many backends has errors of its own
+        detail = str(error) or type(error).__name__
+        raise SourceError(f"{place}: cannot be read: {detail}") from error

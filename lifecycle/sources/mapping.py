@@ -1,0 +1,125 @@
+"""From the column names of an export to ours."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from string import Formatter
+
+from lifecycle.errors import SourceError, did_you_mean
+from lifecycle.sources.contract import LOADED_AT, Table
+from lifecycle.sources.reading import Field, Incoming, literal
+
+_TAKEN = {LOADED_AT, "_file", "_row", "_first_at", "_column", "_value", "_reason", "_record"}
+_SPACES = literal(" \t\u00a0\u3000")
+
+
+def canonical(header: str) -> str:
+    """A header as a column name: lower case, runs of other signs as one underscore."""
+    return re.sub(r"[\W_]+", "_", header.strip().casefold()) or "_"
+
+
+def arrange(
+    incoming: Incoming, table: Table, mapping: Mapping[str, str], file: str
+) -> dict[str, Field]:
+    """Our column names and where each is found; columns that we do not know keep their name.
+
+    A mapping names a column of the export, or joins several: `"{first_name} {last_name}"`.
+    Raises SourceError naming file, column and the nearest name.
+    """
+    if incoming.is_empty:
+        return {}
+    by_header = {canonical(field.header): field for field in reversed(incoming.fields)}
+    by_header |= {field.header: field for field in reversed(incoming.fields)}
+    setting = f"[source.columns.{table.name}]"
+    arranged: dict[str, Field] = {}
+    used: set[str] = set()
+    for ours, theirs in mapping.items():
+        if ours not in table.column_names:
+            hint = did_you_mean(ours, table.column_names)
+            known = f"columns are {', '.join(table.column_names)}"
+            raise SourceError(f"{setting} {ours}: no such column of {table.name}; {hint or known}")
+        parts = _parts(theirs, by_header)
+        if parts is None:
+            hint = _nearest(theirs, incoming)
+            raise SourceError(f"{file}: no column {theirs!r} ({setting} {ours}); {hint}")
+        arranged[ours] = parts[0] if len(parts) == 1 else _joined(theirs, parts)
+        used.update(field.header for field in parts if field.sql)
+
+    for field in incoming.fields:
+        if field.header in used and not _is_template_part(field.header, mapping):
+            continue
+        name = canonical(field.header)
+        if name in arranged or name in _TAKEN or name.startswith("_dlt"):
+            name = f"original_{name.lstrip('_')}"
+        arranged[_unused(name, arranged)] = field
+
+    for column in table.columns:
+        if column.required and column.name not in arranged:
+            hint = _nearest(column.name, incoming)
+            raise SourceError(
+                f"{file}: the required column {column.name} is missing; {hint}; "
+                f"another name is mapped in {setting}"
+            )
+    ours_first = [name for name in table.column_names if name in arranged]
+    return {
+        name: arranged[name] for name in [*ours_first, *sorted(set(arranged) - set(ours_first))]
+    }
+
+
+def cleaned(field: Field) -> str:
+    """SQL: a field as text, outer spaces removed, empty as null."""
+    if field.type == "VARCHAR":
+        text = field.sql
+    elif field.type.endswith("]") or field.type.startswith(("STRUCT", "MAP", "JSON", "UNION")):
+        text = f"to_json({field.sql})::VARCHAR"
+    else:
+        text = f"CAST({field.sql} AS VARCHAR)"
+    return f"nullif(trim({text}, {_SPACES}), '')"
+
+
+def _parts(theirs: str, by_header: Mapping[str, Field]) -> list[Field] | None:
+    """The fields that a mapping names, with its literal text between them; None if unknown."""
+    whole = by_header.get(theirs) or by_header.get(canonical(theirs))
+    if whole:
+        return [whole]
+    if "{" not in theirs:
+        return None
+    parts: list[Field] = []
+    try:
+        pieces = list(Formatter().parse(theirs))
+    except ValueError:
+        return None
+    for text, name, *_ in pieces:
+        if text:
+            parts.append(Field(text, "", ""))
+        if name is not None:
+            field = by_header.get(name) or by_header.get(canonical(name))
+            if field is None:
+                return None
+            parts.append(field)
+    return parts
+
+
+def _joined(theirs: str, parts: Sequence[Field]) -> Field:
+    pieces = [cleaned(part) if part.sql else literal(part.header) for part in parts]
+    return Field(theirs, f"concat({', '.join(pieces)})", "VARCHAR")
+
+
+def _is_template_part(header: str, mapping: Mapping[str, str]) -> bool:
+    return header not in mapping.values() and canonical(header) not in map(
+        canonical, mapping.values()
+    )
+
+
+def _nearest(wanted: str, incoming: Incoming) -> str:
+    headers = [field.header for field in incoming.fields]
+    listed = f"it has {', '.join(headers[:20])}" + (", …" if len(headers) > 20 else "")
+    return did_you_mean(wanted, headers) or listed
+
+
+def _unused(name: str, taken: Mapping[str, Field]) -> str:
+    number, candidate = 2, name
+    while candidate in taken:
+        candidate, number = f"{name}_{number}", number + 1
+    return candidate

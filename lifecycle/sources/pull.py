@@ -1,0 +1,383 @@
+"""The outside world → raw tables: read, check, and only then apply.
+
+    files → checked rows (scratch) → good rows → accounts, contacts, usage_events, …
+                                   → the others → rejected_rows
+
+Everything is read and checked before anything is applied. A process killed while it applies
+leaves a warehouse that the next pull completes: the two snapshots are replaced as a whole,
+rows that are there already are not added again, and what need not be read again is recorded
+last.
+"""
+
+from __future__ import annotations
+
+import re
+import shutil
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Literal
+
+import duckdb
+
+from lifecycle.errors import GateStopped, SourceError, WarehouseError
+from lifecycle.settings import Settings
+from lifecycle.sources import checking, demo
+from lifecycle.sources.contract import (
+    KNOWN_ACCOUNTS,
+    LOADED_AT,
+    LOADED_FILES,
+    REJECTED_ROWS,
+    TABLES,
+    Table,
+)
+from lifecycle.sources.files import File, Folder
+from lifecycle.sources.landing import DATASET, Landing, land
+from lifecycle.sources.mapping import arrange
+from lifecycle.sources.reading import first_line, literal, quoted, read, read_records
+
+Progress = Callable[[str], None]
+
+
+@dataclass(frozen=True)
+class PullResult:
+    """What a pull brought. Every dict is by table."""
+
+    rows: dict[str, int]
+    """In the raw table after the load."""
+    new_rows: dict[str, int]
+    """Keys that were not there before."""
+    rejected: dict[str, int]
+    """Rows of this delivery that were set aside."""
+    files_read: int
+
+
+def pull(
+    settings: Settings, *, loaded_at: datetime, progress: Progress | None = None
+) -> PullResult:
+    """Bring the source's tables into `raw`. `loaded_at` is the clock of the load (aware).
+
+    Raises SourceError where a file or a required column is missing or unreadable: nothing of
+    the load is applied then. Raises GateStopped where too many rows of a table had to be set
+    aside: its good rows are loaded, and its files are read again next time.
+    """
+    if loaded_at.tzinfo is None:
+        raise ValueError(f"{loaded_at!r} has no time zone")
+    tell = progress or (lambda text: None)
+    with _scratch(settings) as scratch:
+        if settings.source.kind == "demo":
+            tell("making the demo company")
+            folder = Folder(str(demo.write(scratch / "demo", until=loaded_at)))
+        else:
+            folder = Folder.of(settings)
+        return _Pull(settings, folder, scratch, loaded_at.astimezone(UTC), tell).run()
+
+
+@dataclass
+class _Delivery:
+    """What this pull reads of one table."""
+
+    table: Table
+    to_read: list[File] = field(default_factory=list)
+    rejected: int = 0
+    new_rows: int = 0
+    stop: str = ""
+    """Why the gate stops here; empty where it does not."""
+
+    @property
+    def checked(self) -> str:
+        return f"checked_{self.table.name}"
+
+
+class _Pull:
+    def __init__(
+        self, settings: Settings, folder: Folder, scratch: Path, loaded_at: datetime, tell: Progress
+    ) -> None:
+        self.settings = settings
+        self.folder = folder
+        self.scratch = scratch
+        self.loaded_at = loaded_at
+        self.clock = f"TIMESTAMP {literal(str(loaded_at.replace(tzinfo=None)))}"
+        self.tell = tell
+
+    def run(self) -> PullResult:
+        with self._database() as db:
+            deliveries = self._choose(db)
+            for delivery in deliveries:
+                self._read(db, delivery)
+            rows = [self._good_rows(db, delivery) for delivery in deliveries]
+            rows.append(self._known_accounts(db))
+            for delivery in deliveries:
+                self._count(db, delivery)
+            books = [self._rejected_rows(db, deliveries), self._loaded_files(db, deliveries)]
+        self.tell("loading")
+        land(self.settings, rows)
+        land(self.settings, books)
+        stops = [delivery.stop for delivery in deliveries if delivery.stop]
+        if stops:
+            raise GateStopped("raw", stops)
+        return PullResult(
+            rows=self._rows_in_raw(),
+            new_rows={delivery.table.name: delivery.new_rows for delivery in deliveries},
+            rejected={delivery.table.name: delivery.rejected for delivery in deliveries},
+            files_read=sum(len(delivery.to_read) for delivery in deliveries),
+        )
+
+    # Read and check. --------------------------------------------------------------------
+
+    @contextmanager
+    def _database(self) -> Iterator[duckdb.DuckDBPyConnection]:
+        """The scratch database, with the warehouse attached as `work`."""
+        with duckdb.connect(str(self.scratch / "scratch.duckdb")) as db:
+            db.execute("SET TimeZone = 'UTC'")
+            db.execute("SET enable_progress_bar = false")
+            try:
+                db.execute(f"ATTACH {literal(str(self.settings.work_db))} AS work")
+            except duckdb.Error as error:
+                raise WarehouseError(
+                    f"{self.settings.work_db}: cannot be opened: {first_line(error)}"
+                ) from None
+            checking.prepare(db)
+            self._remember(db, "known", "known_accounts", KNOWN_ACCOUNTS)
+            self._remember(db, "loaded", "loaded_files", LOADED_FILES)
+            self._remember(db, "rejected_before", "rejected_rows", REJECTED_ROWS)
+            for table in TABLES.values():
+                self._remember(db, f"before_{table.name}", table.name, {table.key: "VARCHAR"})
+            db.execute("INSERT INTO known_accounts SELECT account_id FROM known")
+            yield db
+
+    def _remember(
+        self, db: duckdb.DuckDBPyConnection, view: str, table: str, columns: Mapping[str, str]
+    ) -> None:
+        """A view of a raw table as it was before this pull; empty where there is none."""
+        there = db.execute(
+            "SELECT count(*) FROM duckdb_tables() WHERE database_name = 'work'"
+            " AND schema_name = $1 AND table_name = $2",
+            [DATASET, table],
+        ).fetchone()
+        names = ", ".join(map(quoted, columns))
+        if there and there[0]:
+            db.execute(f"CREATE VIEW {view} AS SELECT {names} FROM work.{DATASET}.{table}")
+        else:
+            typed = ", ".join(f"{quoted(name)} {kind}" for name, kind in columns.items())
+            db.execute(f"CREATE TABLE {view} ({typed})")
+
+    def _choose(self, db: duckdb.DuckDBPyConnection) -> list[_Delivery]:
+        """Snapshots are read whole; of growing tables only files that are new or changed."""
+        loaded = set(db.execute("SELECT table_name, fingerprint FROM loaded").fetchall())
+        deliveries = []
+        for name, files in self.folder.files().items():
+            delivery = _Delivery(TABLES[name])  # type: ignore[index]
+            for file in files:
+                if delivery.table.is_snapshot or (name, file.fingerprint) not in loaded:
+                    delivery.to_read.append(file)
+            deliveries.append(delivery)
+        return deliveries
+
+    def _read(self, db: duckdb.DuckDBPyConnection, delivery: _Delivery) -> None:
+        table = delivery.table
+        checking.create(db, table)
+        for file in delivery.to_read:
+            self.tell(f"reading {file.name}")
+            incoming, broken = read(
+                db, self.folder.fetch(file, self.scratch), "staged", self.scratch
+            )
+            fields = arrange(incoming, table, self.folder.mapping(table), file.name)
+            try:
+                checking.check(db, table, incoming, fields, self.loaded_at)
+            except duckdb.Error as error:
+                raise SourceError(f"{file.name}: cannot be read: {first_line(error)}") from None
+            checking.add_broken(db, table, file.name, broken)
+            db.execute("DROP TABLE IF EXISTS staged")
+        if table.is_snapshot:
+            checking.set_duplicates_aside(db, table)
+        else:
+            self._try_again(db, delivery)
+            self._drop_made_good(db, delivery)
+
+    def _try_again(self, db: duckdb.DuckDBPyConnection, delivery: _Delivery) -> None:
+        """Rows set aside earlier: their account may be known by now, their time may have come."""
+        relation = (
+            f"(SELECT * FROM rejected_before WHERE table_name = {literal(delivery.table.name)}"
+            f" AND column_name IS NOT NULL AND {self._not_read_now(delivery)})"
+        )
+        incoming = read_records(db, relation, file="file", row="row_number", first_at="loaded_at")
+        fields = {item.header: item for item in incoming.fields}
+        checking.check(db, delivery.table, incoming, fields, self.loaded_at)
+
+    def _drop_made_good(self, db: duckdb.DuckDBPyConnection, delivery: _Delivery) -> None:
+        """A row that also arrived in order, now or before, is no longer missing."""
+        table, checked = delivery.table, delivery.checked
+        key = f"json_extract_string(_record, {literal('/' + table.key)})"
+        db.execute(
+            f"""CREATE OR REPLACE TABLE bad_keys AS SELECT DISTINCT {key} AS key FROM {checked}
+                WHERE _reason IS NOT NULL AND _column IS NOT NULL"""
+        )
+        db.execute(
+            f"""DELETE FROM {checked} WHERE _reason IS NOT NULL AND _column IS NOT NULL
+                AND {key} IN (
+                    SELECT {table.key} FROM {checked}
+                    WHERE _reason IS NULL AND {table.key} IN (SELECT key FROM bad_keys)
+                    UNION ALL
+                    SELECT {table.key} FROM before_{table.name}
+                    WHERE {table.key} IN (SELECT key FROM bad_keys))"""
+        )
+
+    def _not_read_now(self, delivery: _Delivery) -> str:
+        names = ", ".join(literal(file.name) for file in delivery.to_read)
+        return f"file NOT IN ({names})" if names else "true"
+
+    # What goes into the warehouse. ------------------------------------------------------
+
+    def _good_rows(self, db: duckdb.DuckDBPyConnection, delivery: _Delivery) -> Landing:
+        table, checked = delivery.table, delivery.checked
+        key = table.key
+        is_new = f"NOT EXISTS (SELECT 1 FROM before_{table.name} b WHERE b.{key} = c.{key})"
+        if table.is_snapshot:
+            which = "true"
+        else:
+            # Repeats within the delivery are rare: find them by hash, look closely at those.
+            db.execute(
+                f"""CREATE OR REPLACE TABLE repeated AS SELECT hash({key}) AS h FROM {checked}
+                    WHERE _reason IS NULL GROUP BY h HAVING count(*) > 1"""
+            )
+            which = (
+                f"{is_new} AND (hash({key}) NOT IN (SELECT h FROM repeated) OR rowid IN ("
+                f"SELECT min(rowid) FROM {checked} WHERE _reason IS NULL"
+                f" AND hash({key}) IN (SELECT h FROM repeated) GROUP BY {key}))"
+            )
+        columns = checking.data_columns(db, table)
+        names = ", ".join(map(quoted, columns))
+        landing = self._export(
+            db,
+            table.name,
+            f"""SELECT {names}, {self.clock} AS {LOADED_AT} FROM {checked} c
+                WHERE _reason IS NULL AND {which}""",
+            {**columns, LOADED_AT: "TIMESTAMP"},
+            disposition="replace" if table.is_snapshot else "append",
+        )
+        delivery.new_rows = landing.row_count
+        if table.is_snapshot:
+            delivery.new_rows = _one(
+                db, f"SELECT count(*) FROM {checked} c WHERE _reason IS NULL AND {is_new}"
+            )
+        return landing
+
+    def _known_accounts(self, db: duckdb.DuckDBPyConnection) -> Landing:
+        return self._export(
+            db,
+            "known_accounts",
+            f"""SELECT account_id, {self.clock} AS first_loaded_at FROM known_accounts
+                WHERE account_id NOT IN (SELECT account_id FROM known)""",
+            KNOWN_ACCOUNTS,
+            disposition="append",
+        )
+
+    def _rejected_rows(self, db: duckdb.DuckDBPyConnection, deliveries: list[_Delivery]) -> Landing:
+        parts = []
+        for delivery in deliveries:
+            table = delivery.table
+            parts.append(
+                f"""SELECT {literal(table.name)} AS table_name, _file AS file, _row AS row_number,
+                        _column AS column_name, _value AS value, _reason AS reason,
+                        _record AS record, CASE WHEN _column IS NOT NULL
+                        THEN json_extract_string(_record, {literal("/" + table.key)}) END AS key,
+                        coalesce(_first_at, {self.clock}) AS loaded_at
+                    FROM {delivery.checked} WHERE _reason IS NOT NULL"""
+            )
+            if not table.is_snapshot:
+                parts.append(
+                    f"""SELECT * FROM rejected_before WHERE table_name = {literal(table.name)}
+                        AND column_name IS NULL AND {self._not_read_now(delivery)}"""
+                )
+        query = " UNION ALL BY NAME ".join(parts)
+        return self._export(
+            db,
+            "rejected_rows",
+            f"""SELECT {", ".join(REJECTED_ROWS)} FROM ({query})
+                ORDER BY table_name, file, row_number""",
+            REJECTED_ROWS,
+        )
+
+    def _loaded_files(self, db: duckdb.DuckDBPyConnection, deliveries: list[_Delivery]) -> Landing:
+        """The files of a table that the gate stopped are left out: they are read again."""
+        db.execute("CREATE TABLE loaded_now AS FROM loaded")
+        for delivery in deliveries:
+            table = delivery.table
+            db.execute(
+                f"""DELETE FROM loaded_now WHERE table_name = {literal(table.name)}
+                    AND NOT {self._not_read_now(delivery)}"""
+            )
+            if table.is_snapshot or delivery.stop:
+                continue
+            for file in delivery.to_read:
+                if file.fingerprint:
+                    db.execute(
+                        f"""INSERT INTO loaded_now SELECT $1, $2, $3, count(*), {self.clock}
+                            FROM {delivery.checked} WHERE _file = $2 AND _first_at IS NULL""",
+                        [table.name, file.name, file.fingerprint],
+                    )
+        return self._export(db, "loaded_files", "FROM loaded_now", LOADED_FILES)
+
+    def _export(
+        self,
+        db: duckdb.DuckDBPyConnection,
+        table: str,
+        query: str,
+        columns: Mapping[str, str],
+        disposition: Literal["append", "replace"] = "replace",
+    ) -> Landing:
+        path = self.scratch / f"{table}.parquet"
+        count = _one(db, f"COPY ({query}) TO {literal(str(path))} (FORMAT parquet)")
+        return Landing(table, columns, [path], count, disposition)
+
+    # What is told of it. ----------------------------------------------------------------
+
+    def _count(self, db: duckdb.DuckDBPyConnection, delivery: _Delivery) -> None:
+        """How many rows were set aside, and whether they are too many."""
+        total, delivery.rejected = db.execute(
+            f"SELECT count(*), count(_reason) FROM {delivery.checked} WHERE _first_at IS NULL"
+        ).fetchall()[0]
+        limit = self.settings.gate.max_rejected_share
+        if delivery.rejected <= max(1, limit * total):
+            return
+        examples = db.execute(
+            f"""SELECT _file, _row, _reason FROM {delivery.checked}
+                WHERE _reason IS NOT NULL AND _first_at IS NULL LIMIT 3"""
+        ).fetchall()
+        shown = "; ".join(
+            f"{file} row {row}: {_without_addresses(reason)}" for file, row, reason in examples
+        )
+        delivery.stop = (
+            f"{delivery.table.name}: {delivery.rejected:,} of {total:,} rows were set aside, "
+            f"more than the {limit:.1%} that [gate] max_rejected_share allows; see "
+            f"raw.rejected_rows. The first: {shown}"
+        )
+
+    def _rows_in_raw(self) -> dict[str, int]:
+        with duckdb.connect(str(self.settings.work_db)) as db:
+            return {name: _one(db, f"SELECT count(*) FROM {DATASET}.{name}") for name in TABLES}
+
+
+def _one(db: duckdb.DuckDBPyConnection, query: str) -> int:
+    row = db.execute(query).fetchone()
+    return int(row[0]) if row else 0
+
+
+def _without_addresses(reason: str) -> str:
+    """Messages go into logs, where people's addresses have no place."""
+    return re.sub(r"([^\s\"<,;@])[^\s\"<,;@]*@", r"\1…@", reason)
+
+
+@contextmanager
+def _scratch(settings: Settings) -> Iterator[Path]:
+    """An empty folder for the time of a pull. What a killed one left is thrown away first."""
+    scratch = settings.state_dir / "pull"
+    shutil.rmtree(scratch, ignore_errors=True)
+    scratch.mkdir(parents=True)
+    try:
+        yield scratch
+    finally:
+        shutil.rmtree(scratch, ignore_errors=True)
