@@ -1,0 +1,22 @@
+{# What engines write differently: one dispatched macro each. #}
+
+{% macro quantile(expression, share) -%}
+  {{ adapter.dispatch('quantile', 'lifecycle')(expression, share) }}
+{%- endmacro %}
+
+{% macro default__quantile(expression, share) -%}
+  percentile_cont({{ share }}) within group (order by {{ expression }})
+{%- endmacro %}
+
+{% macro duckdb__quantile(expression, share) -%}
+  quantile_cont({{ expression }}, {{ share }})
+{%- endmacro %}
+
+{# All columns of a raw table but the loader's own, which begin with an underscore. #}
+{% macro delivered_columns() -%}
+  {{ adapter.dispatch('delivered_columns', 'lifecycle')() }}
+{%- endmacro %}
+
+{% macro duckdb__delivered_columns() -%}
+  columns(column_name -> not starts_with(column_name, '_'))
+{%- endmacro %}

@@ -1,0 +1,17 @@
+{% macro as_text(expression) -%}
+  cast({{ expression }} as {{ dbt.type_string() }})
+{%- endmacro %}
+
+{# A count with its noun: 1 day, 2 days. #}
+{% macro counted(expression, noun) -%}
+  {{ as_text(expression) }} || case when {{ expression }} = 1 then ' {{ noun }}' else ' {{ noun }}s' end
+{%- endmacro %}
+
+{# green, yellow or red; null stays unknown. Needs run_context in the query. #}
+{% macro band(score) -%}
+  case
+    when {{ score }} >= run_context.green_from then 'green'
+    when {{ score }} >= run_context.yellow_from then 'yellow'
+    when {{ score }} is not null then 'red'
+  end
+{%- endmacro %}

@@ -1,0 +1,38 @@
+-- One row per account that was ever active: its activity as of the run.
+with
+
+activity as (
+  select * from {{ ref('fct_account_activity_daily') }}
+),
+
+accounts as (
+  select * from {{ ref('dim_accounts') }}
+),
+
+aged as (
+  select
+    activity.*,
+    {{ dbt.datediff('activity.activity_date', 'accounts.as_of_day', 'day') }} as days_ago
+  from activity
+  inner join accounts on activity.account_id = accounts.account_id
+),
+
+final as (
+  select
+    account_id,
+    count(*) as active_days,
+    max(days_ago) as days_since_first_active,
+    min(days_ago) as days_silent,
+    min(first_active_at) as first_active_at,
+    max(last_active_at) as last_active_at,
+    min(first_core_at) as first_core_at,
+    min(first_outcome_at) as first_outcome_at,
+    min(case when outcome_events > 0 then activity_date end) as first_outcome_on,
+    sum(case when days_ago < 28 then 1 else 0 end) as active_days_28d,
+    sum(case when days_ago between 28 and 55 then 1 else 0 end) as active_days_before,
+    sum(case when days_ago < 28 then outcome_events else 0 end) as outcomes_28d
+  from aged
+  group by account_id
+)
+
+select * from final

@@ -1,0 +1,63 @@
+-- One row per day of the company's calendar, back from the as-of; events of the last nine weeks.
+with
+
+run_context as (
+  select
+    run_context.*,
+    {{ local_day('run_context.as_of', 'zone') }} as today
+  from {{ ref('stg_run_context') }} as run_context
+  {{ join_offset('zone', 'run_context.company_time_zone', 'run_context.as_of') }}
+),
+
+days as (
+  select
+    run_context.company_country,
+    series.generated_number - 1 as days_ago,
+    cast({{ dbt.dateadd('day', '1 - series.generated_number', 'run_context.today') }} as date)
+      as company_day
+  from run_context
+  cross join ({{ dbt.generate_series(400) }}) as series
+),
+
+local_events as (
+  select {{ local_day('usage_events.occurred_at', 'zone') }} as company_day
+  from {{ ref('stg_usage_events') }} as usage_events
+  cross join run_context
+  {{ join_offset('zone', 'run_context.company_time_zone', 'usage_events.occurred_at') }}
+  where usage_events.occurred_at > {{ dbt.dateadd('day', -63, 'run_context.as_of') }}
+),
+
+events as (
+  select
+    company_day,
+    count(*) as events
+  from local_events
+  group by company_day
+),
+
+dated as (
+  select
+    days.*,
+    holidays.holiday is not null as is_holiday,
+    extract(isodow from days.company_day) as iso_weekday,
+    coalesce(events.events, 0) as events
+  from days
+  left join {{ ref('stg_holidays') }} as holidays
+    on days.company_country = holidays.country_code and days.company_day = holidays.holiday
+  left join events on days.company_day = events.company_day
+),
+
+final as (
+  select
+    company_day,
+    days_ago,
+    iso_weekday,
+    is_holiday,
+    iso_weekday <= 5 and not is_holiday as is_business_day,
+    events,
+    company_day >= (select cast(min(occurred_at) as date) from {{ ref('stg_usage_events') }})
+      as has_feed
+  from dated
+)
+
+select * from final

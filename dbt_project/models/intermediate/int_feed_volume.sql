@@ -1,0 +1,36 @@
+-- One row: the events of the last full day of the company, beside what is usual on its weekday.
+with
+
+days as (
+  select * from {{ ref('int_company_days') }}
+),
+
+last_full_day as (
+  select * from days where days_ago = 1
+),
+
+-- The same weekday of the eight weeks before; holidays, and the time before the feed, left out.
+usual as (
+  select
+    count(*) as weeks,
+    {{ quantile('days.events', 0.5) }} as events
+  from days
+  cross join last_full_day
+  where
+    days.iso_weekday = last_full_day.iso_weekday
+    and days.days_ago between 8 and 57
+    and not days.is_holiday
+    and days.has_feed
+),
+
+final as (
+  select
+    last_full_day.company_day as last_full_day,
+    last_full_day.events as last_full_day_events,
+    case when usual.weeks >= 4 and not last_full_day.is_holiday then usual.events end
+      as usual_events
+  from last_full_day
+  cross join usual
+)
+
+select * from final

@@ -1,0 +1,56 @@
+-- One row per segment and days of silence: how often such a silence ended within 28 more days.
+with
+
+silences as (
+  select * from {{ ref('int_silences') }}
+),
+
+lengths as (
+  select
+    segment,
+    days,
+    sum(case when has_ended then 1 else 0 end) as ended,
+    count(*) as silences
+  from silences
+  group by segment, days
+),
+
+days as (
+  select generated_number - 1 as days
+  from ({{ dbt.generate_series(394) }}) as series
+),
+
+segment_days as (
+  select
+    segments.segment,
+    days.days
+  from (select distinct segment from silences) as segments
+  cross join days
+),
+
+-- Of the silences that lasted at least so many days, the share that ended on that day.
+life_table as (
+  select
+    segment_days.segment,
+    segment_days.days,
+    coalesce(lengths.ended, 0) as ended,
+    sum(coalesce(lengths.silences, 0)) over (
+      partition by segment_days.segment order by segment_days.days desc
+    ) as lasted
+  from segment_days
+  left join lengths
+    on segment_days.segment = lengths.segment and segment_days.days = lengths.days
+),
+
+final as (
+  select
+    segment,
+    days,
+    lasted,
+    1 - exp(sum(ln(greatest(1 - ended * 1.0 / greatest(lasted, 1), 1e-9))) over (
+      partition by segment order by days rows between 1 following and 28 following
+    )) as p_return_28d
+  from life_table
+)
+
+select * from final

@@ -1,0 +1,34 @@
+-- One row per account as of the run: its lifecycle stage.
+with
+
+accounts as (
+  select * from {{ ref('dim_accounts') }}
+),
+
+onboarding as (
+  select * from {{ ref('account_onboarding') }}
+),
+
+ladder as (
+  select * from {{ ref('account_usage_ladder') }}
+),
+
+final as (
+  select
+    accounts.account_id,
+    case
+      when accounts.is_churned then 'churned'
+      when accounts.days_to_renewal between 0 and run_context.renewal_days then 'renewal'
+      when onboarding.onboarding_status is null then null
+      when onboarding.onboarding_status in ('not_started', 'on_track', 'at_risk')
+        then 'onboarding'
+      when ladder.ladder_step < run_context.mature_from_step then 'adoption'
+      else 'mature'
+    end as stage
+  from accounts
+  cross join {{ ref('stg_run_context') }} as run_context
+  inner join onboarding on accounts.account_id = onboarding.account_id
+  inner join ladder on accounts.account_id = ladder.account_id
+)
+
+select * from final

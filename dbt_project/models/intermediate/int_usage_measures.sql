@@ -1,0 +1,70 @@
+-- One row per account and measure of its usage that can be taken, with the points it earns.
+{% set silent = counted('days_silent', 'day') %}
+{% set measures = {
+  'recency': (
+    '1 - coalesce(days_silent, days_since_go_live) * 1.0 / dormancy_limit_days',
+    "case when days_silent is null then 'never logged in' else 'silent for '"
+      ~ " || " ~ silent ~ " || '; its limit is ' || " ~ as_text('dormancy_limit_days') ~ " end"
+  ),
+  'active_days': (
+    'case when age_days >= 7 then active_days * 1.0 / least(28, age_days) end',
+    "'active on ' || " ~ as_text('active_days') ~ " || ' of ' || "
+      ~ counted('least(28, age_days)', 'day')
+  ),
+  'seats': (
+    'case when age_days >= 7 then active_users * 1.0 / nullif(seats, 0) end',
+    as_text('active_users') ~ " || ' of ' || " ~ counted('seats', 'seat') ~ " || ' in use'"
+  ),
+  'features': (
+    'case when age_days >= 7 and has_features then features_used * 1.0 end',
+    counted('features_used', 'feature') ~ " || ' used in 28 days'"
+  ),
+  'trend': (
+    'case when age_days >= 56 then active_days * 1.0 / nullif(active_days_before, 0) end',
+    as_text('active_days') ~ " || ' active days, after ' || " ~ as_text('active_days_before')
+      ~ " || ' in the 28 days before'"
+  ),
+  'outcomes': (
+    'case when age_days >= 28 then outcomes * 1.0 end',
+    counted('outcomes', 'outcome') ~ " || ' in 28 days'"
+  ),
+} %}
+
+with
+
+usage as (
+  select * from {{ ref('int_account_usage') }}
+),
+
+measured as (
+  {%- for measure, (value, reason) in measures.items() %}
+  select
+    account_id,
+    '{{ measure }}' as measure,
+    {{ value }} as value,
+    {{ reason }} as reason
+  from usage
+  {%- if not loop.last %}
+  union all
+  {%- endif %}
+  {%- endfor %}
+),
+
+final as (
+  select
+    measured.account_id,
+    measured.measure,
+    measured.value,
+    measured.reason,
+    case
+      when measured.value >= usage_measures.full_from then 100
+      when measured.value >= usage_measures.partial_from then 60
+      else 0
+    end as points
+  from measured
+  inner join {{ ref('usage_measures') }} as usage_measures
+    on measured.measure = usage_measures.measure
+  where measured.value is not null
+)
+
+select * from final

@@ -1,0 +1,70 @@
+-- One row per account as of the run: the highest step it has reached, and when it reached each.
+with
+
+accounts as (
+  select * from {{ ref('dim_accounts') }}
+),
+
+activity as (
+  select * from {{ ref('int_account_activity') }}
+),
+
+feed_health as (
+  select * from {{ ref('feed_health') }}
+),
+
+outcome_months as (
+  select
+    account_id,
+    cast({{ dbt.date_trunc('month', 'activity_date') }} as date) as outcome_month,
+    min(first_outcome_at) as first_outcome_at
+  from {{ ref('fct_account_activity_daily') }}
+  where outcome_events > 0
+  group by 1, 2
+),
+
+-- The first outcome in a month that follows a month with one.
+habit as (
+  select
+    later.account_id,
+    min(later.first_outcome_at) as reached_at
+  from outcome_months as later
+  inner join outcome_months as earlier
+    on
+      later.account_id = earlier.account_id
+      and later.outcome_month = {{ dbt.dateadd('month', 1, 'earlier.outcome_month') }}
+  group by later.account_id
+),
+
+climbed as (
+  select
+    accounts.account_id,
+    case
+      when habit.reached_at is not null then 4
+      when activity.first_outcome_at is not null then 3
+      when activity.first_core_at is not null then 2
+      when activity.first_active_at is not null then 1
+      else 0
+    end as ladder_step,
+    activity.first_active_at as step_1_at,
+    activity.first_core_at as step_2_at,
+    activity.first_outcome_at as step_3_at,
+    habit.reached_at as step_4_at
+  from accounts
+  left join activity on accounts.account_id = activity.account_id
+  left join habit on accounts.account_id = habit.account_id
+),
+
+final as (
+  select
+    climbed.account_id,
+    {{ when_fresh('cast(climbed.ladder_step as bigint)') }} as ladder_step,
+    {{ when_fresh('climbed.step_1_at') }} as step_1_at,
+    {{ when_fresh('climbed.step_2_at') }} as step_2_at,
+    {{ when_fresh('climbed.step_3_at') }} as step_3_at,
+    {{ when_fresh('climbed.step_4_at') }} as step_4_at
+  from climbed
+  cross join feed_health
+)
+
+select * from final

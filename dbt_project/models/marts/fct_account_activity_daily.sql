@@ -1,0 +1,69 @@
+-- One row per account and local day on which it was active, up to the as-of.
+{{ config(
+    materialized='incremental',
+    incremental_strategy='delete+insert',
+    unique_key=['account_id', 'activity_date'],
+    pre_hook="{{ delete_outdated_account_days() }}"
+) }}
+
+with
+
+{% if is_incremental() -%}
+{{ account_days_to_count() }}
+{%- else -%}
+usage_events as (
+  select * from {{ ref('int_usage_events') }}
+),
+{%- endif %}
+
+dated as (
+  select
+    usage_events.*,
+    {{ local_day('usage_events.occurred_at', 'zone') }} as activity_date
+  from usage_events
+  {{ join_offset('zone', 'usage_events.time_zone', 'usage_events.occurred_at') }}
+),
+
+-- Who did what on a day: far fewer rows to count distinct users and features in.
+by_user_and_feature as (
+  select
+    account_id,
+    activity_date,
+    user_id,
+    feature,
+    count(*) as events,
+    sum(case when is_core then 1 else 0 end) as core_events,
+    sum(case when is_outcome then 1 else 0 end) as outcome_events,
+    min(occurred_at) as first_active_at,
+    max(occurred_at) as last_active_at,
+    min(case when is_core then occurred_at end) as first_core_at,
+    min(case when is_outcome then occurred_at end) as first_outcome_at,
+    max(loaded_at) as loaded_at,
+    max(counted_under) as counted_under
+  from dated
+  {% if is_incremental() -%}
+  inner join touched using (account_id, activity_date)
+  {%- endif %}
+  group by account_id, activity_date, user_id, feature
+),
+
+final as (
+  select
+    account_id,
+    activity_date,
+    cast(sum(events) as bigint) as events,
+    count(distinct user_id) as active_users,
+    count(distinct feature) as features_used,
+    cast(sum(core_events) as bigint) as core_events,
+    cast(sum(outcome_events) as bigint) as outcome_events,
+    min(first_active_at) as first_active_at,
+    max(last_active_at) as last_active_at,
+    min(first_core_at) as first_core_at,
+    min(first_outcome_at) as first_outcome_at,
+    max(loaded_at) as loaded_at,
+    max(counted_under) as counted_under
+  from by_user_and_feature
+  group by account_id, activity_date
+)
+
+select * from final

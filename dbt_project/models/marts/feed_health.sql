@@ -1,0 +1,59 @@
+-- One row: whether the usage feed can be trusted as of the run, and why.
+with
+
+run_context as (
+  select * from {{ ref('stg_run_context') }}
+),
+
+age as (
+  select * from {{ ref('int_feed_age') }}
+),
+
+volume as (
+  select * from {{ ref('int_feed_volume') }}
+),
+
+judged as (
+  select
+    age.newest_event_at,
+    age.age_business_hours,
+    volume.last_full_day,
+    volume.last_full_day_events,
+    volume.usual_events,
+    run_context.feed_max_age_hours,
+    case
+      when age.newest_event_at is null then 'empty'
+      when age.age_business_hours > run_context.feed_max_age_hours then 'old'
+      when volume.last_full_day_events < run_context.feed_min_volume_share * volume.usual_events
+        then 'thin'
+      else 'fresh'
+    end as verdict
+  from run_context
+  cross join age
+  cross join volume
+),
+
+final as (
+  select
+    case when verdict = 'fresh' then 'fresh' else 'late' end as feed_status,
+    case verdict
+      when 'empty' then 'no usage event has come yet'
+      when 'thin'
+        then
+          'only ' || {{ counted('last_full_day_events', 'event') }} || ' on '
+          || {{ as_text('last_full_day') }} || '; the same weekday usually has '
+          || {{ as_text('cast(round(usual_events) as bigint)') }}
+      else
+        'the newest event is ' || {{ as_text('cast(floor(age_business_hours) as bigint)') }}
+        || ' business hours old; ' || {{ as_text('cast(feed_max_age_hours as bigint)') }}
+        || ' are allowed'
+    end as reason,
+    newest_event_at,
+    age_business_hours,
+    last_full_day,
+    last_full_day_events,
+    usual_events
+  from judged
+)
+
+select * from final

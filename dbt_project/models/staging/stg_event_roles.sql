@@ -1,0 +1,7 @@
+-- One row per role and pattern of event names.
+-- * is any run of characters; what LIKE would take for a wildcard is escaped first.
+select
+  role,
+  replace(replace(replace(replace(pattern, '\', '\\'), '%', '\%'), '_', '\_'), '*', '%')
+    as like_pattern
+from {{ source('raw', 'event_roles') }}

@@ -1,0 +1,5 @@
+-- One row per country and public holiday.
+select
+  country_code,
+  day as holiday
+from {{ source('raw', 'holidays') }}

@@ -1,0 +1,10 @@
+-- One row per entry of an account into a trigger.
+select
+  account_id,
+  "trigger" as trigger_name,
+  cycle,
+  trigger_version,
+  enrolled_at,
+  ended_at,
+  end_reason
+from {{ source('raw', 'ledger_enrollments') }}

@@ -1,0 +1,18 @@
+-- One row per mail that the ledger knew when the run began.
+select
+  send_id,
+  account_id,
+  contact_id,
+  "trigger" as trigger_name,
+  trigger_version,
+  step,
+  cycle,
+  locale,
+  due_at,
+  not_before,
+  state,
+  state_at,
+  detail,
+  attempts,
+  accepted_at
+from {{ source('raw', 'ledger_sends') }}

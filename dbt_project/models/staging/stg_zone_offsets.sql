@@ -1,0 +1,2 @@
+-- One row per time zone, UTC year and span of that year with one offset.
+select * from {{ source('raw', 'zone_offsets') }}
