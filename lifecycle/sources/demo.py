@@ -133,7 +133,7 @@ def write(folder: Path, *, until: datetime) -> Path:
 
 def _mix(*parts: int | Ints) -> Floats:
     """Numbers from 0 to 1 that depend on nothing but `parts` (splitmix64)."""
-    state = np.uint64(0x9E3779B97F4A7C15)
+    state: Any = np.uint64(0x9E3779B97F4A7C15)
     with np.errstate(over="ignore"):
         for part in parts:
             z = np.asarray(part).astype(np.uint64) + state * np.uint64(0x9E3779B97F4A7C15)

@@ -58,21 +58,16 @@ _JP_TRADES = (
     "化学",
 )
 _EN_STEMS = (
-    "Larkfield",
-    "Northbeam",
-    "Quillstone",
-    "Brightwater",
-    "Oakhaven",
-    "Silverpine",
-    "Marlowe",
-    "Fernhill",
-    "Copperleaf",
-    "Ravenport",
-    "Willowgate",
-    "Hartwell",
-    "Eastmere",
-)
-_EN_TRADES = ("Logistics", "Analytics", "Foods", "Instruments", "Health", "Supply", "Media")
+    "Larkfield", "Northbeam", "Quillstone", "Brightwater", "Oakhaven", "Silverpine", "Marlowe",
+    "Fernhill", "Copperleaf", "Ravenport", "Willowgate", "Hartwell", "Eastmere", "Thornbury",
+    "Bluecrest", "Kestrel", "Amberley", "Stonebridge", "Clearbrook", "Foxglove", "Greywell",
+    "Highmoor", "Juniper", "Kingsdale", "Lindenhall", "Mossbank", "Harborlight", "Pebblecroft",
+    "Rosemont", "Summerlea", "Tidewell",
+)  # fmt: skip
+_EN_TRADES = (
+    "Logistics", "Analytics", "Foods", "Instruments", "Health", "Supply", "Media", "Freight",
+    "Components", "Travel", "Packaging", "Retail", "Textiles",
+)  # fmt: skip
 _LEGAL_FORMS = {
     "US": "Inc.",
     "GB": "Ltd",

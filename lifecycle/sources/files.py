@@ -18,7 +18,7 @@ from typing import Any
 import fsspec
 
 from lifecycle.errors import SourceError, did_you_mean
-from lifecycle.settings import Settings
+from lifecycle.settings import Settings, SourceTable
 from lifecycle.sources.contract import TABLES, Table
 
 SUFFIXES = {
@@ -59,8 +59,8 @@ class Folder:
         self,
         address: str,
         *,
-        names: Mapping[str, str] | None = None,
-        columns: Mapping[str, Mapping[str, str]] | None = None,
+        names: Mapping[SourceTable, str] | None = None,
+        columns: Mapping[SourceTable, Mapping[str, str]] | None = None,
     ) -> None:
         """`names` and `columns` are `[source.files]` and `[source.columns.<table>]`."""
         if not address:
@@ -84,9 +84,9 @@ class Folder:
         """`[source.columns.<table>]`: our column name = the export's."""
         return self._columns.get(table.name, {})
 
-    def files(self) -> dict[str, list[File]]:
+    def files(self) -> dict[SourceTable, list[File]]:
         """All files of each table, by name. Raises SourceError where a table has none."""
-        found: dict[str, list[File]] = {}
+        found: dict[SourceTable, list[File]] = {}
         missing: list[str] = []
         with _told(self.address):
             for table in TABLES.values():

@@ -169,7 +169,7 @@ class _Pull:
         loaded = set(db.execute("SELECT table_name, fingerprint FROM loaded").fetchall())
         deliveries = []
         for name, files in self.folder.files().items():
-            delivery = _Delivery(TABLES[name])  # type: ignore[index]
+            delivery = _Delivery(TABLES[name])
             for file in files:
                 if delivery.table.is_snapshot or (name, file.fingerprint) not in loaded:
                     delivery.to_read.append(file)

@@ -11,7 +11,7 @@ import io
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO
+from typing import BinaryIO, cast
 
 import duckdb
 
@@ -255,10 +255,10 @@ def _without_bom(file: File, scratch: Path) -> Path:
     return copy
 
 
-def _bytes(file: File) -> IO[bytes]:
+def _bytes(file: File) -> BinaryIO:
     assert file.local is not None
     if file.local.suffix == ".gz":
-        return gzip.open(file.local, "rb")
+        return cast(BinaryIO, gzip.open(file.local, "rb"))
     return file.local.open("rb")
 
 

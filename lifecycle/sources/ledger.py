@@ -1,0 +1,92 @@
+"""The ledger → raw tables: what was sent and who was enrolled, as the models see it."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+from sqlalchemy import Column, Connection, DateTime, Integer, Table, create_engine, inspect, select
+from sqlalchemy.engine import make_url
+from sqlalchemy.exc import SQLAlchemyError
+
+from lifecycle.errors import LedgerError
+from lifecycle.ledger.tables import UtcDateTime, enrollments, sends
+from lifecycle.settings import Settings
+from lifecycle.sources.landing import Landing, land
+
+_BATCH = 50_000
+
+_SNAPSHOTS = {
+    "ledger_sends": (sends, [column for column in sends.columns if column.name != "address"]),
+    "ledger_enrollments": (enrollments, list(enrollments.columns)),
+}
+
+
+def snapshot(settings: Settings) -> None:
+    """Copy the ledger into `raw.ledger_sends` (one row per send, without its address) and
+    `raw.ledger_enrollments` (one row per enrolment). Times are UTC.
+
+    A ledger that does not exist yet gives empty tables. Raises LedgerError where it cannot be
+    read, WarehouseError where the tables cannot be written.
+    """
+    scratch = settings.state_dir / "ledger_snapshot"
+    shutil.rmtree(scratch, ignore_errors=True)
+    scratch.mkdir(parents=True)
+    try:
+        land(settings, _copy(settings, scratch), pipeline="ledger")
+    finally:
+        shutil.rmtree(scratch, ignore_errors=True)
+
+
+def _copy(settings: Settings, scratch: Path) -> list[Landing]:
+    url = make_url(settings.ledger_url)
+    is_missing = url.get_backend_name() == "sqlite" and not Path(url.database or "").exists()
+    if is_missing:  # connecting would create it
+        return [_export(None, name, scratch) for name in _SNAPSHOTS]
+    engine = create_engine(url)
+    try:
+        with engine.connect() as connection:
+            return [_export(connection, name, scratch) for name in _SNAPSHOTS]
+    except SQLAlchemyError as error:
+        raise LedgerError(f"{url.render_as_string()}: cannot be read: {error}") from error
+    finally:
+        engine.dispose()
+
+
+def _export(connection: Connection | None, name: str, scratch: Path) -> Landing:
+    table, columns = _SNAPSHOTS[name]
+    path, row_count = scratch / f"{name}.parquet", 0
+    schema = pa.schema([(column.name, _arrow_type(column)) for column in columns])
+    with pq.ParquetWriter(path, schema) as writer:
+        for rows in _batches(connection, table, columns):
+            arrays = [
+                pa.array(values, field.type)
+                for values, field in zip(zip(*rows, strict=True), schema, strict=True)
+            ]
+            writer.write_batch(pa.record_batch(arrays, schema=schema))
+            row_count += len(rows)
+    types = {column.name: _sql_type(column) for column in columns}
+    return Landing(name, types, [path], row_count)
+
+
+def _batches(connection: Connection | None, table: Table, columns: Sequence[Column[Any]]) -> Any:
+    if connection is None or not inspect(connection).has_table(table.name):
+        return
+    found = connection.execution_options(yield_per=_BATCH).execute(select(*columns))
+    yield from found.partitions()
+
+
+def _sql_type(column: Column[Any]) -> str:
+    if isinstance(column.type, UtcDateTime | DateTime):
+        return "TIMESTAMP"
+    return "BIGINT" if isinstance(column.type, Integer) else "VARCHAR"
+
+
+def _arrow_type(column: Column[Any]) -> pa.DataType:
+    return {"TIMESTAMP": pa.timestamp("us"), "BIGINT": pa.int64(), "VARCHAR": pa.string()}[
+        _sql_type(column)
+    ]
