@@ -31,8 +31,10 @@ CLOCK = datetime(2026, 6, 10, 1, 0, tzinfo=UTC)
 FIRST_DAY = date(2024, 6, 10)
 """Usage is on record from here."""
 
-_EARLY_ACCOUNTS = 70
-_DAYS_BETWEEN_SIGNUPS = 3.2
+_EARLY_ACCOUNTS = 50
+"""They sign one a day, when the product is new; later ones come more slowly."""
+
+_DAYS_BETWEEN_SIGNUPS = 2.7
 
 _T = TypeVar("_T")
 Floats = npt.NDArray[np.float64]
@@ -57,10 +59,10 @@ class Course(StrEnum):
 _COURSES = {
     Course.THRIVING: 0.26,
     Course.STEADY: 0.27,
-    Course.LIGHT: 0.12,
+    Course.LIGHT: 0.11,
     Course.PAUSING: 0.05,
     Course.FALLING_SILENT: 0.12,
-    Course.STALLED: 0.08,
+    Course.STALLED: 0.09,
     Course.NEVER_LOGGED_IN: 0.04,
     Course.CHURNING: 0.06,
 }
@@ -272,11 +274,9 @@ class _Account:
 def _accounts(until: datetime) -> list[_Account]:
     accounts = []
     for number in range(1, 1_000_000):
-        if number <= _EARLY_ACCOUNTS:
-            days = -9.0 * (_EARLY_ACCOUNTS - number + 1)
-        else:
-            days = _DAYS_BETWEEN_SIGNUPS * (number - _EARLY_ACCOUNTS)
-        account = _Account(number, FIRST_DAY + timedelta(days=int(days)))
+        days = min(number, _EARLY_ACCOUNTS) - 5  # so that nobody is live before FIRST_DAY
+        days += int(_DAYS_BETWEEN_SIGNUPS * max(0, number - _EARLY_ACCOUNTS))
+        account = _Account(number, FIRST_DAY + timedelta(days=days))
         if account.at(account.created_on, 11, until) is None:
             if account.created_on > until.date():
                 break
