@@ -17,7 +17,7 @@ from typing import Any
 
 import duckdb
 import sqlglot
-from sqlglot import exp
+from sqlglot import TokenType, exp
 from sqlglot.errors import ParseError, TokenError
 
 from lifecycle.errors import did_you_mean
@@ -59,6 +59,8 @@ EXPECTED_ARGUMENTS: dict[type[exp.Expr], set[str]] = {
     exp.In: {"this", "expressions"},
     exp.Coalesce: {"this", "expressions"},
     exp.Literal: {"this", "is_string"},
+    exp.Like: {"this", "expression", "negate"},
+    exp.ILike: {"this", "expression", "negate"},
     exp.Cast: {"this", "to"},
 }
 """What a part may be made of, where it is more than `this` and `expression`."""
@@ -144,6 +146,8 @@ class Part:
     rank: Rank = Rank.ATOM
     literal: str | None = None
     """The value of a text literal."""
+    accepted: frozenset[str] = frozenset()
+    """All values that it can have, where its column's model says so."""
 
     def write(self, show: Callable[[Column], str]) -> str:
         """The part as SQL, its columns as `show` writes them."""
@@ -280,7 +284,9 @@ def parse_condition(text: object, columns: Columns) -> Condition:
         raise ConditionError(Fault(f"{text!r} is not a condition", "write an SQL expression"))
     node = _parsed(text)
     wrong = [
-        fault for column in node.find_all(exp.Column) if (fault := _wrong_name(column, columns))
+        fault
+        for column in node.find_all(exp.Column, bfs=False)
+        if (fault := _wrong_name(column, columns))
     ]
     if wrong:
         raise ConditionError(*dict.fromkeys(wrong))
@@ -304,15 +310,21 @@ def _parsed(text: str) -> exp.Expr:
         tokens = sqlglot.tokenize(text, dialect="duckdb")
         if not tokens or any(token.comments for token in tokens):
             raise ConditionError(Fault("holds a comment", "write comments after YAML's #"))
+        if any(token.token_type is TokenType.SEMICOLON for token in tokens):
+            raise ConditionError(Fault("holds a ; : a condition is one expression"))
         statements = sqlglot.parse(text, dialect="duckdb")
+    except ConditionError:
+        raise
     except ParseError as error:
         raise ConditionError(_unreadable(error)) from None
     except TokenError:
         raise ConditionError(Fault("cannot be read", "is a quote not closed?")) from None
     except RecursionError:
         raise ConditionError(Fault("nested too deeply")) from None
+    except Exception:  # the parser stumbles in many more ways over what is no SQL
+        raise ConditionError(Fault("cannot be read as SQL")) from None
     if len(statements) != 1 or statements[0] is None:
-        raise ConditionError(Fault("holds a ; : a condition is one expression"))
+        raise ConditionError(Fault("cannot be read as one expression"))
     return statements[0]
 
 
@@ -371,7 +383,9 @@ class _Checker:
             )
         return part
 
-    def _part(self, node: exp.Expr) -> Part:
+    def _part(self, node: exp.Expr | None) -> Part:
+        if node is None:
+            raise ConditionError(Fault("something is missing between or after other parts"))
         kind = type(node)
         expected = EXPECTED_ARGUMENTS.get(kind, {"this", "expression"})
         if any(value and name not in expected for name, value in node.args.items()):
@@ -399,7 +413,7 @@ class _Checker:
 
     def _column(self, node: exp.Expr) -> Part:
         column = self._columns[node.name.lower()]
-        return Part(column.kind, (column,))
+        return Part(column.kind, (column,), accepted=column.accepted_values)
 
     def _connected(self, node: exp.Expr, word: str) -> Part:
         operands: list[exp.Expr] = []
@@ -433,6 +447,8 @@ class _Checker:
             if sign in ("=", "<>"):
                 self._check_accepted(left, right)
                 self._check_accepted(right, left)
+        if node.args.get("negate"):  # sqlglot's reading of `not like`
+            sign = f"not {sign}"
         return Part(Kind.BOOLEAN, (left, f" {sign} ", right), rank=Rank.PREDICATE)
 
     def _between(self, node: exp.Expr) -> Part:
@@ -480,7 +496,8 @@ class _Checker:
             what = f"{_text(arguments[0])} is {_a(arguments[0].kind)}; {name} takes {_a(takes)}"
             raise ConditionError(Fault(what))
         gives = Kind.NUMBER if name == "length" else arguments[0].kind
-        return Part(gives, (f"{name}(", *_joined(arguments, ", "), ")"))
+        accepted = arguments[0].accepted if name == "coalesce" else frozenset()
+        return Part(gives, (f"{name}(", *_joined(arguments, ", "), ")"), accepted=accepted)
 
     def _literal(self, node: exp.Expr) -> Part:
         kind, inner = type(node), node.this
@@ -534,13 +551,10 @@ class _Checker:
 
     def _check_accepted(self, value: Part, literal: Part) -> None:
         """Refuse a value that the column can never have."""
-        column = value.pieces[0]
-        if not isinstance(column, Column) or not column.accepted_values or literal.literal is None:
-            return
-        if literal.literal not in column.accepted_values:
-            known = sorted(column.accepted_values)
+        if value.accepted and literal.literal is not None and literal.literal not in value.accepted:
+            known = sorted(value.accepted)
             hint = did_you_mean(literal.literal, known) or f"it has {', '.join(known)}"
-            raise ConditionError(Fault(f"{column.name} is never {literal.pieces[0]}", hint))
+            raise ConditionError(Fault(f"{_text(value)} is never {_text(literal)}", hint))
 
 
 def _joined(parts: tuple[Part, ...], glue: str) -> tuple[str | Part, ...]:
