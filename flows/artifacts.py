@@ -7,7 +7,7 @@ from prefect.context import FlowRunContext
 
 from lifecycle.insight.document import Table, as_markdown, table
 from lifecycle.insight.report import WHY, RunReport
-from lifecycle.warehouse.gate import mask
+from lifecycle.masking import mask_addresses
 
 
 def leave_artifacts(report: RunReport) -> None:
@@ -33,7 +33,7 @@ def leave_artifacts(report: RunReport) -> None:
     }
     for key, content in tables.items():
         create_table_artifact(key=key, table=_records(content), description=report.run_id)
-    text = mask(as_markdown(report.as_document()))
+    text = mask_addresses(as_markdown(report.as_document()))
     create_markdown_artifact(key="run-report", markdown=text, description=report.run_id)
 
 

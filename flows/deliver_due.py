@@ -12,7 +12,7 @@ from lifecycle.insight.delivery import DeliveryReport
 from lifecycle.ledger import history
 from lifecycle.ledger.store import Ledger
 from lifecycle.mail.deliver import deliver
-from lifecycle.run import delivery_clock, watcher
+from lifecycle.run import delivery_clock, watched
 
 
 @flow(name="deliver-due", persist_result=False)
@@ -27,5 +27,5 @@ def deliver_due(config: str | None = None, as_of: str | None = None) -> dict[str
     settings = settings_file.load(config)
     with Ledger.open(settings.ledger_url) as ledger:
         now = delivery_clock(settings, ledger, as_of)
-        done = deliver(settings, ledger, now=now, progress=watcher.get().step)
+        done = deliver(settings, ledger, now=now, progress=watched().step)
         return DeliveryReport.of(done, now=now, waiting=history.mails_waiting(ledger)).as_json()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 
-from lifecycle.warehouse.gate import mask
+from lifecycle.masking import mask_addresses
 
 SENT_TO_PREFECT = ("prefect.flow_runs", "prefect.task_runs", "lifecycle")
 
@@ -13,9 +13,9 @@ class HideAddresses(logging.Filter):
     """Masks e-mail addresses in messages and tracebacks; lets every record through."""
 
     def filter(self, record: logging.LogRecord) -> bool:
-        record.msg, record.args = mask(record.getMessage()), None
+        record.msg, record.args = mask_addresses(record.getMessage()), None
         if record.exc_info and not record.exc_text:
-            record.exc_text = mask(logging.Formatter().formatException(record.exc_info))
+            record.exc_text = mask_addresses(logging.Formatter().formatException(record.exc_info))
         return True
 
 

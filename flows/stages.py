@@ -57,9 +57,7 @@ def pull(run: Run) -> None:
         pulled = pull_sources(run.settings, loaded_at=run.loaded_at, progress=run.progress)
         run.report.add_pull(pulled)
         ledger_source.snapshot(run.settings)
-        context.write(
-            run.settings, run_id=run.run_id, as_of=run.as_of, loaded_at=run.loaded_at
-        )
+        context.write(run.settings, run_id=run.run_id, as_of=run.as_of, loaded_at=run.loaded_at)
 
 
 @task(**own_memory, task_run_name="gate-{door}")

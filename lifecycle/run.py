@@ -25,9 +25,9 @@ from lifecycle.errors import AlreadyRunning, ClockError, GateStopped
 from lifecycle.insight.report import RunReport, Stop
 from lifecycle.ledger import history, runs
 from lifecycle.ledger.store import Ledger
+from lifecycle.masking import mask_addresses
 from lifecycle.notify import notify
 from lifecycle.settings import Settings
-from lifecycle.warehouse.gate import mask
 
 log = logging.getLogger("lifecycle.run")
 
@@ -61,7 +61,14 @@ class _Log:
         log.info("%s: %s", report.run_id, report.status)
 
 
-watcher: ContextVar[Watcher] = ContextVar("watcher", default=_Log())
+_LOG = _Log()
+watcher: ContextVar[Watcher] = ContextVar("watcher")
+"""Who looks on; where nobody was set, use `watched()`."""
+
+
+def watched() -> Watcher:
+    """Who looks on at this moment."""
+    return watcher.get(_LOG)
 
 
 class Run:
@@ -120,18 +127,20 @@ class Run:
                     with run._recorded():
                         yield run
                 finally:
-                    for hear in (watcher.get().ended, at_the_end):
+                    for hear in (watched().ended, at_the_end):
                         if hear is not None:
                             hear(run.report)
         except Exception as error:
             # What somebody asked for by hand fails before their eyes.
             if as_of is None and not dry_run:
                 subject = "stopped" if isinstance(error, GateStopped) else "failed"
-                notify(
+                problems = notify(
                     settings,
                     subject=f"The daily run {subject}: {_first_line(error)}",
                     body=f"{error}\n\nState folder: {settings.state_dir}\n",
                 )
+                for problem in problems:
+                    log.warning("%s", problem)
             raise
 
     def now(self) -> datetime:
@@ -142,13 +151,15 @@ class Run:
     def stage(self, name: str) -> Iterator[None]:
         """Measure a stage, and say that it is the one under way."""
         self._stage = name
-        watcher.get().stage(name)
+        watched().stage(name)
         begun = time.perf_counter()
         try:
             yield
         except Exception as error:
             # It goes on into states and logs that are kept where no address may be.
-            error.args = tuple(mask(arg) if isinstance(arg, str) else arg for arg in error.args)
+            error.args = tuple(
+                mask_addresses(arg) if isinstance(arg, str) else arg for arg in error.args
+            )
             raise
         finally:
             spent = time.perf_counter() - begun
@@ -156,7 +167,7 @@ class Run:
 
     def progress(self, text: str) -> None:
         """Say how far the stage under way has got."""
-        watcher.get().step(text)
+        watched().step(text)
 
     def conclude(self) -> None:
         """Write the report of a run that did all it had to."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from datetime import UTC, datetime
 from typing import Any
 
 import duckdb
@@ -10,6 +11,10 @@ import duckdb
 Row = dict[str, Any]
 EXAMPLES = 5
 """Rejected rows that a report shows."""
+CANDIDATES = 10
+"""Accounts that are named where it is not clear which one was meant."""
+LIKE = 0.8
+"""How alike (Jaro-Winkler) a name must be to be taken for a misspelling."""
 
 
 def rows(
@@ -41,11 +46,72 @@ def stage_health(warehouse: duckdb.DuckDBPyConnection) -> list[Row]:
 
 
 def rejected_examples(warehouse: duckdb.DuckDBPyConnection) -> list[Row]:
-    """A few of the rows that the newest load set aside: table, file, row, column, reason."""
+    """A few rows that were set aside, newest first: table, file, row, column, reason."""
     query = f"""
         select table_name as "table", file, row_number as "row", column_name as "column", reason
         from marts.rejected_rows
-        where loaded_at = (select max(loaded_at) from marts.rejected_rows)
-        order by 1, 2, 3 limit {EXAMPLES}
+        order by loaded_at desc, table_name, file, row_number limit {EXAMPLES}
     """
     return rows(warehouse, query)
+
+
+def as_of(warehouse: duckdb.DuckDBPyConnection) -> datetime:
+    """The moment that the published marts show (UTC)."""
+    found: datetime = rows(warehouse, "select as_of from marts.published")[0]["as_of"]
+    return found.replace(tzinfo=UTC)
+
+
+def account(warehouse: duckdb.DuckDBPyConnection, account_id: str) -> Row | None:
+    """The account's row of account_360, or None."""
+    found = rows(warehouse, "select * from marts.account_360 where account_id = ?", [account_id])
+    return found[0] if found else None
+
+
+def contacts(warehouse: duckdb.DuckDBPyConnection, account_id: str) -> list[Row]:
+    """The account's rows of dim_contacts."""
+    query = "select * from marts.dim_contacts where account_id = ? order by contact_id"
+    return rows(warehouse, query, [account_id])
+
+
+def rejected(warehouse: duckdb.DuckDBPyConnection, account_id: str) -> list[Row]:
+    """The rows of the account, or of its contacts, that were set aside."""
+    query = """
+        select table_name, file, row_number, column_name, reason from marts.rejected_rows
+        where (table_name = 'accounts' and key = $1)
+           or (table_name = 'contacts' and json_extract_string(record, '$.account_id') = $1)
+        order by all
+    """
+    return rows(warehouse, query, [account_id])
+
+
+def names(warehouse: duckdb.DuckDBPyConnection, account_ids: Sequence[str]) -> dict[str, str]:
+    """The names of accounts."""
+    query = "select account_id, name from marts.account_360 where list_contains(?, account_id)"
+    found = rows(warehouse, query, [list(account_ids)])
+    return {row["account_id"]: row["name"] for row in found}
+
+
+def search(warehouse: duckdb.DuckDBPyConnection, wanted: str) -> list[Row]:
+    """Accounts that `wanted` may mean, best first: account_id, name, rank.
+
+    rank 0 is the id itself, 1 the whole name, 2 a part of the name, 3 something like it.
+    """
+    query = f"""
+        with compared as (
+            select account_id, name, lower(name) as small, lower(trim($1)) as wanted,
+                greatest(
+                    jaro_winkler_similarity(small, wanted),
+                    jaro_winkler_similarity(lower(account_id), wanted)
+                ) as likeness
+            from marts.account_360
+        )
+        select account_id, name,
+            case when account_id = trim($1) then 0
+                 when small = wanted or lower(account_id) = wanted then 1
+                 when contains(small, wanted) then 2 else 3 end as rank
+        from compared
+        where rank < 3 or likeness > {LIKE}
+        order by rank, likeness desc, account_id
+        limit {CANDIDATES}
+    """
+    return rows(warehouse, query, [wanted])

@@ -14,7 +14,16 @@ import duckdb
 
 from lifecycle.errors import GateStopped, LifecycleError
 from lifecycle.insight import published
-from lifecycle.insight.document import Document, Section, Table, as_text, counted, moment, table
+from lifecycle.insight.document import (
+    Cell,
+    Document,
+    Section,
+    Table,
+    as_text,
+    counted,
+    moment,
+    table,
+)
 from lifecycle.ledger.tables import State
 
 if TYPE_CHECKING:  # The command line shows a report without loading what made it.
@@ -190,12 +199,16 @@ class RunReport:
         return as_text(self.as_document())
 
     def write(self, folder: Path) -> None:
-        """Leave the report as `<run_id>.json` and `.txt`, and as `latest` if mails were meant."""
+        """Leave the report as `<run_id>.json` and `.txt`; all but a dry run's also as `latest`."""
         folder.mkdir(parents=True, exist_ok=True)
         for name in [self.run_id] if self.dry_run else [self.run_id, "latest"]:
             content = json.dumps(self.as_json(), ensure_ascii=False, indent=2)
             _replace(folder / f"{name}.json", f"{content}\n")
             _replace(folder / f"{name}.txt", self.as_text())
+
+    def path(self, folder: Path) -> Path:
+        """Where `write` leaves the report for a person."""
+        return folder / f"{self.run_id}.txt"
 
     # The parts. --------------------------------------------------------------------------
 
@@ -245,9 +258,7 @@ class RunReport:
             )
         if self.next_due and self.remaining_planned:
             parts.append(f"The next one may go {moment(self.next_due, self.time_zone)}.")
-        names = sorted(
-            {*self.enrolled, *self.exited, *self.planned_by_trigger, *self.by_trigger}
-        )
+        names = sorted({*self.enrolled, *self.exited, *self.planned_by_trigger, *self.by_trigger})
         if names:
             parts.append(
                 table(
@@ -289,8 +300,9 @@ class RunReport:
         parts: list[str | Table] = [f"{counted(self.rejected_rows, 'row')} not usable: {told}."]
         if self.rejected_examples:
             columns = ("table", "file", "row", "column", "reason")
-            shown = ((one.get(name) for name in columns) for one in self.rejected_examples)
-            parts.append(table(columns, shown))
+            parts.append(
+                table(columns, ([one[n] for n in columns] for one in self.rejected_examples))
+            )
         return Section("Set aside", tuple(parts), "warning")
 
     def _health(self) -> Section:
@@ -304,15 +316,18 @@ class RunReport:
         for one in self.stage_health:
             cells[one["stage"] or "unknown", one["usage_band"] or "unknown"] += one["accounts"]
         stages = sorted({stage for stage, _ in cells}, key=_stage_order)
-        rows = ((stage, *(cells[stage, band] for band in BANDS)) for stage in stages)
+        rows: list[list[Cell]] = [[name, *[cells[name, band] for band in BANDS]] for name in stages]
         return table(("stage", *BANDS), rows)
 
     def _time(self) -> Section:
         if not self.seconds:
             return Section("", ())
-        stages = ", ".join(f"{name} {spent:.1f}" for name, spent in self.seconds.items())
+        stages = ", ".join(
+            f"{name.replace('_', ' ')} {spent:.1f}" for name, spent in self.seconds.items()
+        )
         total = sum(self.seconds.values())
-        return Section("", (f"{total:.1f} seconds: {stages}.", f"State folder: {self.state_dir}"))
+        where = f"Mails, reports and Data Docs: {self.state_dir}"
+        return Section("", (f"{total:.1f} seconds: {stages}.", where))
 
 
 def _stage_order(stage: str) -> tuple[int, str]:

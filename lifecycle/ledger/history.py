@@ -68,12 +68,7 @@ def mails_waiting(ledger: Ledger) -> int:
 
 def next_mail(ledger: Ledger) -> Row[Any] | None:
     """The planned or queued mail whose moment comes first."""
-    query = (
-        select(sends)
-        .where(sends.c.state.in_(NOT_LEFT))
-        .order_by(sends.c.not_before)
-        .limit(1)
-    )
+    query = select(sends).where(sends.c.state.in_(NOT_LEFT)).order_by(sends.c.not_before).limit(1)
     found = _all(ledger, query)
     return found[0] if found else None
 
@@ -93,6 +88,12 @@ def suppressed_by_reason(ledger: Ledger) -> dict[str, int]:
     """Addresses that may not be mailed, by reason."""
     query = select(suppressions.c.reason, func.count().label("n")).group_by(suppressions.c.reason)
     return {row.reason: row.n for row in _all(ledger, query)}
+
+
+def suppressed(ledger: Ledger, addresses: Sequence[str]) -> dict[str, str]:
+    """Those of the addresses that may not be mailed, and why."""
+    query = select(suppressions).where(suppressions.c.address.in_(addresses))
+    return {row.address: row.reason for row in _all(ledger, query)}
 
 
 class AccountHistory:

@@ -1,0 +1,364 @@
+"""The `lifecycle` command: the doorstep, and the only part of `lifecycle` that knows `flows`.
+
+Standard output carries the answer, standard error everything else. What a command needs is
+imported when it runs: a help text must not wait for a warehouse.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import logging.handlers
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, redirect_stdout
+from dataclasses import dataclass
+from enum import StrEnum
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, NoReturn
+
+import typer
+
+from lifecycle.errors import LifecycleError, Problems
+
+if TYPE_CHECKING:
+    from lifecycle.insight.document import Document
+    from lifecycle.ledger.store import Ledger
+    from lifecycle.settings import Settings
+
+app = typer.Typer(
+    name="lifecycle",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+    help="Customer lifecycle automation: one gated daily run, and what it did and why.",
+)
+
+AsJson = Annotated[
+    bool,
+    typer.Option(
+        "--json", metavar="", help="Print one JSON object, and nothing else, to standard output."
+    ),
+]
+AsOf = Annotated[
+    str | None,
+    typer.Option(
+        "--as-of",
+        metavar="TIME",
+        help="See the world as it was then: '2011-12-09 13:00 UTC', '2026-06-10T10:00+09:00' or a "
+        "day. Without a zone it is UTC.",
+    ),
+]
+
+
+class SourceKind(StrEnum):
+    """Where CRM and usage data come from."""
+
+    demo = "demo"
+    files = "files"
+
+
+@dataclass(frozen=True)
+class Doorstep:
+    """What was said before the command."""
+
+    config: Path | None
+
+    def settings(self, **override: Any) -> Settings:
+        """The settings; from here on a failure leaves its traceback in the state folder."""
+        from lifecycle import settings
+
+        loaded = settings.load(self.config, **override)
+        _failures.log = loaded.state_dir / "logs" / "lifecycle.log"
+        return loaded
+
+    @contextmanager
+    def ledger(self) -> Iterator[tuple[Settings, Ledger]]:
+        """The settings and the open ledger."""
+        from lifecycle.ledger.store import Ledger
+
+        settings = self.settings()
+        with Ledger.open(settings.ledger_url) as ledger:
+            yield settings, ledger
+
+
+@dataclass
+class _Failures:
+    """Where the traceback of a failure goes, as soon as that is known."""
+
+    log: Path | None = None
+
+
+_failures = _Failures()
+
+
+def _version(wanted: bool) -> None:
+    if wanted:
+        from importlib.metadata import version
+
+        typer.echo(f"lifecycle {version('lifecycle')}")
+        raise typer.Exit
+
+
+@app.callback()
+def _before(
+    context: typer.Context,
+    config: Annotated[
+        Path | None,
+        typer.Option(
+            "--config",
+            metavar="FILE",
+            help="The lifecycle.toml to use; else LIFECYCLE_CONFIG, else the one in this folder.",
+            show_default=False,
+        ),
+    ] = None,
+    _: Annotated[
+        bool,
+        typer.Option(
+            "--version", metavar="", callback=_version, is_eager=True, help="Show the version."
+        ),
+    ] = False,
+) -> None:
+    context.obj = Doorstep(config)
+
+
+@app.command()
+def run(
+    context: typer.Context,
+    as_of: AsOf = None,
+    dry_run: Annotated[
+        bool,
+        typer.Option(
+            "--dry-run",
+            metavar="",
+            help="Decide, but write nothing to the ledger and send nothing.",
+        ),
+    ] = False,
+    source: Annotated[
+        SourceKind | None,
+        typer.Option(help="Where CRM and usage data come from; else as lifecycle.toml says."),
+    ] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Run the whole pipeline once: pull, gate, build, gate, publish, plan, deliver, report."""
+    from lifecycle.insight.watching import Watching
+    from lifecycle.run import parse_as_of, watcher
+
+    settings = context.obj.settings(**({"source": {"kind": source.value}} if source else {}))
+    if as_of is not None:
+        parse_as_of(as_of)
+    watching = Watching()
+    watcher.set(watching)
+    try:
+        with watching, _prefect(settings):
+            from flows.lifecycle_run import lifecycle_run
+
+            lifecycle_run(
+                as_of=as_of,
+                dry_run=dry_run,
+                source=source.value if source else None,
+                config=_path(context.obj.config),
+            )
+    except Exception:
+        if watching.report is not None:
+            if as_json:
+                _print_json(watching.report.as_json())
+            typer.echo(f"Report: {watching.report.path(settings.reports_dir)}", err=True)
+        raise
+    assert watching.report is not None
+    _show(watching.report.as_json, watching.report.as_document, as_json)
+
+
+@app.command()
+def deliver(context: typer.Context, as_of: AsOf = None, as_json: AsJson = False) -> None:
+    """Send the planned mails whose moment has come. Safe at any time, also during a run."""
+    from lifecycle.insight.watching import Watching
+    from lifecycle.run import parse_as_of, watcher
+
+    settings = context.obj.settings()
+    if as_of is not None:
+        parse_as_of(as_of)
+    watching = Watching()
+    watcher.set(watching)
+    with watching, _prefect(settings):
+        from flows.deliver_due import deliver_due
+        from lifecycle.insight.delivery import DeliveryReport
+
+        done = DeliveryReport.from_json(deliver_due(config=_path(context.obj.config), as_of=as_of))
+    _show(done.as_json, lambda: done.as_document(settings.company.time_zone), as_json)
+
+
+@app.command()
+def preview(
+    context: typer.Context,
+    trigger: Annotated[
+        str, typer.Argument(metavar="TRIGGER", help="The trigger's name: its file without .yaml.")
+    ],
+    as_of: AsOf = None,
+    every_mail: Annotated[
+        bool,
+        typer.Option(
+            "--every-mail", metavar="", help="Show each mail, not one of each step and language."
+        ),
+    ] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Show exactly who would get what from a trigger. Nothing is written or sent."""
+    from lifecycle.insight.preview import preview
+    from lifecycle.run import delivery_clock
+
+    with context.obj.ledger() as (settings, ledger):
+        moment = delivery_clock(settings, ledger, as_of)
+        seen = preview(settings, ledger, trigger, as_of=moment, every_mail=every_mail)
+    _show(seen.as_json, seen.as_document, as_json)
+
+
+@app.command()
+def explain(
+    context: typer.Context,
+    account: Annotated[
+        str, typer.Argument(metavar="ACCOUNT", help="The account's id, its name, or a part of it.")
+    ],
+    as_json: AsJson = False,
+) -> None:
+    """Tell an account's story: how it stands, and which mails it got or did not, and why."""
+    from lifecycle.insight.explain import explain
+
+    with context.obj.ledger() as (settings, ledger):
+        story = explain(settings, ledger, account)
+    _show(story.as_json, story.as_document, as_json)
+
+
+@app.command()
+def validate(context: typer.Context, as_json: AsJson = False) -> None:
+    """Check settings, triggers, mails and expectations, and name everything that is wrong."""
+    from lifecycle.insight.validate import validate
+
+    found = validate(context.obj.settings())
+    if as_json or not found.problems:
+        _show(found.as_json, found.as_document, as_json)
+    if found.problems:
+        raise Problems(found.problems)
+
+
+@app.command()
+def status(context: typer.Context, as_json: AsJson = False) -> None:
+    """Show the last runs, the queue, and what waits for a person."""
+    from lifecycle.insight.status import status
+
+    with context.obj.ledger() as (settings, ledger):
+        found = status(settings, ledger)
+    _show(found.as_json, found.as_document, as_json)
+
+
+@app.command()
+def suppress(
+    context: typer.Context,
+    address: Annotated[str, typer.Argument(metavar="ADDRESS", help="The e-mail address.")],
+    by: Annotated[str, typer.Option(metavar="WHO", help="Who says so: a name or a ticket.")],
+    reason: Annotated[
+        str, typer.Option(metavar="REASON", help="unsubscribed, bounced, complained or manual.")
+    ] = "manual",
+    as_json: AsJson = False,
+) -> None:
+    """Never mail an address again, whatever its account. Mails in the queue are stopped too."""
+    from lifecycle.ledger.suppressions import suppress
+
+    with context.obj.ledger() as (_, ledger):
+        is_new = suppress(ledger, address, reason=reason, by=by)
+    if as_json:
+        _print_json({"address": address.strip().lower(), "new": is_new})
+    elif is_new:
+        typer.echo(f"{address.strip().lower()} is never mailed again.")
+    else:
+        typer.echo(f"{address.strip().lower()} was not mailed any more already.")
+
+
+def main() -> NoReturn:
+    """The console script. The exit status says how it ended: see lifecycle/errors.py."""
+    try:
+        app()
+    except LifecycleError as error:
+        _fail(error, error.exit_status)
+    except KeyboardInterrupt:
+        typer.echo("Interrupted. Run again to go on: nothing is sent twice.", err=True)
+        sys.exit(130)
+    except Exception as error:
+        _fail(error, 1)
+    sys.exit(0)
+
+
+def _fail(error: Exception, exit_status: int) -> NoReturn:
+    """Say what is wrong; where the input is not to blame, keep the traceback for an engineer."""
+    told = str(error)
+    if not isinstance(error, LifecycleError):
+        told = f"{type(error).__name__}: {error}"
+    typer.echo(f"lifecycle: {told}", err=True)
+    if exit_status == 1 and _failures.log is not None:
+        import traceback
+        from datetime import UTC, datetime
+
+        _failures.log.parent.mkdir(parents=True, exist_ok=True)
+        with _failures.log.open("a", encoding="utf-8") as log:
+            log.write(f"{datetime.now(UTC):%Y-%m-%d %H:%M:%S} UTC {' '.join(sys.argv[1:])}\n")
+            log.writelines(traceback.format_exception(error))
+        typer.echo(f"Traceback: {_failures.log}", err=True)
+    sys.exit(exit_status)
+
+
+@contextmanager
+def _prefect(settings: Settings) -> Iterator[None]:
+    """Prefect as a guest: at home in the state folder, silent, and gone with the command."""
+    from flows.local_api import LocalApi, prepare
+
+    prepare(settings.state_dir)
+    api = LocalApi(settings.state_dir)
+    # Whatever a library prints, standard output is for the answer.
+    with redirect_stdout(sys.stderr):
+        import flows.stages  # noqa: F401  (seconds, while the API starts)
+
+        _log_quietly(settings.state_dir / "logs")
+        api.wait()
+        yield
+
+
+def _log_quietly(folder: Path) -> None:
+    """Warnings and errors of libraries go into a file; what matters is told by our own words."""
+    folder.mkdir(parents=True, exist_ok=True)
+    file = logging.handlers.RotatingFileHandler(
+        folder / "lifecycle.log", maxBytes=1_000_000, backupCount=3, encoding="utf-8"
+    )
+    file.setLevel(logging.WARNING)
+    file.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(name)s: %(message)s"))
+    logging.getLogger().addHandler(file)
+    logging.captureWarnings(True)
+
+
+def _show(
+    as_data: Callable[[], dict[str, Any]], as_document: Callable[[], Document], as_json: bool
+) -> None:
+    if as_json:
+        _print_json(as_data())
+        return
+    from rich.console import Console
+
+    from lifecycle.insight.document import as_rich, as_text
+
+    console = Console(highlight=False)
+    if console.is_terminal:
+        console.print(as_rich(as_document()))
+    else:
+        typer.echo(as_text(as_document(), width=console.width), nl=False)
+
+
+def _print_json(value: dict[str, Any]) -> None:
+    typer.echo(json.dumps(value, ensure_ascii=False, indent=2, default=str))
+
+
+def _path(config: Path | None) -> str | None:
+    return str(config.absolute()) if config else None
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,456 @@
+"""An account's story: how it stands, and for every trigger what was done, or not, and why."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, date, datetime
+from typing import Any
+
+import duckdb
+
+from lifecycle.errors import UnknownName
+from lifecycle.insight import published
+from lifecycle.insight.document import Document, Section, Table, counted, moment, table
+from lifecycle.insight.report import WHY
+from lifecycle.ledger import history
+from lifecycle.ledger.history import AccountHistory
+from lifecycle.ledger.store import Ledger
+from lifecycle.ledger.tables import NOT_LEFT
+from lifecycle.settings import Settings
+from lifecycle.triggers.condition import Outcome
+from lifecycle.triggers.model import Trigger, load_triggers
+from lifecycle.warehouse.connection import connect_published
+
+ANSWER = {True: "yes", False: "no", None: "unknown"}
+
+PENDING = {"planned": "planned", "queued": "on its way", "attempting": "on its way"}
+
+
+@dataclass(frozen=True)
+class Explanation:
+    """Everything that can be said of one account. Times are UTC."""
+
+    account_id: str
+    settings: Settings
+    account: Mapping[str, Any] | None
+    """Its row of account_360; None when the CRM does not hold it any more."""
+    contacts: Sequence[Mapping[str, Any]]
+    rejected: Sequence[Mapping[str, Any]]
+    """Its rows, or its contacts', that were set aside."""
+    feed: Mapping[str, Any]
+    history: AccountHistory
+    suppressed: Mapping[str, str]
+    """Address: why it may not be mailed."""
+    triggers: Sequence[TriggerStory]
+
+    @property
+    def time_zone(self) -> str:
+        """The zone that times are told in: the account's."""
+        return _zone(self.account, self.settings)
+
+    def as_json(self) -> dict[str, Any]:
+        """The object of `explain --json`."""
+        return {
+            "account_id": self.account_id,
+            "account": _plain(self.account) if self.account else None,
+            "feed": _plain(self.feed),
+            "contacts": [_plain(row) for row in self.contacts],
+            "rejected_rows": [_plain(row) for row in self.rejected],
+            "suppressed": dict(self.suppressed),
+            "triggers": [story.as_json() for story in self.triggers],
+        }
+
+    def as_document(self) -> Document:
+        """The story for a person."""
+        parts = [self._who(), self._stands(), self._people(), self._set_aside()]
+        stories = [story.as_section() for story in self.triggers]
+        return [section for section in (*parts, *stories) if section.parts]
+
+    def _who(self) -> Section:
+        if self.account is None:
+            told = "The CRM does not hold this account as of the last run."
+            if self.history.triggers:
+                told += " The ledger remembers its mails."
+            return Section(self.account_id, (told,), "warning")
+        one = self.account
+        facts = [
+            _said("Plan", one["plan"]),
+            _said("segment", one["segment"]),
+            _said("touch model", one["touch_model"]),
+            _said("seats", one["seats"]),
+            _said("country", one["country"]),
+            f"time zone {one['time_zone']} (of the {one['time_zone_source']})",
+        ]
+        parts = [", ".join(fact for fact in facts if fact) + "."]
+        if one["owner_name"] or one["owner_email"]:
+            parts.append(f"Looked after by {one['owner_name'] or one['owner_email']}.")
+        if one["purpose"]:
+            parts.append(f"Bought for: {one['purpose']}")
+        if one["background"]:
+            parts.append(f"Background: {one['background']}")
+        return Section(f"{one['name']} ({one['account_id']})", tuple(parts))
+
+    def _stands(self) -> Section:
+        if self.account is None:
+            return Section("", ())
+        one = self.account
+        rows = [
+            ("stage", one["stage"] or "unknown", self._why_stage(one)),
+            ("course", one["course"] or "unknown", ""),
+            ("usage health", _score(one, "usage"), one["usage_reasons"] or ""),
+            ("satisfaction", _score(one, "satisfaction"), ""),
+            ("dormant", _truth(one["is_dormant"]), one["dormancy_reason"] or ""),
+            ("onboarding", one["onboarding_status"] or "unknown", self._why_onboarding(one)),
+            ("usage ladder", _step(one["ladder_step"]), ""),
+            ("last active", moment(_utc(one["last_active_at"]), self.time_zone), ""),
+        ]
+        parts: list[str | Table] = [table(("", "", "why"), rows)]
+        if one["feed_status"] == "late":
+            parts.append(
+                f"The usage feed is late ({self.feed['reason']}): what depends on it is unknown, "
+                "and nobody is judged by missing data."
+            )
+        else:
+            parts.append("The usage feed is fresh.")
+        return Section(f"As of {moment(_utc(one['as_of']), self.time_zone)}", tuple(parts))
+
+    def _why_stage(self, one: Mapping[str, Any]) -> str:
+        limits = self.settings.stages
+        match one["stage"]:
+            case "churned":
+                return f"it left on {_day(one['churned_at'])}"
+            case "renewal":
+                days = one["days_to_renewal"]
+                return f"renews in {counted(days, 'day')}, within {limits.renewal_days}"
+            case "onboarding":
+                return "no first outcome yet, and its onboarding is not over"
+            case "adoption":
+                return f"usage ladder below step {limits.mature_from_step}"
+            case "mature":
+                return f"usage ladder at step {limits.mature_from_step} or above"
+        return "the usage feed is late"
+
+    def _why_onboarding(self, one: Mapping[str, Any]) -> str:
+        if one["onboarding_status"] is None:
+            return "the usage feed is late"
+        if one["first_outcome_at"]:
+            return f"first outcome {_day(one['first_outcome_at'])}"
+        if one["went_live_at"] is None:
+            return "not live yet"
+        due = f", due {_day(one['onboarding_due_on'])}" if one["onboarding_due_on"] else ""
+        return f"live since {_day(one['went_live_at'])}, no outcome yet{due}"
+
+    def _people(self) -> Section:
+        if self.account is None:
+            return Section("", ())
+        if not self.contacts:
+            return Section("Contacts", ("It has no contact: nobody can be mailed.",), "warning")
+        rows = []
+        for one in self.contacts:
+            address = one["email_normalized"]
+            if address in self.suppressed:
+                mailable = f"no: {self.suppressed[address]}"
+            elif one["unsubscribed_at"]:
+                mailable = f"no: unsubscribed {_day(one['unsubscribed_at'])}"
+            else:
+                mailable = "yes" if one["consent_basis"] else "no: gave no consent"
+            rows.append((one["name"], one["role"], one["locale"], address, mailable))
+        return Section("Contacts", (table(("name", "role", "locale", "address", "mail"), rows),))
+
+    def _set_aside(self) -> Section:
+        if not self.rejected:
+            return Section("", ())
+        columns = ("table_name", "file", "row_number", "column_name", "reason")
+        rows = ([row[name] for name in columns] for row in self.rejected)
+        shown = table(("table", "file", "row", "column", "reason"), rows)
+        return Section("Set aside", ("Rows of it that could not be used:", shown), "warning")
+
+
+@dataclass(frozen=True)
+class TriggerStory:
+    """What one trigger has to do with one account."""
+
+    name: str
+    trigger: Trigger | None
+    """None: its file is gone."""
+    matches: bool | None
+    """Whether the account is in the audience now; None: unknown."""
+    outcome: Outcome | None
+    """What each part of the audience says."""
+    kept_out: str
+    """Why it cannot match whatever the audience says; empty otherwise."""
+    history: AccountHistory
+    people: Mapping[str, str]
+    """Contact id: name."""
+    waiting_for: str | None
+    time_zone: str
+
+    def as_json(self) -> dict[str, Any]:
+        """The story as data."""
+        return {
+            "trigger": self.name,
+            "audience": self.trigger.audience.text if self.trigger else None,
+            "matches": self.matches,
+            "because": _tree(self.outcome),
+            "enrollments": [_plain(row._mapping) for row in self._of("enrollments")],
+            "steps": [_plain(row._mapping) for row in self._of("steps")],
+            "sends": [
+                {
+                    **_plain(row._mapping),
+                    "log": [_plain(entry._mapping) for entry in self.history.log[row.send_id]],
+                }
+                for row in self._of("sends")
+            ],
+            "withheld": [_plain(row._mapping) for row in self._of("withheld")],
+            "next": self.next(),
+        }
+
+    def as_section(self) -> Section:
+        """The story for a person."""
+        parts: list[str | Table] = [*self._judgement(), *self._entries()]
+        if rows := self._mails():
+            parts.append(table(("step", "to", "state", "when", "why"), rows))
+        if rows := self._withheld():
+            parts.append("Withheld:")
+            parts.append(table(("step", "to", "reason", "last said", "detail"), rows))
+        parts.append(f"Next: {self.next()}")
+        verdict = {True: "matches", False: "does not match", None: "unknown"}[self.matches]
+        if self.trigger is None:
+            verdict = "its file is gone"
+        return Section(f"{self.name}: {verdict}", tuple(parts), "good" if self.matches else "")
+
+    def next(self) -> str:
+        """What comes next, as far as it is known."""
+        open_now = [row for row in self._of("enrollments") if row.ended_at is None]
+        waiting = [row for row in self._of("sends") if row.state in NOT_LEFT]
+        if self.waiting_for and (open_now or waiting or self.matches is not False):
+            return f"it waits: {self.waiting_for}"
+        if waiting:
+            first = min(waiting, key=lambda row: row.not_before)
+            return f"{first.step} goes {moment(first.not_before, self.time_zone)} at the earliest."
+        if open_now:
+            if open_now[-1].next_at is None:
+                return "no step is left; the sequence ends with the next run."
+            left = self._next_step(open_now[-1])
+            when = moment(open_now[-1].next_at, self.time_zone)
+            return f"{left} may go {when} at the earliest, if the account is still in."
+        return self._may_enter()
+
+    def _may_enter(self) -> str:
+        entered = self._of("enrollments")
+        if self.trigger is None:
+            return "nothing."
+        if self.kept_out:
+            return f"nothing: {self.kept_out}."
+        if self.name in self.history.before_launch:
+            return (
+                "nothing, until it has been seen outside the audience: it matched before the "
+                "trigger was launched."
+            )
+        mode = self.trigger.enter.mode
+        if entered and mode == "once":
+            return "nothing: an account enters this trigger once."
+        if entered and mode == "once_per_episode" and entered[-1].seen_false_at is None:
+            return "it may enter again after it has been seen outside the audience."
+        if entered and self.trigger.enter.every:
+            again = entered[-1].enrolled_at + self.trigger.enter.every
+            return f"it may enter again {moment(again, self.time_zone)}, if it matches then."
+        if self.matches:
+            return "it enters with the next run, unless one of the reasons above still holds."
+        return "it enters when it comes to match."
+
+    def _next_step(self, enrolment: Any) -> str:
+        if self.trigger is None:
+            return "the next step"
+        done = {row.step for row in self._of("steps") if row.cycle == enrolment.cycle}
+        left = [step.id for step in self.trigger.steps if step.id not in done]
+        return left[0] if left else "the next step"
+
+    def _judgement(self) -> list[str | Table]:
+        if self.trigger is None or self.outcome is None:
+            return []
+        told: list[str | Table] = [f"Audience: {self.trigger.audience.text}"]
+        if self.outcome.parts:
+            rows = ((part.text, ANSWER[part.holds]) for part in self.outcome.parts)
+            told.append(table(("here", ""), rows))
+        else:
+            told.append(f"Here: {self.outcome}.")
+        if self.kept_out:
+            told.append(f"It does not match all the same: {self.kept_out}.")
+        return told
+
+    def _entries(self) -> list[str]:
+        told = []
+        for row in self._of("enrollments"):
+            line = f"Entered {moment(row.enrolled_at, self.time_zone)} (cycle {row.cycle})"
+            if row.ended_at:
+                line += f", ended {moment(row.ended_at, self.time_zone)}: {row.end_reason}"
+            told.append(f"{line}.")
+        return told
+
+    def _mails(self) -> list[list[str | None]]:
+        told: list[list[str | None]] = []
+        for row in self._of("sends"):
+            pending = row.state in PENDING
+            when = row.not_before if pending else row.accepted_at or row.state_at
+            told.append(
+                [
+                    row.step,
+                    self._person(row.contact_id),
+                    PENDING.get(row.state, row.state),
+                    moment(when, self.time_zone).rpartition(" ")[0],
+                    row.detail,
+                ]
+            )
+        for row in self._of("steps"):
+            if row.fate == "skipped":
+                when = moment(row.decided_at, self.time_zone).rpartition(" ")[0]
+                told.append([row.step, None, "skipped", when, WHY.get(row.reason, row.reason)])
+        return told
+
+    def _withheld(self) -> list[list[str | None]]:
+        return [
+            [
+                row.step or "entry",
+                self._person(row.contact_id) if row.contact_id else "account",
+                row.reason,
+                moment(row.last_at, self.time_zone).rpartition(" ")[0],
+                row.detail,
+            ]
+            for row in self._of("withheld")
+        ]
+
+    def _person(self, contact_id: str) -> str:
+        return self.people.get(contact_id) or contact_id
+
+    def _of(self, what: str) -> list[Any]:
+        return [row for row in getattr(self.history, what) if row.trigger == self.name]
+
+
+def explain(settings: Settings, ledger: Ledger, wanted: str) -> Explanation:
+    """Tell the story of the account with that id or name.
+
+    Raises UnknownName when no account, or more than one, may be meant; WarehouseError when
+    nothing was published yet; TriggerError.
+    """
+    triggers = load_triggers(settings)
+    with connect_published(settings) as warehouse:
+        account_id = _find(warehouse, ledger, wanted)
+        account = published.account(warehouse, account_id)
+        contacts = published.contacts(warehouse, account_id)
+        rejected = published.rejected(warehouse, account_id)
+        feed = published.feed(warehouse)
+    past = AccountHistory(ledger, account_id)
+    waiting = {row.trigger: row.waiting_for for row in history.launched(ledger)}
+    people = {row["contact_id"]: row["name"] or row["email_normalized"] for row in contacts}
+    known = {trigger.name: trigger for trigger in triggers}
+    names = [*known, *sorted(past.triggers - known.keys())]
+    return Explanation(
+        account_id=account_id,
+        settings=settings,
+        account=account,
+        contacts=contacts,
+        rejected=rejected,
+        feed=feed,
+        history=past,
+        suppressed=history.suppressed(ledger, [row["email_normalized"] for row in contacts]),
+        triggers=[
+            _story(name, known.get(name), account, past, people, waiting.get(name), settings)
+            for name in names
+        ],
+    )
+
+
+def _story(
+    name: str,
+    trigger: Trigger | None,
+    account: Mapping[str, Any] | None,
+    past: AccountHistory,
+    people: Mapping[str, str],
+    waiting_for: str | None,
+    settings: Settings,
+) -> TriggerStory:
+    outcome, kept_out, matches = None, "", None
+    if trigger is not None and account is not None:
+        outcome = trigger.audience.tree(account)
+        matches = outcome.holds
+        if account["is_churned"] and not trigger.include_churned:
+            kept_out, matches = "a churned account matches no trigger", False
+    elif trigger is not None:
+        kept_out, matches = "the CRM does not hold the account", False
+    return TriggerStory(
+        name=name,
+        trigger=trigger,
+        matches=matches,
+        outcome=outcome,
+        kept_out=kept_out,
+        history=past,
+        people=people,
+        waiting_for=waiting_for,
+        time_zone=_zone(account, settings),
+    )
+
+
+def _find(warehouse: duckdb.DuckDBPyConnection, ledger: Ledger, wanted: str) -> str:
+    found = published.search(warehouse, wanted)
+    for rank in (0, 1, 2):
+        meant = [row for row in found if row["rank"] == rank]
+        if len(meant) == 1:
+            return str(meant[0]["account_id"])
+        if meant:
+            raise UnknownName(f"more than one account may be meant:\n{_listed(meant)}")
+    if AccountHistory(ledger, wanted).triggers or published.rejected(warehouse, wanted):
+        return wanted
+    hint = f"; did you mean one of these?\n{_listed(found)}" if found else ""
+    raise UnknownName(f"no account {wanted!r}{hint}")
+
+
+def _listed(found: Sequence[Mapping[str, Any]]) -> str:
+    return "\n".join(f"  {row['account_id']}  {row['name']}" for row in found)
+
+
+def _zone(account: Mapping[str, Any] | None, settings: Settings) -> str:
+    return str(account["time_zone"]) if account else settings.company.time_zone
+
+
+def _tree(outcome: Outcome | None) -> dict[str, Any] | None:
+    if outcome is None:
+        return None
+    return {
+        "text": outcome.text,
+        "holds": outcome.holds,
+        "parts": [_tree(part) for part in outcome.parts],
+    }
+
+
+def _plain(row: Mapping[Any, Any]) -> dict[str, Any]:
+    return {
+        str(name): value.isoformat() if isinstance(value, date) else value
+        for name, value in row.items()
+    }
+
+
+def _utc(value: datetime | None) -> datetime | None:
+    return value.replace(tzinfo=UTC) if value else None
+
+
+def _day(value: date | None) -> str:
+    return f"{value:%Y-%m-%d}" if value else "–"
+
+
+def _said(what: str, value: Any) -> str:
+    return f"{what} {value}" if value is not None else ""
+
+
+def _truth(value: bool | None) -> str:
+    return ANSWER[value]
+
+
+def _score(one: Mapping[str, Any], which: str) -> str:
+    value, band = one[f"{which}_health"], one[f"{which}_band"]
+    return "unknown" if value is None else f"{value:.0f} of 100, {band}"
+
+
+def _step(value: int | None) -> str:
+    return "unknown" if value is None else f"step {value} of 4"

@@ -1,0 +1,192 @@
+"""How things stand: the last runs, the queue, and what waits for a person."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from dataclasses import asdict, dataclass
+from datetime import datetime
+from typing import Any
+
+from lifecycle.insight import published
+from lifecycle.insight.document import Document, Section, Table, counted, moment, table
+from lifecycle.ledger import history
+from lifecycle.ledger.store import Ledger
+from lifecycle.ledger.tables import NOT_LEFT, State
+from lifecycle.settings import Settings
+from lifecycle.warehouse.connection import connect_published
+
+RUNS = 7
+SHOWN = 10
+UNSURE = (State.UNCERTAIN, State.HELD)
+FINISHED = (State.ACCEPTED, State.DELIVERED)
+
+
+@dataclass(frozen=True)
+class Status:
+    """One state folder as it is now. Times are ISO 8601 in UTC."""
+
+    state_dir: str
+    time_zone: str
+    published: dict[str, Any] | None
+    """accounts, as_of, feed_status, feed_reason; None before the first run that passed."""
+    runs: list[dict[str, Any]]
+    """The newest runs: run_id, status, as_of, started_at, and counts of their reports."""
+    triggers: list[dict[str, Any]]
+    """One item a trigger: in_sequence, waiting_for, and its mails by state."""
+    next_due: str | None
+    needs_a_person: list[dict[str, Any]]
+    """Mails of which nothing proves whether they left: send_id, account, step, state, detail."""
+    suppressed: dict[str, int]
+
+    def as_json(self) -> dict[str, Any]:
+        """The object of `status --json`."""
+        return asdict(self)
+
+    def as_document(self) -> Document:
+        """The status for a person."""
+        return [
+            part
+            for part in (self._warehouse(), self._runs(), self._mails(), self._unsure())
+            if part.parts
+        ]
+
+    def _warehouse(self) -> Section:
+        title = f"State folder {self.state_dir}"
+        if self.published is None:
+            return Section(title, ("Nothing was published yet: `lifecycle run` makes it.",))
+        told = self.published
+        lines = [f"{counted(told['accounts'], 'account')} as of {self._when(told['as_of'])}."]
+        if told["feed_status"] == "late":
+            lines.append(f"The usage feed is LATE: {told['feed_reason']}.")
+        else:
+            lines.append(f"The usage feed is {told['feed_status']}.")
+        return Section(title, tuple(lines))
+
+    def _runs(self) -> Section:
+        if not self.runs:
+            return Section("", ())
+        columns = ("as of", "status", "planned", "accepted", "withheld", "run")
+        rows = (
+            (
+                self._when(run["as_of"], short=True),
+                run["status"],
+                run["planned"],
+                run["accepted"],
+                run["withheld"],
+                run["run_id"],
+            )
+            for run in self.runs
+        )
+        stops = [f"{run['run_id']}: {run['why']}" for run in self.runs if run["why"]]
+        return Section("Last runs", (table(columns, rows), *stops))
+
+    def _mails(self) -> Section:
+        if not self.triggers:
+            return Section("", ())
+        columns = ("trigger", "in sequence", "waiting", "accepted", "other")
+        rows = []
+        for one in self.triggers:
+            states = one["mails"]
+            waiting = sum(states.get(state, 0) for state in NOT_LEFT)
+            done = sum(states.get(state, 0) for state in FINISHED)
+            other = sum(states.values()) - waiting - done
+            rows.append((one["trigger"], one["in_sequence"], waiting, done, other))
+        parts: list[str | Table] = [table(columns, rows)]
+        if self.next_due:
+            parts.append(f"The next mail may go {self._when(self.next_due)}.")
+        parts += [
+            f"{one['trigger']} waits since {self._when(one['waiting_since'])}: {one['waiting_for']}"
+            for one in self.triggers
+            if one["waiting_for"]
+        ]
+        if self.suppressed:
+            told = ", ".join(f"{n:,} {reason}" for reason, n in sorted(self.suppressed.items()))
+            parts.append(f"Addresses that are never mailed: {told}.")
+        return Section("Mails", tuple(parts))
+
+    def _unsure(self) -> Section:
+        if not self.needs_a_person:
+            return Section("", ())
+        columns = ("account", "trigger", "step", "state", "send")
+        rows = ([one[name] for name in columns] for one in self.needs_a_person)
+        told = "Nothing proves whether these mails left:"
+        return Section("To decide", (told, table(columns, rows)), "warning")
+
+    def _when(self, text: str | None, *, short: bool = False) -> str:
+        told = moment(datetime.fromisoformat(text) if text else None, self.time_zone)
+        return told.rpartition(" ")[0] if short else told
+
+
+def status(settings: Settings, ledger: Ledger) -> Status:
+    """Read how things stand. Raises LedgerError."""
+    launched = {row.trigger: row for row in history.launched(ledger)}
+    mails, inside = history.sends_by_state(ledger), history.enrolled_now(ledger)
+    following = history.next_mail(ledger)
+    return Status(
+        state_dir=str(settings.state_dir),
+        time_zone=settings.company.time_zone,
+        published=_published(settings),
+        runs=[_run(row) for row in history.last_runs(ledger, RUNS)],
+        triggers=[
+            {
+                "trigger": name,
+                "in_sequence": inside.get(name, 0),
+                "waiting_since": _iso(launched[name].waiting_since) if name in launched else None,
+                "waiting_for": launched[name].waiting_for if name in launched else None,
+                "mails": dict(mails.get(name, Counter())),
+            }
+            for name in sorted({*launched, *mails, *inside})
+        ],
+        next_due=_iso(following.not_before) if following else None,
+        needs_a_person=[
+            {
+                "account": row.account_id,
+                "trigger": row.trigger,
+                "step": row.step,
+                "state": row.state,
+                "send": row.send_id,
+                "detail": row.detail,
+            }
+            for row in history.needing_a_person(ledger, SHOWN)
+        ],
+        suppressed=history.suppressed_by_reason(ledger),
+    )
+
+
+def _published(settings: Settings) -> dict[str, Any] | None:
+    if not settings.published_db.exists():
+        return None
+    with connect_published(settings) as warehouse:
+        feed = published.feed(warehouse)
+        as_of = published.as_of(warehouse)
+        return {
+            "accounts": published.account_count(warehouse),
+            "as_of": _iso(as_of),
+            "feed_status": feed["feed_status"],
+            "feed_reason": feed["reason"],
+        }
+
+
+def _run(row: Any) -> dict[str, Any]:
+    report = json.loads(row.report) if row.report else {}
+    stopped = report.get("stopped")
+    why = stopped["message"].splitlines()[0] if stopped else None
+    if row.status == "failed" and not report:
+        why = "it was ended from outside"
+    return {
+        "run_id": row.run_id,
+        "status": row.status,
+        "as_of": _iso(row.as_of),
+        "started_at": _iso(row.started_at),
+        "finished_at": _iso(row.finished_at),
+        "source": row.source,
+        "planned": report.get("planned"),
+        "accepted": report.get("accepted"),
+        "withheld": sum(report["withheld"].values()) if report else None,
+        "why": why,
+    }
+
+
+def _iso(value: Any) -> str | None:
+    return value.isoformat() if value else None
