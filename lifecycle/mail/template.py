@@ -216,19 +216,16 @@ class Text:
         except Exception as error:  # a template can raise anything
             line = _line_of(error, self.file)
             raise TemplateError([self._problem(line, str(error).rstrip("; "))]) from None
-        return "".join(parts)[self.line - 1 :]
+        return "".join(parts).lstrip("\n")
 
     def problems(self, names: Names) -> Iterator[Problem]:
         """What is wrong whatever the values are: syntax, and names that do not exist."""
         try:
-            tree = self._tree
             _ = self._compiled
-        except TemplateSyntaxError as error:
-            yield self._problem(error.lineno, error.message or "")
-            return
         except TemplateError as error:
             yield from error.problems
             return
+        tree = self._tree
         unknown = find_undeclared_variables(tree) - set(names)
         for node in tree.find_all(nodes.Name):
             if node.name in unknown and node.ctx == "load":
@@ -249,19 +246,24 @@ class Text:
         return frozenset(words | {f"{word}.{column}" for word, column, _ in _columns(self._tree)})
 
 
-_LONE_TAG = re.compile(
-    r"(?m)^[ \t]*((?:\{%(?:(?!%\}).)*%\}[ \t]*)*\{%(?:(?!%\}).)*?)(-?%\})[ \t]*\n"
-)
+_TAG = r"(?:\{%(?:(?!%\}).)*%\}|\{#(?:(?!#\}).)*#\})"
+_LONE_TAGS = re.compile(rf"(?m)^[ \t]*({_TAG}(?:[ \t]*{_TAG})*)[ \t]*\n")
 
 
 def _jinja(text: Text) -> str:
-    """The source for Jinja, its lines where the file has them.
+    """The source for Jinja, its lines where the file has them, so that errors name them.
 
     A line that holds only tags leaves no line behind; a tag beside words leaves their line end
     alone. (Jinja's trim_blocks would join `{{ name }}{% endif %}` with the next line.)
     """
-    source = _LONE_TAG.sub(r"\1\n\2", text.source + "\n").removesuffix("\n")
+    source = _LONE_TAGS.sub(_swallow_line_end, text.source + "\n").removesuffix("\n")
     return "\n" * (text.line - 1) + source
+
+
+def _swallow_line_end(line: re.Match[str]) -> str:
+    tags = line[1]
+    end = -3 if tags[-3] in "-+" else -2
+    return f"{tags[:end]}\n{tags[end:]}"
 
 
 def _columns(tree: nodes.Template) -> Iterator[tuple[str, str, int]]:
@@ -319,11 +321,11 @@ def read_template(path: Path, file: str) -> Template:
             problems.append(Problem(file, number, "the Subject is empty"))
         else:
             subject = Text(file, number, value.strip())
+    if not problems and subject is None:
+        problems.append(Problem(file, 1, "has no Subject", "it begins with Subject: …"))
     body = Text(file, end + 2, "\n".join(lines[end + 1 :]))
     if not body.source.strip():
         problems.append(Problem(file, None, "has no body", "a blank line ends the headers"))
-    if not problems and subject is None:
-        problems.append(Problem(file, 1, "has no Subject", "it begins with Subject: …"))
     if problems or subject is None:
         raise TemplateError(problems)
     return Template(file, subject, body)
