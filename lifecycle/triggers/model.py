@@ -256,12 +256,14 @@ class TriggerFile(TriggerPart):
     caps: Caps = Field(default_factory=Caps)
     send_window: SendWindow = Field(default_factory=SendWindow)
     late: Late = Field(default_factory=Late)
-    steps: tuple[Step, ...] = Field(min_length=1)
+    steps: tuple[Step, ...] = Field(json_schema_extra={"minItems": 1})
     include_churned: StrictBool = False
 
     @field_validator("steps")
     @classmethod
     def _go_together(cls, steps: tuple[Step, ...]) -> tuple[Step, ...]:
+        if not steps:
+            raise ValueError("needs at least one")
         faults = []
         ids = [step.id for step in steps]
         for number, step in enumerate(steps):

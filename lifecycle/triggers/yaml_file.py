@@ -23,7 +23,6 @@ PLAIN_WORDS = {
     "bool_type": "has to be true or false",
     "tuple_type": "has to be a list",
     "model_type": "has to be a mapping",
-    "too_short": "needs at least one",
 }
 """What pydantic finds wrong, as CS ops would say it."""
 
