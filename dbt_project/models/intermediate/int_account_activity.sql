@@ -27,10 +27,7 @@ final as (
     max(last_active_at) as last_active_at,
     min(first_core_at) as first_core_at,
     min(first_outcome_at) as first_outcome_at,
-    min(case when outcome_events > 0 then activity_date end) as first_outcome_on,
-    sum(case when days_ago < 28 then 1 else 0 end) as active_days_28d,
-    sum(case when days_ago between 28 and 55 then 1 else 0 end) as active_days_before,
-    sum(case when days_ago < 28 then outcome_events else 0 end) as outcomes_28d
+    min(case when outcome_events > 0 then activity_date end) as first_outcome_on
   from aged
   group by account_id
 )

@@ -34,7 +34,7 @@ final as (
         health.ladder_step >= 3
         and health.usage_band = 'green'
         and health.satisfaction_health >= run_context.upsell_satisfaction
-        and usage.active_users >= run_context.upsell_seats_share * nullif(accounts.seats, 0)
+        and usage.active_users_28d >= run_context.upsell_seats_share * nullif(accounts.seats, 0)
         then 'upsell'
       else 'success'
     end as course

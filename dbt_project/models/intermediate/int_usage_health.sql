@@ -22,7 +22,7 @@ ranked as (
       partition by measures.account_id
       order by
         case when scored.usage_health < 70 then measures.points else -measures.points end,
-        measures.measure
+        measures.place
     ) as place
   from measures
   inner join scored on measures.account_id = scored.account_id

@@ -70,8 +70,8 @@ final as (
     health.usage_reasons,
     health.satisfaction_health,
     health.satisfaction_band,
-    usage.active_users as active_users_28d,
-    usage.active_users * 1.0 / nullif(accounts.seats, 0) as seats_used_share
+    usage.active_users_28d,
+    usage.active_users_28d * 1.0 / nullif(accounts.seats, 0) as seats_used_share
   from accounts
   inner join health on accounts.account_id = health.account_id and accounts.as_of = health.as_of
   inner join dormancy on accounts.account_id = dormancy.account_id

@@ -13,6 +13,10 @@ feed_health as (
   select * from {{ ref('feed_health') }}
 ),
 
+history as (
+  select min(first_active_at) as begins_at from activity
+),
+
 dated as (
   select
     accounts.account_id,
@@ -25,9 +29,11 @@ dated as (
       as onboarding_due_on,
     activity.first_active_at,
     activity.first_outcome_at,
-    activity.first_outcome_on
+    activity.first_outcome_on,
+    accounts.went_live_at >= history.begins_at as has_history
   from accounts
   cross join {{ ref('stg_run_context') }} as run_context
+  cross join history
   left join activity on accounts.account_id = activity.account_id
 ),
 
@@ -37,6 +43,8 @@ judged as (
     case
       when not is_live then 'not_started'
       when first_outcome_on <= onboarding_due_on then 'achieved'
+      -- It went live before the feed begins: its first outcome may well have been in time.
+      when first_outcome_on is not null and not has_history then 'achieved'
       when as_of_day > onboarding_due_on then 'missed'
       when days_since_go_live >= onboarding_at_risk_day then 'at_risk'
       else 'on_track'

@@ -6,6 +6,9 @@
     pre_hook="{{ delete_outdated_account_days() }}"
 ) }}
 
+-- What the pre-hook reads:
+-- depends_on: {{ ref('stg_run_context') }}, {{ ref('int_counting_rules') }}
+
 with
 
 {% if is_incremental() -%}
