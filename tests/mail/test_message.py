@@ -72,6 +72,7 @@ def parsed(message: Message) -> EmailMessage:
 @example(
     replace(MAIL, to_name='"Bob" <evil@x.example>, \\', subject="=?utf-8?b?DQpCY2M6IHhAeA==?=")
 )
+@example(replace(MAIL, to_name="=?utf-8?b?DQpCY2M6IHhAeA==?=", from_name="=?us-ascii?q?x?="))
 @example(replace(MAIL, to_name="x" * 500, subject="word " * 300, body="y" * 5000))
 @example(replace(MAIL, to_name="O'Brien, Al", reply_to=None, body="From me\n.\n..\n=3D \n"))
 def test_bytes_and_message_are_inverse(message: Message) -> None:

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
+import multiprocessing
 import os
 import random
 import signal
-import subprocess
-import sys
 import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -20,6 +19,7 @@ from lifecycle.mail.providers.outbox import Outbox
 from lifecycle.settings import Settings
 
 SEND = "0123456789abcdef0123456789abcdef"
+FORK = multiprocessing.get_context("fork")
 MIME = b"Subject: x\r\n\r\n" + b"body\r\n" * 50
 
 
@@ -106,41 +106,44 @@ def test_a_living_writers_file_is_left_alone_and_a_dead_ones_is_cleared(tmp_path
     assert names(tmp_path) == []
 
 
-WRITER = """
-import os, sys
-from pathlib import Path
-from concurrent.futures import ThreadPoolExecutor
-from lifecycle.mail.providers.outbox import Outbox
-outbox = Outbox(Path(sys.argv[1]))
-mime = b"Subject: x\\r\\n\\r\\n" + b"body of a mail\\r\\n" * 4_000
-def send(number):
-    state = outbox.send(f"{number:032x}", mime).state
-    os.write(1, f"{number} {state}\\n".encode())  # a line is told whole or not at all
-with ThreadPoolExecutor(4) as pool:
-    list(pool.map(send, range(200)))
-"""
-WHOLE = len(b"Subject: x\r\n\r\n" + b"body of a mail\r\n" * 4_000)
+LONG_MIME = b"Subject: x\r\n\r\n" + b"body of a mail\r\n" * 4_000
+SENDS = [f"{number:032x}" for number in range(200)]
+
+
+def write_all(folder: Path, told: int) -> None:
+    """Send every mail, and tell which were accepted, one whole line each."""
+    outbox = Outbox(folder)
+
+    def send(send_id: str) -> None:
+        if outbox.send(send_id, LONG_MIME).state is State.ACCEPTED:
+            os.write(told, f"{send_id}\n".encode())
+
+    with ThreadPoolExecutor(4) as pool:
+        list(pool.map(send, SENDS))
 
 
 def test_writers_killed_at_random_moments_leave_each_mail_whole_and_once(tmp_path: Path) -> None:
     dice = random.Random(7)
     accepted: set[str] = set()
     kills = 0
-    for _ in range(12):
-        writer = subprocess.Popen(
-            [sys.executable, "-c", WRITER, str(tmp_path)], stdout=subprocess.PIPE, text=True
-        )
-        assert writer.stdout is not None
-        first = writer.stdout.readline()  # it has begun
-        time.sleep(dice.uniform(0, 0.1))
-        os.kill(writer.pid, signal.SIGKILL)
-        said = (first + writer.stdout.read()).splitlines()
-        kills += writer.wait() == -signal.SIGKILL
-        accepted |= {line.split()[0] for line in said if line.endswith(" accepted")}
-        for path in tmp_path.glob("*.eml"):
-            assert path.stat().st_size == WHOLE
-        there = {path.stem for path in tmp_path.glob("*.eml")}
-        assert {f"{int(number):032x}" for number in accepted} <= there
-    assert kills > 6
-    subprocess.run([sys.executable, "-c", WRITER, str(tmp_path)], check=True, capture_output=True)
-    assert names(tmp_path) == sorted(f"{number:032x}.eml" for number in range(200))
+    for _ in range(20):
+        read_end, write_end = os.pipe()
+        writer = FORK.Process(target=write_all, args=(tmp_path, write_end))
+        writer.start()
+        os.close(write_end)
+        with open(read_end) as told:
+            accepted.add(told.readline().strip())  # it has begun
+            time.sleep(dice.uniform(0, 0.05))
+            writer.kill()
+            accepted |= set(told.read().split())
+        writer.join()
+        kills += writer.exitcode == -signal.SIGKILL
+        there = {path.stem: path.stat().st_size for path in tmp_path.glob("*.eml")}
+        assert accepted - {""} <= set(there)
+        assert set(there.values()) <= {len(LONG_MIME)}
+    assert kills > 10
+    Outbox(tmp_path).close()
+    assert not list(tmp_path.glob(".*"))  # what the killed ones left is cleared
+    with open(os.devnull, "wb") as nowhere:
+        write_all(tmp_path, nowhere.fileno())
+    assert names(tmp_path) == sorted(f"{send_id}.eml" for send_id in SENDS)
