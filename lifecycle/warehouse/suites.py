@@ -202,9 +202,9 @@ def _checks(file: Path, line: int, entry: CommentedMap, problems: list[Problem])
                 **given, severity=severity, notes=because, meta={"check": identity}
             )
         except ValidationError as error:
-            for item in error.errors():
-                key = str(item["loc"][0])
-                wrong(key, f"{name}: {'' if key == '__root__' else f'{key}: '}{item['msg']}")
+            said = {str(item["loc"][0]): str(item["msg"]) for item in reversed(error.errors())}
+            for key, what in said.items():  # the first word on each argument is enough
+                wrong(key, f"{name}: {'' if key == '__root__' else f'{key}: '}{what}")
             return
         asked = () if name in ABOUT_COLUMNS else COLUMN_KEYS
         columns = tuple(column for key in asked for column in _names(given.get(key)))
