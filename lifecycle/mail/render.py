@@ -18,7 +18,7 @@ from wcwidth import width
 from lifecycle.errors import Problem, TemplateError
 from lifecycle.mail.folder import Templates, nearest
 from lifecycle.mail.message import Message, is_address, one_line
-from lifecycle.mail.template import Values
+from lifecycle.mail.sandbox import Values
 from lifecycle.mail.wrap import wrap
 from lifecycle.settings import Settings
 
