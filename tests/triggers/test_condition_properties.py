@@ -162,8 +162,10 @@ def predicates(kind):
 conditions = st.recursive(
     st.one_of(names[Kind.BOOLEAN], *(predicates(kind) for kind in literals)),
     lambda inner: st.one_of(
-        st.builds("{} and {}".format, inner, inner),
-        st.builds("{} or {}".format, inner, inner),
+        *(
+            st.builds(shape.format, inner, inner)
+            for shape in ("{} and {}", "{} or {}", "({}) and ({})", "({}) or {}", "not ({}) and {}")
+        ),
         st.builds("not {}".format, inner),
         st.builds("({})".format, inner),
         st.builds("({}) is true".format, inner),

@@ -82,6 +82,8 @@ def test_a_local_time_that_happens_twice_is_its_first_occurrence():
     assert after == datetime(2026, 10, 25, 0, 30, tzinfo=UTC)
     second = datetime(2026, 10, 25, 1, 30, tzinfo=UTC)  # 02:30 again
     assert shown(Delay.parse("7d").add_to(second, BERLIN, "DE"), BERLIN) == "Sun 2026-11-01 02:30"
+    next_year = Delay.parse("371d").add_to(second, BERLIN, "DE")
+    assert next_year == datetime(2027, 10, 31, 0, 30, tzinfo=UTC)
 
 
 def test_a_local_time_that_is_skipped_is_the_end_of_the_gap():
