@@ -7,6 +7,11 @@
   {{ as_text(expression) }} || case when {{ expression }} = 1 then ' {{ noun }}' else ' {{ noun }}s' end
 {%- endmacro %}
 
+{# Hours to a tenth, and without it where there is none: 36, 36.5. #}
+{% macro hours(expression) -%}
+  replace({{ as_text('cast(' ~ expression ~ ' as decimal(12, 1))') }}, '.0', '')
+{%- endmacro %}
+
 {# green, yellow or red; null stays unknown. Needs run_context in the query. #}
 {% macro band(score) -%}
   case

@@ -29,8 +29,8 @@ aged as (
 summed as (
   select
     account_id,
-    sum(case when days_ago < window_days then 1 else 0 end) as active_days,
-    sum(case when days_ago >= window_days then 1 else 0 end) as active_days_before,
+    count(case when days_ago < window_days then 1 end) as active_days,
+    count(case when days_ago >= window_days then 1 end) as active_days_before,
     sum(case when days_ago < window_days then outcome_events else 0 end) as outcomes
   from aged
   group by account_id

@@ -26,27 +26,28 @@ span as (
 -- Each business day gives the part of it that lies between the newest event and now.
 parts as (
   select
-    span.newest_event_at,
     greatest(span.local_newest, cast(days.company_day as timestamp)) as part_from,
     least(span.local_now, {{ dbt.dateadd('day', 1, 'cast(days.company_day as timestamp)') }})
       as part_until
   from span
-  left join {{ ref('int_company_days') }} as days
-    on
-      days.is_business_day
-      and span.local_newest < {{ dbt.dateadd('day', 1, 'cast(days.company_day as timestamp)') }}
+  inner join {{ ref('int_company_days') }} as days
+    on span.local_newest < {{ dbt.dateadd('day', 1, 'cast(days.company_day as timestamp)') }}
+  where days.is_business_day
+),
+
+age as (
+  select sum({{ dbt.datediff('part_from', 'part_until', 'minute') }}) / 60.0 as business_hours
+  from parts
 ),
 
 final as (
   select
-    newest_event_at,
+    span.newest_event_at,
     case
-      when newest_event_at is not null
-        then
-          coalesce(sum({{ dbt.datediff('part_from', 'part_until', 'minute') }}), 0) / 60.0
+      when span.newest_event_at is not null then coalesce(age.business_hours, 0)
     end as age_business_hours
-  from parts
-  group by newest_event_at
+  from span
+  cross join age
 )
 
 select * from final

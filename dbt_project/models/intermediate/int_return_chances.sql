@@ -9,7 +9,7 @@ lengths as (
   select
     segment,
     days,
-    sum(case when has_ended then 1 else 0 end) as ended,
+    count(case when has_ended then 1 end) as ended,
     count(*) as silences
   from silences
   group by segment, days

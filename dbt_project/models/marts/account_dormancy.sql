@@ -49,7 +49,7 @@ measured as (
         least(
           run_context.dormancy_max_days,
           coalesce(
-            ceil(run_context.dormancy_factor * own_limits.normal_gap),
+            floor(round(run_context.dormancy_factor * own_limits.normal_gap, 6)),
             run_context.dormancy_max_days
           )
         )

@@ -44,8 +44,8 @@ final as (
           || {{ as_text('last_full_day') }} || '; the same weekday usually has '
           || {{ as_text('cast(round(usual_events) as bigint)') }}
       else
-        'the newest event is ' || {{ as_text('cast(floor(age_business_hours) as bigint)') }}
-        || ' business hours old; ' || {{ as_text('cast(feed_max_age_hours as bigint)') }}
+        'the newest event is ' || {{ hours('age_business_hours') }}
+        || ' business hours old; ' || {{ hours('feed_max_age_hours') }}
         || ' are allowed'
     end as reason,
     newest_event_at,

@@ -30,10 +30,10 @@ counted as (
   select
     health_date,
     min(case when is_known then 1 else 0 end) = 1 as is_known,
-    sum(case when was_red then 1 else 0 end) as red_accounts,
-    sum(case when not was_red then 1 else 0 end) as other_accounts,
-    sum(case when was_red and has_churned then 1 else 0 end) as red_churned,
-    sum(case when not was_red and has_churned then 1 else 0 end) as other_churned
+    count(case when was_red then 1 end) as red_accounts,
+    count(case when not was_red then 1 end) as other_accounts,
+    count(case when was_red and has_churned then 1 end) as red_churned,
+    count(case when not was_red and has_churned then 1 end) as other_churned
   from outcomes
   group by health_date
 ),

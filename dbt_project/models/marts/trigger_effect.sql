@@ -15,7 +15,7 @@ mails as (
     trigger_version,
     count(distinct case when state in ('accepted', 'delivered') then account_id end)
       as accounts_mailed,
-    sum(case when state in ('accepted', 'delivered') then 1 else 0 end) as mails_accepted
+    count(case when state in ('accepted', 'delivered') then 1 end) as mails_accepted
   from sends
   group by trigger_name, trigger_version
 ),
@@ -26,8 +26,8 @@ entries as (
     trigger_version,
     count(*) as enrolled,
     count(distinct account_id) as accounts_enrolled,
-    sum(case when ended_at is null then 1 else 0 end) as still_enrolled,
-    sum(case when end_reason = 'exit' then 1 else 0 end) as left_by_exit,
+    count(case when ended_at is null then 1 end) as still_enrolled,
+    count(case when end_reason = 'exit' then 1 end) as left_by_exit,
     min(enrolled_at) as first_enrolled_at
   from enrollments
   group by trigger_name, trigger_version
