@@ -75,17 +75,12 @@ def check(settings: Settings, door: Door) -> GateResult:
         tables = _columns(connection)
         suites.check_columns(guarded, tables)
         waiting = [
-            _unready(suite, check)
-            for suite in guarded
-            for check in suite.checks
-            if check.needs and check.needs not in tables
+            _unready(suite, c) for suite in guarded for c in suite.checks if not c.ready(tables)
         ]
         ready = [
-            replace(
-                suite,
-                checks=tuple(c for c in suite.checks if not c.needs or c.needs in tables),
-            )
+            replace(suite, checks=checks)
             for suite in guarded
+            if (checks := tuple(c for c in suite.checks if c.ready(tables)))
         ]
         results = list(_validate(settings.work_db, ready))
     sentences: dict[Severity, list[str]] = {"critical": [], "warning": [], "info": waiting}
@@ -134,12 +129,19 @@ def _validate(
 ) -> Iterator[list[ExpectationValidationResult]]:
     """What Great Expectations finds: a suite at a time, its checks in order, addresses masked."""
     import great_expectations as gx
+    from great_expectations.data_context.types.base import (
+        DataContextConfig,
+        InMemoryStoreBackendDefaults,
+    )
     from great_expectations.datasource.fluent.interfaces import TestConnectionError
     from sqlalchemy.exc import SQLAlchemyError
 
     from lifecycle.warehouse.gx_duckdb import close_cursors, url_of
 
-    context = gx.get_context(mode="ephemeral")
+    in_memory = InMemoryStoreBackendDefaults(init_temp_docs_sites=False)
+    context = gx.get_context(
+        mode="ephemeral", project_config=DataContextConfig(store_backend_defaults=in_memory)
+    )
     context.variables.progress_bars = {"globally": False}
     try:
         source = context.data_sources.add_sql("warehouse", connection_string=url_of(database))

@@ -9,7 +9,7 @@
         severity: warning          # critical stops the run; warning and info are reported
         because: A negative revenue is a mistake in the CRM.
       - expect: unexpected_rows    # DuckDB's own SQL, that ought to find nothing
-        needs: snapshots.accounts_history   # waits until this table exists
+        needs: snapshots.accounts_snapshot   # waits until this table exists
         sql: select …
 
 Everything else is an argument of the expectation, under Great Expectations' own name.
@@ -17,7 +17,7 @@ Everything else is an argument of the expectation, under Great Expectations' own
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Container, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, get_args
@@ -68,6 +68,10 @@ class Check:
     because: str
     columns: tuple[str, ...]
     needs: str | None
+
+    def ready(self, tables: Container[str]) -> bool:
+        """Whether there is the table that it waits for; by its name with schema."""
+        return self.needs is None or self.needs in tables
 
 
 @dataclass(frozen=True)

@@ -60,10 +60,10 @@ create table raw.survey_responses as
     timestamp '2026-06-01' as responded_at, (i % 11)::double as score,
     timestamp '2026-06-10 01:00' as _loaded_at
   from range(40) as t (i);
-create table snapshots.accounts_history as
+create table snapshots.accounts_snapshot as
   select account_id, null::timestamp as dbt_valid_to from raw.accounts
   union all select 'long gone ' || i, timestamp '2026-01-01' from range(20) as t (i);
-create table snapshots.contacts_history as
+create table snapshots.contacts_snapshot as
   select contact_id, null::timestamp as dbt_valid_to from raw.contacts;
 """
 
@@ -459,7 +459,31 @@ def test_the_first_run_has_no_snapshots_to_compare_with(settings: Settings) -> N
     change(settings, "drop schema snapshots cascade")
     result = gate.check(settings, "raw")
     assert len(result.infos) == 2
-    assert "waits until there is a table snapshots.accounts_history" in result.infos[0]
+    assert "waits until there is a table snapshots.accounts_snapshot" in result.infos[0]
+
+
+def test_a_suite_of_which_every_check_waits_is_no_error(settings: Settings) -> None:
+    own_suite(
+        settings,
+        """
+expectations:
+  - expect: unexpected_rows
+    needs: snapshots.another
+    severity: critical
+    because: It waits.
+    sql: select 1
+""",
+    )
+    result = gate.check(settings, "raw")
+    assert (result.passed, len(result.infos)) == (0, 1)
+
+
+def test_what_a_check_waits_for_is_a_snapshot_that_dbt_makes(settings: Settings) -> None:
+    snapshots = CHECKOUT / "dbt_project" / "snapshots"
+    made = {f"snapshots.{file.stem}" for file in snapshots.glob("*.sql")}
+    needed = {c.needs for suite in suites.load(settings, "raw") for c in suite.checks if c.needs}
+    assert needed
+    assert needed <= made
 
 
 def test_a_late_feed_leaves_nothing_known_that_needs_it(settings: Settings) -> None:
