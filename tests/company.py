@@ -24,7 +24,7 @@ time_zone = "Asia/Tokyo"
 locale = "en"
 """
 
-FOOTER = "-- \n{{ company.name }}, {{ company.postal_address }}\nLeave: {{ company.contact }}\n"
+FOOTER = "{{ company.name }}, {{ company.postal_address }}\nLeave: {{ unsubscribe_url }}\n"
 
 
 def utc(text: str) -> datetime:

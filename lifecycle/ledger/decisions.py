@@ -105,6 +105,7 @@ class PlannedSend:
     contact_cap: str | None
     due_at: datetime
     not_before: datetime
+    closes_at: datetime
     expires_at: datetime | None
     mime: bytes
 
@@ -121,6 +122,15 @@ class Withheld:
     """Empty: before entry."""
     reason: str
     detail: str
+
+
+@dataclass(frozen=True)
+class PutOff:
+    """A mail whose window shut before it left waits for the next opening."""
+
+    send_id: str
+    not_before: datetime
+    closes_at: datetime
 
 
 @dataclass(frozen=True)
@@ -147,6 +157,7 @@ class Decisions:
     sends: list[PlannedSend] = field(default_factory=list)
     withheld: list[Withheld] = field(default_factory=list)
     objections: list[Objection] = field(default_factory=list)
+    put_off: list[PutOff] = field(default_factory=list)
 
 
 def record(ledger: Connection, made: Decisions, *, run_id: str, at: datetime) -> None:
@@ -165,6 +176,17 @@ def record(ledger: Connection, made: Decisions, *, run_id: str, at: datetime) ->
             at,
             sends.c.send_id == objection.send_id,
             sends.c.state.in_(NOT_LEFT),
+        )
+    for mail in made.put_off:
+        move(
+            ledger,
+            State.PLANNED,
+            "its window shut before it left",
+            at,
+            sends.c.send_id == mail.send_id,
+            sends.c.state.in_(NOT_LEFT),
+            not_before=mail.not_before,
+            closes_at=mail.closes_at,
         )
     _end(ledger, made.endings, at)
     _move_on(ledger, made.progress)

@@ -88,12 +88,12 @@ def uncertain(ledger: Connection) -> list[Row[Any]]:
 def release(ledger: Connection, now: datetime) -> None:
     """Queue the mails whose moment has come, and expire those whose use is over.
 
-    Mails of a trigger that waits stay where they are, and may expire there.
+    Mails of a trigger that waits stay where they are, and may expire there; so do those
+    whose window has shut, until the next run finds them another opening.
     """
     late = (sends.c.state.in_(NOT_LEFT), sends.c.expires_at <= now)
     move(ledger, State.EXPIRED, "too late to be useful", now, *late)
-    due = (sends.c.state == State.PLANNED, sends.c.not_before <= now, ~_waits())
-    move(ledger, State.QUEUED, None, now, *due)
+    move(ledger, State.QUEUED, None, now, sends.c.state == State.PLANNED, *_may_go(now))
 
 
 def claim(
@@ -115,7 +115,7 @@ def claim(
             ),
         )
         .outerjoin(suppressions, suppressions.c.address == sends.c.address)
-        .where(sends.c.state == State.QUEUED, sends.c.not_before <= now, ~_waits())
+        .where(sends.c.state == State.QUEUED, *_may_go(now))
         .order_by(sends.c.not_before, sends.c.priority.desc(), sends.c.send_id)
         .limit(limit)
         .with_for_update(skip_locked=True, of=sends)
@@ -192,8 +192,14 @@ def settle(
 def next_due(ledger: Connection) -> datetime | None:
     """When the next planned mail may go."""
     return ledger.scalar(
-        select(func.min(sends.c.not_before, type_=UtcDateTime)).where(sends.c.state.in_(NOT_LEFT), ~_waits())
+        select(func.min(sends.c.not_before, type_=UtcDateTime)).where(
+            sends.c.state.in_(NOT_LEFT), ~_waits()
+        )
     )
+
+
+def _may_go(now: datetime) -> tuple[ColumnElement[bool], ...]:
+    return sends.c.not_before <= now, sends.c.closes_at > now, ~_waits()
 
 
 def _waits() -> ColumnElement[bool]:

@@ -185,6 +185,7 @@ sends = Table(
     Column("contact_cap", String(16)),
     Column("due_at", UtcDateTime, nullable=False, doc="enrolment plus the step's delay"),
     Column("not_before", UtcDateTime, nullable=False, doc="first moment its window is open"),
+    Column("closes_at", UtcDateTime, nullable=False, doc="that opening of its window ends"),
     Column("expires_at", UtcDateTime, doc="null: never too late"),
     Column("state", String(16), nullable=False),
     Column("state_at", UtcDateTime, nullable=False),

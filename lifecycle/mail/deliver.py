@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
 from lifecycle.ledger import delivery
 from lifecycle.ledger.store import Ledger
 from lifecycle.ledger.tables import State
-from lifecycle.mail.providers import open_provider
+from lifecycle.mail.providers import Provider, open_provider
 from lifecycle.settings import Settings
 
 RETRY_AFTER = timedelta(minutes=10)
@@ -33,6 +34,12 @@ class DeliveryResult:
         """Mails that the provider took."""
         return self.states[State.ACCEPTED]
 
+    def count(self, state: State, trigger: str) -> None:
+        """One more mail came to that state."""
+        self.states[state] += 1
+        if state is State.ACCEPTED:
+            self.by_trigger[trigger] += 1
+
 
 def deliver(
     settings: Settings,
@@ -48,46 +55,58 @@ def deliver(
     decided by the provider's evidence. Raises DeliveryError when the provider cannot be used.
     """
     result = DeliveryResult()
-    worker, lease = delivery.worker_name(), timedelta(seconds=settings.delivery.lease_seconds)
     provider = open_provider(settings)
     try:
-        with ledger.write() as connection:
-            delivery.recover(connection, now)
-            for row in delivery.uncertain(connection):
-                evidence = provider.resolve(row.send_id)
-                if evidence is None:
-                    continue
-                detail = f"evidence of the {provider.name}"
-                delivery.settle(connection, row.send_id, evidence, detail, now)
-                if evidence is State.ACCEPTED:
-                    result.states[State.ACCEPTED] += 1
-                    result.by_trigger[row.trigger] += 1
-            delivery.release(connection, now)
-        while True:
-            with ledger.write() as connection:
-                claims, any_queued = delivery.claim(connection, now, worker=worker, lease=lease)
-            if not any_queued:
-                break
-            outcomes = [(claim, provider.send(claim.send_id, claim.mime)) for claim in claims]
-            with ledger.write() as connection:
-                for claim, outcome in outcomes:
-                    again_at = now + RETRY_AFTER if outcome.state is State.QUEUED else None
-                    delivery.settle(
-                        connection,
-                        claim.send_id,
-                        outcome.state,
-                        outcome.detail or None,
-                        now,
-                        worker=worker,
-                        again_at=again_at,
-                    )
-                    result.states[outcome.state] += 1
-                    if outcome.state is State.ACCEPTED:
-                        result.by_trigger[claim.trigger] += 1
-            if progress is not None:
-                progress(f"{result.accepted} mails accepted")
+        _resolve(ledger, provider, now, result)
+        with ThreadPoolExecutor(delivery.IN_FLIGHT, thread_name_prefix="mail") as pool:
+            while _deliver_some(settings, ledger, provider, pool, now, result):
+                if progress is not None:
+                    progress(f"{result.accepted} mails accepted")
     finally:
         provider.close()
     with ledger.read() as connection:
         result.next_due = delivery.next_due(connection)
     return result
+
+
+def _resolve(ledger: Ledger, provider: Provider, now: datetime, result: DeliveryResult) -> None:
+    """Decide what earlier attempts left open, as far as the provider can tell; then release."""
+    with ledger.write() as connection:
+        delivery.recover(connection, now)
+        for row in delivery.uncertain(connection):
+            evidence = provider.resolve(row.send_id)
+            if evidence is None:
+                continue
+            detail = f"evidence of the {provider.name}"
+            delivery.settle(connection, row.send_id, evidence, detail, now)
+            if evidence is State.ACCEPTED:
+                result.count(State.ACCEPTED, row.trigger)
+        delivery.release(connection, now)
+
+
+def _deliver_some(
+    settings: Settings,
+    ledger: Ledger,
+    provider: Provider,
+    pool: ThreadPoolExecutor,
+    now: datetime,
+    result: DeliveryResult,
+) -> bool:
+    """Claim, hand over and settle one batch; False when nothing was queued."""
+    worker, lease = delivery.worker_name(), timedelta(seconds=settings.delivery.lease_seconds)
+    with ledger.write() as connection:
+        claims, any_queued = delivery.claim(connection, now, worker=worker, lease=lease)
+    outcomes = list(pool.map(lambda claim: provider.send(claim.send_id, claim.mime), claims))
+    with ledger.write() as connection:
+        for claim, outcome in zip(claims, outcomes, strict=True):
+            delivery.settle(
+                connection,
+                claim.send_id,
+                outcome.state,
+                outcome.detail or None,
+                now,
+                worker=worker,
+                again_at=now + RETRY_AFTER if outcome.state is State.QUEUED else None,
+            )
+            result.count(outcome.state, claim.trigger)
+    return any_queued

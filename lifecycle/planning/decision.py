@@ -80,16 +80,38 @@ def objection(contact: Contact) -> tuple[Reason, str] | None:
 
 
 @dataclass(frozen=True)
+class Opening:
+    """An opening of a send window that a mail may still use."""
+
+    not_before: datetime
+    closes_at: datetime
+
+
+def next_opening(trigger: Trigger, place: Place, moment: datetime) -> Opening | None:
+    """The first opening of the trigger's window at or after a moment; None if it never opens."""
+    window = trigger.send_window
+    opens = window.next_open(moment, place.time_zone, place.country)
+    if opens is None:
+        return None
+    closes = window.closes(opens, place.time_zone, place.country)
+    assert closes is not None
+    return Opening(opens, closes)
+
+
+@dataclass(frozen=True)
 class Timing:
     """When a step is due, may go, and is too late."""
 
     due_at: datetime
-    opens_at: datetime | None
-    """First moment after `due_at` at which the window is open; lateness counts from here."""
-    not_before: datetime | None
-    """First moment that is still ahead at which the window is open."""
+    opening: Opening | None
+    """The first one that is still ahead; None if the window never opens."""
     expires_at: datetime | None
-    """None: never too late."""
+    """Counted from the first moment at which the window was open. None: never too late."""
+
+    @property
+    def not_before(self) -> datetime | None:
+        """When the mail may go."""
+        return self.opening.not_before if self.opening else None
 
 
 def timing(
@@ -97,15 +119,12 @@ def timing(
 ) -> Timing:
     """When a step of an enrolment is due, may go, and is too late, seen from `now`."""
     due_at = step.after.add_to(enrolled_at, place.time_zone, place.country)
-    window = trigger.send_window
-    opens_at = window.next_open(due_at, place.time_zone, place.country)
-    if opens_at is None:
-        return Timing(due_at, None, None, None)
-    expires_at = opens_at + trigger.late.after if trigger.late.do == "skip" else None
-    not_before = opens_at
-    if now > opens_at:
-        not_before = window.next_open(now, place.time_zone, place.country) or opens_at
-    return Timing(due_at, opens_at, not_before, expires_at)
+    first = next_opening(trigger, place, due_at)
+    if first is None:
+        return Timing(due_at, None, None)
+    expires_at = first.not_before + trigger.late.after if trigger.late.do == "skip" else None
+    ahead = first if now <= first.not_before else next_opening(trigger, place, now)
+    return Timing(due_at, ahead, expires_at)
 
 
 @dataclass(frozen=True)

@@ -13,7 +13,7 @@ from itertools import islice
 from typing import Any
 
 import duckdb
-from sqlalchemy import Connection, select
+from sqlalchemy import Connection, and_, select
 
 from lifecycle.errors import TemplateError
 from lifecycle.ledger.decisions import (
@@ -24,6 +24,7 @@ from lifecycle.ledger.decisions import (
     Objection,
     PlannedSend,
     Progress,
+    PutOff,
     StepFate,
     Withheld,
     record,
@@ -51,6 +52,7 @@ from lifecycle.planning.decision import (
     Reason,
     StepDecision,
     decide_steps,
+    next_opening,
     objection,
 )
 from lifecycle.planning.launch import baseline
@@ -187,6 +189,7 @@ class _Planner:
         before_launch: set[str] = set()
         if launched is None:
             before_launch = self._launch(trigger)
+        self._put_off(trigger)
         self._continue(trigger)
         self._enter(trigger, before_launch)
 
@@ -358,6 +361,34 @@ class _Planner:
                     Progress(row.account_id, trigger.name, row.cycle, next_at, trigger.version)
                 )
 
+    def _put_off(self, trigger: Trigger) -> None:
+        """Find the next opening for mails whose window shut before they left."""
+        missed = self.memory.execute(
+            select(
+                sends.c.send_id,
+                enrollments.c.time_zone,
+                enrollments.c.time_zone_source,
+                enrollments.c.country,
+            )
+            .join(
+                enrollments,
+                and_(
+                    enrollments.c.account_id == sends.c.account_id,
+                    enrollments.c.trigger == sends.c.trigger,
+                    enrollments.c.cycle == sends.c.cycle,
+                ),
+            )
+            .where(
+                sends.c.trigger == trigger.name,
+                sends.c.state.in_(NOT_LEFT),
+                sends.c.closes_at <= self.as_of,
+            )
+        )
+        for row in missed:
+            place = Place(row.time_zone, row.time_zone_source, row.country)
+            if opening := next_opening(trigger, place, self.as_of):
+                self.made.put_off.append(PutOff(row.send_id, opening.not_before, opening.closes_at))
+
     def _decided(
         self, trigger: Trigger, account_ids: Sequence[str]
     ) -> dict[tuple[str, int], dict[str, datetime | None]]:
@@ -455,14 +486,15 @@ class _Planner:
         person: Row,
     ) -> tuple[PlannedSend | None, tuple[Reason, str] | None]:
         step, when = decision.step, decision.timing
-        assert when.not_before is not None
+        assert when.opening is not None
+        opening = when.opening
         address = person["email_normalized"]
         caps = trigger.caps
         for count, key, cap, whom in (
             (self.by_address, address, caps.contact, "this address"),
             (self.by_account, enrolment.account_id, caps.account, "this account"),
         ):
-            if not count.allows(key, when.not_before, cap):
+            if not count.allows(key, opening.not_before, cap):
                 return None, (Reason.CAPPED, f"{whom} may get {cap}")
         send_id = send_identity(
             enrolment.account_id, person["contact_id"], trigger.name, step.id, enrolment.cycle
@@ -478,7 +510,7 @@ class _Planner:
                 locale=locale,
                 account=account,
                 contact=person,
-                date=when.not_before,
+                date=opening.not_before,
             )
         except TemplateError as error:
             return None, (Reason.TEMPLATE_ERROR, str(error))
@@ -497,7 +529,8 @@ class _Planner:
             account_cap=str(caps.account) if caps.account else None,
             contact_cap=str(caps.contact) if caps.contact else None,
             due_at=when.due_at,
-            not_before=when.not_before,
+            not_before=opening.not_before,
+            closes_at=opening.closes_at,
             expires_at=when.expires_at,
             mime=message.as_bytes(),
         )

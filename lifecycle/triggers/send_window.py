@@ -172,8 +172,12 @@ class SendWindow(BaseModel):
 
     def is_open(self, moment: datetime, zone: str, country: str | None) -> bool:
         """Whether mail may go at that moment to an account in an IANA zone and ISO country."""
+        return self.closes(moment, zone, country) is not None
+
+    def closes(self, moment: datetime, zone: str, country: str | None) -> datetime | None:
+        """When (UTC) the window shuts that is open at that moment; None if it is shut."""
         hours = self._hours(moment.astimezone(ZoneInfo(zone)).date(), ZoneInfo(zone), country)
-        return hours is not None and hours[0] <= moment < hours[1]
+        return hours[1] if hours is not None and hours[0] <= moment < hours[1] else None
 
     def next_open(self, moment: datetime, zone: str, country: str | None) -> datetime | None:
         """The first moment (UTC) from `moment` on at which the window is open.

@@ -77,6 +77,7 @@ def plan_mails(ledger: Ledger, count: int) -> None:
                 contact_cap="1/7d",
                 due_at=NOW,
                 not_before=NOW,
+                closes_at=NOW + timedelta(hours=7),
                 expires_at=NOW + timedelta(days=3),
                 mime=message.as_bytes(),
             )

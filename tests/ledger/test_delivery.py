@@ -42,6 +42,7 @@ def planned(number: int, **changes) -> PlannedSend:
         "contact_cap": None,
         "due_at": NOW,
         "not_before": NOW,
+        "closes_at": NOW + timedelta(hours=7),
         "expires_at": NOW + timedelta(days=3),
         "mime": b"mail",
     }
@@ -100,6 +101,12 @@ def test_nothing_is_claimed_before_its_moment_or_after_it_expired(ledger):
     assert len(claim(ledger)) == 1
     assert states(ledger) == {"a1": "planned", "a2": "expired", "a3": "attempting"}
     assert len(claim(ledger, NOW + timedelta(hours=1))) == 1
+
+
+def test_nothing_is_claimed_once_its_window_has_shut(ledger):
+    plan(ledger, planned(1, closes_at=NOW + timedelta(hours=1)))
+    assert claim(ledger, NOW + timedelta(hours=1)) == []
+    assert states(ledger) == {"a1": "planned"}
 
 
 def test_mails_of_a_waiting_trigger_stay_where_they_are(ledger):

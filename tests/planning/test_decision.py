@@ -122,7 +122,8 @@ MOMENTS = st.integers(0, 3 * 365 * 24 * 60).map(
 FILES = st.builds(
     lambda days, opens, closes, late, gaps: (
         BASE.split("steps:")[0]
-        + f"send_window: {{days: [{', '.join(days)}], from: '{opens:02}:00', to: '{closes:02}:00'}}\n"
+        + f"send_window: {{days: [{', '.join(days)}],"
+        + f" from: '{opens:02}:00', to: '{closes:02}:00'}}\n"
         + f"late: {{after: {late}, do: skip}}\nsteps:\n"
         + "".join(
             f"  - {{id: s{number}, after: {sum(gaps[: number + 1])}d}}\n"

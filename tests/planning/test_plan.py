@@ -7,7 +7,7 @@ from datetime import datetime, timedelta
 
 import duckdb
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 from sqlalchemy import select
 
@@ -344,6 +344,16 @@ def test_a_template_that_fails_for_one_account_holds_only_its_mail(world):
     assert ("a2", "check_in", "accepted") in world.mails()
 
 
+def test_a_mail_that_missed_its_window_waits_for_the_next_one(world):
+    world.win_back()
+    world.account()
+    world.run("2026-06-09 20:00")  # planned for 09:00 in Tokyo, and then nobody delivers
+    world.run("2026-06-10 12:00")  # 21:00
+    assert world.mails() == [("a1", "check_in", "planned")]
+    world.run("2026-06-11 00:00")
+    assert world.mails() == [("a1", "check_in", "accepted")]
+
+
 def test_two_people_of_one_account_get_one_mail_each(world):
     world.win_back()
     world.account()
@@ -351,6 +361,9 @@ def test_two_people_of_one_account_get_one_mail_each(world):
     world.run(WEDNESDAY)
     assert world.mails() == [("a1", "check_in", "accepted")] * 2
 
+
+QUICK = (Phase.explicit, Phase.reuse, Phase.generate)
+"""Not shrunk: an example takes a second, and shrinking one takes hundreds."""
 
 ACCOUNTS = ("a1", "a2", "a3")
 DAYS = st.lists(
@@ -370,7 +383,7 @@ DAYS = st.lists(
 )
 
 
-@settings(max_examples=25, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=25, suppress_health_check=list(HealthCheck), phases=QUICK)
 @given(
     DAYS,
     st.sampled_from(["once", "once_per_episode", "{every: 9d}"]),

@@ -135,6 +135,7 @@ def upgrade() -> None:
         sa.Column("contact_cap", sa.String(length=16), nullable=True),
         sa.Column("due_at", sa.DateTime(), nullable=False),
         sa.Column("not_before", sa.DateTime(), nullable=False),
+        sa.Column("closes_at", sa.DateTime(), nullable=False),
         sa.Column("expires_at", sa.DateTime(), nullable=True),
         sa.Column("state", sa.String(length=16), nullable=False),
         sa.Column("state_at", sa.DateTime(), nullable=False),

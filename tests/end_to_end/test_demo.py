@@ -1,0 +1,46 @@
+"""`make run` on the built-in company, through the real flow."""
+
+from __future__ import annotations
+
+import email
+import email.policy
+
+from commands import environment, lifecycle, run_json
+
+
+def test_the_demo_company_gets_its_mails_once_and_can_be_explained(tmp_path):
+    env = environment(tmp_path)
+    report = run_json("run", env=env)
+    assert 250 <= report["accounts"] <= 350
+    assert report["feed_status"] == "fresh"
+    assert set(report["by_trigger"]) == {"onboarding", "win_back_dormant"}
+    assert report["planned"] >= report["accepted"] > 10
+    assert set(report["seconds"]) == {
+        *("pull", "gate_raw", "build", "gate_marts", "publish", "plan", "deliver", "report")
+    }
+    for door in ("raw", "marts"):
+        assert report["gate"][door]["passed"] > 5
+        assert report["gate"][door]["failed"] == 0
+
+    sent = [
+        email.message_from_bytes(path.read_bytes(), policy=email.policy.default)
+        for path in (tmp_path / "outbox").glob("*.eml")
+    ]
+    assert len(sent) == report["accepted"]
+    assert {mail["Content-Language"] for mail in sent} == {"en", "ja"}
+    for mail in sent:
+        assert mail["Auto-Submitted"] == "auto-generated"
+        assert mail["List-Unsubscribe"].startswith("<mailto:")
+        assert mail["Message-ID"].startswith(f"<{mail['X-Lifecycle-Send']}@")
+        assert mail.get_content_type() == "text/plain"
+        assert "1-2-3 Marunouchi" in mail.get_content()
+
+    again = run_json("run", env=env)
+    assert (again["planned"], again["accepted"]) == (0, 0)
+    next_day = run_json("run", "--as-of", "2026-06-11 01:00", env=env)
+    assert next_day["accepted"] >= 1
+
+    backwards = lifecycle("run", "--as-of", "2026-06-10 01:00", env=env)
+    assert backwards.returncode == 2
+    assert "before this ledger's newest decision" in backwards.stderr
+    assert "Traceback" not in backwards.stderr
