@@ -6,6 +6,7 @@ and what has left, and the next run or delivery goes on from there.
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -46,6 +47,7 @@ own_memory: dict[str, Any] = {"cache_policy": NO_CACHE, "persist_result": False}
 def begin(**asked: Any) -> Iterator[Run]:
     """Open the run; its artifacts are left however it ends."""
     hide_addresses_in_logs()
+    logging.getLogger("lifecycle").setLevel(logging.INFO)
     with Run.begin(**asked, at_the_end=leave_artifacts) as run:
         yield run
 

@@ -86,7 +86,7 @@ def as_markdown(document: Document) -> str:
 
 
 def _show(cell: Cell) -> str:
-    if cell is None or cell == "":
+    if cell is None:
         return "–"
     if isinstance(cell, bool):
         return "yes" if cell else "no"
@@ -103,7 +103,13 @@ def _is_number(rows: Sequence[Sequence[Cell]], column: int) -> bool:
 def _rich_part(part: str | Table) -> RenderableType:
     if isinstance(part, str):
         return Text(part)
-    shown = RichTable(box=box.SIMPLE_HEAD, pad_edge=False, header_style="bold", show_edge=False)
+    shown = RichTable(
+        box=box.SIMPLE_HEAD,
+        padding=(0, 1, 0, 0),
+        pad_edge=False,
+        show_edge=False,
+        header_style="bold",
+    )
     for number, name in enumerate(part.columns):
         right = _is_number(part.rows, number)
         shown.add_column(name, justify="right" if right else "left", overflow="fold")

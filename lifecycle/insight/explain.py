@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
 from typing import Any
+from zoneinfo import ZoneInfo
 
 import duckdb
 
@@ -103,9 +104,9 @@ class Explanation:
             ("dormant", _truth(one["is_dormant"]), one["dormancy_reason"] or ""),
             ("onboarding", one["onboarding_status"] or "unknown", self._why_onboarding(one)),
             ("usage ladder", _step(one["ladder_step"]), ""),
-            ("last active", moment(_utc(one["last_active_at"]), self.time_zone), ""),
+            ("last active", _day(self._local(one["last_active_at"])), ""),
         ]
-        parts: list[str | Table] = [table(("", "", "why"), rows)]
+        parts: list[str | Table] = [table(("", "now", "why"), rows)]
         if one["feed_status"] == "late":
             parts.append(
                 f"The usage feed is late ({self.feed['reason']}): what depends on it is unknown, "
@@ -113,7 +114,10 @@ class Explanation:
             )
         else:
             parts.append("The usage feed is fresh.")
-        return Section(f"As of {moment(_utc(one['as_of']), self.time_zone)}", tuple(parts))
+        return Section(f"As of {moment(self._local(one['as_of']), self.time_zone)}", tuple(parts))
+
+    def _local(self, value: datetime | None) -> datetime | None:
+        return value.replace(tzinfo=UTC).astimezone(ZoneInfo(self.time_zone)) if value else None
 
     def _why_stage(self, one: Mapping[str, Any]) -> str:
         limits = self.settings.stages
@@ -300,13 +304,13 @@ class TriggerStory:
                     self._person(row.contact_id),
                     PENDING.get(row.state, row.state),
                     moment(when, self.time_zone).rpartition(" ")[0],
-                    row.detail,
+                    row.detail or "",
                 ]
             )
         for row in self._of("steps"):
             if row.fate == "skipped":
                 when = moment(row.decided_at, self.time_zone).rpartition(" ")[0]
-                told.append([row.step, None, "skipped", when, WHY.get(row.reason, row.reason)])
+                told.append([row.step, "everybody", "skipped", when, WHY.get(row.reason, row.reason)])
         return told
 
     def _withheld(self) -> list[list[str | None]]:
@@ -429,10 +433,6 @@ def _plain(row: Mapping[Any, Any]) -> dict[str, Any]:
         str(name): value.isoformat() if isinstance(value, date) else value
         for name, value in row.items()
     }
-
-
-def _utc(value: datetime | None) -> datetime | None:
-    return value.replace(tzinfo=UTC) if value else None
 
 
 def _day(value: date | None) -> str:

@@ -115,7 +115,7 @@ class Status:
 
     def _when(self, text: str | None, *, short: bool = False) -> str:
         told = moment(datetime.fromisoformat(text) if text else None, self.time_zone)
-        return told.rpartition(" ")[0] if short else told
+        return told[4:].rpartition(" ")[0] if short else told
 
 
 def status(settings: Settings, ledger: Ledger) -> Status:

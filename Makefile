@@ -1,0 +1,64 @@
+# The commands that the README names. `make help` lists them.
+
+PYTHON ?= python3
+PORT ?= 4200
+UV := uv==0.13.9
+BIN := .venv/bin
+INSTALLED := .venv/.installed
+
+# What a run can be told: DATA=folder AS_OF=time CONFIG=file STATE=folder DRY_RUN=1
+ifdef DATA
+export LIFECYCLE__SOURCE__KIND = files
+export LIFECYCLE__SOURCE__PATH = $(DATA)
+ifndef LIFECYCLE__STATE__DIR
+# Another company's data gets a memory of its own.
+STATE ?= .lifecycle/data/$(notdir $(patsubst %/,%,$(DATA)))
+endif
+endif
+ifdef CONFIG
+export LIFECYCLE_CONFIG = $(CONFIG)
+endif
+ifdef STATE
+export LIFECYCLE__STATE__DIR = $(STATE)
+endif
+
+.DEFAULT_GOAL := help
+.PHONY: help install run test lint server lock clean
+
+help: ## this list
+	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{ printf "make %-8s %s\n", $$1, $$2 }'
+
+run: install ## install, then run the whole pipeline once (DATA= AS_OF= CONFIG= STATE= DRY_RUN=1)
+	@$(BIN)/lifecycle run $(if $(AS_OF),--as-of "$(AS_OF)") $(if $(DRY_RUN),--dry-run)
+
+test: install ## every test
+	@$(BIN)/pytest -q
+
+lint: install ## ruff, mypy and sqlfluff
+	@$(BIN)/ruff check .
+	@$(BIN)/ruff format --check .
+	@$(BIN)/mypy
+	@$(BIN)/sqlfluff lint --disable-progress-bar dbt_project
+
+server: install ## Prefect's server, worker, schedules and page on this machine (PORT=4200)
+	@PORT=$(PORT) $(BIN)/python -m flows.server
+
+install: $(INSTALLED) ## .venv as requirements.txt locks it
+
+$(INSTALLED): requirements.txt pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit(not (3, 11) <= sys.version_info < (3, 13))' || \
+	  { echo "Python 3.11 or 3.12 is needed: make PYTHON=python3.11 …" >&2; exit 1; }
+	@echo "Installing into .venv …"
+	@test -x $(BIN)/python || $(PYTHON) -m venv .venv
+	@test -x $(BIN)/uv || $(BIN)/python -m pip install -q --disable-pip-version-check '$(UV)'
+	@VIRTUAL_ENV=.venv $(BIN)/uv pip sync -q --require-hashes requirements.txt
+	@VIRTUAL_ENV=.venv $(BIN)/uv pip install -q --no-deps --no-build-isolation -e .
+	@touch $@
+
+lock: install ## requirements.txt anew from pyproject.toml
+	@VIRTUAL_ENV=.venv $(BIN)/uv pip compile pyproject.toml --group dev --generate-hashes \
+	  --no-emit-index-url --no-annotate --no-header -q -o requirements.txt
+
+clean: ## forget the environment and what tools left; the state folder stays
+	@rm -rf .venv .pytest_cache .mypy_cache .ruff_cache .hypothesis dbt_project/target dbt_project/logs
+	@find . -name __pycache__ -type d -prune -exec rm -rf {} +
