@@ -9,7 +9,9 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
-from zoneinfo import available_timezones
+from functools import cache
+from importlib.resources import files
+from pathlib import Path
 
 import duckdb
 from email_validator import SPECIAL_USE_DOMAIN_NAMES, EmailNotValidError, validate_email
@@ -29,7 +31,7 @@ _TAG = r"[A-Za-z]{2,3}([-_][A-Za-z0-9]{2,8})*"
 _TOUCH_MODELS = ("high", "low", "tech")
 
 
-_OWN_COLUMNS = {
+_SET_ASIDE = {
     "_file": "VARCHAR",
     "_row": "BIGINT",
     "_first_at": "TIMESTAMP",
@@ -38,13 +40,15 @@ _OWN_COLUMNS = {
     "_reason": "VARCHAR",
     "_record": "VARCHAR",
 }
+_PLACE = ("_delivered", "_file", "_row")
+"""Where a usable row comes from: which delivery in a row, its file, its place there."""
 
 
 def prepare(db: duckdb.DuckDBPyConnection) -> None:
     """Make the scratch tables that checking needs."""
     db.execute("CREATE TABLE known_accounts (account_id VARCHAR)")
     db.execute("CREATE TABLE zones (name VARCHAR)")
-    db.execute("INSERT INTO zones SELECT unnest($1::VARCHAR[])", [sorted(available_timezones())])
+    db.execute("INSERT INTO zones SELECT unnest($1::VARCHAR[])", [_zones()])
     db.execute(
         """CREATE TABLE judged (table_name VARCHAR, column_name VARCHAR, value VARCHAR,
                                 accepted_as VARCHAR, reason VARCHAR)"""
@@ -52,10 +56,9 @@ def prepare(db: duckdb.DuckDBPyConnection) -> None:
 
 
 def create(db: duckdb.DuckDBPyConnection, table: Table) -> None:
-    """Make `checked_<table>`: one row per row delivered, `_reason` null where it can be used."""
-    columns = [f"{quoted(column.name)} {column.kind.sql_type}" for column in table.columns]
-    columns += [f"{name} {kind}" for name, kind in _OWN_COLUMNS.items()]
-    db.execute(f"CREATE TABLE checked_{table.name} ({', '.join(columns)})")
+    """Make `aside_<table>`: one row per row that cannot be used, with place and reason."""
+    columns = ", ".join(f"{name} {kind}" for name, kind in _SET_ASIDE.items())
+    db.execute(f"CREATE TABLE aside_{table.name} ({columns})")
 
 
 def check(
@@ -63,15 +66,17 @@ def check(
     table: Table,
     incoming: Incoming,
     fields: Mapping[str, Field],
+    *,
     loaded_at: datetime,
-) -> None:
-    """Add the rows of `incoming` to `checked_<table>`."""
+    delivered: int,
+    good: Path,
+) -> int:
+    """Write the usable rows of `incoming` to the Parquet file `good`, put the others aside.
+
+    Returns how many are usable. `delivered` says which of several deliveries this is.
+    """
     if not fields:
-        return
-    for name in fields.keys() - set(table.column_names):
-        db.execute(
-            f"ALTER TABLE checked_{table.name} ADD COLUMN IF NOT EXISTS {quoted(name)} VARCHAR"
-        )
+        return 0
     texts = ", ".join(f"{cleaned(field)} AS {_text(name)}" for name, field in fields.items())
     natives = "".join(
         f", {field.sql} AS {quoted('n_' + name)}"
@@ -120,29 +125,38 @@ def check(
 
     record = ", ".join(f"{quoted(name)} := {_text(name)}" for name in fields)
     contract = {column.name for column in present}
-    selected = [
+    data = ", ".join(
         f"{quoted(('v_' if name in contract else 't_') + name)} AS {quoted(name)}"
         for name in fields
-    ]
+    )
+    judged = (
+        f"(SELECT *, CASE {which} END AS _problem"
+        f" FROM (SELECT r.*, {values}{judgements}{known} FROM ({rows}) r{joins}))"
+    )
     db.execute(
-        f"""INSERT INTO checked_{table.name} BY NAME
-            SELECT {", ".join(selected)}, _file, _row, _first_at,
+        f"""INSERT INTO aside_{table.name} BY NAME
+            SELECT _file, _row, _first_at,
                 {per_problem([literal(column) for column, _, _ in problems])} AS _column,
                 {per_problem([_text(column) for column, _, _ in problems])} AS _value,
                 {per_problem([reason for _, _, reason in problems])} AS _reason,
-                CASE WHEN _problem IS NOT NULL THEN to_json(struct_pack({record})) END AS _record
-            FROM (SELECT *, CASE {which} END AS _problem
-                  FROM (SELECT r.*, {values}{judgements}{known} FROM ({rows}) r{joins}))"""
+                to_json(struct_pack({record})) AS _record
+            FROM {judged} WHERE _problem IS NOT NULL"""
     )
+    copied = db.execute(
+        f"""COPY (SELECT {data}, {delivered} AS _delivered, _file, _row
+                  FROM {judged} WHERE _problem IS NULL)
+            TO {literal(str(good))} (FORMAT parquet)"""
+    ).fetchone()
+    return int(copied[0]) if copied else 0
 
 
 def add_broken(
     db: duckdb.DuckDBPyConnection, table: Table, file: str, lines: list[BrokenLine]
 ) -> None:
-    """Add lines that are no records to `checked_<table>`, as rows that cannot be used."""
+    """Put lines that are no records aside."""
     if lines:
         db.execute(
-            f"""INSERT INTO checked_{table.name} BY NAME
+            f"""INSERT INTO aside_{table.name} BY NAME
                 SELECT $1 AS _file, unnest($2::BIGINT[]) AS _row, unnest($3::VARCHAR[]) AS _reason,
                        unnest($4::VARCHAR[]) AS _record""",
             [
@@ -154,31 +168,55 @@ def add_broken(
         )
 
 
-def set_duplicates_aside(db: duckdb.DuckDBPyConnection, table: Table) -> None:
-    """Of rows with one key in a snapshot the first counts; the others are set aside."""
-    name, key = f"checked_{table.name}", quoted(table.key)
-    data = data_columns(db, table)
-    record = ", ".join(f"{quoted(column)} := {name}.{quoted(column)}" for column in data)
+def gather(db: duckdb.DuckDBPyConnection, table: Table, good: list[Path]) -> dict[str, str]:
+    """Make `good_<table>`, the usable rows of all deliveries; its data columns and their types.
+
+    Of rows with one key the first counts. In a snapshot the others are set aside; in a table
+    that grows they are the same fact told again.
+    """
+    types = {column.name: column.kind.sql_type for column in table.columns}
+    empty = ", ".join(f"NULL::{kind} AS {quoted(name)}" for name, kind in types.items())
+    place = "NULL::INTEGER AS _delivered, NULL::VARCHAR AS _file, NULL::BIGINT AS _row"
+    union = f"SELECT {empty}, {place} WHERE false"
+    if good:
+        files = ", ".join(literal(str(path)) for path in good)
+        union += f" UNION ALL BY NAME FROM read_parquet([{files}], union_by_name = true)"
+    db.execute(f"CREATE VIEW delivered_{table.name} AS {union}")
+
+    # Repeats are rare: find them by hash, and look closely only at those.
+    key = quoted(table.key)
     db.execute(
-        f"""UPDATE {name} SET _column = {literal(table.key)}, _value = {name}.{key},
-                _record = to_json(struct_pack({record})),
-                _reason = {literal(table.key + ": ")} || to_json({name}.{key})::VARCHAR
-                    || ' stands already in ' || d._file || ' row ' || d._row
-                    || '; the first one counts'
-            FROM (SELECT rowid AS place, row_number() OVER w AS nth,
-                         first_value(_file) OVER w AS _file, first_value(_row) OVER w AS _row
-                  FROM {name} WHERE _reason IS NULL
-                  WINDOW w AS (PARTITION BY {key} ORDER BY rowid)) d
-            WHERE d.place = {name}.rowid AND d.nth > 1"""
+        f"""CREATE TABLE repeats_{table.name} AS
+            WITH suspects AS (SELECT hash({key}) AS h FROM delivered_{table.name}
+                              GROUP BY h HAVING count(*) > 1)
+            SELECT *, row_number() OVER places AS _nth, first_value(_file) OVER places AS _1_file,
+                   first_value(_row) OVER places AS _1_row
+            FROM delivered_{table.name} WHERE hash({key}) IN (FROM suspects)
+            WINDOW places AS (PARTITION BY {key} ORDER BY _delivered, _row)"""
     )
-
-
-def data_columns(db: duckdb.DuckDBPyConnection, table: Table) -> dict[str, str]:
-    """The columns of `checked_<table>` that hold data, and their types: ours, then the others."""
-    described = db.execute(f"DESCRIBE checked_{table.name}").fetchall()
-    types = {name: kind for name, kind, *_ in described}
-    others = sorted(set(types) - set(table.column_names) - set(_OWN_COLUMNS))
-    return {name: types[name] for name in [*table.column_names, *others]}
+    described = db.execute(f"DESCRIBE delivered_{table.name}").fetchall()
+    others = {name: kind for name, kind, *_ in described if name not in {*types, *_PLACE}}
+    columns = types | dict(sorted(others.items()))
+    names = ", ".join(map(quoted, columns))
+    first_ones = f"SELECT {names} FROM delivered_{table.name}"
+    has_repeats = db.execute(f"SELECT 1 FROM repeats_{table.name} LIMIT 1").fetchone()
+    if has_repeats:
+        first_ones += (
+            f" WHERE hash({key}) NOT IN (SELECT hash({key}) FROM repeats_{table.name})"
+            f" UNION ALL SELECT {names} FROM repeats_{table.name} WHERE _nth = 1"
+        )
+    db.execute(f"CREATE VIEW good_{table.name} AS {first_ones}")
+    if has_repeats and table.is_snapshot:
+        record = ", ".join(f"{quoted(column)} := {quoted(column)}" for column in columns)
+        db.execute(
+            f"""INSERT INTO aside_{table.name} BY NAME
+                SELECT _file, _row, {literal(table.key)} AS _column, {key} AS _value,
+                    to_json(struct_pack({record})) AS _record,
+                    {literal(table.key + ": ")} || {_shown(key)} || ' stands already in '
+                        || _1_file || ' row ' || _1_row || '; the first one counts' AS _reason
+                FROM repeats_{table.name} WHERE _nth > 1"""
+        )
+    return columns
 
 
 # Values. --------------------------------------------------------------------------------
@@ -278,6 +316,12 @@ def _shown(text: str) -> str:
     return f"to_json({cut})::VARCHAR"
 
 
+@cache
+def _zones() -> list[str]:
+    # zoneinfo.available_timezones() opens every file of the database: a second.
+    return files("tzdata").joinpath("zones").read_text(encoding="utf-8").split()
+
+
 # Values that are judged one by one. -----------------------------------------------------
 
 
@@ -330,7 +374,7 @@ def _judge_address(value: str, _: bool) -> tuple[str | None, str | None]:
 
 
 def _judge_zone(value: str, hint: bool) -> tuple[str | None, str | None]:
-    near = did_you_mean(value, available_timezones()) if hint else ""
+    near = did_you_mean(value, _zones()) if hint else ""
     return None, f"is no time zone; {near or 'expected ' + Kind.ZONE}"
 
 

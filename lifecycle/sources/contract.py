@@ -175,7 +175,7 @@ LOADED_FILES = {
     "table_name": "VARCHAR",
     "file": "VARCHAR",
     "fingerprint": "VARCHAR",
-    "row_count": "BIGINT",
+    "usable_rows": "BIGINT",
     "loaded_at": "TIMESTAMP",
 }
 """One row per file of a growing table that need not be read again."""

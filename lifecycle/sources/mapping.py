@@ -10,8 +10,7 @@ from lifecycle.errors import SourceError, did_you_mean
 from lifecycle.sources.contract import LOADED_AT, Table
 from lifecycle.sources.reading import Field, Incoming, literal
 
-_TAKEN = {LOADED_AT, "_file", "_row", "_first_at", "_column", "_value", "_reason", "_record"}
-_SPACES = literal(" \t\u00a0\u3000")
+_TAKEN = {LOADED_AT, "_file", "_row", "_delivered", "_nth", "_1_file", "_1_row"}
 
 
 def canonical(header: str) -> str:
@@ -75,7 +74,7 @@ def cleaned(field: Field) -> str:
         text = f"to_json({field.sql})::VARCHAR"
     else:
         text = f"CAST({field.sql} AS VARCHAR)"
-    return f"nullif(trim({text}, {_SPACES}), '')"
+    return f"nullif(trim({text}), '')"
 
 
 def _parts(theirs: str, by_header: Mapping[str, Field]) -> list[Field] | None:

@@ -36,7 +36,15 @@ from lifecycle.sources.contract import (
 from lifecycle.sources.files import File, Folder
 from lifecycle.sources.landing import DATASET, Landing, land
 from lifecycle.sources.mapping import arrange
-from lifecycle.sources.reading import first_line, literal, quoted, read, read_records
+from lifecycle.sources.reading import (
+    Field,
+    Incoming,
+    first_line,
+    literal,
+    quoted,
+    read,
+    read_records,
+)
 
 Progress = Callable[[str], None]
 
@@ -81,14 +89,16 @@ class _Delivery:
 
     table: Table
     to_read: list[File] = field(default_factory=list)
+    usable: dict[str, int] = field(default_factory=dict)
+    """Usable rows by file."""
+    good: list[Path] = field(default_factory=list)
+    """Where they are: Parquet files in scratch."""
+    columns: dict[str, str] = field(default_factory=dict)
+    """Their columns, and each one's DuckDB type."""
     rejected: int = 0
     new_rows: int = 0
     stop: str = ""
     """Why the gate stops here; empty where it does not."""
-
-    @property
-    def checked(self) -> str:
-        return f"checked_{self.table.name}"
 
 
 class _Pull:
@@ -181,21 +191,40 @@ class _Pull:
         checking.create(db, table)
         for file in delivery.to_read:
             self.tell(f"reading {file.name}")
-            incoming, broken = read(
-                db, self.folder.fetch(file, self.scratch), "staged", self.scratch
-            )
+            incoming, broken = read(db, self.folder.fetch(file, self.scratch), self.scratch)
             fields = arrange(incoming, table, self.folder.mapping(table), file.name)
             try:
-                checking.check(db, table, incoming, fields, self.loaded_at)
+                delivery.usable[file.name] = self._check(db, delivery, incoming, fields)
             except duckdb.Error as error:
                 raise SourceError(f"{file.name}: cannot be read: {first_line(error)}") from None
             checking.add_broken(db, table, file.name, broken)
-            db.execute("DROP TABLE IF EXISTS staged")
-        if table.is_snapshot:
-            checking.set_duplicates_aside(db, table)
-        else:
+        if not table.is_snapshot:
             self._try_again(db, delivery)
-            self._drop_made_good(db, delivery)
+        delivery.columns = checking.gather(db, table, delivery.good)
+        if not table.is_snapshot:
+            self._drop_made_good(db, table)
+
+    def _check(
+        self,
+        db: duckdb.DuckDBPyConnection,
+        delivery: _Delivery,
+        incoming: Incoming,
+        fields: Mapping[str, Field],
+    ) -> int:
+        number = len(delivery.good)
+        good = self.scratch / f"good_{delivery.table.name}_{number}.parquet"
+        usable = checking.check(
+            db,
+            delivery.table,
+            incoming,
+            fields,
+            loaded_at=self.loaded_at,
+            delivered=number,
+            good=good,
+        )
+        if usable:
+            delivery.good.append(good)
+        return usable
 
     def _try_again(self, db: duckdb.DuckDBPyConnection, delivery: _Delivery) -> None:
         """Rows set aside earlier: their account may be known by now, their time may have come."""
@@ -204,25 +233,16 @@ class _Pull:
             f" AND column_name IS NOT NULL AND {self._not_read_now(delivery)})"
         )
         incoming = read_records(db, relation, file="file", row="row_number", first_at="loaded_at")
-        fields = {item.header: item for item in incoming.fields}
-        checking.check(db, delivery.table, incoming, fields, self.loaded_at)
+        self._check(db, delivery, incoming, {item.header: item for item in incoming.fields})
 
-    def _drop_made_good(self, db: duckdb.DuckDBPyConnection, delivery: _Delivery) -> None:
+    def _drop_made_good(self, db: duckdb.DuckDBPyConnection, table: Table) -> None:
         """A row that also arrived in order, now or before, is no longer missing."""
-        table, checked = delivery.table, delivery.checked
         key = f"json_extract_string(_record, {literal('/' + table.key)})"
+        is_bad = f"{table.key} IN (SELECT {key} FROM aside_{table.name} WHERE _column IS NOT NULL)"
         db.execute(
-            f"""CREATE OR REPLACE TABLE bad_keys AS SELECT DISTINCT {key} AS key FROM {checked}
-                WHERE _reason IS NOT NULL AND _column IS NOT NULL"""
-        )
-        db.execute(
-            f"""DELETE FROM {checked} WHERE _reason IS NOT NULL AND _column IS NOT NULL
-                AND {key} IN (
-                    SELECT {table.key} FROM {checked}
-                    WHERE _reason IS NULL AND {table.key} IN (SELECT key FROM bad_keys)
-                    UNION ALL
-                    SELECT {table.key} FROM before_{table.name}
-                    WHERE {table.key} IN (SELECT key FROM bad_keys))"""
+            f"""DELETE FROM aside_{table.name} WHERE _column IS NOT NULL AND {key} IN (
+                    SELECT {table.key} FROM good_{table.name} WHERE {is_bad}
+                    UNION ALL SELECT {table.key} FROM before_{table.name} WHERE {is_bad})"""
         )
 
     def _not_read_now(self, delivery: _Delivery) -> str:
@@ -232,37 +252,22 @@ class _Pull:
     # What goes into the warehouse. ------------------------------------------------------
 
     def _good_rows(self, db: duckdb.DuckDBPyConnection, delivery: _Delivery) -> Landing:
-        table, checked = delivery.table, delivery.checked
-        key = table.key
-        is_new = f"NOT EXISTS (SELECT 1 FROM before_{table.name} b WHERE b.{key} = c.{key})"
-        if table.is_snapshot:
-            which = "true"
-        else:
-            # Repeats within the delivery are rare: find them by hash, look closely at those.
-            db.execute(
-                f"""CREATE OR REPLACE TABLE repeated AS SELECT hash({key}) AS h FROM {checked}
-                    WHERE _reason IS NULL GROUP BY h HAVING count(*) > 1"""
-            )
-            which = (
-                f"{is_new} AND (hash({key}) NOT IN (SELECT h FROM repeated) OR rowid IN ("
-                f"SELECT min(rowid) FROM {checked} WHERE _reason IS NULL"
-                f" AND hash({key}) IN (SELECT h FROM repeated) GROUP BY {key}))"
-            )
-        columns = checking.data_columns(db, table)
-        names = ", ".join(map(quoted, columns))
+        table, columns = delivery.table, delivery.columns
+        good = f"good_{table.name} g"
+        is_new = (
+            f"NOT EXISTS (SELECT 1 FROM before_{table.name} b WHERE b.{table.key} = g.{table.key})"
+        )
         landing = self._export(
             db,
             table.name,
-            f"""SELECT {names}, {self.clock} AS {LOADED_AT} FROM {checked} c
-                WHERE _reason IS NULL AND {which}""",
+            f"""SELECT {", ".join(map(quoted, columns))}, {self.clock} AS {LOADED_AT}
+                FROM {good} WHERE {"true" if table.is_snapshot else is_new}""",
             {**columns, LOADED_AT: "TIMESTAMP"},
             disposition="replace" if table.is_snapshot else "append",
         )
         delivery.new_rows = landing.row_count
         if table.is_snapshot:
-            delivery.new_rows = _one(
-                db, f"SELECT count(*) FROM {checked} c WHERE _reason IS NULL AND {is_new}"
-            )
+            delivery.new_rows = _one(db, f"SELECT count(*) FROM {good} WHERE {is_new}")
         return landing
 
     def _known_accounts(self, db: duckdb.DuckDBPyConnection) -> Landing:
@@ -285,7 +290,7 @@ class _Pull:
                         _record AS record, CASE WHEN _column IS NOT NULL
                         THEN json_extract_string(_record, {literal("/" + table.key)}) END AS key,
                         coalesce(_first_at, {self.clock}) AS loaded_at
-                    FROM {delivery.checked} WHERE _reason IS NOT NULL"""
+                    FROM aside_{table.name}"""
             )
             if not table.is_snapshot:
                 parts.append(
@@ -315,9 +320,8 @@ class _Pull:
             for file in delivery.to_read:
                 if file.fingerprint:
                     db.execute(
-                        f"""INSERT INTO loaded_now SELECT $1, $2, $3, count(*), {self.clock}
-                            FROM {delivery.checked} WHERE _file = $2 AND _first_at IS NULL""",
-                        [table.name, file.name, file.fingerprint],
+                        f"INSERT INTO loaded_now VALUES ($1, $2, $3, $4, {self.clock})",
+                        [table.name, file.name, file.fingerprint, delivery.usable[file.name]],
                     )
         return self._export(db, "loaded_files", "FROM loaded_now", LOADED_FILES)
 
@@ -337,16 +341,13 @@ class _Pull:
 
     def _count(self, db: duckdb.DuckDBPyConnection, delivery: _Delivery) -> None:
         """How many rows were set aside, and whether they are too many."""
-        total, delivery.rejected = db.execute(
-            f"SELECT count(*), count(_reason) FROM {delivery.checked} WHERE _first_at IS NULL"
-        ).fetchall()[0]
+        aside = f"FROM aside_{delivery.table.name} WHERE _first_at IS NULL"
+        delivery.rejected = _one(db, f"SELECT count(*) {aside}")
+        total = sum(delivery.usable.values()) + delivery.rejected
         limit = self.settings.gate.max_rejected_share
         if delivery.rejected <= max(1, limit * total):
             return
-        examples = db.execute(
-            f"""SELECT _file, _row, _reason FROM {delivery.checked}
-                WHERE _reason IS NOT NULL AND _first_at IS NULL LIMIT 3"""
-        ).fetchall()
+        examples = db.execute(f"SELECT _file, _row, _reason {aside} LIMIT 3").fetchall()
         shown = "; ".join(
             f"{file} row {row}: {_without_addresses(reason)}" for file, row, reason in examples
         )

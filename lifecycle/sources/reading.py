@@ -1,6 +1,6 @@
 """One file → a DuckDB relation: its columns as they are written, its rows numbered.
 
-CSV and JSONL are staged as text in the scratch database, Parquet is read where it lies.
+CSV and JSONL are staged as text, Parquet is read where it lies.
 """
 
 from __future__ import annotations
@@ -43,10 +43,10 @@ class Incoming:
     """SQL: the file's name."""
     row: str
     """SQL: which record of the file, from 1."""
-    first_at: str = "NULL::TIMESTAMP"
-    """SQL: when the row was set aside first."""
     is_empty: bool = False
     """Whether it has no rows and no header, so that nothing can be said of its columns."""
+    first_at: str = "NULL::TIMESTAMP"
+    """SQL: when the row was set aside first."""
 
 
 @dataclass(frozen=True)
@@ -69,15 +69,15 @@ def literal(text: str) -> str:
 
 
 def read(
-    db: duckdb.DuckDBPyConnection, file: File, staged: str, scratch: Path
+    db: duckdb.DuckDBPyConnection, file: File, scratch: Path
 ) -> tuple[Incoming, list[BrokenLine]]:
-    """Make `file` readable; `staged` names the table that may hold its text.
+    """Make `file` readable: until the next call, which may use the same place in `scratch`.
 
     Raises SourceError, naming the file, where it cannot be read at all.
     """
     reader = {"csv": _read_csv, "jsonl": _read_jsonl, "parquet": _read_parquet}[file.format]
     try:
-        return reader(db, file, staged, scratch)
+        return reader(db, file, scratch)
     except (duckdb.Error, OSError, EOFError) as error:
         raise SourceError(f"{file.name}: cannot be read: {first_line(error)}") from None
 
@@ -87,7 +87,7 @@ def read_records(
 ) -> Incoming:
     """Rows kept as JSON in the column `record` of `relation`."""
     keys, fields = _json_fields(db, relation)
-    return Incoming(_parsed(relation, keys), fields, file, row, first_at, not keys)
+    return Incoming(_parsed(relation, keys), fields, file, row, not keys, first_at)
 
 
 def first_line(error: BaseException) -> str:
@@ -99,7 +99,7 @@ def first_line(error: BaseException) -> str:
 
 
 def _read_parquet(
-    db: duckdb.DuckDBPyConnection, file: File, staged: str, scratch: Path
+    db: duckdb.DuckDBPyConnection, file: File, scratch: Path
 ) -> tuple[Incoming, list[BrokenLine]]:
     relation = f"read_parquet({literal(str(file.local))}, file_row_number = true)"
     described = db.execute(f"DESCRIBE SELECT * FROM {relation}").fetchall()
@@ -119,27 +119,29 @@ def _read_parquet(
 
 
 def _read_csv(
-    db: duckdb.DuckDBPyConnection, file: File, staged: str, scratch: Path
+    db: duckdb.DuckDBPyConnection, file: File, scratch: Path
 ) -> tuple[Incoming, list[BrokenLine]]:
     delimiter, header = _header(file)
     columns = ", ".join(f"'c{number}': 'VARCHAR'" for number in range(len(header)))
     db.execute("DROP TABLE IF EXISTS csv_errors; DROP TABLE IF EXISTS csv_scans")
+    staged = scratch / "staged.parquet"  # four times as fast as a table, and as orderly
     db.execute(
-        f"""CREATE TABLE {staged} AS SELECT * FROM read_csv(
+        f"""COPY (SELECT * FROM read_csv(
             {literal(str(file.local))}, auto_detect = false, header = true,
             delim = {literal(delimiter)}, quote = '"', escape = '"', columns = {{{columns}}},
             store_rejects = true, rejects_table = 'csv_errors', rejects_scan = 'csv_scans',
-            rejects_limit = 0)"""
+            rejects_limit = 0)) TO {literal(str(staged))} (FORMAT parquet)"""
     )
+    rows = f"read_parquet({literal(str(staged))}, file_row_number = true)"
     broken = _broken_csv(db, file)
     fields = tuple(Field(name, f"c{number}", "VARCHAR") for number, name in enumerate(header))
     if not broken:
-        return Incoming(staged, fields, literal(file.name), "rowid + 1"), []
+        return Incoming(rows, fields, literal(file.name), "file_row_number + 1"), []
     # The reader leaves broken records out: those after them stand lower in the file.
     gaps = ", ".join(f"({line.row - rank}, {rank})" for rank, line in enumerate(broken, 1))
     relation = (
-        f"(SELECT s.*, s.rowid + 1 + coalesce(g.gap, 0) AS _place FROM {staged} s"
-        f" ASOF LEFT JOIN (VALUES {gaps}) g(after, gap) ON s.rowid + 1 > g.after)"
+        f"(SELECT s.*, s.file_row_number + 1 + coalesce(g.gap, 0) AS _place FROM {rows} s"
+        f" ASOF LEFT JOIN (VALUES {gaps}) g(after, gap) ON s.file_row_number + 1 > g.after)"
     )
     return Incoming(relation, fields, literal(file.name), "_place"), broken
 
@@ -186,23 +188,28 @@ def _broken_csv(db: duckdb.DuckDBPyConnection, file: File) -> list[BrokenLine]:
 
 
 def _read_jsonl(
-    db: duckdb.DuckDBPyConnection, file: File, staged: str, scratch: Path
+    db: duckdb.DuckDBPyConnection, file: File, scratch: Path
 ) -> tuple[Incoming, list[BrokenLine]]:
     path = _without_bom(file, scratch)
+    staged = scratch / "staged.parquet"
     db.execute(
-        f"""CREATE TABLE {staged} AS
+        f"""COPY (
             SELECT CASE WHEN json_type(json) = 'OBJECT' THEN json::VARCHAR END AS record
             FROM read_json_objects({literal(str(path))}, format = 'newline_delimited',
-                                   ignore_errors = true)"""
+                                   ignore_errors = true)
+            ) TO {literal(str(staged))} (FORMAT parquet)"""
     )
-    bad = db.execute(f"SELECT rowid + 1 FROM {staged} WHERE record IS NULL ORDER BY 1").fetchall()
-    keys, fields = _json_fields(db, staged)
+    rows = f"read_parquet({literal(str(staged))}, file_row_number = true)"
+    bad = db.execute(
+        f"SELECT file_row_number + 1 FROM {rows} WHERE record IS NULL ORDER BY 1"
+    ).fetchall()
+    keys, fields = _json_fields(db, rows)
     broken = _broken_json(file, [row for (row,) in bad])
     if broken and not keys and broken[0].text.startswith("["):
         raise SourceError(f"{file.name}: it is one JSON array; write one object a line")
-    numbered = f"(SELECT *, rowid + 1 AS _place FROM {staged} WHERE record IS NOT NULL)"
+    objects = f"(FROM {rows} WHERE record IS NOT NULL)"
     incoming = Incoming(
-        _parsed(numbered, keys), fields, literal(file.name), "_place", is_empty=not keys
+        _parsed(objects, keys), fields, literal(file.name), "file_row_number + 1", not keys
     )
     return incoming, broken
 
