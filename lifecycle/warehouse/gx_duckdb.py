@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from pathlib import Path
 from typing import Any
-from urllib.parse import quote, unquote
 from weakref import WeakSet
 
 import duckdb
@@ -24,10 +23,10 @@ _cursors: WeakSet[_Cursor] = WeakSet()
 def url_of(database: Path) -> str:
     """The SQLAlchemy address of a DuckDB file.
 
-    Great Expectations replaces `$NAME` in addresses, and `?` would end the path: both are
-    quoted, and `_Dialect` takes the quotes away.
+    In hexadecimal, because Great Expectations replaces `$NAME` in addresses and SQLAlchemy
+    reads `?` and `%20` in them: a folder may be called anything.
     """
-    return f"duckdb+gate:///{quote(str(database), safe='/')}"
+    return f"duckdb+gate:///{str(database).encode().hex()}"
 
 
 def close_cursors() -> None:
@@ -69,7 +68,7 @@ class _Dialect(duckdb_engine.Dialect):  # type: ignore[misc]
     supports_statement_cache = False
 
     def connect(self, *args: Any, **params: Any) -> _Connection:
-        return _Connection(unquote(params["database"]))
+        return _Connection(bytes.fromhex(params["database"]).decode())
 
     @classmethod
     def get_pool_class(cls, url: URL) -> type[pool.Pool]:

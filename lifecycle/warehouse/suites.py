@@ -82,6 +82,7 @@ class Suite:
     schema: Door
     table: str
     key: tuple[str, ...]
+    key_line: int
     checks: tuple[Check, ...]
 
     @property
@@ -117,7 +118,7 @@ def check_columns(suites: Iterable[Suite], columns: Mapping[str, Iterable[str]])
             continue
         known = set(columns[suite.name])
         for line, column in [
-            *((1, column) for column in suite.key),
+            *((suite.key_line, column) for column in suite.key),
             *((check.line, column) for check in suite.checks for column in check.columns),
         ]:
             if column not in known:
@@ -131,7 +132,7 @@ def _suite(file: Path, door: Door, problems: list[Problem]) -> Suite:
     def wrong(line: int | None, what: str, hint: str = "") -> None:
         problems.append(Problem(str(file), line, what, hint))
 
-    suite = Suite(file, door, file.stem, (), ())
+    suite = Suite(file, door, file.stem, (), 1, ())
     try:
         content = YAML().load(file.read_text(encoding="utf-8"))
     except MarkedYAMLError as error:
@@ -160,7 +161,8 @@ def _suite(file: Path, door: Door, problems: list[Problem]) -> Suite:
             checks.extend(_checks(file, line, entry, problems))
         else:
             wrong(line, "an expectation is a mapping that begins with expect:")
-    return Suite(file, door, file.stem, _names(content.get("key")), tuple(checks))
+    key_line = _line(content, "key") if "key" in content else 1
+    return Suite(file, door, file.stem, _names(content.get("key")), key_line, tuple(checks))
 
 
 def _checks(file: Path, line: int, entry: CommentedMap, problems: list[Problem]) -> Iterator[Check]:

@@ -115,7 +115,7 @@ def test_a_file_that_is_no_suite_is_refused(settings: Settings, text: str) -> No
     ("old", "new", "line", "message"),
     [
         ("name]", "nmae]", 4, "raw.accounts has no column 'nmae' (did you mean \"name\"?)"),
-        ("key: account_id", "key: acount_id", 1, "has no column 'acount_id'"),
+        ("key: account_id", "key: acount_id", 2, "has no column 'acount_id'"),
     ],
 )
 def test_a_misspelt_column_is_named(
