@@ -10,6 +10,7 @@ LifecycleError                      1  the run failed: nothing is wrong with the
 │   ├── SourceError                 2  an unreadable file, a missing column
 │   ├── TriggerError                2  a trigger file
 │   ├── TemplateError               2  a mail template
+│   ├── SuiteError                  2  an expectations file
 │   ├── UnknownName                 2  an account or a trigger that does not exist
 │   └── ClockError                  2  an as-of that this state folder cannot go back to
 └── GateStopped                     3  the data is not to be trusted; nothing was sent
@@ -96,6 +97,10 @@ class TriggerError(Problems):
 
 class TemplateError(Problems):
     """A mail template."""
+
+
+class SuiteError(Problems):
+    """An expectations file."""
 
 
 class GateStopped(LifecycleError):

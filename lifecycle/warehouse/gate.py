@@ -64,7 +64,7 @@ class DataRefused(GateStopped):
 def check(settings: Settings, door: Door) -> GateResult:
     """Hold the tables behind a door against their suites, and write a page about it.
 
-    Raises Problems for a suite that cannot be used (before anything runs), WarehouseError
+    Raises SuiteError for a suite that cannot be used (before anything runs), WarehouseError
     for an SQL or lock error, DataRefused (a GateStopped) when a critical check failed.
     Afterwards the warehouse is free for other processes.
     """

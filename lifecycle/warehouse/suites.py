@@ -32,7 +32,7 @@ from ruamel.yaml import YAML
 from ruamel.yaml.comments import CommentedMap, CommentedSeq
 from ruamel.yaml.error import MarkedYAMLError, YAMLError
 
-from lifecycle.errors import Problem, Problems, did_you_mean
+from lifecycle.errors import Problem, SuiteError, did_you_mean
 from lifecycle.settings import Settings
 from lifecycle.warehouse.gate import Door, Severity
 from lifecycle.warehouse.gx_duckdb import UNSUPPORTED
@@ -94,13 +94,13 @@ class Suite:
 def load(settings: Settings, door: Door) -> list[Suite]:
     """The suites of a door, checked as far as the files alone allow.
 
-    Raises Problems (exit status 2) with every misspelt key, expectation, severity or argument.
+    Raises SuiteError (exit status 2) with every misspelt key, expectation, severity or argument.
     """
     problems: list[Problem] = []
     files = sorted((settings.folder("expectations") / door).glob("*.y*ml"))
     suites = [_suite(file, door, problems) for file in files]
     if problems:
-        raise Problems(problems)
+        raise SuiteError(problems)
     return suites
 
 
@@ -108,7 +108,7 @@ def check_columns(suites: Iterable[Suite], columns: Mapping[str, Iterable[str]])
     """Refuse suites that speak of what the warehouse does not have.
 
     `columns` holds the columns of each table, by its name with schema.
-    Raises Problems with the nearest name that exists.
+    Raises SuiteError with the nearest name that exists.
     """
     problems = []
     for suite in suites:
@@ -125,7 +125,7 @@ def check_columns(suites: Iterable[Suite], columns: Mapping[str, Iterable[str]])
                 what = f"{suite.name} has no column {column!r}"
                 problems.append(Problem(str(suite.file), line, what, did_you_mean(column, known)))
     if problems:
-        raise Problems(problems)
+        raise SuiteError(problems)
 
 
 def _suite(file: Path, door: Door, problems: list[Problem]) -> Suite:
