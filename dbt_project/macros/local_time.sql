@@ -1,4 +1,4 @@
-{# Joins the offset that a zone keeps at a moment: `minutes east of UTC` as <name>.offset_minutes. #}
+{# Joins the minutes east of UTC that a zone keeps at a moment, as <name>.offset_minutes. #}
 {% macro join_offset(name, time_zone, moment) -%}
   left join {{ ref('stg_zone_offsets') }} as {{ name }}
     on

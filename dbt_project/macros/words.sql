@@ -4,7 +4,8 @@
 
 {# A count with its noun: 1 day, 2 days. #}
 {% macro counted(expression, noun) -%}
-  {{ as_text(expression) }} || case when {{ expression }} = 1 then ' {{ noun }}' else ' {{ noun }}s' end
+  {{ as_text(expression) }}
+  || case when {{ expression }} = 1 then ' {{ noun }}' else ' {{ noun }}s' end
 {%- endmacro %}
 
 {# Hours to a tenth, and without it where there is none: 36, 36.5. #}

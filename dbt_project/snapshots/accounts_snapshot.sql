@@ -1,6 +1,11 @@
 -- One row per account and version, by the clock of the loads.
 {% snapshot accounts_snapshot %}
-  {{ config(unique_key='account_id', strategy='check', check_cols='all', hard_deletes='invalidate') }}
+{{ config(
+    unique_key='account_id',
+    strategy='check',
+    check_cols='all',
+    hard_deletes='invalidate'
+) }}
 
-  select {{ delivered_columns() }} from {{ source('raw', 'accounts') }}
+select {{ delivered_columns() }} from {{ source('raw', 'accounts') }}
 {% endsnapshot %}

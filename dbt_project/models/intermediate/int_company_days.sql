@@ -9,6 +9,10 @@ run_context as (
   {{ join_offset('zone', 'run_context.company_time_zone', 'run_context.as_of') }}
 ),
 
+series as (
+  {{ dbt.generate_series(400) }}
+),
+
 days as (
   select
     run_context.company_country,
@@ -16,7 +20,7 @@ days as (
     cast({{ dbt.dateadd('day', '1 - series.generated_number', 'run_context.today') }} as date)
       as company_day
   from run_context
-  cross join ({{ dbt.generate_series(400) }}) as series
+  cross join series
 ),
 
 local_events as (
@@ -33,6 +37,11 @@ events as (
     count(*) as events
   from local_events
   group by company_day
+),
+
+-- The feed's first day may be half a day: comparable are the days after it.
+feed as (
+  select cast(min(occurred_at) as date) as begins_on from {{ ref('stg_usage_events') }}
 ),
 
 dated as (
@@ -55,9 +64,9 @@ final as (
     is_holiday,
     iso_weekday <= 5 and not is_holiday as is_business_day,
     events,
-    company_day >= (select cast(min(occurred_at) as date) from {{ ref('stg_usage_events') }})
-      as has_feed
+    coalesce(company_day > feed.begins_on, false) as has_feed
   from dated
+  cross join feed
 )
 
 select * from final

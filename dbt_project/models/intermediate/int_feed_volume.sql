@@ -6,7 +6,9 @@ days as (
 ),
 
 last_full_day as (
-  select * from days where days_ago = 1
+  select *
+  from days
+  where days_ago = 1
 ),
 
 -- The same weekday of the eight weeks before; holidays, and the time before the feed, left out.

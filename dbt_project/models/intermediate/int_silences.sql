@@ -1,4 +1,4 @@
--- One row per silence of an account in the last year: ended by an active day, or open as of the run.
+-- One row per silence of an account in the last year: ended by an active day, or still open.
 with
 
 activity as (

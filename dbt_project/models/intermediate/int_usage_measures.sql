@@ -13,7 +13,8 @@
       ~ counted('least(28, age_days)', 'day')
   ),
   'seats': (
-    'case when age_days >= 7 and window_days = 28 then active_users_28d * 1.0 / nullif(seats, 0) end',
+    'case when age_days >= 7 and window_days = 28'
+      ~ ' then active_users_28d * 1.0 / nullif(seats, 0) end',
     as_text('active_users_28d') ~ " || ' of ' || " ~ counted('seats', 'seat') ~ " || ' in use'"
   ),
   'features': (
@@ -21,7 +22,8 @@
     counted('features_used', 'feature') ~ " || ' used' || " ~ in_window
   ),
   'trend': (
-    'case when age_days >= 2 * window_days then active_days * 1.0 / nullif(active_days_before, 0) end',
+    'case when age_days >= 2 * window_days'
+      ~ ' then active_days * 1.0 / nullif(active_days_before, 0) end',
     counted('active_days', 'active day') ~ ' || ' ~ in_window ~ " || ', after ' || "
       ~ as_text('active_days_before')
   ),

@@ -1,5 +1,5 @@
--- One row per account that is live or was ever active, while the feed is fresh: how far back to look.
--- 28 days say nothing about an account that comes every six weeks: it is given its own limit.
+-- One row per account that is live or was ever active, while the feed is fresh: how far back to
+-- look. 28 days say nothing about an account that comes every six weeks: it is given its own limit.
 {{ config(materialized='view') }}
 
 with

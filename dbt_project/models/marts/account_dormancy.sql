@@ -66,18 +66,18 @@ judged as (
     measured.*,
     return_chances.p_return_28d,
     case
-      when days_silent is not null then days_silent > dormancy_limit_days
-      else coalesce(days_since_go_live >= dormancy_limit_days, false)
+      when measured.days_silent is not null then measured.days_silent > measured.dormancy_limit_days
+      else coalesce(measured.days_since_go_live >= measured.dormancy_limit_days, false)
     end as is_dormant,
     case
-      when days_silent is not null
+      when measured.days_silent is not null
         then
-          'silent for ' || {{ counted('days_silent', 'day') }}
-          || '; its limit is ' || {{ as_text('dormancy_limit_days') }}
-      when days_since_go_live is null then 'not live yet'
+          'silent for ' || {{ counted('measured.days_silent', 'day') }}
+          || '; its limit is ' || {{ as_text('measured.dormancy_limit_days') }}
+      when measured.days_since_go_live is null then 'not live yet'
       else
-        'never logged in, ' || {{ counted('days_since_go_live', 'day') }}
-        || ' after go-live; ' || {{ as_text('dormancy_limit_days') }} || ' are allowed'
+        'never logged in, ' || {{ counted('measured.days_since_go_live', 'day') }}
+        || ' after go-live; ' || {{ as_text('measured.dormancy_limit_days') }} || ' are allowed'
     end as dormancy_reason
   from measured
   left join return_chances

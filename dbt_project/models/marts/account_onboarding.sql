@@ -25,8 +25,9 @@ dated as (
     accounts.as_of_day,
     accounts.days_since_go_live,
     run_context.onboarding_at_risk_day,
-    cast({{ dbt.dateadd('month', 'run_context.onboarding_months', 'accounts.went_live_on') }} as date)
-      as onboarding_due_on,
+    cast(
+      {{ dbt.dateadd('month', 'run_context.onboarding_months', 'accounts.went_live_on') }} as date
+    ) as onboarding_due_on,
     activity.first_active_at,
     activity.first_outcome_at,
     activity.first_outcome_on,
@@ -39,7 +40,7 @@ dated as (
 
 judged as (
   select
-    dated.*,
+    *,
     case
       when not is_live then 'not_started'
       when first_outcome_on <= onboarding_due_on then 'achieved'

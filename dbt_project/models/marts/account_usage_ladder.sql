@@ -13,14 +13,22 @@ feed_health as (
   select * from {{ ref('feed_health') }}
 ),
 
-outcome_months as (
+outcome_days as (
   select
     account_id,
     cast({{ dbt.date_trunc('month', 'activity_date') }} as date) as outcome_month,
-    min(first_outcome_at) as first_outcome_at
+    first_outcome_at
   from {{ ref('fct_account_activity_daily') }}
   where outcome_events > 0
-  group by 1, 2
+),
+
+outcome_months as (
+  select
+    account_id,
+    outcome_month,
+    min(first_outcome_at) as first_outcome_at
+  from outcome_days
+  group by account_id, outcome_month
 ),
 
 -- The first outcome in a month that follows a month with one.

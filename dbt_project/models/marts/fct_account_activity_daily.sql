@@ -30,24 +30,25 @@ dated as (
 -- Who did what on a day: far fewer rows to count distinct users and features in.
 by_user_and_feature as (
   select
-    account_id,
-    activity_date,
-    user_id,
-    feature,
+    dated.account_id,
+    dated.activity_date,
+    dated.user_id,
+    dated.feature,
     count(*) as events,
-    count(case when is_core then 1 end) as core_events,
-    count(case when is_outcome then 1 end) as outcome_events,
-    min(occurred_at) as first_active_at,
-    max(occurred_at) as last_active_at,
-    min(case when is_core then occurred_at end) as first_core_at,
-    min(case when is_outcome then occurred_at end) as first_outcome_at,
-    max(loaded_at) as loaded_at,
-    max(counted_under) as counted_under
+    count(case when dated.is_core then 1 end) as core_events,
+    count(case when dated.is_outcome then 1 end) as outcome_events,
+    min(dated.occurred_at) as first_active_at,
+    max(dated.occurred_at) as last_active_at,
+    min(case when dated.is_core then dated.occurred_at end) as first_core_at,
+    min(case when dated.is_outcome then dated.occurred_at end) as first_outcome_at,
+    max(dated.loaded_at) as loaded_at,
+    max(dated.counted_under) as counted_under
   from dated
   {% if is_incremental() -%}
-  inner join touched using (account_id, activity_date)
+  inner join touched
+    on dated.account_id = touched.account_id and dated.activity_date = touched.activity_date
   {%- endif %}
-  group by account_id, activity_date, user_id, feature
+  group by dated.account_id, dated.activity_date, dated.user_id, dated.feature
 ),
 
 final as (

@@ -1,7 +1,7 @@
 -- One row per entry of an account into a trigger.
 select
   account_id,
-  "trigger" as trigger_name,
+  trigger as trigger_name,
   cycle,
   trigger_version,
   enrolled_at,

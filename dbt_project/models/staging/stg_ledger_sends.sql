@@ -3,7 +3,7 @@ select
   send_id,
   account_id,
   contact_id,
-  "trigger" as trigger_name,
+  trigger as trigger_name,
   trigger_version,
   step,
   cycle,
