@@ -7,11 +7,12 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
+from itertools import chain
 
 from lifecycle.ledger import delivery
 from lifecycle.ledger.store import Ledger
 from lifecycle.ledger.tables import State
-from lifecycle.mail.providers import Provider, open_provider
+from lifecycle.mail.providers import Mail, Provider, open_provider
 from lifecycle.settings import Settings
 
 RETRY_AFTER = timedelta(minutes=10)
@@ -94,11 +95,20 @@ def _deliver_some(
 ) -> bool:
     """Claim, hand over and settle one batch; False when nothing was queued."""
     worker, lease = delivery.worker_name(), timedelta(seconds=settings.delivery.lease_seconds)
+    limit = max(delivery.IN_FLIGHT, provider.batch_size)
     with ledger.write() as connection:
-        claims, any_queued = delivery.claim(connection, now, worker=worker, lease=lease)
-    outcomes = list(pool.map(lambda claim: provider.send(claim.send_id, claim.mime), claims))
+        claims, any_queued = delivery.claim(
+            connection, now, worker=worker, lease=lease, limit=limit
+        )
+    size = provider.batch_size
+    requests = [
+        [Mail(claim.send_id, claim.mime) for claim in claims[start : start + size]]
+        for start in range(0, len(claims), size)
+    ]
+    outcomes = list(chain.from_iterable(pool.map(provider.send, requests)))
     with ledger.write() as connection:
         for claim, outcome in zip(claims, outcomes, strict=True):
+            again_at = now + (outcome.retry_after or RETRY_AFTER)
             delivery.settle(
                 connection,
                 claim.send_id,
@@ -106,7 +116,7 @@ def _deliver_some(
                 outcome.detail or None,
                 now,
                 worker=worker,
-                again_at=now + RETRY_AFTER if outcome.state is State.QUEUED else None,
+                again_at=again_at if outcome.state is State.QUEUED else None,
             )
             result.count(outcome.state, claim.trigger)
     return any_queued

@@ -14,7 +14,7 @@ import pytest
 
 from lifecycle.errors import DeliveryError
 from lifecycle.ledger.tables import State
-from lifecycle.mail.providers import Outcome, Provider, open_provider
+from lifecycle.mail.providers import Mail, Outcome, Provider, open_provider
 from lifecycle.mail.providers.outbox import Outbox
 from lifecycle.settings import Settings
 
@@ -27,9 +27,14 @@ def names(folder: Path) -> list[str]:
     return sorted(path.name for path in folder.iterdir())
 
 
+def put(outbox: Provider, send_id: str, mime: bytes) -> Outcome:
+    (outcome,) = outbox.send([Mail(send_id, mime)])
+    return outcome
+
+
 def test_a_mail_is_one_file_named_after_its_send(tmp_path: Path) -> None:
     outbox = Outbox(tmp_path / "state" / "outbox")
-    assert outbox.send(SEND, MIME) == Outcome(State.ACCEPTED)
+    assert put(outbox, SEND, MIME) == Outcome(State.ACCEPTED)
     assert names(outbox.folder) == [f"{SEND}.eml"]
     assert (outbox.folder / f"{SEND}.eml").read_bytes() == MIME
     outbox.close()
@@ -37,8 +42,8 @@ def test_a_mail_is_one_file_named_after_its_send(tmp_path: Path) -> None:
 
 def test_the_same_send_never_appears_twice_and_is_never_overwritten(tmp_path: Path) -> None:
     outbox = Outbox(tmp_path)
-    outbox.send(SEND, MIME)
-    again = outbox.send(SEND, b"other bytes")
+    put(outbox, SEND, MIME)
+    again = put(outbox, SEND, b"other bytes")
     assert again == Outcome(State.ACCEPTED, "was in the outbox already")
     assert names(tmp_path) == [f"{SEND}.eml"]
     assert (tmp_path / f"{SEND}.eml").read_bytes() == MIME
@@ -47,7 +52,7 @@ def test_the_same_send_never_appears_twice_and_is_never_overwritten(tmp_path: Pa
 def test_the_folder_is_the_evidence(tmp_path: Path) -> None:
     outbox = Outbox(tmp_path)
     assert outbox.resolve(SEND) is State.QUEUED
-    outbox.send(SEND, MIME)
+    put(outbox, SEND, MIME)
     assert outbox.resolve(SEND) is State.ACCEPTED
 
 
@@ -55,7 +60,7 @@ def test_a_write_that_fails_is_definitely_not_sent(tmp_path: Path) -> None:
     outbox = Outbox(tmp_path)
     (tmp_path / "away").mkdir()
     outbox.folder = tmp_path / "gone"  # as when somebody removes the folder under a run
-    outcome = outbox.send(SEND, MIME)
+    outcome = put(outbox, SEND, MIME)
     assert outcome.state is State.QUEUED
     assert "No such file" in outcome.detail
 
@@ -70,7 +75,7 @@ def test_a_folder_that_cannot_be_made_is_said_at_once(tmp_path: Path) -> None:
 def test_no_id_leads_out_of_the_folder(tmp_path: Path, send_id: str) -> None:
     outbox = Outbox(tmp_path / "outbox")
     with pytest.raises(ValueError, match="is not the id of a send"):
-        outbox.send(send_id, MIME)
+        put(outbox, send_id, MIME)
     with pytest.raises(ValueError, match="is not the id of a send"):
         outbox.resolve(send_id)
 
@@ -80,7 +85,7 @@ def test_the_settings_open_it(tmp_path: Path, company: object) -> None:
     assert isinstance(made, Settings)
     provider: Provider = open_provider(made)
     assert (provider.name, provider.live) == ("outbox", False)
-    provider.send(SEND, MIME)
+    put(provider, SEND, MIME)
     assert names(made.outbox_dir) == [f"{SEND}.eml"]
     provider.close()
 
@@ -90,7 +95,7 @@ def test_many_threads_and_two_outboxes_write_each_mail_once(tmp_path: Path) -> N
     jobs = [(outboxes[turn], f"{send:032x}") for send in range(200) for turn in (0, 1)]
     random.Random(1).shuffle(jobs)
     with ThreadPoolExecutor(16) as pool:
-        outcomes = list(pool.map(lambda job: job[0].send(job[1], MIME), jobs))
+        outcomes = list(pool.map(lambda job: put(job[0], job[1], MIME), jobs))
     assert {outcome.state for outcome in outcomes} == {State.ACCEPTED}
     assert sum(outcome.detail == "" for outcome in outcomes) == 200
     assert names(tmp_path) == sorted(f"{send:032x}.eml" for send in range(200))
@@ -115,7 +120,7 @@ def write_all(folder: Path, told: int) -> None:
     outbox = Outbox(folder)
 
     def send(send_id: str) -> None:
-        if outbox.send(send_id, LONG_MIME).state is State.ACCEPTED:
+        if put(outbox, send_id, LONG_MIME).state is State.ACCEPTED:
             os.write(told, f"{send_id}\n".encode())
 
     with ThreadPoolExecutor(4) as pool:

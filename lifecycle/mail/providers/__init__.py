@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Literal, Protocol
+from datetime import timedelta
+from typing import Literal, NamedTuple, Protocol
 
 from lifecycle.ledger.tables import State
 from lifecycle.settings import Settings
@@ -19,6 +21,15 @@ class Outcome:
 
     state: State
     detail: str = ""
+    retry_after: timedelta | None = None
+    """QUEUED: how long the provider asks to be left alone."""
+
+
+class Mail(NamedTuple):
+    """One rendered mail."""
+
+    send_id: str
+    mime: bytes
 
 
 class Provider(Protocol):
@@ -32,10 +43,15 @@ class Provider(Protocol):
     def live(self) -> bool:
         """Whether mail leaves this machine."""
 
-    def send(self, send_id: str, mime: bytes) -> Outcome:
-        """Hand one mail over. Safe to call from several threads, and again for one send.
+    @property
+    def batch_size(self) -> int:
+        """How many mails one request may carry; 1 for single mails."""
 
-        An answer of the provider, whatever it is, is an Outcome and never an exception.
+    def send(self, mails: Sequence[Mail]) -> list[Outcome]:
+        """Hand over at most `batch_size` mails; an outcome for each, in their order.
+
+        Safe to call from several threads, and again for the same mails. An answer of the
+        provider, whatever it is, is an Outcome and never an exception.
         """
 
     def resolve(self, send_id: str) -> Literal[State.ACCEPTED, State.QUEUED] | None:

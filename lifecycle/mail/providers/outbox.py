@@ -11,7 +11,7 @@ import fcntl
 import os
 import re
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Literal
@@ -19,7 +19,7 @@ from uuid import uuid4
 
 from lifecycle.errors import DeliveryError
 from lifecycle.ledger.tables import State
-from lifecycle.mail.providers import Outcome
+from lifecycle.mail.providers import Mail, Outcome
 
 _SEND_ID = re.compile(r"[A-Za-z0-9_-]{1,64}")
 
@@ -29,6 +29,7 @@ class Outbox:
 
     name = "outbox"
     live = False
+    batch_size = 1
 
     def __init__(self, folder: Path) -> None:
         """Open the folder, make it where there is none, and clear what dead writers left.
@@ -47,8 +48,11 @@ class Outbox:
         self._linked = 0  # links that were made
         self._flushed = 0  # how many of them are on disk
 
-    def send(self, send_id: str, mime: bytes) -> Outcome:
-        """Write the mail, unless it is there already. Returns when it is on disk."""
+    def send(self, mails: Sequence[Mail]) -> list[Outcome]:
+        """Write the mails, unless they are there already. Returns when they are on disk."""
+        return [self._send_one(*mail) for mail in mails]
+
+    def _send_one(self, send_id: str, mime: bytes) -> Outcome:
         final = self._file(send_id)
         try:
             with self._written(send_id, mime) as temporary:
