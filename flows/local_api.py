@@ -60,6 +60,11 @@ class LocalApi:
         # Before Prefect registers its own: it still has events to send when Python ends.
         atexit.register(self._end)
 
+    @property
+    def process_id(self) -> int | None:
+        """Of the process that was started, if one was."""
+        return self._process.pid if self._process else None
+
     def wait(self) -> None:
         """Return when it answers. Raises LifecycleError if it does not come up."""
         if self._process is None:

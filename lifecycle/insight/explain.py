@@ -76,14 +76,15 @@ class Explanation:
             return Section(self.account_id, (told,), "warning")
         one = self.account
         facts = [
-            _said("Plan", one["plan"]),
+            _said("plan", one["plan"]),
             _said("segment", one["segment"]),
             _said("touch model", one["touch_model"]),
             _said("seats", one["seats"]),
             _said("country", one["country"]),
             f"time zone {one['time_zone']} (of the {one['time_zone_source']})",
         ]
-        parts = [", ".join(fact for fact in facts if fact) + "."]
+        told = ", ".join(fact for fact in facts if fact)
+        parts = [f"{told[0].upper()}{told[1:]}."]
         if one["owner_name"] or one["owner_email"]:
             parts.append(f"Looked after by {one['owner_name'] or one['owner_email']}.")
         if one["purpose"]:
@@ -310,7 +311,9 @@ class TriggerStory:
         for row in self._of("steps"):
             if row.fate == "skipped":
                 when = moment(row.decided_at, self.time_zone).rpartition(" ")[0]
-                told.append([row.step, "everybody", "skipped", when, WHY.get(row.reason, row.reason)])
+                told.append(
+                    [row.step, "everybody", "skipped", when, WHY.get(row.reason, row.reason)]
+                )
         return told
 
     def _withheld(self) -> list[list[str | None]]:

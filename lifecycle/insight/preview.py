@@ -32,6 +32,8 @@ class Preview:
     """Account id: name."""
     zones: dict[str, str]
     """Account id: time zone."""
+    time_zone: str
+    """The company's."""
     every_mail: bool = False
     """Show each mail, not one of each step and language."""
 
@@ -89,7 +91,7 @@ class Preview:
         ]
         if left_out:
             parts.append(table(("withheld", "count", "why"), left_out))
-        when = moment(self.as_of)
+        when = moment(self.as_of, self.time_zone)
         return Section(f"{self.trigger.name} as of {when}", tuple(parts))
 
     def _who(self) -> Section:
@@ -101,7 +103,7 @@ class Preview:
                 mail.to_email,
                 send.step,
                 send.locale,
-                moment(send.not_before, self.zones.get(send.account_id, "UTC")),
+                moment(send.not_before, self.zones.get(send.account_id, self.time_zone)),
             )
             for send, mail in self.mails[:ROWS]
         ]
@@ -153,7 +155,7 @@ def preview(
     with connect_published(settings) as warehouse:
         names = published.names(warehouse, sorted(ids))
     zones = {entry.account_id: entry.time_zone for entry in made.entries}
-    return Preview(trigger, as_of, result, names, zones, every_mail)
+    return Preview(trigger, as_of, result, names, zones, settings.company.time_zone, every_mail)
 
 
 def _more(count: int) -> tuple[str, ...]:

@@ -1,0 +1,165 @@
+"""The doorstep: help, exit statuses, and standard output that holds the answer alone."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner
+
+from lifecycle.cli import app
+from lifecycle.ledger.store import Ledger
+from lifecycle.ledger.tables import suppressions
+
+COMMAND = str(Path(sys.executable).parent / "lifecycle")
+CHECKOUT = Path(__file__).parents[2]
+COMMANDS = ("run", "deliver", "preview", "explain", "validate", "status", "suppress")
+
+
+def lifecycle(*arguments: str, state: Path, **settings: str) -> subprocess.CompletedProcess[str]:
+    kept = {n: v for n, v in os.environ.items() if not n.startswith(("LIFECYCLE", "PREFECT"))}
+    return subprocess.run(
+        [COMMAND, *arguments],
+        env={**kept, "LIFECYCLE__STATE__DIR": str(state), **settings},
+        cwd=CHECKOUT,
+        capture_output=True,
+        text=True,
+        timeout=300,
+        check=False,
+    )
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_every_command_and_option_has_its_help(command: str) -> None:
+    shown = CliRunner().invoke(app, [command, "--help"], env={"COLUMNS": "100", "TERM": "dumb"})
+    assert shown.exit_code == 0
+    assert "--json" in shown.stdout
+    described = app.registered_commands
+    assert all(one.callback is not None and one.callback.__doc__ for one in described)
+
+
+def test_help_waits_for_no_warehouse() -> None:
+    heavy = ("prefect", "duckdb", "sqlalchemy", "pydantic", "dlt", "great_expectations", "flows")
+    program = f"import sys, lifecycle.cli; print([n for n in {heavy} if n in sys.modules])"
+    begun = time.monotonic()
+    done = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, cwd=CHECKOUT, check=True
+    )
+    assert done.stdout.strip() == "[]"
+    assert time.monotonic() - begun < 5  # alone on the machine it takes a third of a second
+
+
+def test_version() -> None:
+    assert CliRunner().invoke(app, ["--version"]).stdout.startswith("lifecycle ")
+
+
+def test_a_missing_config_is_wrong_input_and_says_where(tmp_path: Path) -> None:
+    done = lifecycle("--config", str(tmp_path / "no.toml"), "status", state=tmp_path)
+    assert done.returncode == 2
+    assert done.stdout == ""
+    assert f"{tmp_path / 'no.toml'}: no such file" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_a_failure_keeps_its_traceback_in_the_state_folder(tmp_path: Path) -> None:
+    done = lifecycle("explain", "A0001", state=tmp_path / "state")
+    assert done.returncode == 1
+    assert "nothing was published yet" in done.stderr
+    log = tmp_path / "state" / "logs" / "lifecycle.log"
+    assert f"Traceback: {log}" in done.stderr
+    assert "WarehouseError" in log.read_text()
+
+
+def test_an_as_of_that_is_no_moment_is_refused_before_anything_starts(tmp_path: Path) -> None:
+    done = lifecycle("run", "--as-of", "yesterday", state=tmp_path / "state")
+    assert done.returncode == 2
+    assert "2011-12-09 13:00 UTC" in done.stderr
+    assert not (tmp_path / "state" / "prefect").exists()
+
+
+def test_an_unknown_option_is_wrong_input(tmp_path: Path) -> None:
+    assert lifecycle("run", "--asof", "2026-06-10", state=tmp_path).returncode == 2
+
+
+def test_what_is_wrong_in_a_trigger_is_named_and_counted(tmp_path: Path) -> None:
+    (tmp_path / "triggers").mkdir()
+    (tmp_path / "triggers" / "odd.yaml").write_text("audience: is_dormnt\n")
+    config = tmp_path / "lifecycle.toml"
+    config.write_text((CHECKOUT / "lifecycle.toml").read_text())
+    done = lifecycle("--config", str(config), "validate", "--json", state=tmp_path / "state")
+    assert done.returncode == 2
+    problems = json.loads(done.stdout)["problems"]
+    assert any("is_dormnt" in one["what"] and "is_dormant" in one["hint"] for one in problems)
+    assert "triggers/odd.yaml" in done.stderr
+
+
+def test_the_project_as_it_is_shipped_is_valid(tmp_path: Path) -> None:
+    done = lifecycle("validate", state=tmp_path / "state")
+    assert done.returncode == 0, done.stderr
+    assert "nothing wrong" in done.stdout
+
+
+def test_status_of_an_empty_folder_is_one_object(tmp_path: Path) -> None:
+    done = lifecycle("status", "--json", state=tmp_path / "state")
+    assert done.returncode == 0, done.stderr
+    assert json.loads(done.stdout)["runs"] == []
+
+
+def test_a_suppressed_address_stays_suppressed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("LIFECYCLE__STATE__DIR", str(tmp_path))
+    monkeypatch.setenv("LIFECYCLE_CONFIG", str(CHECKOUT / "lifecycle.toml"))
+    asked = ["suppress", " Aiko@Example.com ", "--by", "ticket 12", "--reason", "complained"]
+    assert "never mailed again" in CliRunner().invoke(app, asked).stdout
+    again = CliRunner().invoke(app, [*asked, "--json"]).stdout
+    assert json.loads(again) == {"address": "aiko@example.com", "new": False}
+    with Ledger.open(f"sqlite:///{tmp_path / 'ledger.db'}") as ledger, ledger.read() as connection:
+        (row,) = connection.execute(suppressions.select()).all()
+    assert (row.address, row.reason, row.source) == ("aiko@example.com", "complained", "ticket 12")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["not-an-address", "--by", "me"], "not an e-mail address"),
+        (["a@example.com, b@example.com", "--by", "me"], "not an e-mail address"),
+        (["a@example.com", "--by", "me", "--reason", "complaint"], 'did you mean "complained"'),
+    ],
+)
+def test_only_an_address_with_a_known_reason_is_suppressed(
+    arguments: list[str], said: str, tmp_path: Path
+) -> None:
+    done = lifecycle("suppress", *arguments, state=tmp_path)
+    assert done.returncode == 2
+    assert said in done.stderr
+
+
+def test_a_run_through_prefect_keeps_standard_output_for_the_answer(tmp_path: Path) -> None:
+    """The real flow over real (bad) files: stopped at once, told in one object."""
+    (tmp_path / "data").mkdir()
+    (tmp_path / "data" / "accounts.csv").write_text("account_id,created_at\nA1,2026-01-01\n")
+    state = tmp_path / "state"
+    done = lifecycle(
+        "run",
+        "--json",
+        state=state,
+        HOME=str(tmp_path / "home"),
+        LIFECYCLE__SOURCE__KIND="files",
+        LIFECYCLE__SOURCE__PATH=str(tmp_path / "data"),
+    )
+    assert done.returncode == 2, done.stderr
+    told = json.loads(done.stdout)
+    assert told["status"] == "failed"
+    assert told["stopped"]["stage"] == "pull"
+    assert told["state_dir"] == str(state)
+    assert "Traceback" not in done.stderr
+    assert "usage_events" in done.stderr  # the file that is missing
+    # Prefect is a guest of the state folder and leaves nothing at home.
+    assert not (tmp_path / "home").exists()
+    assert (state / "reports" / "latest.txt").exists()

@@ -1,0 +1,86 @@
+"""What would go, and how things stand."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from sqlalchemy import func, select
+
+from lifecycle.errors import UnknownName
+from lifecycle.insight.document import as_text
+from lifecycle.insight.preview import preview
+from lifecycle.insight.status import status
+from lifecycle.insight.validate import validate
+from lifecycle.ledger.tables import launches, sends
+
+
+def squeezed(shown: Any) -> str:
+    return " ".join(as_text(shown.as_document(), width=120).split())
+
+
+@pytest.fixture(autouse=True)
+def _published(told) -> None:
+    told.publish()
+
+
+def test_a_preview_shows_who_gets_what_and_who_does_not(told) -> None:
+    seen = preview(told.settings, told.ledger, "win_back", as_of=told.as_of)
+    page = squeezed(seen)
+    assert "1 account would enter" in page
+    assert "若竹設備株式会社 C1@example.com check_in en Mon 2026-06-08 09:00 Asia/Tokyo" in page
+    assert "Oakhaven Foods Ltd C3 entry no_consent" in page
+    assert "Subject: check_in" in page
+    assert "Hello 佐藤 愛子, check_in." in page
+    (mail,) = seen.as_json()["mails"]
+    assert mail["not_before"] == "2026-06-08T00:00:00+00:00"
+
+
+def test_a_preview_is_no_launch(told) -> None:
+    preview(told.settings, told.ledger, "win_back", as_of=told.as_of)
+    with told.ledger.read() as connection:
+        for table in (launches, sends):
+            assert connection.execute(select(func.count()).select_from(table)).scalar() == 0
+
+
+def test_a_preview_of_a_misspelt_trigger_names_the_nearest(told) -> None:
+    with pytest.raises(UnknownName, match='did you mean "win_back"'):
+        preview(told.settings, told.ledger, "winback", as_of=told.as_of)
+
+
+def test_status_before_anything_happened(told) -> None:
+    told.settings.published_db.unlink()
+    page = squeezed(status(told.settings, told.ledger))
+    assert "Nothing was published yet" in page
+
+
+def test_status_tells_runs_queue_and_next_mail(told) -> None:
+    told.run()
+    found = status(told.settings, told.ledger)
+    page = squeezed(found)
+    assert "2026-06-08 07:00 done 1 0 1 r1" in page
+    assert "win_back 1 1 0 0" in page
+    assert "Mon 2026-06-08 09:00 Asia/Tokyo" in page
+    assert found.as_json()["next_due"] == "2026-06-08T00:00:00+00:00"
+
+
+def test_status_names_a_run_that_was_killed(told) -> None:
+    from lifecycle.ledger import runs
+
+    runs.begin(told.ledger, run_id="killed", as_of=told.as_of, source="files")
+    runs.begin(told.ledger, run_id="next", as_of=told.as_of, source="files")
+    page = squeezed(status(told.settings, told.ledger))
+    assert "killed: it was ended from outside" in page
+
+
+def test_validate_finds_a_misspelt_column_and_an_undefined_name(told) -> None:
+    assert validate(told.settings).problems == ()
+    folder = told.company.folder
+    yaml = folder / "triggers" / "win_back.yaml"
+    mail = folder / "email_templates" / "win_back" / "check_in.en.txt"
+    mail.write_text("Subject: hi\n\n{{ account.nam }}\n")
+    problems = [str(problem) for problem in validate(told.settings).problems]
+    assert any("check_in.en.txt" in one and "name" in one for one in problems)
+    yaml.write_text(yaml.read_text().replace("is_dormant and", "is_dormnt and"))
+    problems = [str(problem) for problem in validate(told.settings).problems]
+    assert any("win_back.yaml" in one and "is_dormant" in one for one in problems)
