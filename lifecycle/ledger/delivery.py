@@ -191,11 +191,12 @@ def settle(
 
 def next_due(ledger: Connection) -> datetime | None:
     """When the next planned mail may go."""
-    return ledger.scalar(
+    moment: datetime | None = ledger.scalar(
         select(func.min(sends.c.not_before, type_=UtcDateTime)).where(
             sends.c.state.in_(NOT_LEFT), ~_waits()
         )
     )
+    return moment
 
 
 def _may_go(now: datetime) -> tuple[ColumnElement[bool], ...]:
