@@ -1,0 +1,168 @@
+"""A second pull reads what is new; what arrives late or twice counts once."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+
+from sources.delivery import ACCOUNTS, CONTACTS, EVENTS, NOW, SURVEYS, World
+
+
+def _event(number: int, **change: str) -> dict[str, str]:
+    return {**EVENTS[0], "event_id": f"E{number}", **change}
+
+
+def test_an_unchanged_file_is_not_read_again(world: World) -> None:
+    shutil.move(world.data / "usage_events.csv", world.data / "kept.csv")
+    world.csv("usage_events/2026-06-01", EVENTS[:4])
+    world.csv("usage_events/2026-06-02", EVENTS[4:])
+    assert world.pull().files_read == 4
+    assert world.pull().files_read == 2  # the two snapshots
+
+    world.csv("usage_events/2026-06-03", [_event(20)])
+    result = world.pull()
+    assert result.files_read == 3
+    assert result.new_rows["usage_events"] == 1
+
+    world.csv("usage_events/2026-06-02", [*EVENTS[4:], _event(21)])  # it grew
+    result = world.pull()
+    assert result.files_read == 3
+    assert result.new_rows["usage_events"] == 1
+    assert result.rows["usage_events"] == 10
+
+
+def test_another_mapping_reads_everything_again(world: World) -> None:
+    world.pull()
+    toml = (world.root / "lifecycle.toml").read_text()
+    world.config(toml + '[source.columns.usage_events]\nfeature = "event_name"\n')
+    assert world.pull().files_read == 3
+
+
+def test_an_event_that_arrives_twice_counts_once(world: World) -> None:
+    world.csv("usage_events", [*EVENTS, EVENTS[0]])
+    result = world.pull()
+    assert (result.rows["usage_events"], result.rejected["usage_events"]) == (8, 0)
+    loaded = world.ask("SELECT * FROM raw.usage_events ORDER BY ALL")
+
+    world.csv("usage_events", [{**EVENTS[3], "event_name": "told_again"}, EVENTS[5]])
+    assert world.pull(NOW + timedelta(days=1)).new_rows["usage_events"] == 0
+    assert world.ask("SELECT * FROM raw.usage_events ORDER BY ALL") == loaded
+
+
+def test_of_one_event_in_two_files_the_first_counts(world: World) -> None:
+    (world.data / "usage_events.csv").unlink()
+    world.csv("usage_events/a", [_event(1, event_name="first")])
+    world.csv("usage_events/b", [_event(1, event_name="second")])
+    world.pull()
+    assert world.ask("SELECT event_name FROM raw.usage_events") == [("first",)]
+
+
+def test_an_event_waits_until_its_account_is_known(world: World) -> None:
+    world.csv("usage_events", [*EVENTS, _event(9, account_id="A9", feature="wait")])
+    assert world.pull().rejected["usage_events"] == 1
+    [(set_aside_at,)] = world.ask("SELECT loaded_at FROM raw.rejected_rows")
+
+    later = world.pull(NOW + timedelta(days=1))
+    assert later.rejected["usage_events"] == 0  # nothing new was set aside
+    assert world.ask("SELECT loaded_at FROM raw.rejected_rows") == [(set_aside_at,)]
+
+    world.csv("accounts", [*ACCOUNTS, {**ACCOUNTS[0], "account_id": "A9"}])
+    assert world.pull(NOW + timedelta(days=2)).new_rows["usage_events"] == 1
+    assert world.rejected() == []
+    assert world.ask("SELECT feature FROM raw.usage_events WHERE account_id = 'A9'") == [("wait",)]
+
+
+def test_an_account_that_was_rejected_or_has_gone_is_still_known(world: World) -> None:
+    world.csv("accounts", [*ACCOUNTS, {**ACCOUNTS[0], "account_id": "A9", "created_at": "x"}])
+    world.csv("usage_events", [*EVENTS, _event(9, account_id="A9")])
+    result = world.pull()
+    assert (result.rejected["accounts"], result.rejected["usage_events"]) == (1, 0)
+
+    world.csv("accounts", ACCOUNTS[:2])
+    world.csv("usage_events", [*EVENTS, _event(9, account_id="A9"), _event(10, account_id="A3")])
+    result = world.pull()
+    assert result.rows["accounts"] == 2
+    assert result.rejected == dict.fromkeys(result.rejected, 0)
+
+
+def test_an_event_from_the_future_is_admitted_when_its_time_has_come(world: World) -> None:
+    world.csv("usage_events", [*EVENTS, _event(9, occurred_at="2026-06-10T02:00:00Z")])
+    assert world.pull().rejected["usage_events"] == 1
+    assert world.pull(NOW + timedelta(hours=2)).new_rows["usage_events"] == 1
+    assert world.rejected() == []
+
+
+def test_a_mended_row_leaves_rejected_rows(world: World) -> None:
+    world.csv("usage_events", [*EVENTS, _event(9, occurred_at="soon")])
+    world.csv("survey_responses", [*SURVEYS, {**SURVEYS[0], "response_id": "R2", "score": "12"}])
+    world.pull()
+    assert len(world.rejected()) == 2
+    world.csv("usage_events", [*EVENTS, _event(9)])  # the same file, mended
+    (world.data / "survey_responses.csv").unlink()
+    world.csv("survey_responses/more", [{**SURVEYS[0], "response_id": "R2"}])  # another file
+    result = world.pull()
+    assert world.rejected() == []
+    assert (result.rows["usage_events"], result.rows["survey_responses"]) == (9, 2)
+
+
+def test_snapshots_are_replaced_whole(world: World) -> None:
+    world.pull()
+    world.csv("accounts", [{**ACCOUNTS[1], "plan": "team"}])
+    world.csv("contacts", CONTACTS[1:2])
+    result = world.pull(NOW + timedelta(days=1))
+    assert (result.rows["accounts"], result.new_rows["accounts"]) == (1, 0)
+    assert world.ask(
+        "SELECT account_id, plan, industry, _loaded_at::DATE::VARCHAR FROM raw.accounts"
+    ) == [("A2", "team", "Retail", "2026-06-11")]
+
+
+_PULL = """
+import sys
+from datetime import UTC, datetime
+from lifecycle import settings
+from lifecycle.sources.pull import pull
+pull(settings.load(sys.argv[1]), loaded_at=datetime(2026, 6, 10, 1, tzinfo=UTC),
+     progress=lambda text: print(text, flush=True))
+"""
+
+
+@pytest.mark.parametrize("seconds", [0.0, 0.15, 0.3, 0.5, 0.8])
+def test_a_pull_killed_while_loading_is_completed_by_the_next(
+    make_world: Callable[[str], World], seconds: float
+) -> None:
+    killed, whole = make_world("killed"), make_world("whole")
+    for world in (killed, whole):
+        world.pull()
+        world.csv("accounts", [*ACCOUNTS, {**ACCOUNTS[0], "account_id": "A9"}])
+        many = [_event(n, account_id=f"A{1 + n % 3}") for n in range(100, 30_000)]
+        world.csv("usage_events", [*EVENTS, *many, _event(9, account_id="A77")])
+    process = subprocess.Popen(
+        [sys.executable, "-c", _PULL, str(killed.root / "lifecycle.toml")],
+        stdout=subprocess.PIPE,
+        text=True,
+        env={**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])},
+    )
+    assert process.stdout is not None
+    for line in process.stdout:
+        if line.startswith("loading"):
+            break
+    else:
+        pytest.fail("the pull ended before it loaded anything")
+    time.sleep(seconds)
+    process.send_signal(signal.SIGKILL)
+    process.wait()
+
+    killed.pull()
+    whole.pull()
+    assert killed.tables() == whole.tables()
+    assert len(killed.tables()["usage_events"]) == 8 + 29_900
+    assert killed.pull().files_read == 2
