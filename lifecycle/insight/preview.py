@@ -153,8 +153,9 @@ def preview(
     made = result.decisions
     ids = {one.account_id for one in made.sends} | {one.account_id for one in made.withheld}
     with connect_published(settings) as warehouse:
-        names = published.names(warehouse, sorted(ids))
-    zones = {entry.account_id: entry.time_zone for entry in made.entries}
+        found = published.accounts(warehouse, sorted(ids))
+    names = {one["account_id"]: one["name"] for one in found}
+    zones = {one["account_id"]: one["time_zone"] for one in found}
     return Preview(trigger, as_of, result, names, zones, settings.company.time_zone, every_mail)
 
 

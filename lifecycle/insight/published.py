@@ -84,11 +84,13 @@ def rejected(warehouse: duckdb.DuckDBPyConnection, account_id: str) -> list[Row]
     return rows(warehouse, query, [account_id])
 
 
-def names(warehouse: duckdb.DuckDBPyConnection, account_ids: Sequence[str]) -> dict[str, str]:
-    """The names of accounts."""
-    query = "select account_id, name from marts.account_360 where list_contains(?, account_id)"
-    found = rows(warehouse, query, [list(account_ids)])
-    return {row["account_id"]: row["name"] for row in found}
+def accounts(warehouse: duckdb.DuckDBPyConnection, account_ids: Sequence[str]) -> list[Row]:
+    """Of accounts: account_id, name and time_zone."""
+    query = """
+        select account_id, name, time_zone from marts.account_360
+        where list_contains(?, account_id)
+    """
+    return rows(warehouse, query, [list(account_ids)])
 
 
 def search(warehouse: duckdb.DuckDBPyConnection, wanted: str) -> list[Row]:
