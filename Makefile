@@ -22,6 +22,10 @@ ifdef STATE
 export LIFECYCLE__STATE__DIR = $(STATE)
 endif
 
+# Tools that would call home wait minutes where they cannot.
+export DO_NOT_TRACK = 1
+export DBT_SEND_ANONYMOUS_USAGE_STATS = false
+
 .DEFAULT_GOAL := help
 .PHONY: help install run test lint server lock clean
 
@@ -38,7 +42,7 @@ lint: install ## ruff, mypy and sqlfluff
 	@$(BIN)/ruff check .
 	@$(BIN)/ruff format --check .
 	@$(BIN)/mypy
-	@$(BIN)/sqlfluff lint --disable-progress-bar dbt_project
+	@LIFECYCLE_WAREHOUSE=:memory: $(BIN)/sqlfluff lint --disable-progress-bar dbt_project
 
 server: install ## Prefect's server, worker, schedules and page on this machine (PORT=4200)
 	@PORT=$(PORT) $(BIN)/python -m flows.server
