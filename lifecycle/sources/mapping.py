@@ -33,22 +33,24 @@ def arrange(
     setting = f"[source.columns.{table.name}]"
     arranged: dict[str, Field] = {}
     used: set[str] = set()
-    for ours, theirs in mapping.items():
-        if ours not in table.column_names:
-            hint = did_you_mean(ours, table.column_names)
+    for name, theirs in mapping.items():
+        if name not in table.column_names:
+            hint = did_you_mean(name, table.column_names)
             known = f"columns are {', '.join(table.column_names)}"
-            raise SourceError(f"{setting} {ours}: no such column of {table.name}; {hint or known}")
+            raise SourceError(f"{setting} {name}: no such column of {table.name}; {hint or known}")
         parts = _parts(theirs, by_header)
         if parts is None:
             hint = _nearest(theirs, incoming)
-            raise SourceError(f"{file}: no column {theirs!r} ({setting} {ours}); {hint}")
-        arranged[ours] = parts[0] if len(parts) == 1 else _joined(theirs, parts)
-        used.update(field.header for field in parts if field.sql)
+            raise SourceError(f"{file}: no column {theirs!r} ({setting} {name}); {hint}")
+        arranged[name] = parts[0] if len(parts) == 1 else _joined(theirs, parts)
+        if len(parts) == 1:
+            used.add(parts[0].header)
 
+    unmapped = set(table.column_names) - set(arranged)
     for field in incoming.fields:
-        if field.header in used and not _is_template_part(field.header, mapping):
-            continue
         name = canonical(field.header)
+        if field.header in used and name not in unmapped:
+            continue
         if name in arranged or name in _TAKEN or name.startswith("_dlt"):
             name = f"original_{name.lstrip('_')}"
         arranged[_unused(name, arranged)] = field
@@ -103,12 +105,6 @@ def _parts(theirs: str, by_header: Mapping[str, Field]) -> list[Field] | None:
 def _joined(theirs: str, parts: Sequence[Field]) -> Field:
     pieces = [cleaned(part) if part.sql else literal(part.header) for part in parts]
     return Field(theirs, f"concat({', '.join(pieces)})", "VARCHAR")
-
-
-def _is_template_part(header: str, mapping: Mapping[str, str]) -> bool:
-    return header not in mapping.values() and canonical(header) not in map(
-        canonical, mapping.values()
-    )
 
 
 def _nearest(wanted: str, incoming: Incoming) -> str:

@@ -53,9 +53,11 @@ SURVEYS: list[dict[str, Any]] = [
 class World:
     """A source folder and the warehouse it is pulled into."""
 
-    def __init__(self, root: Path) -> None:
+    def __init__(self, root: Path, *, is_new: bool = True) -> None:
         self.root = root
         self.data = root / "data"
+        if not is_new:
+            return
         self.data.mkdir()
         self.config(COMPANY)
         self.csv("accounts", ACCOUNTS)

@@ -3,9 +3,6 @@
 from __future__ import annotations
 
 import csv
-import functools
-import http.server
-import threading
 import time
 import zipfile
 from datetime import UTC, datetime
@@ -111,20 +108,6 @@ def test_an_address_in_an_archive(world: World) -> None:
     assert world.pull().rows == {
         "accounts": 3, "contacts": 3, "usage_events": 8, "survey_responses": 0,
     }  # fmt: skip
-
-
-def test_an_address_on_a_web_server(world: World) -> None:
-    class Quiet(http.server.SimpleHTTPRequestHandler):
-        def log_message(self, *args: Any) -> None:
-            pass
-
-    handler = functools.partial(Quiet, directory=str(world.data))
-    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
-        threading.Thread(target=server.serve_forever, daemon=True).start()
-        _address(world, f"http://127.0.0.1:{server.server_port}")
-        assert world.pull().rows["usage_events"] == 8
-        assert world.pull().files_read == 2
-        server.shutdown()
 
 
 def test_a_file_under_another_name(world: World) -> None:
