@@ -173,6 +173,20 @@ class Delivery(Section):
     lease_seconds: int = Field(
         300, ge=1, description="another machine's unanswered attempt is uncertain after this"
     )
+    per_second: float = Field(0, ge=0, description="mails; 0 is as fast as the provider takes")
+    give_up_after: int = Field(
+        20, ge=0, description="mails in a row that the provider did not take; 0 never"
+    )
+    hold_after_hours: float = Field(
+        72, gt=0, description="an uncertain mail without evidence then waits for a person"
+    )
+
+
+class Warmup(Section):
+    """How mail to a domain that does not know the sender yet grows; live providers only."""
+
+    start: int = Field(50, ge=0, description="mails a day and domain; 0 is no warm-up")
+    growth: float = Field(2, ge=1, description="times the best day so far")
 
 
 class Unsubscribe(Section):
@@ -229,6 +243,7 @@ class Settings(BaseSettings):
     health: Health = Health()
     plan: Plan = Plan()
     delivery: Delivery = Delivery()
+    warmup: Warmup = Warmup()
     unsubscribe: Unsubscribe = Unsubscribe()
     notify: Notify = Notify()
 

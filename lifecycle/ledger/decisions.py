@@ -258,6 +258,7 @@ def _enrol(ledger: Connection, entries: list[Entry], run_id: str) -> None:
 def _plan(ledger: Connection, planned: list[PlannedSend], run_id: str, at: datetime) -> None:
     def send(mail: PlannedSend) -> dict[str, Any]:
         row = {name: value for name, value in vars(mail).items() if name != "mime"}
+        row["domain"] = mail.address.rpartition("@")[2]
         return {**row, "run_id": run_id, "state": State.PLANNED, "state_at": at, "attempts": 0}
 
     insert(ledger, sends, map(send, planned))

@@ -8,15 +8,17 @@ from __future__ import annotations
 
 import os
 import socket
+from collections import Counter
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from functools import cache
 from typing import Any
 
 import psutil
-from sqlalchemy import ColumnElement, Connection, Row, and_, func, select, update
+from sqlalchemy import ColumnElement, Connection, Row, and_, func, select
 
-from lifecycle.ledger.states import batches, log, move
+from lifecycle.ledger.states import batches, move
 from lifecycle.ledger.tables import (
     MAILED,
     NOT_LEFT,
@@ -58,6 +60,8 @@ class Claim:
 
     send_id: str
     trigger: str
+    attempts: int
+    """This one included."""
     mime: bytes
 
 
@@ -80,9 +84,18 @@ def uncertain(ledger: Connection) -> list[Row[Any]]:
     """The sends that only evidence can decide: send_id and trigger."""
     return list(
         ledger.execute(
-            select(sends.c.send_id, sends.c.trigger).where(sends.c.state == State.UNCERTAIN)
+            select(sends.c.send_id, sends.c.trigger).where(
+                sends.c.state.in_([State.UNCERTAIN, State.HELD])
+            )
         ).all()
     )
+
+
+def hold(ledger: Connection, now: datetime, horizon: timedelta) -> None:
+    """Sends that nothing has proved either way by the horizon wait for a person's decision."""
+    detail = f"no evidence within {horizon.total_seconds() / 3600:g} hours"
+    old = (sends.c.state == State.UNCERTAIN, sends.c.state_at <= now - horizon)
+    move(ledger, State.HELD, detail, now, *old)
 
 
 def release(ledger: Connection, now: datetime) -> None:
@@ -96,14 +109,45 @@ def release(ledger: Connection, now: datetime) -> None:
     move(ledger, State.QUEUED, None, now, sends.c.state == State.PLANNED, *_may_go(now))
 
 
+class Room:
+    """How many more mails each domain may get in this delivery. Not shared between workers:
+    two at once may each fill it."""
+
+    def __init__(self, left: Mapping[str, int] | None = None, for_new: int | None = None) -> None:
+        self._left = dict(left or {})
+        self._for_new = for_new
+        """For a domain that was never mailed; None: no domain has a limit."""
+
+    @property
+    def full(self) -> list[str]:
+        """The domains that may get no more."""
+        return [domain for domain, left in self._left.items() if left <= 0]
+
+    def take(self, domain: str) -> bool:
+        """Whether one more mail may go there; if so, it is counted."""
+        if self._for_new is None:
+            return True
+        left = self._left.get(domain, self._for_new)
+        self._left[domain] = left - 1
+        return left > 0
+
+
 def claim(
-    ledger: Connection, now: datetime, *, worker: str, lease: timedelta, limit: int = IN_FLIGHT
+    ledger: Connection,
+    now: datetime,
+    *,
+    worker: str,
+    lease: timedelta,
+    limit: int = IN_FLIGHT,
+    room: Room | None = None,
 ) -> tuple[list[Claim], bool]:
     """Take up to `limit` queued mails, each checked once more in this transaction.
 
     One whose account left, whose address is suppressed or whose cap is full is taken out of
-    the queue instead. Returns the claims, and whether the queue had anything at all.
+    the queue instead; one whose domain has no room stays in it. Returns the claims, and
+    whether the queue had anything at all.
     """
+    room = room or Room()
     rows = ledger.execute(
         select(sends, enrollments.c.ended_at, enrollments.c.end_reason, suppressions.c.reason)
         .join(
@@ -115,21 +159,24 @@ def claim(
             ),
         )
         .outerjoin(suppressions, suppressions.c.address == sends.c.address)
-        .where(sends.c.state == State.QUEUED, *_may_go(now))
+        .where(sends.c.state == State.QUEUED, *_may_go(now), sends.c.domain.not_in(room.full))
         .order_by(sends.c.not_before, sends.c.priority.desc(), sends.c.send_id)
         .limit(limit)
         .with_for_update(skip_locked=True, of=sends)
     ).all()
     taken: list[str] = []
+    just_taken: Counter[str] = Counter()
     for row in rows:
         if row.ended_at is not None and row.end_reason != "completed":
             refusal = State.CANCELLED, f"left the sequence: {row.end_reason}"
         elif row.reason is not None:
             refusal = State.SUPPRESSED, f"address suppressed: {row.reason}"
-        elif full := _full_cap(ledger, row, now):
+        elif full := _full_cap(ledger, row, now, just_taken):
             refusal = State.SUPPRESSED, full
         else:
-            taken.append(row.send_id)
+            if room.take(row.domain):
+                taken.append(row.send_id)
+                just_taken.update((row.address, row.account_id))
             continue
         move(ledger, *refusal, now, sends.c.send_id == row.send_id)
     move(
@@ -143,12 +190,12 @@ def claim(
         lease_until=datetime.now(UTC) + lease,
     )
     found = ledger.execute(
-        select(sends.c.send_id, sends.c.trigger, messages.c.mime)
+        select(sends.c.send_id, sends.c.trigger, sends.c.attempts, messages.c.mime)
         .join(messages, messages.c.send_id == sends.c.send_id)
         .where(sends.c.send_id.in_(taken))
         .order_by(sends.c.not_before, sends.c.send_id)
     )
-    return [Claim(row.send_id, row.trigger, row.mime) for row in found], bool(rows)
+    return [Claim(row.send_id, row.trigger, row.attempts, row.mime) for row in found], bool(rows)
 
 
 def settle(
@@ -167,26 +214,16 @@ def settle(
     uncertain in the meantime is decided by evidence alone. Returns whether it was written.
     """
     where = [sends.c.send_id == send_id]
-    old = State.UNCERTAIN
-    if worker is not None:
-        old = State.ATTEMPTING
-        where.append(sends.c.lease_owner == worker)
-    values: dict[str, object] = {
-        "state": state,
-        "state_at": now,
-        "detail": detail,
-        "lease_owner": None,
-        "lease_until": None,
-    }
+    if worker is None:
+        where.append(sends.c.state.in_([State.UNCERTAIN, State.HELD]))
+    else:
+        where += [sends.c.state == State.ATTEMPTING, sends.c.lease_owner == worker]
+    values: dict[str, datetime] = {}
     if state is State.ACCEPTED:
         values["accepted_at"] = now
     if again_at is not None:
         values["not_before"] = again_at
-    changed = ledger.execute(update(sends).where(sends.c.state == old, *where).values(**values))
-    if changed.rowcount != 1:
-        return False
-    log(ledger, [(send_id, old, state, detail)], now)
-    return True
+    return bool(move(ledger, state, detail, now, *where, **values))
 
 
 def next_due(ledger: Connection) -> datetime | None:
@@ -209,7 +246,9 @@ def _waits() -> ColumnElement[bool]:
     )
 
 
-def _full_cap(ledger: Connection, send: Row[Any], now: datetime) -> str | None:
+def _full_cap(
+    ledger: Connection, send: Row[Any], now: datetime, just_taken: Counter[str]
+) -> str | None:
     for column, value, text, whom in (
         (sends.c.address, send.address, send.contact_cap, "this address"),
         (sends.c.account_id, send.account_id, send.account_cap, "this account"),
@@ -225,6 +264,6 @@ def _full_cap(ledger: Connection, send: Row[Any], now: datetime) -> str | None:
                 > now - timedelta(days=cap.days),
             )
         )
-        if count is not None and count >= cap.count:
+        if (count or 0) + just_taken[value] >= cap.count:
             return f"{whom} may get {cap}"
     return None

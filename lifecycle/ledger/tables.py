@@ -178,6 +178,7 @@ sends = Table(
     Column("trigger_version", String(64), nullable=False),
     Column("run_id", String(64), ForeignKey("runs.run_id"), nullable=False),
     Column("address", String(320), nullable=False, doc="normalised"),
+    Column("domain", String(255), nullable=False, doc="of the address"),
     Column("locale", String(16), nullable=False),
     Column("locale_source", String(16), nullable=False, doc="contact, account or company"),
     Column("priority", Integer, nullable=False, default=0),
@@ -244,4 +245,30 @@ suppressions = Table(
     Column("at", UtcDateTime, nullable=False),
     Column("source", String(100), nullable=False, doc="who or what said so"),
     comment="One row per address that may not be mailed any more, whatever the account.",
+)
+
+actions = Table(
+    "actions",
+    metadata,
+    Column("id", BigInteger().with_variant(Integer, "sqlite"), primary_key=True),
+    Column("at", UtcDateTime, nullable=False, doc="wall clock"),
+    Column("action", String(40), nullable=False, doc="resend, give_up, erase, restore"),
+    Column("subject", String(320), nullable=False, doc="a send, or a hash of an address"),
+    Column("by", String(100), nullable=False, doc="who"),
+    Column("why", Text, nullable=False),
+    comment="One row per thing that a person decided.",
+)
+
+feedback = Table(
+    "feedback",
+    metadata,
+    Column("key", String(255), primary_key=True, doc="the same fact always has the same key"),
+    Column("send_id", String(32), index=True, doc="null: about an address alone"),
+    Column("address", String(320), index=True, doc="normalised"),
+    Column("kind", String(20), nullable=False, doc="delivered, bounced, complained, …"),
+    Column("at", UtcDateTime, nullable=False, doc="when it happened, by the provider's clock"),
+    Column("received_at", UtcDateTime, nullable=False, doc="wall clock"),
+    Column("source", String(40), nullable=False, doc="webhook, or the list it was pulled from"),
+    Column("detail", Text),
+    comment="One row per fact that came back about a mail or an address.",
 )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections import Counter
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -9,14 +10,14 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from itertools import chain
 
-from lifecycle.ledger import delivery
+from sqlalchemy import Connection
+
+from lifecycle.ledger import delivery, warmup
 from lifecycle.ledger.store import Ledger
 from lifecycle.ledger.tables import State
-from lifecycle.mail.providers import Mail, Provider, open_provider
+from lifecycle.mail.pace import CircuitBreaker, TokenBucket, retry_in
+from lifecycle.mail.providers import Mail, Outcome, Provider, open_provider
 from lifecycle.settings import Settings
-
-RETRY_AFTER = timedelta(minutes=10)
-"""A mail that the provider could not take now waits for the next delivery."""
 
 
 @dataclass
@@ -55,68 +56,111 @@ def deliver(
     attempted before its first byte leaves, and an attempt that nobody can vouch for is
     decided by the provider's evidence. Raises DeliveryError when the provider cannot be used.
     """
-    result = DeliveryResult()
     provider = open_provider(settings)
     try:
-        _resolve(ledger, provider, now, result)
+        work = _Delivery(settings, ledger, provider, now)
+        work.resolve()
         with ThreadPoolExecutor(delivery.IN_FLIGHT, thread_name_prefix="mail") as pool:
-            while _deliver_some(settings, ledger, provider, pool, now, result):
+            while work.deliver_some(pool):
                 if progress is not None:
-                    progress(f"{result.accepted} mails accepted")
+                    progress(f"{work.result.accepted} mails accepted")
     finally:
         provider.close()
     with ledger.read() as connection:
-        result.next_due = delivery.next_due(connection)
-    return result
+        work.result.next_due = delivery.next_due(connection)
+    return work.result
 
 
-def _resolve(ledger: Ledger, provider: Provider, now: datetime, result: DeliveryResult) -> None:
-    """Decide what earlier attempts left open, as far as the provider can tell; then release."""
-    with ledger.write() as connection:
-        delivery.recover(connection, now)
-        for row in delivery.uncertain(connection):
-            evidence = provider.resolve(row.send_id)
+class _Delivery:
+    """One delivery under way."""
+
+    def __init__(
+        self, settings: Settings, ledger: Ledger, provider: Provider, now: datetime
+    ) -> None:
+        self.settings = settings
+        self.ledger = ledger
+        self.provider = provider
+        self.result = DeliveryResult()
+        self.worker = delivery.worker_name()
+        self.lease = timedelta(seconds=settings.delivery.lease_seconds)
+        self.bucket = TokenBucket(settings.delivery.per_second)
+        self.breaker = CircuitBreaker(provider.name, settings.delivery.give_up_after)
+        self._began, self._now = time.monotonic(), now
+        self.room = delivery.Room()
+        if provider.live and settings.warmup.start:
+            with ledger.read() as connection:
+                left = warmup.remaining(
+                    connection, now, start=settings.warmup.start, growth=settings.warmup.growth
+                )
+            self.room = delivery.Room(left, settings.warmup.start)
+
+    def now(self) -> datetime:
+        """The clock: it goes on while real mail leaves, and stands in a replay."""
+        if not self.provider.live:
+            return self._now
+        return self._now + timedelta(seconds=time.monotonic() - self._began)
+
+    def resolve(self) -> None:
+        """Decide what earlier attempts left open, as far as the provider can tell; release."""
+        with self.ledger.write() as connection:
+            delivery.recover(connection, self.now())
+            open_ends = delivery.uncertain(connection)
+        for row in open_ends:
+            evidence = self.provider.resolve(row.send_id)
             if evidence is None:
                 continue
-            detail = f"evidence of the {provider.name}"
-            delivery.settle(connection, row.send_id, evidence, detail, now)
-            if evidence is State.ACCEPTED:
-                result.count(State.ACCEPTED, row.trigger)
-        delivery.release(connection, now)
+            detail = f"evidence of the {self.provider.name}"
+            with self.ledger.write() as connection:
+                settled = delivery.settle(connection, row.send_id, evidence, detail, self.now())
+            if settled and evidence is State.ACCEPTED:
+                self.result.count(State.ACCEPTED, row.trigger)
+        with self.ledger.write() as connection:
+            horizon = timedelta(hours=self.settings.delivery.hold_after_hours)
+            delivery.hold(connection, self.now(), horizon)
 
+    def deliver_some(self, pool: ThreadPoolExecutor) -> bool:
+        """Claim, hand over and settle as many mails as may be in flight.
 
-def _deliver_some(
-    settings: Settings,
-    ledger: Ledger,
-    provider: Provider,
-    pool: ThreadPoolExecutor,
-    now: datetime,
-    result: DeliveryResult,
-) -> bool:
-    """Claim, hand over and settle one batch; False when nothing was queued."""
-    worker, lease = delivery.worker_name(), timedelta(seconds=settings.delivery.lease_seconds)
-    limit = max(delivery.IN_FLIGHT, provider.batch_size)
-    with ledger.write() as connection:
-        claims, any_queued = delivery.claim(
-            connection, now, worker=worker, lease=lease, limit=limit
-        )
-    size = provider.batch_size
-    requests = [
-        [Mail(claim.send_id, claim.mime) for claim in claims[start : start + size]]
-        for start in range(0, len(claims), size)
-    ]
-    outcomes = list(chain.from_iterable(pool.map(provider.send, requests)))
-    with ledger.write() as connection:
-        for claim, outcome in zip(claims, outcomes, strict=True):
-            again_at = now + (outcome.retry_after or RETRY_AFTER)
-            delivery.settle(
+        False when nothing was queued. Raises DeliveryError when the provider takes nothing.
+        """
+        now, size = self.now(), self.provider.batch_size
+        with self.ledger.write() as connection:
+            delivery.release(connection, now)
+            claims, any_queued = delivery.claim(
                 connection,
-                claim.send_id,
-                outcome.state,
-                outcome.detail or None,
                 now,
-                worker=worker,
-                again_at=again_at if outcome.state is State.QUEUED else None,
+                worker=self.worker,
+                lease=self.lease,
+                limit=delivery.IN_FLIGHT if size == 1 else size,
+                room=self.room,
             )
-            result.count(outcome.state, claim.trigger)
-    return any_queued
+        requests = [
+            [Mail(claim.send_id, claim.mime) for claim in claims[start : start + size]]
+            for start in range(0, len(claims), size)
+        ]
+        outcomes = list(chain.from_iterable(pool.map(self._send, requests)))
+        with self.ledger.write() as connection:
+            for claim, outcome in zip(claims, outcomes, strict=True):
+                self._settle(connection, claim, outcome)
+        self.breaker.check()
+        return any_queued
+
+    def _send(self, mails: list[Mail]) -> list[Outcome]:
+        self.bucket.take(len(mails))
+        return self.provider.send(mails)
+
+    def _settle(self, connection: Connection, claim: delivery.Claim, outcome: Outcome) -> None:
+        now, again_at = self.now(), None
+        if outcome.state is State.QUEUED:
+            again_at = now + retry_in(claim.attempts, outcome.retry_after)
+        delivery.settle(
+            connection,
+            claim.send_id,
+            outcome.state,
+            outcome.detail or None,
+            now,
+            worker=self.worker,
+            again_at=again_at,
+        )
+        self.breaker.see(outcome)
+        self.result.count(outcome.state, claim.trigger)

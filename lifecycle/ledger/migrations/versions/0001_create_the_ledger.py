@@ -11,6 +11,34 @@ depends_on = None
 
 def upgrade() -> None:
     op.create_table(
+        "actions",
+        sa.Column("id", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), nullable=False),
+        sa.Column("at", sa.DateTime(), nullable=False),
+        sa.Column("action", sa.String(length=40), nullable=False),
+        sa.Column("subject", sa.String(length=320), nullable=False),
+        sa.Column("by", sa.String(length=100), nullable=False),
+        sa.Column("why", sa.Text(), nullable=False),
+        sa.PrimaryKeyConstraint("id"),
+        comment="One row per thing that a person decided.",
+    )
+    op.create_table(
+        "feedback",
+        sa.Column("key", sa.String(length=255), nullable=False),
+        sa.Column("send_id", sa.String(length=32), nullable=True),
+        sa.Column("address", sa.String(length=320), nullable=True),
+        sa.Column("kind", sa.String(length=20), nullable=False),
+        sa.Column("at", sa.DateTime(), nullable=False),
+        sa.Column("received_at", sa.DateTime(), nullable=False),
+        sa.Column("source", sa.String(length=40), nullable=False),
+        sa.Column("detail", sa.Text(), nullable=True),
+        sa.PrimaryKeyConstraint("key"),
+        comment="One row per fact that came back about a mail or an address.",
+    )
+    with op.batch_alter_table("feedback", schema=None) as batch_op:
+        batch_op.create_index(batch_op.f("ix_feedback_address"), ["address"], unique=False)
+        batch_op.create_index(batch_op.f("ix_feedback_send_id"), ["send_id"], unique=False)
+
+    op.create_table(
         "recipients",
         sa.Column("account_id", sa.String(length=255), nullable=False),
         sa.Column("trigger", sa.String(length=100), nullable=False),
@@ -128,6 +156,7 @@ def upgrade() -> None:
         sa.Column("trigger_version", sa.String(length=64), nullable=False),
         sa.Column("run_id", sa.String(length=64), nullable=False),
         sa.Column("address", sa.String(length=320), nullable=False),
+        sa.Column("domain", sa.String(length=255), nullable=False),
         sa.Column("locale", sa.String(length=16), nullable=False),
         sa.Column("locale_source", sa.String(length=16), nullable=False),
         sa.Column("priority", sa.Integer(), nullable=False),
@@ -227,3 +256,9 @@ def downgrade() -> None:
 
     op.drop_table("runs")
     op.drop_table("recipients")
+    with op.batch_alter_table("feedback", schema=None) as batch_op:
+        batch_op.drop_index(batch_op.f("ix_feedback_send_id"))
+        batch_op.drop_index(batch_op.f("ix_feedback_address"))
+
+    op.drop_table("feedback")
+    op.drop_table("actions")

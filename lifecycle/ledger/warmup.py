@@ -1,0 +1,80 @@
+"""How many mails a day the servers of a domain get from a sender they are still to know.
+
+A receiving domain trusts a sender who starts small and grows steadily. The allowance of a day
+is the larger of `start` and the best earlier day times `growth`; it grows only while, over the
+last seven days, bounces stay under 2 % and complaints under 0.1 % of what the domain took.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from datetime import datetime, timedelta
+from typing import Any
+
+from sqlalchemy import Connection, func, select
+
+from lifecycle.ledger.tables import MAILED, feedback, sends
+
+MAX_BOUNCED = 0.02
+MAX_COMPLAINED = 0.001
+MEMORY = timedelta(days=30)
+RECENT = timedelta(days=7)
+
+
+def remaining(ledger: Connection, now: datetime, *, start: int, growth: float) -> dict[str, int]:
+    """How many more mails each domain that was mailed before may get today (UTC).
+
+    A domain that is not in the answer is new: it may get `start`.
+    """
+    today = now.replace(hour=0, minute=0, second=0, microsecond=0)
+    moment = func.coalesce(sends.c.accepted_at, sends.c.state_at)
+    day = func.date(moment)
+    query = (
+        select(sends.c.domain, day, func.count())
+        .where(sends.c.state.in_(MAILED), moment >= now - MEMORY)
+        .group_by(sends.c.domain, day)
+    )
+    by_day: dict[str, Counter[str]] = {}
+    rows: Sequence[Any] = ledger.execute(query).all()
+    for domain, when, count in rows:
+        by_day.setdefault(domain, Counter())[str(when)] = count
+    faults = _faults(ledger, now - RECENT)
+    return {
+        domain: allowance(days, today, start, growth, faults.get(domain, Counter()))
+        - days[f"{today:%Y-%m-%d}"]
+        for domain, days in by_day.items()
+    }
+
+
+def allowance(
+    days: Counter[str], today: datetime, start: int, growth: float, faults: Counter[str]
+) -> int:
+    """The mails that a domain may get on a day, from its mails on the days before it."""
+    earlier = {day: count for day, count in days.items() if day < f"{today:%Y-%m-%d}"}
+    best = max(earlier.values(), default=0)
+    since = f"{today - RECENT:%Y-%m-%d}"
+    recent = sum(count for day, count in earlier.items() if day >= since)
+    healthy = _under(faults["bounced"], MAX_BOUNCED, recent) and _under(
+        faults["complained"], MAX_COMPLAINED, recent
+    )
+    return max(start, int(best * growth) if healthy else best)
+
+
+def _under(count: int, share: float, of: int) -> bool:
+    return not count or count < share * of
+
+
+def _faults(ledger: Connection, since: datetime) -> dict[str, Counter[str]]:
+    """Bounces and complaints since then, by domain."""
+    query = (
+        select(sends.c.domain, feedback.c.kind, func.count())
+        .join(feedback, feedback.c.send_id == sends.c.send_id)
+        .where(feedback.c.kind.in_(["bounced", "complained"]), feedback.c.at >= since)
+        .group_by(sends.c.domain, feedback.c.kind)
+    )
+    found: dict[str, Counter[str]] = {}
+    rows: Sequence[Any] = ledger.execute(query).all()
+    for domain, kind, count in rows:
+        found.setdefault(domain, Counter())[kind] = count
+    return found

@@ -1,0 +1,82 @@
+"""How fast mail goes, and when it stops: a token bucket and a circuit breaker."""
+
+from __future__ import annotations
+
+import random
+import threading
+import time
+from collections.abc import Callable
+from datetime import timedelta
+
+from lifecycle.errors import DeliveryError
+from lifecycle.ledger.tables import State
+from lifecycle.mail.providers import Outcome
+
+FIRST_RETRY = timedelta(minutes=1)
+LONGEST_RETRY = timedelta(hours=1)
+
+
+class TokenBucket:
+    """At most `rate` mails a second over time, and at most a second's worth at once."""
+
+    def __init__(
+        self,
+        rate: float,
+        *,
+        clock: Callable[[], float] = time.monotonic,
+        sleep: Callable[[float], None] = time.sleep,
+    ) -> None:
+        self.rate = rate
+        self._clock = clock
+        self._sleep = sleep
+        self._tokens = max(rate, 1.0)
+        self._at = clock()
+        self._counting = threading.Lock()
+
+    def take(self, mails: int) -> None:
+        """Wait until that many mails may go. A rate of 0 never waits."""
+        if not self.rate:
+            return
+        with self._counting:
+            now = self._clock()
+            self._tokens = min(max(self.rate, 1.0), self._tokens + (now - self._at) * self.rate)
+            self._at = now
+            self._tokens -= mails  # may become a debt: who comes next waits longer
+            debt = -self._tokens
+        if debt > 0:
+            self._sleep(debt / self.rate)
+
+
+class CircuitBreaker:
+    """Stops a delivery when the provider takes none of many mails in a row."""
+
+    def __init__(self, provider: str, limit: int) -> None:
+        self.provider = provider
+        self.limit = limit
+        self._refused = 0
+
+    def see(self, outcome: Outcome) -> None:
+        """Count one outcome. A mail put off at the provider's own word counts for nothing."""
+        if outcome.state is State.ACCEPTED:
+            self._refused = 0
+        elif outcome.retry_after is None:
+            self._refused += 1
+            self._last = outcome
+
+    def check(self) -> None:
+        """Raise DeliveryError once the limit is reached. 0 is no limit."""
+        if self.limit and self._refused >= self.limit:
+            raise DeliveryError(
+                f"{self.provider} took none of the last {self._refused} mails; the last one is "
+                f"{self._last.state}: {self._last.detail}. What is queued stays in the ledger "
+                "and goes with the next delivery that works"
+            )
+
+
+def retry_in(attempts: int, asked: timedelta | None) -> timedelta:
+    """How long a mail waits after its nth refused attempt: as asked, else twice as long each
+    time up to an hour, with full jitter so that not all come back at once."""
+    if asked is not None:
+        return asked
+    longest = min(LONGEST_RETRY, FIRST_RETRY * (1 << min(attempts, 10)))
+    return FIRST_RETRY + random.random() * (longest - FIRST_RETRY)
