@@ -3,12 +3,12 @@
   full refresh for any sequence of loads and as-ofs:
 
   1. Account-days with an event after the as-of, or counted in another time zone or under other
-     event roles, are deleted first. What stays counts events that still count, all of them older
-     than the newest event counted and brought by loads up to the newest load counted.
-  2. An event that is newer than either is new: its account-day is counted again.
-  3. Of the other events, each account has as many as its days count, or one of them is missing
-     (deleted in step 1, or brought by a load with an older clock): then all its days are counted
-     again. The numbers agree only when nothing is missing, because raw events never go away.
+     event roles, are deleted. What stays counts only events that still count, none newer than
+     the newest event counted, none brought by a load newer than the newest load counted.
+  2. Of the events within these two bounds, an account has as many as its days count, or one is
+     missing: deleted in step 1, brought by a load with an older clock, or erased. Then all its
+     days are deleted.
+  3. Counted are the days of events outside the bounds, and of accounts without any day.
 #}
 {% macro delete_outdated_account_days() -%}
   {% if is_incremental() -%}
@@ -25,63 +25,83 @@
   {%- endif %}
 {%- endmacro %}
 
+{% macro newest_counted() -%}
+  select
+    coalesce(max(last_active_at), cast('0001-01-01' as timestamp)) as newest_event_at,
+    coalesce(max(loaded_at), cast('0001-01-01' as timestamp)) as newest_load_at
+  from {{ this }}
+{%- endmacro %}
+
+{% macro delete_incomplete_accounts() -%}
+  {% if is_incremental() -%}
+  delete from {{ this }}
+  where account_id in (
+    select counted.account_id
+    from (
+      select
+        account_id,
+        sum(events) as events
+      from {{ this }}
+      group by account_id
+    ) as counted
+    left join (
+      select
+        usage_events.account_id,
+        count(*) as events
+      from {{ ref('int_usage_events') }} as usage_events
+      cross join ({{ newest_counted() }}) as bounds
+      where
+        usage_events.occurred_at <= bounds.newest_event_at
+        and usage_events.loaded_at <= bounds.newest_load_at
+      group by usage_events.account_id
+    ) as there on counted.account_id = there.account_id
+    where counted.events <> coalesce(there.events, 0)
+  )
+  {%- endif %}
+{%- endmacro %}
+
 {% macro account_days_to_count() -%}
 all_events as (
   select * from {{ ref('int_usage_events') }}
 ),
 
-counted as (
-  select
-    coalesce(max(last_active_at), cast('0001-01-01' as timestamp)) as newest_event_at,
-    coalesce(max(loaded_at), cast('0001-01-01' as timestamp)) as newest_load_at
-  from {{ this }}
+bounds as (
+  {{ newest_counted() }}
 ),
 
 counted_accounts as (
-  select
-    account_id,
-    sum(events) as events
-  from {{ this }}
-  group by account_id
+  select distinct account_id from {{ this }}
 ),
 
-incomplete_accounts as (
-  select all_events.account_id
-  from all_events
-  cross join counted
-  left join counted_accounts on all_events.account_id = counted_accounts.account_id
-  where
-    all_events.occurred_at <= counted.newest_event_at
-    and all_events.loaded_at <= counted.newest_load_at
-  group by all_events.account_id
-  having count(*) <> coalesce(max(counted_accounts.events), 0)
-),
-
-changed_events as (
+new_events as (
   select all_events.*
   from all_events
-  cross join counted
-  left join incomplete_accounts on all_events.account_id = incomplete_accounts.account_id
+  cross join bounds
+  left join counted_accounts on all_events.account_id = counted_accounts.account_id
   where
-    incomplete_accounts.account_id is not null
-    or all_events.occurred_at > counted.newest_event_at
-    or all_events.loaded_at > counted.newest_load_at
+    counted_accounts.account_id is null
+    or all_events.occurred_at > bounds.newest_event_at
+    or all_events.loaded_at > bounds.newest_load_at
 ),
 
 touched as (
   select distinct
-    changed_events.account_id,
-    {{ local_day('changed_events.occurred_at', 'zone') }} as activity_date
-  from changed_events
-  {{ join_offset('zone', 'changed_events.time_zone', 'changed_events.occurred_at') }}
+    new_events.account_id,
+    {{ local_day('new_events.occurred_at', 'zone') }} as activity_date
+  from new_events
+  {{ join_offset('zone', 'new_events.time_zone', 'new_events.occurred_at') }}
+),
+
+earliest as (
+  select {{ dbt.dateadd('day', -2, 'min(activity_date)') }} as moment from touched
 ),
 
 usage_events as (
   select all_events.*
   from all_events
+  cross join earliest
   where
     all_events.account_id in (select touched.account_id from touched)
-    and all_events.occurred_at
-    > (select {{ dbt.dateadd('day', -2, 'min(touched.activity_date)') }} from touched)
+    and all_events.occurred_at > earliest.moment
 ),
 {%- endmacro %}

@@ -17,7 +17,7 @@ PROJECT = CHECKOUT / "dbt_project"
 WAREHOUSE = "LIFECYCLE_WAREHOUSE"
 """The variable in which dbt_project/profiles.yml looks for the warehouse."""
 
-SAMPLE_ROWS = 3
+SAMPLE_ROWS, SAMPLE_COLUMNS = 3, 4
 
 
 @dataclass(frozen=True)
@@ -120,9 +120,9 @@ def _sample(settings: Settings, failing: str) -> list[str]:
     try:
         with connect_work(settings) as connection:
             found = connection.execute(f"select * from ({failing}) limit {SAMPLE_ROWS}")
-            names = [column[0] for column in found.description or ()]
+            names = [column[0] for column in found.description or ()][:SAMPLE_COLUMNS]
             return [
-                ", ".join(f"{name}={value}" for name, value in zip(names, row, strict=True))
+                ", ".join(f"{name}={value}" for name, value in zip(names, row, strict=False))
                 for row in found.fetchall()
             ]
     except WarehouseError:  # the failure itself matters more than a look at it

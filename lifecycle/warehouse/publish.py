@@ -17,28 +17,29 @@ def publish(settings: Settings, *, run_id: str) -> None:
     Readers see the old marts or the new ones, never a mixture. `marts.published` holds one
     row: run_id, as_of and published_at (wall clock), both UTC. Raises WarehouseError.
     """
-    new = settings.published_db.with_name(f"{settings.published_db.name}.{run_id}.tmp")
     for leftover in settings.state_dir.glob(f"{settings.published_db.name}.*.tmp*"):
         leftover.unlink()  # of a run that was killed: only one run works in a state folder
-    with connect_work(settings) as connection:
-        _copy_marts(connection, str(new), run_id)
+    new = settings.published_db.with_name(f"{settings.published_db.name}.{run_id}.tmp")
     try:
+        with connect_work(settings) as connection:
+            _copy_marts(connection, str(new), run_id)
         _sync(new)
         os.replace(new, settings.published_db)
         _sync(settings.state_dir)
     except OSError as error:
         raise WarehouseError(f"{settings.published_db} cannot be replaced: {error}") from error
+    finally:
+        new.unlink(missing_ok=True)
 
 
 def _copy_marts(connection: duckdb.DuckDBPyConnection, new: str, run_id: str) -> None:
-    connection.execute(f"attach {_literal(new)} as published")
-    connection.execute("create schema published.marts")
     marts = connection.execute(
-        "select table_name from information_schema.tables"
-        " where table_catalog = current_database() and table_schema = 'marts' order by 1"
+        "select table_name from information_schema.tables where table_schema = 'marts' order by 1"
     ).fetchall()
     if not marts:
         raise WarehouseError("there are no marts to publish: the build comes first")
+    connection.execute(f"attach {_literal(new)} as published")
+    connection.execute("create schema published.marts")
     for (name,) in marts:
         table = '"' + name.replace('"', '""') + '"'
         connection.execute(f"create table published.marts.{table} as from marts.{table}")

@@ -9,14 +9,13 @@ from pathlib import Path
 from typing import Any
 from zoneinfo import ZoneInfo
 
+from lifecycle import settings as settings_module
 from warehouse.dbt_in_process import dbt
 from warehouse.raw_company import TOML, Company
 
-from lifecycle import settings as settings_module
-
 ZONES = ["Asia/Tokyo", "Europe/London", "America/Los_Angeles", "Pacific/Kiritimati"]
 NAMES = ["login", "report_created", "report_shared", "mail_opened"]
-FIRST = datetime(2025, 3, 5)  # daylight saving begins in this month
+FIRST = datetime.fromisoformat("2025-03-05")  # daylight saving begins in this month
 COLUMNS = (
     "account_id, activity_date, events, active_users, features_used, core_events,"
     " outcome_events, first_active_at, last_active_at, first_core_at, first_outcome_at"
@@ -68,7 +67,12 @@ class World:
         self.company.see(str(self.as_of))
         arguments = ("build", "--select", "+fct_account_activity_daily", *options)
         done = dbt(
-            self.company.settings, target, *arguments, "--exclude-resource-type", "unit_test", "test"
+            self.company.settings,
+            target,
+            *arguments,
+            "--exclude-resource-type",
+            "unit_test",
+            "test",
         )
         assert done.success, done.exception or [r.message for r in done.result.results]
 
@@ -96,11 +100,19 @@ class World:
             core = [moment for moment, name, *_ in events if name.startswith("report_")]
             outcomes = [moment for moment, name, *_ in events if name == "report_shared"]
             rows.append(
-                (account, day, len(events))
-                + (len({user for *_, user, _ in events if user}),)
-                + (len({feature for *_, feature in events if feature}),)
-                + (len(core), len(outcomes), min(moments), max(moments))
-                + (min(core, default=None), min(outcomes, default=None))
+                (
+                    account,
+                    day,
+                    len(events),
+                    len({user for *_, user, _ in events if user}),
+                    len({feature for *_, feature in events if feature}),
+                    len(core),
+                    len(outcomes),
+                    min(moments),
+                    max(moments),
+                    min(core, default=None),
+                    min(outcomes, default=None),
+                )
             )
         return sorted(rows, key=lambda row: (row[0], row[1]))
 
@@ -111,8 +123,19 @@ def test_an_incremental_build_equals_a_count_from_scratch(tmp_path: Path) -> Non
     newest_load = world.as_of
     world.load(newest_load, FIRST - timedelta(days=3), world.as_of + timedelta(days=2))
     story: list[str] = []
-    moves = ["on", "back", "late", "same clock", "older clock", "zone", "gone", "again", "roles"]
-    for move in dice.sample(moves, len(moves)) + ["nothing"] + dice.choices(moves, k=4):
+    moves = [
+        "on",
+        "back",
+        "late",
+        "same clock",
+        "older clock",
+        "zone",
+        "gone",
+        "again",
+        "roles",
+        "erased",
+    ]
+    for move in [*dice.sample(moves, len(moves)), "nothing", *dice.choices(moves, k=4)]:
         story.append(move)
         if move == "on":
             world.as_of += timedelta(hours=dice.randrange(1, 60))
@@ -137,6 +160,10 @@ def test_an_incremental_build_equals_a_count_from_scratch(tmp_path: Path) -> Non
         elif move == "again":
             world.zones.update({f"a{number}": dice.choice(ZONES) for number in range(4)})
             world.crm()
+        elif move == "erased":
+            everything = "select event_id from raw.usage_events order by 1"
+            (event,) = dice.choice(world.company.sql(everything))
+            world.company.sql("delete from raw.usage_events where event_id = ?", [event])
         elif move == "roles":
             world.roles(dice.choice(['["*"]', '["log*"]']))
         world.build(tmp_path / "target")

@@ -3,10 +3,13 @@
     materialized='incremental',
     incremental_strategy='delete+insert',
     unique_key=['account_id', 'activity_date'],
-    pre_hook="{{ delete_outdated_account_days() }}"
+    pre_hook=[
+      "{{ delete_outdated_account_days() }}",
+      "{{ delete_incomplete_accounts() }}",
+    ]
 ) }}
 
--- What the pre-hook reads:
+-- What the pre-hooks read:
 -- depends_on: {{ ref('stg_run_context') }}, {{ ref('int_counting_rules') }}
 
 with

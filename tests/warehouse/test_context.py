@@ -1,0 +1,87 @@
+"""What the models are told besides customers' data."""
+
+from __future__ import annotations
+
+import itertools
+from datetime import UTC, date, datetime, timedelta
+from pathlib import Path
+from zoneinfo import ZoneInfo
+
+import pytest
+
+from warehouse.raw_company import Company
+
+ZONES = ["Australia/Lord_Howe", "America/St_Johns", "Asia/Kathmandu", "Africa/Casablanca"]
+
+
+@pytest.fixture
+def company(tmp_path: Path) -> Company:
+    company = Company(tmp_path / "company")
+    zones = [*ZONES, "Asia/Tokio", None]
+    countries = ["Japan", "United Kingdom", "USA", "Atlantis", None, "DE"]
+    company.add(
+        "accounts",
+        *(
+            {"account_id": f"a{number}", "name": "A", "created_at": "2024-05-01"}
+            | {"time_zone": zone, "country": country}
+            for number, (zone, country) in enumerate(zip(zones, countries, strict=True))
+        ),
+    )
+    company.see("2026-06-10 01:00", loaded_at="2026-06-10 02:00")
+    return company
+
+
+def test_the_clock_and_thresholds_are_one_row(company: Company) -> None:
+    assert company.sql(
+        "select cast(as_of as varchar), cast(loaded_at as varchar), company_country,"
+        " onboarding_months, dormancy_factor from raw.run_context"
+    ) == [("2026-06-10 01:00:00", "2026-06-10 02:00:00", "JP", 2, 2.0)]
+
+
+def test_a_second_run_replaces_what_the_first_said(company: Company) -> None:
+    before = company.sql("select count(*) from raw.zone_offsets")
+    company.see("2026-06-11 01:00")
+    assert company.sql("select count(*) from raw.run_context") == [(1,)]
+    assert company.sql("select count(*) from raw.zone_offsets") == before
+
+
+def test_every_hour_of_every_zone_has_the_offset_it_has(company: Company) -> None:
+    assert company.sql("select distinct time_zone from raw.zone_offsets order by 1") == [
+        (zone,) for zone in sorted([*ZONES, "Asia/Tokyo", "Europe/London", "Europe/Berlin"])
+    ]
+    for zone in ZONES:
+        spans = company.sql(
+            "select from_utc, until_utc, offset_minutes from raw.zone_offsets"
+            " where time_zone = ? order by 1",
+            [zone],
+        )
+        assert spans[0][0] == datetime.fromisoformat("2024-01-01")
+        assert all(early[1] == late[0] for early, late in itertools.pairwise(spans))
+        moment = datetime.fromisoformat("2024-01-01")
+        while moment < datetime.fromisoformat("2027-01-01"):
+            offset = moment.replace(tzinfo=UTC).astimezone(ZoneInfo(zone)).utcoffset()
+            (minutes,) = [m for begin, end, m in spans if begin <= moment < end]
+            assert timedelta(minutes=minutes) == offset, (zone, moment)
+            moment += timedelta(minutes=30)
+
+
+def test_countries_are_known_by_their_spellings(company: Company) -> None:
+    assert company.sql("select * from raw.countries order by 1") == [
+        ("DE", "DE", "Europe/Berlin"),
+        ("Japan", "JP", "Asia/Tokyo"),
+        ("USA", "US", None),
+        ("United Kingdom", "GB", "Europe/London"),
+    ]
+
+
+def test_holidays_are_those_of_all_countries_seen(company: Company) -> None:
+    found = company.sql("select country_code from raw.holidays where day = ?", [date(2026, 1, 1)])
+    assert sorted(code for (code,) in found) == ["DE", "GB", "JP", "US"]
+
+
+def test_roles_are_those_of_the_settings(company: Company) -> None:
+    assert company.sql("select role, pattern from raw.event_roles order by 1") == [
+        ("activity", "*"),
+        ("core", "report_*"),
+        ("outcome", "report_shared"),
+    ]
