@@ -42,13 +42,13 @@ class Section(BaseModel):
 class Company(Section):
     """Who the mail is from: printed in every mail."""
 
-    name: str = Field(min_length=1)
-    from_email: str
-    postal_address: str = Field(min_length=1)
+    name: str = Field(min_length=1, description="as customers know it")
+    from_email: str = Field(description="the sender's address")
+    postal_address: str = Field(min_length=1, description="on one line")
     contact: str = Field(min_length=1, description="how a customer reaches a person")
-    country: str = "JP"
-    time_zone: str = "Asia/Tokyo"
-    locale: str = "ja"
+    country: str = Field("JP", description="ISO 3166; whose holidays are the company's")
+    time_zone: str = Field("Asia/Tokyo", description="IANA; of accounts that have none")
+    locale: str = Field("ja", description="of people and accounts that have none")
 
     @field_validator("from_email")
     @classmethod
@@ -81,7 +81,7 @@ class Company(Section):
 class State(Section):
     """Where the warehouse, the ledger, the outbox and the reports are kept."""
 
-    dir: Path = Path(".lifecycle")
+    dir: Path = Field(Path(".lifecycle"), description="a folder")
 
 
 class Ledger(Section):
@@ -93,7 +93,7 @@ class Ledger(Section):
 class Source(Section):
     """Where CRM and usage data come from."""
 
-    kind: Literal["demo", "files"] = "demo"
+    kind: Literal["demo", "files"] = Field("demo", description="demo or files")
     path: str = Field("", description="files: a folder or any fsspec address")
     columns: dict[SourceTable, dict[str, str]] = Field(
         default_factory=dict, description="per table: our column name = the export's column name"
@@ -107,9 +107,11 @@ class Source(Section):
 class Events(Section):
     """Which event names mean what. `*` stands for any run of characters."""
 
-    activity: list[str] = ["*"]
-    core: list[str] = []
-    outcome: list[str] = ["report_shared"]
+    activity: list[str] = Field(["*"], description="that somebody used the product")
+    core: list[str] = Field([], description="that somebody used what it is bought for")
+    outcome: list[str] = Field(
+        ["report_shared"], description="that the product did for them what it is bought for"
+    )
 
 
 class Feed(Section):
@@ -131,17 +133,17 @@ class Gate(Section):
 class Stages(Section):
     """Thresholds of the lifecycle stages."""
 
-    renewal_days: int = Field(90, ge=0)
-    onboarding_months: int = Field(2, ge=1)
-    onboarding_at_risk_day: int = Field(45, ge=1)
-    mature_from_step: int = Field(3, ge=1, le=4)
+    renewal_days: int = Field(90, ge=0, description="renewal begins so many days before it")
+    onboarding_months: int = Field(2, ge=1, description="after go-live, for the first outcome")
+    onboarding_at_risk_day: int = Field(45, ge=1, description="after go-live")
+    mature_from_step: int = Field(3, ge=1, le=4, description="of the usage ladder")
 
 
 class Dormancy(Section):
     """Bounds of the silence that an account is allowed."""
 
-    min_days: int = Field(7, ge=1)
-    max_days: int = Field(90, ge=1)
+    min_days: int = Field(7, ge=1, description="no account is dormant sooner")
+    max_days: int = Field(90, ge=1, description="every account is dormant after these")
     factor: float = Field(
         2.0, gt=0, description="times the gap that the account stays under nine times in ten"
     )
@@ -151,11 +153,11 @@ class Dormancy(Section):
 class Health(Section):
     """Bands of the two scores."""
 
-    green_from: float = Field(70, ge=0, le=100)
-    yellow_from: float = Field(40, ge=0, le=100)
-    survey_stale_days: int = Field(180, ge=1)
-    upsell_satisfaction: float = Field(70, ge=0, le=100)
-    upsell_seats_share: float = Field(0.8, ge=0)
+    green_from: float = Field(70, ge=0, le=100, description="points of 100")
+    yellow_from: float = Field(40, ge=0, le=100, description="points of 100; below is red")
+    survey_stale_days: int = Field(180, ge=1, description="an answer counts no longer")
+    upsell_satisfaction: float = Field(70, ge=0, le=100, description="at least")
+    upsell_seats_share: float = Field(0.8, ge=0, description="of the seats used, at least")
 
 
 class Plan(Section):
@@ -169,7 +171,7 @@ class Plan(Section):
 class Delivery(Section):
     """Who carries the mail."""
 
-    provider: Literal["outbox"] = "outbox"
+    provider: Literal["outbox"] = Field("outbox", description="outbox: a folder")
     lease_seconds: int = Field(
         300, ge=1, description="another machine's unanswered attempt is uncertain after this"
     )
@@ -198,11 +200,11 @@ class Unsubscribe(Section):
 class Notify(Section):
     """Who hears of a run that was stopped, failed, or did not start."""
 
-    webhook_url: SecretStr = SecretStr("")
-    email: str = ""
-    smtp_host: str = ""
-    smtp_port: int = Field(25, ge=1, le=65535)
-    late_start_minutes: int = Field(60, ge=1)
+    webhook_url: SecretStr = Field(SecretStr(""), description='takes POST {"text": …}')
+    email: str = Field("", description="an address that is mailed by smtp_host")
+    smtp_host: str = Field("", description="of a relay that takes such a mail")
+    smtp_port: int = Field(25, ge=1, le=65535, description="of that relay")
+    late_start_minutes: int = Field(60, ge=1, description="a run has not started in time")
 
 
 class _TomlSource(PydanticBaseSettingsSource):

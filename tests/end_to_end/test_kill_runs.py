@@ -9,9 +9,8 @@ import subprocess
 import time
 from pathlib import Path
 
-from sqlalchemy import create_engine, text
-
 from commands import CHECKOUT, COMMAND, environment, run_json
+from sqlalchemy import create_engine, text
 
 KILLS = 3
 

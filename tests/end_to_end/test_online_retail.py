@@ -10,7 +10,6 @@ from pathlib import Path
 
 import duckdb
 import pytest
-
 from commands import RETAIL, environment, lifecycle, run_json
 
 pytestmark = pytest.mark.skipif(
@@ -22,8 +21,6 @@ CONFIG = ("--config", str(Path(__file__).with_name("online_retail.toml")))
 
 def retail(state: Path) -> dict[str, str]:
     return environment(state, LIFECYCLE__SOURCE__PATH=str(RETAIL))
-
-
 
 
 def silence_at(moment: datetime) -> dict[str, int]:

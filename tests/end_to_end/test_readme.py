@@ -1,26 +1,67 @@
-"""The README's commands do what it says they do."""
+"""The README's commands do what it says they print, and every setting is documented.
+
+A line `…` of the README stands for any lines, `…` within a line for any text.
+"""
 
 from __future__ import annotations
 
 import re
-import shlex
-import shutil
+import runpy
 import subprocess
 from pathlib import Path
 
 import pytest
-
-from commands import CHECKOUT, COMMAND, environment
+from commands import CHECKOUT, environment
 
 README = (CHECKOUT / "README.md").read_text(encoding="utf-8")
-SESSION = re.compile(r"```console\n(.*?)```", re.DOTALL)
+SESSIONS = re.compile(r"```console\n(.*?)```", re.DOTALL)
 
 
 def commands() -> list[tuple[str, str]]:
-    """Every `$ command` of the README with the output that is printed below it."""
+    """Every `$ command` of the README, with what it says is printed."""
     found = []
-    for block in SESSION.findall(README):
-        for part in re.split(r"^\$ ", block, flags=re.MULTILINE)[1:]:
+    for session in SESSIONS.findall(README):
+        for part in re.split(r"^\$ ", session, flags=re.MULTILINE)[1:]:
             command, _, output = part.partition("\n")
-            found.append((command.split("  #")[0].strip(), output))
+            found.append((command, output))
     return found
+
+
+def pattern(output: str) -> re.Pattern[str]:
+    """What is printed, with its ellipses as gaps."""
+    lines = [
+        r"(?:.*\n)*?"
+        if line.strip() == "…"
+        else ".*?".join(re.escape(part) for part in line.split("…")) + r"\n"
+        for line in output.rstrip("\n").split("\n")
+    ]
+    return re.compile("".join(lines))
+
+
+@pytest.fixture(scope="module")
+def state(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("readme")
+
+
+@pytest.mark.parametrize(("command", "output"), commands(), ids=lambda text: text.split("\n")[0])
+def test_a_command_prints_what_the_readme_says(command: str, output: str, state: Path) -> None:
+    env = environment(state)
+    done = subprocess.run(
+        ["bash", "-c", command], cwd=CHECKOUT, env=env, capture_output=True, text=True, timeout=600
+    )
+    assert done.returncode == 0, done.stderr[-3000:]
+    assert pattern(output).fullmatch(done.stdout), done.stdout
+
+
+def test_the_readme_shows_the_commands_of_each_door() -> None:
+    shown = " ".join(command for command, _ in commands())
+    for name in ("make run", "status", "validate", "preview", "explain"):
+        assert name in shown
+
+
+def test_the_page_of_settings_is_up_to_date() -> None:
+    page = CHECKOUT / "docs" / "settings.md"
+    written = runpy.run_path(str(CHECKOUT / "docs" / "settings.py"))["settings_as_markdown"]()
+    assert page.read_text(encoding="utf-8") == written, "run: .venv/bin/python docs/settings.py"
+    without = [line for line in written.splitlines() if line.endswith("|  |")]
+    assert without == [], "settings without a word about them"
