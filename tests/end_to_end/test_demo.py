@@ -16,7 +16,7 @@ def test_the_demo_company_gets_its_mails_once_and_can_be_explained(tmp_path):
     assert set(report["by_trigger"]) == {"onboarding", "win_back_dormant"}
     assert report["planned"] >= report["accepted"] > 10
     assert set(report["seconds"]) == {
-        *("pull", "gate_raw", "build", "gate_marts", "publish", "plan", "deliver", "report")
+        *("pull", "gate_raw", "build", "gate_marts", "publish", "plan", "deliver")
     }
     for door in ("raw", "marts"):
         assert report["gate"][door]["passed"] > 5

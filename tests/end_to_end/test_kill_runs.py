@@ -9,8 +9,9 @@ import subprocess
 import time
 from pathlib import Path
 
-from commands import CHECKOUT, COMMAND, environment, run_json
 from sqlalchemy import create_engine, text
+
+from commands import CHECKOUT, COMMAND, environment, run_json
 
 KILLS = 3
 

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import duckdb
 import pytest
+
 from commands import RETAIL, environment, lifecycle, run_json
 
 pytestmark = pytest.mark.skipif(

@@ -11,6 +11,7 @@ import subprocess
 from pathlib import Path
 
 import pytest
+
 from commands import CHECKOUT, environment
 
 README = (CHECKOUT / "README.md").read_text(encoding="utf-8")

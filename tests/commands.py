@@ -9,7 +9,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
-CHECKOUT = Path(__file__).resolve().parents[2]
+CHECKOUT = Path(__file__).resolve().parents[1]
 RETAIL = CHECKOUT.parent / "shared" / "data" / "online_retail"
 COMMAND = Path(sys.executable).parent / "lifecycle"
 
