@@ -12,12 +12,21 @@ import os
 import tomllib
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Literal, cast
+from typing import Any, ClassVar, Literal, cast
+from urllib.parse import urlsplit
 from zoneinfo import available_timezones
 
 import pycountry
 from email_validator import EmailNotValidError, validate_email
-from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, field_validator
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    SecretStr,
+    ValidationError,
+    field_validator,
+    model_validator,
+)
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
 from lifecycle.errors import SettingsError, did_you_mean
@@ -192,9 +201,74 @@ class Warmup(Section):
 
 
 class Unsubscribe(Section):
-    """How a customer leaves."""
+    """How a customer leaves: by a mail to us, or by one click on a link that we answer."""
 
     mailto: str = Field("", description="empty: the company's from_email")
+    base_url: str = Field(
+        "", description="where `lifecycle serve` is reached, by HTTPS; empty: by mail to us"
+    )
+    secret: SecretStr = Field(
+        SecretStr(""), description="signs the links; older ones follow, after spaces"
+    )
+
+    @field_validator("base_url")
+    @classmethod
+    def _public(cls, value: str) -> str:
+        if not value:
+            return value
+        parts = urlsplit(value)
+        if parts.scheme != "https" and not (
+            parts.scheme == "http" and parts.hostname in ("127.0.0.1", "::1", "localhost")
+        ):
+            raise ValueError(f"{value!r} does not begin with https://")
+        if not parts.hostname or parts.query or parts.fragment or parts.username:
+            raise ValueError(f"{value!r} is not the beginning of a link: https://host/path")
+        return value.rstrip("/")
+
+    @model_validator(mode="after")
+    def _signed(self) -> Unsubscribe:
+        keys = self.keys
+        if self.base_url and not keys:
+            raise ValueError(f"base_url needs a secret: {self._MAKE_ONE}")
+        if any(len(key) < 32 for key in keys):
+            raise ValueError(f"a secret has at least 32 characters: {self._MAKE_ONE}")
+        return self
+
+    @property
+    def keys(self) -> list[str]:
+        """The keys of the links: the first one signs, all of them are known."""
+        return self.secret.get_secret_value().split()
+
+    _MAKE_ONE: ClassVar[str] = (
+        "LIFECYCLE__UNSUBSCRIBE__SECRET, made with `python -c 'import secrets; "
+        "print(secrets.token_hex(32))'`"
+    )
+
+
+class Feedback(Section):
+    """What comes back about mails: bounces, complaints, unsubscribes."""
+
+    max_age_hours: float = Field(
+        2, gt=0, description="without news for longer, a live provider sends nothing"
+    )
+    sendgrid_public_key: str = Field(
+        "", description="verifies SendGrid's Event Webhook; empty: there is none"
+    )
+
+
+class Privacy(Section):
+    """What is kept of people who were erased."""
+
+    erasure_key: SecretStr = Field(
+        SecretStr(""), description="keys the hashes by which they stay unmailed; never changes"
+    )
+
+
+class Web(Section):
+    """Where `lifecycle serve` listens, behind whatever ends the HTTPS."""
+
+    host: str = "127.0.0.1"
+    port: int = Field(8025, ge=0, le=65535)
 
 
 class Notify(Section):
@@ -247,6 +321,9 @@ class Settings(BaseSettings):
     delivery: Delivery = Delivery()
     warmup: Warmup = Warmup()
     unsubscribe: Unsubscribe = Unsubscribe()
+    feedback: Feedback = Feedback()
+    privacy: Privacy = Privacy()
+    web: Web = Web()
     notify: Notify = Notify()
 
     @classmethod

@@ -31,7 +31,10 @@ def move(
     A move ends a lease unless `values` gives one.
     """
     found = ledger.execute(
-        select(sends.c.send_id, sends.c.state).where(*which).order_by(sends.c.not_before)
+        select(sends.c.send_id, sends.c.state)
+        .where(*which)
+        .order_by(sends.c.not_before)
+        .with_for_update()  # PostgreSQL: another's move of the same send comes before or after
     ).all()
     new = {"state": to, "state_at": at, "detail": detail, "lease_owner": None, "lease_until": None}
     for some in batches(found):

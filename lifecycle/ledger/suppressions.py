@@ -1,39 +1,181 @@
-"""Addresses that may not be mailed any more, as people say so by hand."""
+"""Addresses that may not be mailed any more, whatever the account.
+
+A row stands for a normalised address or, once a person was erased, for a keyed hash of one:
+nobody can read the address from it, and yet it stays unmailed.
+"""
 
 from __future__ import annotations
 
+import contextlib
+import hmac
+from collections import defaultdict
+from collections.abc import Collection, Iterable
+from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Literal, get_args
+from typing import Any, Literal, get_args
 
-from sqlalchemy import insert, select
+from sqlalchemy import Connection, bindparam, delete, select, update
+from sqlalchemy.dialects import postgresql, sqlite
 
-from lifecycle.errors import InputError, did_you_mean
+from lifecycle.errors import InputError, LedgerError, did_you_mean
+from lifecycle.ledger.states import batches, move
 from lifecycle.ledger.store import Ledger
-from lifecycle.ledger.tables import suppressions
+from lifecycle.ledger.tables import NOT_LEFT, State, sends, suppressions
 from lifecycle.mail.message import is_address
 
 Why = Literal["unsubscribed", "bounced", "complained", "manual"]
+"""What a person may give as the reason."""
+
+SOFT = "soft_bounced"
+BY_WEIGHT = ("erased", "complained", "unsubscribed", "manual", "bounced", "invalid", SOFT)
+"""Of several reasons the heaviest is kept, in whatever order they are heard of."""
+
+ERASED = "hmac:"
+"""How the keyed hash of an erased address begins; no address does."""
+
+
+@dataclass(frozen=True)
+class Suppression:
+    """Why an address may not be mailed."""
+
+    address: str
+    reason: str
+    at: datetime
+    source: str
+
+
+def normalized(address: str) -> str:
+    """The form that addresses are compared in."""
+    return address.strip().lower()
+
+
+def forms(address: str) -> frozenset[str]:
+    """The address as CRM and mail servers may each write it: its domain as people read it, and
+    as punycode."""
+    local, at, domain = normalized(address).rpartition("@")
+    domains = {domain}
+    with contextlib.suppress(UnicodeError):
+        domains.add(domain.encode("idna").decode())
+    with contextlib.suppress(UnicodeError):
+        domains.add(domain.encode("ascii").decode("idna"))
+    return frozenset(f"{local}{at}{form}" for form in domains)
+
+
+def digest(address: str, key: str) -> str:
+    """What is kept of an erased address. `key` is `[privacy] erasure_key`."""
+    return ERASED + hmac.digest(key.encode(), normalized(address).encode(), "sha256").hex()
+
+
+def reasons(ledger: Connection, addresses: Collection[str], key: str = "") -> dict[str, str]:
+    """Those of the normalised addresses that may not be mailed, and why.
+
+    `key` is `[privacy] erasure_key`. Raises LedgerError where people were erased and it is
+    missing: they could not be told from others.
+    """
+    wanted = {address: address for address in addresses}
+    if _any_erased(ledger):
+        if not key:
+            raise LedgerError(
+                "people were erased from this ledger, and without LIFECYCLE__PRIVACY__ERASURE_KEY "
+                "they cannot be recognised; set it to what it was then"
+            )
+        wanted |= {digest(address, key): address for address in addresses}
+    query = select(suppressions.c.address, suppressions.c.reason)
+    return {
+        wanted[row.address]: row.reason
+        for some in batches(wanted)
+        for row in ledger.execute(query.where(suppressions.c.address.in_(some)))
+    }
+
+
+def stop(ledger: Connection, found: Iterable[Suppression], now: datetime) -> int:
+    """Never mail these addresses again, and stop what is planned or queued for them.
+
+    Saying so again changes nothing. Returns how many addresses were not known before.
+    """
+    wanted: dict[str, Suppression] = {}
+    for one in found:
+        for address in forms(one.address):
+            form = Suppression(address, one.reason, one.at, one.source)
+            wanted[address] = _heavier(wanted.get(address, form), form)
+    known = {
+        row.address: Suppression(row.address, row.reason, row.at, row.source)
+        for some in batches(sorted(wanted))
+        for row in ledger.execute(
+            select(suppressions).where(suppressions.c.address.in_(some)).with_for_update()
+        )
+    }
+    new = [vars(one) for address, one in sorted(wanted.items()) if address not in known]
+    dialect = postgresql if ledger.dialect.name == "postgresql" else sqlite
+    for rows in batches(new):
+        ledger.execute(dialect.insert(suppressions).on_conflict_do_nothing(), rows)
+    heavier = [
+        {"of_address": address, **_values(kept)}
+        for address, old in known.items()
+        if (kept := _heavier(old, wanted[address])) != old
+    ]
+    if heavier:
+        one = suppressions.c.address == bindparam("of_address")
+        values = {name: bindparam(name) for name in _values(next(iter(known.values())))}
+        ledger.execute(update(suppressions).where(one).values(**values), heavier)
+    _stop_what_waits(ledger, wanted, now)
+    return len(new)
+
+
+def lift_soft(ledger: Connection, addresses: Collection[str]) -> None:
+    """Take back suppressions for soft bounces, where a late fact showed them to be none."""
+    forms_of = sorted({form for address in addresses for form in forms(address)})
+    for some in batches(forms_of):
+        ledger.execute(
+            delete(suppressions).where(
+                suppressions.c.address.in_(some), suppressions.c.reason == SOFT
+            )
+        )
 
 
 def suppress(ledger: Ledger, address: str, *, reason: str, by: str) -> bool:
     """Never mail an address again; returns False where that was so already.
 
-    What is planned stays in the ledger: the claim that precedes each delivery refuses it.
     Raises InputError for what is no address, or for an unknown reason.
     """
-    normalized = address.strip().lower()
-    if not is_address(normalized):
+    if not is_address(normalized(address)):
         raise InputError(f"{address!r} is not an e-mail address")
     if reason not in get_args(Why):
         hint = did_you_mean(reason, get_args(Why)) or f"there are {', '.join(get_args(Why))}"
         raise InputError(f"unknown reason {reason!r}; {hint}")
+    now = datetime.now(UTC)
     with ledger.write() as connection:
-        known = select(suppressions.c.address).where(suppressions.c.address == normalized)
-        if connection.execute(known).first():
-            return False
-        connection.execute(
-            insert(suppressions).values(
-                address=normalized, reason=reason, at=datetime.now(UTC), source=by
+        return bool(stop(connection, [Suppression(address, reason, now, by)], now))
+
+
+def _any_erased(ledger: Connection) -> bool:
+    erased = select(suppressions.c.address).where(suppressions.c.reason == "erased").limit(1)
+    return ledger.execute(erased).first() is not None
+
+
+def _heavier(one: Suppression, other: Suppression) -> Suppression:
+    return min(one, other, key=lambda of: (_weight(of.reason), of.at, of.source))
+
+
+def _weight(reason: str) -> int:
+    return BY_WEIGHT.index(reason) if reason in BY_WEIGHT else len(BY_WEIGHT)
+
+
+def _values(one: Suppression) -> dict[str, Any]:
+    return {"reason": one.reason, "at": one.at, "source": one.source}
+
+
+def _stop_what_waits(ledger: Connection, wanted: dict[str, Suppression], now: datetime) -> None:
+    by_reason: dict[str, list[str]] = defaultdict(list)
+    for address, one in wanted.items():
+        by_reason[one.reason].append(address)
+    for reason, addresses in by_reason.items():
+        for some in batches(addresses):
+            move(
+                ledger,
+                State.SUPPRESSED,
+                f"address suppressed: {reason}",
+                now,
+                sends.c.address.in_(some),
+                sends.c.state.in_(NOT_LEFT),
             )
-        )
-    return True

@@ -240,8 +240,8 @@ withheld = Table(
 suppressions = Table(
     "suppressions",
     metadata,
-    Column("address", String(320), primary_key=True, doc="normalised"),
-    Column("reason", String(40), nullable=False, doc="unsubscribed, bounced, complained, manual"),
+    Column("address", String(320), primary_key=True, doc="normalised; hmac:… of an erased person"),
+    Column("reason", String(40), nullable=False, doc="as in lifecycle/ledger/suppressions.py"),
     Column("at", UtcDateTime, nullable=False),
     Column("source", String(100), nullable=False, doc="who or what said so"),
     comment="One row per address that may not be mailed any more, whatever the account.",
@@ -269,6 +269,16 @@ feedback = Table(
     Column("at", UtcDateTime, nullable=False, doc="when it happened, by the provider's clock"),
     Column("received_at", UtcDateTime, nullable=False, doc="wall clock"),
     Column("source", String(40), nullable=False, doc="webhook, or the list it was pulled from"),
-    Column("detail", Text),
+    Column("event_id", String(128), unique=True, doc="by the provider, where it gives one"),
+    Column("detail", Text, doc="the other side's words, without addresses"),
     comment="One row per fact that came back about a mail or an address.",
+)
+
+feedback_syncs = Table(
+    "feedback_syncs",
+    metadata,
+    Column("source", String(40), primary_key=True, doc="a list that is pulled"),
+    Column("read_until", UtcDateTime, nullable=False, doc="by the provider's clock"),
+    Column("succeeded_at", UtcDateTime, nullable=False, doc="wall clock"),
+    comment="One row per list of the provider that was pulled whole.",
 )

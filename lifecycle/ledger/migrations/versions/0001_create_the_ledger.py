@@ -30,14 +30,24 @@ def upgrade() -> None:
         sa.Column("at", sa.DateTime(), nullable=False),
         sa.Column("received_at", sa.DateTime(), nullable=False),
         sa.Column("source", sa.String(length=40), nullable=False),
+        sa.Column("event_id", sa.String(length=128), nullable=True),
         sa.Column("detail", sa.Text(), nullable=True),
         sa.PrimaryKeyConstraint("key"),
+        sa.UniqueConstraint("event_id"),
         comment="One row per fact that came back about a mail or an address.",
     )
     with op.batch_alter_table("feedback", schema=None) as batch_op:
         batch_op.create_index(batch_op.f("ix_feedback_address"), ["address"], unique=False)
         batch_op.create_index(batch_op.f("ix_feedback_send_id"), ["send_id"], unique=False)
 
+    op.create_table(
+        "feedback_syncs",
+        sa.Column("source", sa.String(length=40), nullable=False),
+        sa.Column("read_until", sa.DateTime(), nullable=False),
+        sa.Column("succeeded_at", sa.DateTime(), nullable=False),
+        sa.PrimaryKeyConstraint("source"),
+        comment="One row per list of the provider that was pulled whole.",
+    )
     op.create_table(
         "recipients",
         sa.Column("account_id", sa.String(length=255), nullable=False),
@@ -256,6 +266,7 @@ def downgrade() -> None:
 
     op.drop_table("runs")
     op.drop_table("recipients")
+    op.drop_table("feedback_syncs")
     with op.batch_alter_table("feedback", schema=None) as batch_op:
         batch_op.drop_index(batch_op.f("ix_feedback_send_id"))
         batch_op.drop_index(batch_op.f("ix_feedback_address"))
