@@ -124,6 +124,7 @@ class _Pull:
             books = [self._rejected_rows(db, deliveries), self._loaded_files(db, deliveries)]
         self.tell("loading")
         land(self.settings, rows)
+        self.tell("recording what was read")
         land(self.settings, books)
         stops = [delivery.stop for delivery in deliveries if delivery.stop]
         if stops:

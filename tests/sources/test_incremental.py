@@ -136,9 +136,12 @@ pull(settings.load(sys.argv[1]), loaded_at=datetime(2026, 6, 10, 1, tzinfo=UTC),
 """
 
 
-@pytest.mark.parametrize("seconds", [0.0, 0.2, 0.45, 0.7])
+@pytest.mark.parametrize(
+    ("moment", "seconds"),
+    [("loading", 0.0), ("loading", 0.4), ("recording", 0.0), ("recording", 0.4)],
+)
 def test_a_pull_killed_while_loading_is_completed_by_the_next(
-    make_world: Callable[[str], World], seconds: float
+    make_world: Callable[[str], World], moment: str, seconds: float
 ) -> None:
     killed, whole = make_world("killed"), make_world("whole")
     for world in (killed, whole):
@@ -154,10 +157,10 @@ def test_a_pull_killed_while_loading_is_completed_by_the_next(
     )
     assert process.stdout is not None
     for line in process.stdout:
-        if line.startswith("loading"):
+        if line.startswith(moment):
             break
     else:
-        pytest.fail("the pull ended before it loaded anything")
+        pytest.fail("the pull ended before that moment")
     time.sleep(seconds)
     process.send_signal(signal.SIGKILL)
     process.wait()
