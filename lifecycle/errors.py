@@ -77,6 +77,8 @@ class Problem:
     line: int | None
     what: str
     hint: str = ""
+    stops_a_run: bool = True
+    """False: untidy, but no mail can go wrong by it."""
 
     def __str__(self) -> str:
         place = self.file if self.line is None else f"{self.file}:{self.line}"

@@ -21,8 +21,9 @@ from typing import Protocol
 from zoneinfo import ZoneInfo, available_timezones
 
 from lifecycle import settings as settings_file
-from lifecycle.errors import AlreadyRunning, ClockError, GateStopped
+from lifecycle.errors import AlreadyRunning, ClockError, GateStopped, Problems
 from lifecycle.insight.report import RunReport, Stop
+from lifecycle.insight.validate import validate
 from lifecycle.ledger import history, runs
 from lifecycle.ledger.store import Ledger
 from lifecycle.masking import mask_addresses
@@ -110,7 +111,8 @@ class Run:
 
         `at_the_end` gets the report, of a good end or a bad one.
 
-        Raises AlreadyRunning, SettingsError, ClockError for an as-of that cannot be read or
+        Raises Problems for triggers, mails or expectations that cannot be used, before anything
+        is touched; AlreadyRunning, SettingsError, ClockError for an as-of that cannot be read or
         lies before the ledger's newest decision, InputError for a source of another kind
         than this state folder's. What is raised inside goes on.
         """
@@ -118,6 +120,9 @@ class Run:
         settings = settings_file.load(config, **overrides)
         moment = _clock(settings, as_of)
         try:
+            wrong = [problem for problem in validate(settings).problems if problem.stops_a_run]
+            if wrong:
+                raise Problems(wrong)
             with _only_one(settings.state_dir), Ledger.open(settings.ledger_url) as ledger:
                 runs.check(ledger, as_of=moment, source=settings.source.kind)
                 _keep_to_one_source(settings)

@@ -66,13 +66,15 @@ def _unused(templates: Templates, expected: set[tuple[str, str]]) -> Iterator[Pr
         if (trigger, step) not in expected:
             for path in files.values():
                 hint = did_you_mean(f"{trigger}/{step}", known)
-                yield Problem(templates.name(path), None, "belongs to no step of a trigger", hint)
+                what = "belongs to no step of a trigger"
+                yield Problem(templates.name(path), None, what, hint, stops_a_run=False)
     for path in templates.strays:
         yield Problem(
             templates.name(path),
             None,
             "is not a template",
             "they are called <trigger>/<step>.<locale>.txt and _footer.<locale>.txt",
+            stops_a_run=False,
         )
 
 
