@@ -11,8 +11,9 @@ import json
 import os
 import tomllib
 from collections.abc import Mapping
+from ipaddress import ip_address
 from pathlib import Path
-from typing import Any, ClassVar, Literal, cast
+from typing import Any, ClassVar, Literal, Self, cast
 from urllib.parse import urlsplit
 from zoneinfo import available_timezones
 
@@ -180,7 +181,9 @@ class Plan(Section):
 class Delivery(Section):
     """Who carries the mail."""
 
-    provider: Literal["outbox"] = Field("outbox", description="outbox: a folder")
+    provider: Literal["outbox", "smtp", "sendgrid"] = Field(
+        "outbox", description="outbox: a folder; smtp: [smtp]; sendgrid: [sendgrid]"
+    )
     lease_seconds: int = Field(
         300, ge=1, description="another machine's unanswered attempt is uncertain after this"
     )
@@ -191,6 +194,66 @@ class Delivery(Section):
     hold_after_hours: float = Field(
         72, gt=0, description="an uncertain mail without evidence then waits for a person"
     )
+
+
+class SendGrid(Section):
+    """The account at SendGrid."""
+
+    api_key: SecretStr = Field(
+        SecretStr(""), description="only in the environment: LIFECYCLE__SENDGRID__API_KEY"
+    )
+    base_url: str = Field(
+        "https://api.sendgrid.com", description="https://api.eu.sendgrid.com in the EU"
+    )
+    batch_size: int = Field(1, ge=1, le=1_000, description="mails a request")
+    connect_timeout_seconds: float = Field(10, gt=0, description="then a mail stays queued")
+    read_timeout_seconds: float = Field(30, gt=0, description="then a mail is uncertain")
+    email_logs: bool = Field(
+        False, description="the account has the Email Activity API: it settles uncertain mails"
+    )
+    ca_file: Path | None = Field(None, description="PEM; none: the system's authorities")
+
+    @field_validator("base_url")
+    @classmethod
+    def _secure(cls, value: str) -> str:
+        value = value.rstrip("/")
+        address = urlsplit(value)
+        plain = address.scheme == "http" and is_loopback(address.hostname or "")
+        just_host = not (address.username or address.path or address.query or address.fragment)
+        if not address.hostname or not just_host or not (address.scheme == "https" or plain):
+            raise ValueError("must be https://, a host and perhaps a port")
+        return value
+
+
+class Smtp(Section):
+    """The company's own mail relay."""
+
+    host: str = Field("", description="as its certificate says")
+    port: int = Field(587, ge=1, le=65535, description="465 where TLS is implicit")
+    tls: Literal["starttls", "implicit", "none"] = Field(
+        "starttls", description="none only for a relay on this machine"
+    )
+    username: str = Field("", description="empty: no log-in")
+    password: SecretStr = Field(
+        SecretStr(""), description="only in the environment: LIFECYCLE__SMTP__PASSWORD"
+    )
+    connections: int = Field(4, ge=1, le=64, description="at once")
+    timeout_seconds: float = Field(30, gt=0, description="for each answer of the relay")
+    ca_file: Path | None = Field(None, description="PEM; none: the system's authorities")
+
+    @model_validator(mode="after")
+    def _secure(self) -> Self:
+        if self.tls == "none" and self.host and not is_loopback(self.host):
+            raise ValueError(f'tls = "none" would send mails to {self.host} in the open')
+        return self
+
+
+def is_loopback(host: str) -> bool:
+    """Whether what goes there stays on this machine."""
+    try:
+        return host == "localhost" or ip_address(host).is_loopback
+    except ValueError:
+        return False
 
 
 class Warmup(Section):
@@ -319,6 +382,8 @@ class Settings(BaseSettings):
     health: Health = Health()
     plan: Plan = Plan()
     delivery: Delivery = Delivery()
+    sendgrid: SendGrid = SendGrid()
+    smtp: Smtp = Smtp()
     warmup: Warmup = Warmup()
     unsubscribe: Unsubscribe = Unsubscribe()
     feedback: Feedback = Feedback()
@@ -415,6 +480,9 @@ def _resolve_paths(values: dict[str, Any], base: Path) -> None:
     path = source.get("path") if isinstance(source, dict) else None
     if isinstance(source, dict) and isinstance(path, str) and path and "://" not in path:
         source["path"] = str(base / path)
+    for section in (values.get("sendgrid"), values.get("smtp")):
+        if isinstance(section, dict) and isinstance(section.get("ca_file"), str):
+            section["ca_file"] = str(base / section["ca_file"])
 
 
 def _refuse_unknown_sections(path: Path, values: Mapping[str, Any]) -> None:

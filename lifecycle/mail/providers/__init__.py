@@ -63,6 +63,17 @@ class Provider(Protocol):
 
 def open_provider(settings: Settings) -> Provider:
     """The provider of `[delivery] provider`. Raises DeliveryError when it cannot be used."""
-    from lifecycle.mail.providers.outbox import Outbox  # the module imports this one
+    # Each module imports this one, and one that is not asked for costs no time.
+    match settings.delivery.provider:
+        case "sendgrid":
+            from lifecycle.mail.providers.sendgrid import open_sendgrid
 
-    return Outbox(settings.outbox_dir)
+            return open_sendgrid(settings)
+        case "smtp":
+            from lifecycle.mail.providers.smtp import open_smtp
+
+            return open_smtp(settings)
+        case "outbox":
+            from lifecycle.mail.providers.outbox import Outbox
+
+            return Outbox(settings.outbox_dir)

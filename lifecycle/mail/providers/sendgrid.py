@@ -1,0 +1,376 @@
+"""SendGrid's v3 Mail Send: build the request, post it, read the status.
+
+Only 202 is acceptance. A refusal of the mail (4xx) is a no. A refusal of the account or of our
+pace leaves the mail in the queue, and so does a connection that was never made. Everything else
+is uncertain, a redirect and a 200 included: to send again what such an answer followed could
+send it twice, for 303 is what a server says that has done the work.
+
+A single mail's request is a function of its bytes, so every attempt posts the same ones. In a
+batch each body is put in by substitution under a tag that is new for each request, so that no
+text can name it; what the reader gets is the same bytes all the same. A request is taken whole
+or not at all: a batch that is refused is halved until the mail that is to blame is alone.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import secrets
+import time
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, timedelta
+from email.utils import parsedate_to_datetime
+from typing import Any, Literal, NamedTuple, TypeVar
+
+from python_http_client.exceptions import HTTPError  # type: ignore[import-untyped]
+from sendgrid import SendGridAPIClient
+from sendgrid.helpers.mail import (
+    Category,
+    ClickTracking,
+    CustomArg,
+    Email,
+    From,
+    Ganalytics,
+    Header,
+    OpenTracking,
+    Personalization,
+    ReplyTo,
+    SubscriptionTracking,
+    Substitution,
+    To,
+    TrackingSettings,
+)
+from sendgrid.helpers.mail import Mail as Request
+from sendgrid.helpers.mail.exceptions import ApiKeyIncludedException
+from urllib3.exceptions import HTTPError as TransportError
+
+from lifecycle.errors import DeliveryError
+from lifecycle.ledger.delivery import IN_FLIGHT
+from lifecycle.ledger.tables import State
+from lifecycle.mail.message import Message
+from lifecycle.mail.providers import Mail, Outcome
+from lifecycle.mail.providers.keep_alive import KeepAlive, NotConnected, PooledClient, Transport
+from lifecycle.mail.providers.pause import Pause
+from lifecycle.mail.providers.preflight import MAX_SUBSTITUTION_BYTES, complaint
+from lifecycle.masking import mask_addresses
+from lifecycle.settings import Settings
+
+# At DEBUG it writes the headers, with the API key, and whole mails.
+logging.getLogger("python_http_client.client").disabled = True
+
+DEFAULT_PAUSE_SECONDS = 60.0
+"""How long a 429 that does not say how long is obeyed."""
+AT_ONCE = 16
+"""Requests that one call may have under way: a batch can fall into many."""
+
+OF_THE_ACCOUNT = frozenset({401, 402, 403, 404, 405, 407})
+"""The key, the plan, the sender or base_url is wrong; every other mail would fare the same."""
+TOO_LARGE = 413
+
+Item = TypeVar("Item")
+Result = TypeVar("Result")
+
+
+class _Letter(NamedTuple):
+    """A mail that was handed over: its place among the others, and its request when alone."""
+
+    place: int
+    message: Message
+    request: bytes
+
+
+class _NotForSendGrid(Exception):
+    """The preflight's objection."""
+
+
+class SendGrid:
+    """One account at SendGrid, for any number of threads."""
+
+    name = "sendgrid"
+    live = True
+
+    def __init__(
+        self,
+        api_key: str,
+        *,
+        transport: Transport,
+        pause: Pause,
+        base_url: str = "https://api.sendgrid.com",
+        batch_size: int = 1,
+        email_logs: bool = False,
+    ) -> None:
+        """`email_logs`: the account may ask what became of a mail, which settles doubts.
+
+        Raises DeliveryError for what cannot be a key.
+        """
+        if not api_key or not api_key.isascii() or not api_key.isprintable() or " " in api_key:
+            raise DeliveryError(
+                "sendgrid.api_key is no API key; give it as LIFECYCLE__SENDGRID__API_KEY"
+            )
+        self.batch_size = batch_size
+        self._transport = transport
+        self._pause = pause
+        self._may_ask = email_logs
+        api = SendGridAPIClient(api_key, host=base_url)
+        client = PooledClient(base_url, api.client.request_headers, 3, transport)
+        self._send: Callable[..., Any] = client.mail.send.post
+        self._search: Callable[..., Any] = client.messages.get
+        self._threads = ThreadPoolExecutor(AT_ONCE, "sendgrid") if batch_size > 1 else None
+
+    def send(self, mails: Sequence[Mail]) -> list[Outcome]:
+        """Hand over the mails; an outcome for each, in their order."""
+        outcomes: dict[int, Outcome] = {}
+        letters = []
+        for place, mail in enumerate(mails):
+            try:
+                letters.append(_letter(place, mail.mime))
+            except _NotForSendGrid as objection:
+                outcomes[place] = Outcome(State.REJECTED, f"not sent: {objection}")
+        requests = _requests(letters, self.batch_size)
+        while requests:
+            refused = []
+            for request, outcome in zip(requests, self._each(self._post, requests), strict=True):
+                if outcome is None:
+                    half = len(request) // 2
+                    refused += [request[:half], request[half:]]
+                else:
+                    outcomes.update((letter.place, outcome) for letter in request)
+            requests = refused
+        return [outcomes[place] for place in range(len(mails))]
+
+    def resolve(self, send_id: str) -> Literal[State.ACCEPTED, State.QUEUED] | None:
+        """Accepted where SendGrid's Email Activity knows the send, else None.
+
+        Never provably absent: activity is written minutes after a mail was taken.
+        """
+        if not self._may_ask:
+            return None
+        query = f"(unique_args['send_id']=\"{send_id}\")"
+        try:
+            answer = self._search(query_params={"query": query, "limit": 1})
+            found = json.loads(answer.body)["messages"]
+        except HTTPError:
+            self._may_ask = False  # not bought, not allowed or asked too often: not in this run
+            return None
+        except (TransportError, ValueError, KeyError, TypeError):
+            return None
+        return State.ACCEPTED if found else None
+
+    def close(self) -> None:
+        """Let go of every connection and thread."""
+        if self._threads is not None:
+            self._threads.shutdown()
+        self._transport.close()
+
+    def _each(self, work: Callable[[Item], Result], items: list[Item]) -> Iterable[Result]:
+        if self._threads is None or len(items) == 1:
+            return map(work, items)
+        return self._threads.map(work, items)
+
+    def _post(self, letters: list[_Letter]) -> Outcome | None:
+        """One request. None: the batch was refused for the sake of one of its mails."""
+        request = letters[0].request if len(letters) == 1 else _encoded(_batch(letters))
+        if seconds := self._pause.left():
+            return _wait("SendGrid asked for a pause", seconds)
+        try:
+            answer = self._send(request_body=request)
+        except NotConnected as error:
+            return Outcome(State.QUEUED, f"no connection: {error}")
+        except TransportError as error:
+            return Outcome(State.UNCERTAIN, f"no answer: {type(error).__name__}")
+        except HTTPError as refusal:
+            return self._read(refusal, len(letters))
+        if answer.status != 202:
+            return Outcome(State.UNCERTAIN, f"answered {answer.status}, not 202")
+        number = answer.headers.get("X-Message-Id", "")
+        return Outcome(State.ACCEPTED, f"as {number}"[:100] if number else "")
+
+    def _read(self, refusal: HTTPError, mails: int) -> Outcome | None:
+        status: int = refusal.status_code
+        said = f"answered {status}{_first_error(refusal)}"
+        if status == 429:
+            return _wait(said, self._pause.extend(_asked_pause(refusal.headers)))
+        if status == 408 or status in OF_THE_ACCOUNT:
+            return Outcome(State.QUEUED, said)
+        if 400 <= status < 500:
+            if mails > 1 and status in (400, TOO_LARGE):
+                return None
+            return Outcome(State.REJECTED, said)
+        return Outcome(State.UNCERTAIN, said)
+
+
+def open_sendgrid(settings: Settings) -> SendGrid:
+    """The account of `[sendgrid]`. Raises DeliveryError when it cannot be used."""
+    section = settings.sendgrid
+    try:
+        transport = KeepAlive(
+            section.base_url,
+            connect_timeout=section.connect_timeout_seconds,
+            read_timeout=section.read_timeout_seconds,
+            connections=IN_FLIGHT,
+            ca_file=section.ca_file,
+        )
+    except OSError as error:
+        raise DeliveryError(f"sendgrid.ca_file: {section.ca_file}: {error.strerror}") from None
+    return SendGrid(
+        section.api_key.get_secret_value(),
+        transport=transport,
+        pause=Pause(settings.state_dir / "sendgrid.pause"),
+        base_url=section.base_url,
+        batch_size=section.batch_size,
+        email_logs=section.email_logs,
+    )
+
+
+# The request. -----------------------------------------------------------------------------
+
+
+def _requests(letters: list[_Letter], batch_size: int) -> list[list[_Letter]]:
+    """The letters as requests: alone, or with those that share all that a request says once."""
+    batches: list[list[_Letter]] = []
+    open_batch: dict[object, list[_Letter]] = {}
+    readers: dict[object, set[str]] = {}
+    for letter in letters:
+        message = letter.message
+        length = len(message.body.encode()) + len(_new_tag())
+        if batch_size == 1 or length > MAX_SUBSTITUTION_BYTES:
+            batches.append([letter])
+            continue
+        shared = (
+            *(message.from_name, message.from_email, message.reply_to),
+            *(message.trigger, message.step),
+        )
+        batch, address = open_batch.get(shared), message.to_email.lower()
+        # SendGrid refuses an address that is in a request twice.
+        if batch is None or len(batch) == batch_size or address in readers[shared]:
+            batch = open_batch[shared] = []
+            readers[shared] = set()
+            batches.append(batch)
+        batch.append(letter)
+        readers[shared].add(address)
+    return batches
+
+
+def _letter(place: int, mime: bytes) -> _Letter:
+    """The mail and its request. Raises _NotForSendGrid for what SendGrid would refuse."""
+    try:
+        message = Message.from_bytes(mime)
+        request = _request(message, [_personalization(message)], message.body)
+    except (ValueError, ApiKeyIncludedException) as error:
+        raise _NotForSendGrid(mask_addresses(str(error))) from None
+    encoded = _encoded(request)
+    if objection := complaint(request, len(encoded), time.time()):
+        raise _NotForSendGrid(objection)
+    return _Letter(place, message, encoded)
+
+
+def _batch(letters: list[_Letter]) -> Mapping[str, Any]:
+    tag = _new_tag()
+    readers = [_personalization(letter.message, tag) for letter in letters]
+    return _request(letters[0].message, readers, tag)
+
+
+def _request(shared: Message, readers: list[Personalization], body: str) -> Mapping[str, Any]:
+    """The request as the official client builds it."""
+    request = Request(
+        from_email=_person(From, shared.from_name, shared.from_email), plain_text_content=body
+    )
+    if shared.reply_to is not None:
+        request.reply_to = _person(ReplyTo, *shared.reply_to)
+    for place, reader in enumerate(readers):
+        request.add_personalization(reader, place)
+    request.category = [Category(f"{shared.trigger}/{shared.step}"), Category(shared.trigger)]
+    request.tracking_settings = TrackingSettings(
+        ClickTracking(False, False),
+        OpenTracking(False),
+        SubscriptionTracking(False),
+        Ganalytics(False),
+    )
+    built: Mapping[str, Any] = request.get()
+    return built
+
+
+def _personalization(message: Message, tag: str | None = None) -> Personalization:
+    """All that is one reader's own."""
+    one = Personalization()
+    # SendGrid takes a comma or semicolon in a reader's name for a list of people.
+    name = " ".join(message.to_name.replace(",", " ").replace(";", " ").split())
+    one.add_to(_person(To, name, message.to_email))
+    one.subject = message.subject
+    for header, value in _headers(message):
+        one.add_header(Header(header, value))
+    one.add_custom_arg(CustomArg("send_id", message.send_id))
+    if tag is not None:
+        one.add_substitution(Substitution(tag, message.body))
+    return one
+
+
+def _headers(message: Message) -> Iterable[tuple[str, str]]:
+    yield "Message-ID", message.message_id
+    yield "List-Unsubscribe", f"<{message.list_unsubscribe}>"
+    if message.list_unsubscribe.startswith("https://"):
+        yield "List-Unsubscribe-Post", "List-Unsubscribe=One-Click"
+    yield "Auto-Submitted", "auto-generated"
+    yield "Content-Language", message.locale
+
+
+def _person(kind: type[Email], name: str, address: str) -> Email:
+    person = kind()  # given an address alone, its constructor would parse it again
+    person.email = address
+    if name:
+        person.name = name
+    return person
+
+
+def _new_tag() -> str:
+    return f"%{secrets.token_hex(16)}%"
+
+
+def _encoded(request: Mapping[str, Any]) -> bytes:
+    return json.dumps(request, ensure_ascii=False, separators=(",", ":")).encode()
+
+
+# The answer. ------------------------------------------------------------------------------
+
+
+def _wait(why: str, seconds: float) -> Outcome:
+    return Outcome(State.QUEUED, why, timedelta(seconds=seconds))
+
+
+def _first_error(refusal: HTTPError) -> str:
+    """What it says is wrong, fit for a log."""
+    try:
+        message = str(refusal.to_dict["errors"][0]["message"])
+    except (ValueError, KeyError, IndexError, TypeError):
+        return ""
+    return f": {mask_addresses(' '.join(message.split()))[:200]}"
+
+
+def _asked_pause(headers: Mapping[str, str]) -> float:
+    """The seconds that a 429 asks for: the longest that any header says.
+
+    A moment is compared with the clock that set it, where the answer says what that shows.
+    """
+    now = _moment(headers.get("Date", "")) or time.time()
+    asked = []
+    for name in ("X-RateLimit-Reset", "Retry-After"):
+        text = headers.get(name, "").strip()
+        try:
+            number = float(text)
+        except ValueError:
+            moment = _moment(text)
+            if moment is not None:
+                asked.append(moment - now)
+        else:
+            # Unix time in the one header, seconds in the other; some gateways swap them.
+            asked.append(number - now if number > 1e9 else number)
+    return max(1.0, *asked) if asked else DEFAULT_PAUSE_SECONDS
+
+
+def _moment(text: str) -> float | None:
+    try:
+        moment = parsedate_to_datetime(text)
+    except ValueError:
+        return None
+    return (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp()
