@@ -115,9 +115,8 @@ def stop(ledger: Connection, found: Iterable[Suppression], now: datetime) -> int
         if (kept := _heavier(old, wanted[address])) != old
     ]
     if heavier:
-        one = suppressions.c.address == bindparam("of_address")
-        values = {name: bindparam(name) for name in _values(next(iter(known.values())))}
-        ledger.execute(update(suppressions).where(one).values(**values), heavier)
+        same = suppressions.c.address == bindparam("of_address")
+        ledger.execute(update(suppressions).where(same), heavier)
     _stop_what_waits(ledger, wanted, now)
     return len(new)
 

@@ -1,0 +1,446 @@
+"""Facts from outside: whatever their order and however often told, the ledger ends the same."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Iterable
+from dataclasses import replace
+from datetime import datetime, timedelta
+from pathlib import Path
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from sqlalchemy import delete, insert, select, update
+
+from company import Company, utc
+from lifecycle.errors import GateStopped
+from lifecycle.ledger import delivery, feedback, runs, suppressions
+from lifecycle.ledger.feedback import Fact, Happened, Kind, reached_soft_limit
+from lifecycle.ledger.store import Ledger
+from lifecycle.ledger.tables import State, enrollments, messages, send_log, sends
+from lifecycle.ledger.tables import feedback as feedback_table
+from lifecycle.ledger.tables import suppressions as suppressions_table
+from lifecycle.settings import Settings
+
+NOW = utc("2026-06-10 01:00")
+LATER = NOW + timedelta(minutes=30)
+LEASE = timedelta(minutes=5)
+
+
+@pytest.fixture
+def ledger(tmp_path: Path):
+    with Ledger.open(f"sqlite:///{tmp_path / 'ledger.db'}") as opened:
+        runs.begin(opened, run_id="r1", as_of=NOW, source="files")
+        yield opened
+
+
+def send(number: int) -> str:
+    """The id of a send."""
+    return f"{number:032x}"
+
+
+def put(ledger: Ledger, number: int, state: State, *, address: str | None = None) -> str:
+    """One mail in a state, as if delivery had brought it there."""
+    account, taken = f"a{number}", state is State.ACCEPTED
+    with ledger.write() as connection:
+        shared = {"account_id": account, "trigger": "win_back", "cycle": 1, "run_id": "r1"}
+        connection.execute(
+            insert(enrollments).values(
+                **shared,
+                trigger_version="v",
+                next_version="v",
+                enrolled_at=NOW,
+                time_zone="Asia/Tokyo",
+                time_zone_source="account",
+            )
+        )
+        connection.execute(
+            insert(sends).values(
+                **shared,
+                send_id=send(number),
+                contact_id=f"c{number}",
+                step="check_in",
+                trigger_version="v",
+                address=address or f"c{number}@example.com",
+                domain="example.com",
+                locale="en",
+                locale_source="company",
+                due_at=NOW,
+                not_before=NOW,
+                closes_at=NOW + timedelta(hours=8),
+                state=state,
+                state_at=NOW,
+                accepted_at=NOW if taken else None,
+                lease_owner="w" if state is State.ATTEMPTING else None,
+                lease_until=NOW + timedelta(days=999) if state is State.ATTEMPTING else None,
+            )
+        )
+        connection.execute(insert(messages).values(send_id=send(number), mime=b"mail"))
+    return send(number)
+
+
+def fact(kind: Kind, number: int | None = 1, *, minute: int = 1, **more) -> Fact:
+    at = NOW + timedelta(minutes=minute)
+    of = {} if number is None else {"send_id": send(number), "address": f"c{number}@example.com"}
+    return Fact(**{"source": "webhook", "kind": kind, "at": at, **of, **more})
+
+
+def tell(ledger: Ledger, *facts: Fact, now: datetime = LATER, **more) -> int:
+    with ledger.write() as connection:
+        return feedback.apply(connection, facts, now, **more)
+
+
+def state_of(ledger: Ledger, number: int = 1) -> str:
+    with ledger.read() as connection:
+        query = select(sends.c.state).where(sends.c.send_id == send(number))
+        return connection.execute(query).scalar_one()
+
+
+def suppressed(ledger: Ledger) -> dict[str, str]:
+    with ledger.read() as connection:
+        rows = connection.execute(select(suppressions_table)).all()
+    return {row.address: row.reason for row in rows}
+
+
+# States. ----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("kind", sorted(feedback.FROM_THE_PROVIDER))
+@pytest.mark.parametrize(
+    "state", [state for state in State if state not in (State.ACCEPTED, State.DELIVERED)]
+)
+def test_whatever_was_thought_of_a_mail_the_provider_has_it(ledger, kind, state):
+    put(ledger, 1, state)
+    tell(ledger, fact(kind))
+    assert state_of(ledger) == ("delivered" if kind is Kind.DELIVERED else "accepted")
+    with ledger.read() as connection:
+        row = connection.execute(select(sends)).one()
+        assert row.accepted_at == NOW + timedelta(minutes=1)
+        assert row.lease_owner is None
+        log = connection.execute(select(send_log.c.from_state, send_log.c.to_state)).all()
+        assert log == [(state, row.state)]
+
+
+@pytest.mark.parametrize("kind", [Kind.UNSUBSCRIBED, Kind.INVALID])
+@pytest.mark.parametrize("state", [State.UNCERTAIN, State.HELD])
+def test_what_others_can_say_too_proves_nothing_about_a_mail(ledger, kind, state):
+    put(ledger, 1, state)
+    tell(ledger, fact(kind))
+    assert state_of(ledger) == state
+
+
+@pytest.mark.parametrize("kind", [kind for kind in Kind if kind is not Kind.DELIVERED])
+def test_no_fact_moves_a_mail_back(ledger, kind):
+    put(ledger, 1, State.ACCEPTED)
+    tell(ledger, fact(Kind.DELIVERED, minute=5))
+    tell(ledger, fact(kind, minute=9))
+    tell(ledger, fact(kind, minute=2))
+    assert state_of(ledger) == "delivered"
+
+
+def test_a_worker_that_still_holds_the_mail_hears_that_it_is_settled(ledger):
+    put(ledger, 1, State.QUEUED)
+    with ledger.write() as connection:
+        (claimed,), _ = delivery.claim(connection, NOW, worker="w", lease=LEASE)
+    tell(ledger, fact(Kind.PROCESSED))
+    for outcome in (State.UNCERTAIN, State.QUEUED, State.REJECTED, State.ACCEPTED):
+        with ledger.write() as connection:
+            assert not delivery.settle(
+                connection, claimed.send_id, outcome, "time-out", NOW, worker="w"
+            )
+    assert state_of(ledger) == "accepted"
+    with ledger.write() as connection:
+        delivery.recover(connection, NOW)
+        delivery.release(connection, NOW)
+        assert delivery.claim(connection, NOW, worker="w2", lease=LEASE)[0] == []
+
+
+def test_a_fact_of_an_unknown_mail_is_kept_and_moves_nothing(ledger):
+    assert tell(ledger, fact(Kind.DELIVERED, 99)) == 1
+    assert tell(ledger, fact(Kind.BOUNCED, 99)) == 1
+    assert suppressed(ledger) == {"c99@example.com": "bounced"}
+
+
+# Told again. ------------------------------------------------------------------------------
+
+
+def test_duplicates_of_every_kind_are_one_fact(ledger):
+    put(ledger, 1, State.ACCEPTED)
+    one = fact(Kind.DEFERRED, event_id="e1", detail="400 later")
+    assert tell(ledger, one) == 1
+    assert tell(ledger, one, one) == 0
+    assert tell(ledger, replace(one, event_id="e2")) == 0, "a changed event id"
+    assert tell(ledger, replace(one, event_id=None, source="list")) == 0, "another teller"
+    assert tell(ledger, replace(one, detail="other words", address="C1@EXAMPLE.com")) == 0
+    late = replace(one, at=one.at + timedelta(seconds=5))
+    assert tell(ledger, late) == 0, "the same event id at another time"
+    assert tell(ledger, replace(late, event_id="e3"), replace(late, event_id="e4")) == 1
+
+
+def test_facts_keep_no_address_in_their_words(ledger):
+    tell(ledger, fact(Kind.BOUNCED, detail="550 <c1@example.com>: unknown user " + "x" * 9999))
+    with ledger.read() as connection:
+        detail = connection.execute(select(feedback_table.c.detail)).scalar_one()
+    assert detail.startswith("550 <c***@example.com>: unknown")
+    assert len(detail) == feedback.LONGEST_DETAIL
+
+
+KINDS = st.sampled_from(list(Kind))
+FACTS = st.builds(
+    fact,
+    KINDS,
+    st.integers(1, 3),
+    minute=st.integers(-5, 40),
+    event_id=st.none(),
+) | st.builds(
+    fact,
+    st.sampled_from([Kind.BLOCKED, Kind.BOUNCED, Kind.UNSUBSCRIBED, Kind.DELIVERED]),
+    st.none(),
+    minute=st.integers(0, 600),
+    address=st.sampled_from(["c1@example.com", "c9@example.com"]),
+)
+
+
+def contents(ledger: Ledger) -> list[object]:
+    with ledger.read() as connection:
+        sent = select(sends.c.send_id, sends.c.state, sends.c.accepted_at).order_by("send_id")
+        kept = select(feedback_table.c.key, feedback_table.c.kind).order_by("key")
+        stopped = select(suppressions_table).order_by("address")
+        return [connection.execute(query).all() for query in (sent, kept, stopped)]
+
+
+@given(
+    facts=st.lists(FACTS, max_size=25),
+    starts=st.lists(st.sampled_from(list(State)), min_size=3, max_size=3),
+    seed=st.integers(),
+)
+@settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
+def test_order_batches_and_repetition_do_not_matter(ledger, facts, starts, seed):
+    chance = random.Random(seed)
+    shuffled = facts + chance.choices(facts, k=5) if facts else []
+    chance.shuffle(shuffled)
+    ends = []
+    for told in ([facts], [[one] for one in shuffled]):
+        empty(ledger)
+        for number, state in enumerate(starts, start=1):
+            put(ledger, number, state)
+        with ledger.write() as connection:
+            for batch in told:
+                feedback.apply(connection, batch, NOW + timedelta(days=1))
+        ends.append(contents(ledger))
+    assert ends[0] == ends[1]
+
+
+def empty(ledger: Ledger) -> None:
+    with ledger.write() as connection:
+        for table in (suppressions_table, feedback_table, send_log, messages, sends, enrollments):
+            connection.execute(delete(table))
+
+
+# Addresses. -------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("kind", "reason"),
+    [
+        (Kind.BOUNCED, "bounced"),
+        (Kind.COMPLAINED, "complained"),
+        (Kind.UNSUBSCRIBED, "unsubscribed"),
+        (Kind.INVALID, "invalid"),
+    ],
+)
+def test_an_address_is_stopped_everywhere_at_once(ledger, kind, reason):
+    put(ledger, 1, State.ACCEPTED, address="shared@example.com")
+    put(ledger, 2, State.PLANNED, address="shared@example.com")
+    put(ledger, 3, State.QUEUED, address="shared@example.com")
+    put(ledger, 4, State.QUEUED, address="other@example.com")
+    put(ledger, 5, State.ATTEMPTING, address="shared@example.com")
+    tell(ledger, fact(kind, address="Shared@Example.com"))
+    assert suppressed(ledger) == {"shared@example.com": reason}
+    assert [state_of(ledger, number) for number in range(2, 6)] == [
+        "suppressed",
+        "suppressed",
+        "queued",
+        "attempting",
+    ]
+
+
+@pytest.mark.parametrize("kind", [Kind.PROCESSED, Kind.DEFERRED, Kind.DROPPED, Kind.DELIVERED])
+def test_other_facts_stop_nothing(ledger, kind):
+    put(ledger, 1, State.ACCEPTED)
+    tell(ledger, *(fact(kind, minute=minute) for minute in range(9)))
+    assert suppressed(ledger) == {}
+
+
+def test_an_address_is_the_same_however_its_domain_is_written(ledger):
+    put(ledger, 1, State.QUEUED, address="a@日本語.example")
+    put(ledger, 2, State.QUEUED, address="b@xn--wgv71a119e.example")
+    tell(ledger, fact(Kind.BOUNCED, None, address="a@xn--wgv71a119e.example"))
+    tell(ledger, fact(Kind.BOUNCED, None, address="b@日本語.example"))
+    assert [state_of(ledger, 1), state_of(ledger, 2)] == ["suppressed", "suppressed"]
+
+
+def soft(ledger: Ledger, *kinds: str, of_mails: bool = True) -> bool:
+    """Tell a history: b(locked) and d(elivered), a mail and an hour each."""
+    words = {"b": Kind.BLOCKED, "d": Kind.DELIVERED}
+    for number, kind in enumerate(kinds, start=1):
+        if of_mails:
+            put(ledger, number, State.ACCEPTED, address="c@example.com")
+        about = number if of_mails else None
+        hours = 120 * number
+        tell(ledger, fact(words[kind], about, minute=hours, address="c@example.com"))
+    return suppressed(ledger) == {"c@example.com": "soft_bounced"}
+
+
+@pytest.mark.parametrize("of_mails", [True, False])
+@pytest.mark.parametrize(
+    ("story", "stopped"),
+    [("bbbb", False), ("bbbbb", True), ("bbbbdb", False), ("bdbbbbb", True), ("bbbbbd", True)],
+)
+def test_five_soft_bounces_in_a_row_stop_an_address(ledger, story, stopped, of_mails):
+    assert soft(ledger, *story, of_mails=of_mails) is stopped
+
+
+def test_a_mail_that_is_refused_again_and_again_counts_once(ledger):
+    put(ledger, 1, State.ACCEPTED)
+    tell(ledger, *(fact(Kind.BLOCKED, minute=minute) for minute in range(20)))
+    assert suppressed(ledger) == {}
+
+
+def test_a_list_and_an_event_that_tell_of_one_bounce_count_once():
+    told = []
+    for number in range(4):
+        at = NOW + timedelta(days=number)
+        told.append(Happened(at, Kind.BLOCKED, send(number)))
+        told.append(Happened(at + timedelta(seconds=3), Kind.BLOCKED, None))
+    assert reached_soft_limit(told) is None
+    told.append(Happened(NOW + timedelta(days=9), Kind.BLOCKED, None))
+    assert reached_soft_limit(told) == NOW + timedelta(days=9)
+
+
+def test_a_mail_that_bounced_after_all_was_not_delivered():
+    told: list[Happened] = []
+    for number in range(5):
+        at = NOW + timedelta(days=number)
+        told.append(Happened(at, Kind.DELIVERED, send(number)))
+        told.append(Happened(at + timedelta(minutes=1), Kind.BLOCKED, send(number)))
+    assert reached_soft_limit(told) is not None
+
+
+def test_a_late_delivery_between_takes_a_soft_suppression_back_and_no_other(ledger):
+    assert soft(ledger, *"bbbbb")
+    put(ledger, 9, State.ACCEPTED, address="c@example.com")
+    between = fact(Kind.DELIVERED, 9, minute=250, address="c@example.com")
+    tell(ledger, between)
+    assert suppressed(ledger) == {}
+    suppressions.suppress(ledger, "c@example.com", reason="manual", by="test")
+    tell(ledger, replace(between, at=NOW + timedelta(minutes=251)))
+    assert suppressed(ledger) == {"c@example.com": "manual"}
+
+
+def test_the_heaviest_reason_is_kept(ledger):
+    order = [Kind.INVALID, Kind.BOUNCED, Kind.UNSUBSCRIBED, Kind.COMPLAINED, Kind.BOUNCED]
+    seen = []
+    for minute, kind in enumerate(order):
+        tell(ledger, fact(kind, None, minute=minute, address="c@example.com"))
+        seen.append(suppressed(ledger)["c@example.com"])
+    assert seen == ["invalid", "bounced", "unsubscribed", "complained", "complained"]
+
+
+# Erased people. ---------------------------------------------------------------------------
+
+KEY = "k" * 40
+
+
+def erase(ledger: Ledger, address: str) -> None:
+    with ledger.write() as connection:
+        hashed = suppressions.digest(address, KEY)
+        row = {"address": hashed, "reason": "erased", "at": NOW, "source": "test"}
+        connection.execute(insert(suppressions_table).values(row))
+
+
+def test_an_erased_address_stays_unmailed_and_unknown(ledger):
+    put(ledger, 1, State.UNCERTAIN)
+    erase(ledger, "c1@example.com")
+    with ledger.read() as connection:
+        asked = ["c1@example.com", "c2@example.com"]
+        assert suppressions.reasons(connection, asked, KEY) == {"c1@example.com": "erased"}
+        with pytest.raises(Exception, match="ERASURE_KEY"):
+            suppressions.reasons(connection, asked)
+    told = [fact(Kind.BOUNCED), fact(Kind.BOUNCED, None, address="c1@example.com")]
+    assert tell(ledger, *told, erasure_key=KEY) == 1
+    assert state_of(ledger) == "accepted"
+    with ledger.read() as connection:
+        assert connection.execute(select(feedback_table.c.address)).scalars().all() == [None]
+    assert list(suppressed(ledger).values()) == ["erased"]
+
+
+def test_without_erased_people_no_key_is_needed(ledger):
+    tell(ledger, fact(Kind.COMPLAINED))
+    with ledger.read() as connection:
+        found = suppressions.reasons(connection, ["c1@example.com", "x@example.com"])
+    assert found == {"c1@example.com": "complained"}
+
+
+# News. ------------------------------------------------------------------------------------
+
+
+def of_provider(tmp_path: Path, provider: str) -> Settings:
+    made = Company(tmp_path / "company").settings
+    delivery_section = made.delivery.model_copy(update={"provider": provider})
+    return made.model_copy(update={"delivery": delivery_section})
+
+
+def synced(ledger: Ledger, lists: Iterable[str], now: datetime) -> None:
+    with ledger.write() as connection:
+        for one in lists:
+            feedback.record_sync(connection, one, read_until=now, now=now)
+
+
+def test_old_news_stop_a_live_provider(ledger, tmp_path):
+    settings = of_provider(tmp_path, "sendgrid")
+    lists = feedback.LISTS["sendgrid"]
+    with pytest.raises(GateStopped, match="bounces were never read") as stopped:
+        feedback.check_fresh(ledger, settings, NOW)
+    assert (stopped.value.exit_status, stopped.value.door) == (3, "feedback")
+    synced(ledger, lists, NOW)
+    limit = timedelta(hours=settings.feedback.max_age_hours)
+    feedback.check_fresh(ledger, settings, NOW + limit)
+    synced(ledger, lists[1:], NOW + limit)
+    with pytest.raises(GateStopped, match="bounces were last read at 2026-06-10 01:00 UTC"):
+        feedback.check_fresh(ledger, settings, NOW + limit + timedelta(seconds=1))
+
+
+def test_a_provider_without_lists_needs_no_news(ledger, tmp_path):
+    feedback.check_fresh(ledger, of_provider(tmp_path, "outbox"), NOW)
+
+
+def test_thousands_of_facts_take_a_moment(ledger):
+    put(ledger, 1, State.ACCEPTED)
+    with ledger.write() as connection:
+        row = dict(connection.execute(select(sends)).mappings().one())
+        rows = [
+            {**row, "send_id": send(n), "account_id": f"a{n}", "address": f"c{n}@example.com"}
+            for n in range(2, 5001)
+        ]
+        connection.execute(insert(sends), rows)
+    kinds = (Kind.PROCESSED, Kind.DELIVERED)
+    told = [fact(kind, n, event_id=f"{kind}{n}") for n in range(1, 5001) for kind in kinds]
+    before = datetime.now()  # noqa: DTZ005
+    assert tell(ledger, *told) == 10_000
+    first = datetime.now() - before  # noqa: DTZ005
+    assert tell(ledger, *told) == 0
+    assert first < timedelta(seconds=5)
+    with ledger.read() as connection:
+        assert set(connection.execute(select(sends.c.state)).scalars()) == {"delivered"}
+
+
+def test_a_mail_put_back_by_hand_is_not_stopped_by_what_others_get(ledger):
+    put(ledger, 1, State.PLANNED)
+    tell(ledger, fact(Kind.BOUNCED, 2))
+    assert state_of(ledger) == "planned"
+    with ledger.write() as connection:
+        connection.execute(update(sends).values(state=State.QUEUED))
+        claims, _ = delivery.claim(connection, NOW, worker="w", lease=LEASE)
+    assert [claim.send_id for claim in claims] == [send(1)]
