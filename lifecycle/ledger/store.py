@@ -37,6 +37,8 @@ class Ledger:
         """
         try:
             address = make_url(url)
+            if address.drivername in ("postgres", "postgresql"):
+                address = address.set(drivername="postgresql+psycopg")
             engine = create_engine(address, pool_pre_ping=True)
         except (ArgumentError, NoSuchModuleError, ModuleNotFoundError) as error:
             raise SettingsError(f"ledger.url: {error}") from None

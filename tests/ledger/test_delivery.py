@@ -1,4 +1,4 @@
-"""The states of a send, in a real SQLite file."""
+"""The states of a send, in a real SQLite file and a real PostgreSQL."""
 
 from __future__ import annotations
 
@@ -19,8 +19,8 @@ LEASE = timedelta(minutes=5)
 
 
 @pytest.fixture
-def ledger(tmp_path):
-    with Ledger.open(f"sqlite:///{tmp_path / 'ledger.db'}") as opened:
+def ledger(ledger_url):
+    with Ledger.open(ledger_url) as opened:
         yield opened
 
 
@@ -224,7 +224,6 @@ def test_an_unusable_ledger_is_named(tmp_path):
         Ledger.open("nonsense")
 
 
-def test_a_ledger_of_two_openers_is_made_once(tmp_path):
-    url = f"sqlite:///{tmp_path / 'ledger.db'}"
-    with Ledger.open(url) as one, Ledger.open(url) as two, one.read(), two.read():
+def test_a_ledger_of_two_openers_is_made_once(ledger_url):
+    with Ledger.open(ledger_url) as one, Ledger.open(ledger_url) as two, one.read(), two.read():
         pass

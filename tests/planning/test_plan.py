@@ -1,4 +1,4 @@
-"""Runs over days: a company in DuckDB, a ledger in SQLite, mails as they leave."""
+"""Runs over days: a company in DuckDB, a ledger in SQLite or PostgreSQL, mails as they leave."""
 
 from __future__ import annotations
 
@@ -37,11 +37,11 @@ steps:
 class World:
     """A company on which runs can be made, day by day."""
 
-    def __init__(self, folder) -> None:
+    def __init__(self, folder, ledger_url: str | None = None) -> None:
         self.company = Company(folder)
         self.warehouse = duckdb.connect(":memory:")
         self.marts = Marts(self.warehouse)
-        self.ledger = Ledger.open(self.company.settings.ledger_url)
+        self.ledger = Ledger.open(ledger_url or self.company.settings.ledger_url)
         self.number = 0
 
     def win_back(self, *changes: tuple[str, str]) -> None:
@@ -91,8 +91,8 @@ class World:
 
 
 @pytest.fixture
-def world(tmp_path) -> Iterator[World]:
-    made = World(tmp_path / "company")
+def world(tmp_path, ledger_url) -> Iterator[World]:
+    made = World(tmp_path / "company", ledger_url)
     yield made
     made.close()
 
