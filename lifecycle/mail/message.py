@@ -125,6 +125,11 @@ class Message:
         """The Message-ID, derived from the send: every attempt at it is the same mail."""
         return f"<{self.send_id}@{self.from_email.rpartition('@')[2]}>"
 
+    @property
+    def is_one_click(self) -> bool:
+        """Whether a mail client may leave for its reader by one POST (RFC 8058)."""
+        return self.list_unsubscribe.startswith("https://")
+
     def as_bytes(self) -> bytes:
         """The mail as RFC 5322 bytes: CRLF, ASCII on the wire, UTF-8 within.
 
@@ -140,6 +145,7 @@ class Message:
             f"Date: {format_datetime(self.date)}",
             f"Message-ID: {self.message_id}",
             f"List-Unsubscribe: <{self.list_unsubscribe}>",
+            *(["List-Unsubscribe-Post: List-Unsubscribe=One-Click"] if self.is_one_click else []),
             "Auto-Submitted: auto-generated",
             f"X-Lifecycle-Send: {self.send_id}",
             f"X-Lifecycle-Trigger: {_text('X-Lifecycle-Trigger', self.trigger)}",

@@ -10,7 +10,6 @@ from collections.abc import Mapping
 from datetime import datetime
 from functools import cache, cached_property
 from typing import Any, Literal
-from urllib.parse import quote
 
 from email_validator import EmailNotValidError, validate_email
 from wcwidth import width
@@ -19,6 +18,7 @@ from lifecycle.errors import Problem, TemplateError
 from lifecycle.mail.folder import Templates, nearest
 from lifecycle.mail.message import Message, is_address, one_line
 from lifecycle.mail.sandbox import Values
+from lifecycle.mail.unsubscribe import WayOut
 from lifecycle.mail.wrap import wrap
 from lifecycle.settings import Settings
 
@@ -36,7 +36,7 @@ class Renderer:
     def __init__(self, settings: Settings) -> None:
         self._folder = Templates(settings.folder("email_templates"))
         self._company = settings.company
-        self._leave = settings.unsubscribe.mailto or settings.company.from_email
+        self._way_out = WayOut(settings)
         self._template = cache(self._folder.template)
         self._footer = cache(self._folder.footer)
 
@@ -76,7 +76,7 @@ class Renderer:
         Raises TemplateError that names the file, the line and the value that stands against it.
         """
         template = self._template(trigger, step, locale)
-        unsubscribe_url = f"mailto:{quote(self._leave, safe='@+')}?subject=unsubscribe%20{send_id}"
+        unsubscribe_url = self._way_out.url(send_id)
         values = {
             "account": Values("account", account),
             "contact": Values("contact", contact),
