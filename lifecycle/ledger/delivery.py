@@ -18,6 +18,7 @@ from typing import Any
 import psutil
 from sqlalchemy import ColumnElement, Connection, Row, and_, func, select
 
+from lifecycle.ledger import suppressions
 from lifecycle.ledger.states import batches, move
 from lifecycle.ledger.tables import (
     MAILED,
@@ -28,7 +29,6 @@ from lifecycle.ledger.tables import (
     launches,
     messages,
     sends,
-    suppressions,
 )
 from lifecycle.triggers.model import Cap
 
@@ -140,6 +140,7 @@ def claim(
     lease: timedelta,
     limit: int = IN_FLIGHT,
     room: Room | None = None,
+    erasure_key: str = "",
 ) -> tuple[list[Claim], bool]:
     """Take up to `limit` queued mails, each checked once more in this transaction.
 
@@ -149,7 +150,7 @@ def claim(
     """
     room = room or Room()
     rows = ledger.execute(
-        select(sends, enrollments.c.ended_at, enrollments.c.end_reason, suppressions.c.reason)
+        select(sends, enrollments.c.ended_at, enrollments.c.end_reason)
         .join(
             enrollments,
             and_(
@@ -158,19 +159,19 @@ def claim(
                 enrollments.c.cycle == sends.c.cycle,
             ),
         )
-        .outerjoin(suppressions, suppressions.c.address == sends.c.address)
         .where(sends.c.state == State.QUEUED, *_may_go(now), sends.c.domain.not_in(room.full))
         .order_by(sends.c.not_before, sends.c.priority.desc(), sends.c.send_id)
         .limit(limit)
         .with_for_update(skip_locked=True, of=sends)
     ).all()
+    suppressed = suppressions.reasons(ledger, {row.address for row in rows}, erasure_key)
     taken: list[str] = []
     just_taken: Counter[str] = Counter()
     for row in rows:
         if row.ended_at is not None and row.end_reason != "completed":
             refusal = State.CANCELLED, f"left the sequence: {row.end_reason}"
-        elif row.reason is not None:
-            refusal = State.SUPPRESSED, f"address suppressed: {row.reason}"
+        elif row.address in suppressed:
+            refusal = State.SUPPRESSED, f"address suppressed: {suppressed[row.address]}"
         elif full := _full_cap(ledger, row, now, just_taken):
             refusal = State.SUPPRESSED, full
         else:

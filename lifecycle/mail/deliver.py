@@ -133,6 +133,7 @@ class _Delivery:
                 lease=self.lease,
                 limit=delivery.IN_FLIGHT if size == 1 else size,
                 room=self.room,
+                erasure_key=self.settings.privacy.erasure_key.get_secret_value(),
             )
         requests = [
             [Mail(claim.send_id, claim.mime) for claim in claims[start : start + size]]

@@ -16,6 +16,7 @@ import duckdb
 from sqlalchemy import Connection, and_, select
 
 from lifecycle.errors import TemplateError
+from lifecycle.ledger import suppressions
 from lifecycle.ledger.decisions import (
     Decisions,
     Ending,
@@ -39,7 +40,6 @@ from lifecycle.ledger.tables import (
     send_identity,
     sends,
     steps,
-    suppressions,
 )
 from lifecycle.mail.render import Renderer
 from lifecycle.planning import audience
@@ -57,6 +57,7 @@ from lifecycle.planning.decision import (
 )
 from lifecycle.planning.launch import baseline
 from lifecycle.settings import Settings
+from lifecycle.triggers.condition import Condition
 from lifecycle.triggers.model import Trigger, load_triggers
 from lifecycle.warehouse.connection import connect_published
 
@@ -156,10 +157,8 @@ class _Planner:
         feed = audience.rows(warehouse, "select feed_status, reason from marts.feed_health")[0]
         self.feed_is_fresh = feed["feed_status"] == "fresh"
         self.feed_reason = feed["reason"]
-        self.suppressed: dict[str, str] = {
-            row.address: row.reason
-            for row in memory.execute(select(suppressions.c.address, suppressions.c.reason))
-        }
+        self.suppressed: dict[str, str] = {}
+        self.erasure_key = settings.privacy.erasure_key.get_secret_value()
         self.set_aside = {
             row["key"]: row["reason"]
             for row in audience.rows(
@@ -234,9 +233,7 @@ class _Planner:
             account_ids = sorted({row.account_id for row in some})
             found = {
                 (account_id, person["contact_id"]): self._contact(person)
-                for account_id, people in audience.contacts(
-                    self.warehouse, account_ids, None
-                ).items()
+                for account_id, people in self._people(account_ids, None).items()
                 for person in people
             }
             for row in some:
@@ -268,7 +265,7 @@ class _Planner:
             self.result.withheld[Reason.MATCHED_BEFORE_LAUNCH] += held_back
         for account_ids in _chunks(list(candidates)):
             accounts = audience.accounts(self.warehouse, account_ids)
-            people = audience.contacts(self.warehouse, account_ids, trigger.recipients)
+            people = self._people(account_ids, trigger.recipients)
             for account_id in account_ids:
                 self._enter_account(
                     trigger,
@@ -340,7 +337,7 @@ class _Planner:
         for some in _chunks(due):
             ids = [row.account_id for row in some]
             accounts = audience.accounts(self.warehouse, ids)
-            people = audience.contacts(self.warehouse, ids, trigger.recipients)
+            people = self._people(ids, trigger.recipients)
             decided = self._decided(trigger, ids)
             chosen = self._recipients(trigger, ids)
             for row in some:
@@ -582,6 +579,15 @@ class _Planner:
             Withheld(trigger.name, account_id, contact_id, step, reason, detail)
         )
         self.result.withheld[reason] += 1
+
+    def _people(
+        self, account_ids: Sequence[str], recipients_of: Condition | None
+    ) -> dict[str, list[Row]]:
+        """The contacts of these accounts; who of them is suppressed is known from then on."""
+        found = audience.contacts(self.warehouse, account_ids, recipients_of)
+        addresses = {one["email_normalized"] for people in found.values() for one in people}
+        self.suppressed |= suppressions.reasons(self.memory, addresses, self.erasure_key)
+        return found
 
     def _contact(self, person: Row) -> Contact:
         address = person["email_normalized"]
