@@ -275,6 +275,44 @@ def suppress(
         typer.echo(f"{address.strip().lower()} was not mailed any more already.")
 
 
+@app.command("sync-feedback")
+def sync_feedback(context: typer.Context, as_json: AsJson = False) -> None:
+    """Read from the provider who bounced, complained or left. Safe at any time."""
+    from lifecycle.mail.sync_feedback import sync_feedback
+
+    with context.obj.ledger() as (settings, ledger):
+        found = sync_feedback(settings, ledger)
+    if as_json:
+        _print_json({"new": found})
+    elif found:
+        typer.echo("New: " + ", ".join(f"{n:,} {name}" for name, n in found.items()))
+    else:
+        typer.echo(f"The provider {settings.delivery.provider} keeps no lists to read.")
+
+
+@app.command()
+def serve(
+    context: typer.Context,
+    host: Annotated[
+        str | None, typer.Option(help="The address to listen on; else as lifecycle.toml says.")
+    ] = None,
+    port: Annotated[
+        int | None, typer.Option(help="The port; 0 takes any free one.", min=0, max=65535)
+    ] = None,
+) -> None:
+    """Answer unsubscribe links and the provider's events. Put what ends HTTPS before it."""
+    from lifecycle.web.server import serve
+
+    with context.obj.ledger() as (settings, ledger):
+        serve(
+            settings,
+            ledger,
+            host=host or settings.web.host,
+            port=settings.web.port if port is None else port,
+            ready=lambda address: typer.echo(f"Listening on {address}", err=True),
+        )
+
+
 def main() -> NoReturn:
     """The console script. The exit status says how it ended: see lifecycle/errors.py."""
     try:

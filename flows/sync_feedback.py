@@ -1,0 +1,26 @@
+"""Every 15 minutes: what came back about mails and addresses, from the provider to the ledger."""
+
+from __future__ import annotations
+
+from prefect import flow
+
+from flows.privacy import hide_addresses_in_logs
+from lifecycle import settings as settings_file
+from lifecycle.ledger.store import Ledger
+from lifecycle.mail import sync_feedback as feedback
+from lifecycle.run import watched
+
+
+@flow(name="sync-feedback", persist_result=False)
+def sync_feedback(config: str | None = None) -> dict[str, int]:
+    """Read bounces, blocks, invalid addresses, complaints and unsubscribes. Safe to repeat.
+
+    Without news for longer than [feedback] max_age_hours, no run sends by a live provider.
+
+    Args:
+        config: The lifecycle.toml to use. Empty: the one in the working directory.
+    """
+    hide_addresses_in_logs()
+    settings = settings_file.load(config)
+    with Ledger.open(settings.ledger_url) as ledger:
+        return feedback.sync_feedback(settings, ledger, progress=watched().step)

@@ -1,0 +1,42 @@
+"""What the service writes down of a request: never an address, and never a link's token."""
+
+from __future__ import annotations
+
+import logging
+import re
+from typing import Any
+
+from lifecycle.mail.unsubscribe import PATH, TOKEN
+from lifecycle.masking import mask_addresses
+
+REQUESTS = "lifecycle.web.requests"
+_TOKEN = re.compile(rf"({re.escape(PATH)})[^\s\"'?#]+|{TOKEN.pattern}")
+
+
+def hide(text: str) -> str:
+    """The text without addresses and tokens."""
+    return mask_addresses(_TOKEN.sub(lambda found: f"{found[1] or ''}…", text))
+
+
+class Private(logging.Formatter):
+    """Hides in the whole of what would be written, tracebacks included."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        return hide(super().format(record))
+
+
+def log_config() -> dict[str, Any]:
+    """For `uvicorn.Config`: all to standard error, and no access log but our own."""
+    return {
+        "version": 1,
+        "disable_existing_loggers": False,
+        "formatters": {
+            "private": {"()": Private, "format": "%(asctime)s %(levelname)s %(message)s"}
+        },
+        "handlers": {"private": {"class": "logging.StreamHandler", "formatter": "private"}},
+        "loggers": {
+            name: {"handlers": ["private"], "level": level, "propagate": False}
+            for name, level in (("uvicorn", "WARNING"), ("lifecycle", "INFO"))
+        },
+        "root": {"handlers": ["private"], "level": "WARNING"},
+    }

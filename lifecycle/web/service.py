@@ -1,0 +1,129 @@
+"""The HTTP service of `lifecycle serve`: which address does what.
+
+GET  /u/<token>         a page with a button; looks, and changes nothing
+POST /u/<token>         leaves: a mail client's one click (RFC 8058), or the page's button
+POST /events/sendgrid   SendGrid's signed events
+GET  /healthz           whether the ledger answers
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+from typing import Annotated
+from urllib.parse import parse_qs
+
+from fastapi import FastAPI, Header, Request
+from fastapi.responses import JSONResponse, PlainTextResponse, Response
+from sqlalchemy import text
+from sqlalchemy.exc import SQLAlchemyError
+from starlette.concurrency import run_in_threadpool
+from starlette.exceptions import HTTPException
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from lifecycle.ledger.store import Ledger
+from lifecycle.mail.unsubscribe import PATH
+from lifecycle.settings import Settings
+from lifecycle.web.events import LARGEST_BODY, Refused, Webhook
+from lifecycle.web.leaving import Leaving
+from lifecycle.web.logs import REQUESTS
+from lifecycle.web.pages import HEADERS, page
+
+LARGEST_CLICK = 64 << 10
+"""Bytes of the form that a mail client posts; its own words take thirty."""
+
+log = logging.getLogger(REQUESTS)
+
+
+def service(settings: Settings, ledger: Ledger) -> FastAPI:
+    """The service over an open ledger. Raises SettingsError for a key that is none."""
+    app = FastAPI(
+        title="lifecycle", openapi_url=None, docs_url=None, redoc_url=None, redirect_slashes=False
+    )
+    leaving, webhook = Leaving(settings, ledger), Webhook(settings, ledger)
+
+    @app.api_route(PATH + "{token}", methods=["GET", "HEAD"])
+    def ask(token: str) -> Response:
+        reader = leaving.who(token)
+        if reader is None:
+            return page("unknown", settings.company)
+        return page("done" if reader.has_left else "ask", settings.company, reader.locale)
+
+    @app.post(PATH + "{token}")
+    async def leave(token: str, request: Request) -> Response:
+        form = await _body(request, LARGEST_CLICK)
+        reader = await run_in_threadpool(leaving.who, token)
+        if reader is None:
+            return page("unknown", settings.company)
+        await run_in_threadpool(leaving.leave, reader)
+        if b"page" in parse_qs(form).get(b"from", []):
+            return page("done", settings.company, reader.locale)
+        return PlainTextResponse("Unsubscribed.\n", headers=HEADERS)
+
+    @app.post("/events/sendgrid")
+    async def events(
+        request: Request,
+        signature: Annotated[str, Header(alias="X-Twilio-Email-Event-Webhook-Signature")] = "",
+        timestamp: Annotated[str, Header(alias="X-Twilio-Email-Event-Webhook-Timestamp")] = "",
+    ) -> Response:
+        body = await _body(request, LARGEST_BODY)
+        try:
+            new = await run_in_threadpool(webhook.take, body, signature, timestamp)
+        except Refused as refusal:
+            log.warning("events refused: %s", refusal)
+            return JSONResponse({"refused": str(refusal)}, refusal.status)
+        return JSONResponse({"new": new})
+
+    @app.get("/healthz")
+    def health() -> Response:
+        try:
+            with ledger.read() as connection:
+                connection.execute(text("select 1"))
+        except SQLAlchemyError:
+            log.exception("the ledger does not answer")
+            return PlainTextResponse("the ledger does not answer\n", 503)
+        return PlainTextResponse("ok\n")
+
+    @app.exception_handler(404)
+    def nowhere(_: Request, __: Exception) -> Response:
+        return page("unknown", settings.company)
+
+    app.add_middleware(_Log)
+    return app
+
+
+async def _body(request: Request, largest: int) -> bytes:
+    """The bytes of a request; 413 as soon as they are too many."""
+    parts, size = [], 0
+    async for part in request.stream():
+        size += len(part)
+        if size > largest:
+            raise HTTPException(413, "too large")
+        parts.append(part)
+    return b"".join(parts)
+
+
+class _Log:
+    """One line a request: the route and not the path, which may be a key to somebody's mail."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        begun, status = time.perf_counter(), 500
+
+        async def noting(message: Message) -> None:
+            nonlocal status
+            if message["type"] == "http.response.start":
+                status = message["status"]
+            await send(message)
+
+        try:
+            await self._app(scope, receive, noting)
+        finally:
+            route = getattr(scope.get("route"), "path", "elsewhere")
+            spent = (time.perf_counter() - begun) * 1000
+            log.info("%s %s %d in %.0f ms", scope["method"], route, status, spent)
