@@ -9,6 +9,7 @@ from typing import Any
 from sqlalchemy import Connection, bindparam, select, update
 from sqlalchemy.dialects import postgresql, sqlite
 
+from lifecycle.ledger.backup import in_doubt
 from lifecycle.ledger.states import batches, insert, log, move
 from lifecycle.ledger.tables import (
     NOT_LEFT,
@@ -256,14 +257,25 @@ def _enrol(ledger: Connection, entries: list[Entry], run_id: str) -> None:
 
 
 def _plan(ledger: Connection, planned: list[PlannedSend], run_id: str, at: datetime) -> None:
+    state, detail = State.PLANNED, None
+    if planned and in_doubt(ledger):
+        state, detail = State.UNCERTAIN, "may have left before the ledger was restored"
+
     def send(mail: PlannedSend) -> dict[str, Any]:
         row = {name: value for name, value in vars(mail).items() if name != "mime"}
         row["domain"] = mail.address.rpartition("@")[2]
-        return {**row, "run_id": run_id, "state": State.PLANNED, "state_at": at, "attempts": 0}
+        return {
+            **row,
+            "run_id": run_id,
+            "state": state,
+            "state_at": at,
+            "detail": detail,
+            "attempts": 0,
+        }
 
     insert(ledger, sends, map(send, planned))
     insert(ledger, messages, ({"send_id": mail.send_id, "mime": mail.mime} for mail in planned))
-    log(ledger, ((mail.send_id, None, State.PLANNED, None) for mail in planned), at)
+    log(ledger, ((mail.send_id, None, state, detail) for mail in planned), at)
 
 
 def _withhold(ledger: Connection, kept: list[Withheld], run_id: str, at: datetime) -> None:

@@ -27,6 +27,10 @@ class Ledger:
     def __init__(self, engine: Engine) -> None:
         self.engine = engine
         self._writer = engine.execution_options(writes=True)
+        # SQLite's readers see one moment by themselves.
+        one_moment = {"isolation_level": "REPEATABLE READ"}
+        is_postgres = engine.dialect.name == "postgresql"
+        self._reader = engine.execution_options(**one_moment) if is_postgres else engine
 
     @classmethod
     def open(cls, url: str) -> Ledger:
@@ -57,7 +61,7 @@ class Ledger:
     @contextmanager
     def read(self) -> Iterator[Connection]:
         """A connection that sees one moment of the ledger."""
-        with self.engine.connect() as connection, connection.begin():
+        with self._reader.connect() as connection, connection.begin():
             yield connection
 
     @contextmanager

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
+from functools import partial
 
 import pytest
 from sqlalchemy import select, update
 
+import planned_sends
 from company import utc
 from lifecycle.errors import LedgerError, SettingsError
-from lifecycle.ledger import delivery, runs
-from lifecycle.ledger.decisions import Decisions, Entry, PlannedSend, record
+from lifecycle.ledger import delivery
 from lifecycle.ledger.store import Ledger
 from lifecycle.ledger.tables import State, enrollments, launches, send_identity, send_log, sends
 
@@ -24,51 +25,7 @@ def ledger(ledger_url):
         yield opened
 
 
-def planned(number: int, **changes) -> PlannedSend:
-    account, contact = f"a{number}", f"c{number}"
-    fields = {
-        "send_id": send_identity(account, contact, "win_back", "check_in", 1),
-        "account_id": account,
-        "contact_id": contact,
-        "trigger": "win_back",
-        "step": "check_in",
-        "cycle": 1,
-        "trigger_version": "v1",
-        "address": f"{contact}@example.com",
-        "locale": "en",
-        "locale_source": "company",
-        "priority": 50,
-        "account_cap": None,
-        "contact_cap": None,
-        "due_at": NOW,
-        "not_before": NOW,
-        "closes_at": NOW + timedelta(hours=7),
-        "expires_at": NOW + timedelta(days=3),
-        "mime": b"mail",
-    }
-    return PlannedSend(**{**fields, **changes})
-
-
-def plan(ledger: Ledger, *mails: PlannedSend) -> None:
-    made = Decisions(sends=list(mails))
-    for mail in mails:
-        made.entries.append(
-            Entry(
-                account_id=mail.account_id,
-                trigger=mail.trigger,
-                cycle=1,
-                trigger_version="v1",
-                enrolled_at=NOW,
-                time_zone="Asia/Tokyo",
-                time_zone_source="account",
-                country="JP",
-                next_at=NOW + timedelta(days=7),
-                contact_ids=(mail.contact_id,),
-            )
-        )
-    runs.begin(ledger, run_id="r1", as_of=NOW, source="files")
-    with ledger.write() as connection:
-        record(connection, made, run_id="r1", at=NOW)
+planned, plan = partial(planned_sends.planned, at=NOW), planned_sends.plan
 
 
 def claim(ledger: Ledger, now: datetime = NOW, worker: str = "w", limit: int = 64) -> list[str]:

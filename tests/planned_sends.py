@@ -1,0 +1,60 @@
+"""Mails in a ledger, planned by hand."""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta
+
+from lifecycle.ledger import runs
+from lifecycle.ledger.decisions import Decisions, Entry, PlannedSend, record
+from lifecycle.ledger.store import Ledger
+from lifecycle.ledger.tables import send_identity
+
+
+def planned(number: int, *, at: datetime, **changes) -> PlannedSend:
+    """The mail of account a<number> that is due at a moment, in a window of seven hours."""
+    account, contact = f"a{number}", f"c{number}"
+    fields = {
+        "send_id": send_identity(account, contact, "win_back", "check_in", 1),
+        "account_id": account,
+        "contact_id": contact,
+        "trigger": "win_back",
+        "step": "check_in",
+        "cycle": 1,
+        "trigger_version": "v1",
+        "address": f"{contact}@example.com",
+        "locale": "en",
+        "locale_source": "company",
+        "priority": 50,
+        "account_cap": None,
+        "contact_cap": None,
+        "due_at": at,
+        "not_before": at,
+        "closes_at": at + timedelta(hours=7),
+        "expires_at": at + timedelta(days=3),
+        "mime": b"mail",
+    }
+    return PlannedSend(**{**fields, **changes})
+
+
+def plan(ledger: Ledger, *mails: PlannedSend, run_id: str = "r1") -> None:
+    """A run that enrols each mail's account and plans the mail."""
+    made = Decisions(sends=list(mails))
+    for mail in mails:
+        made.entries.append(
+            Entry(
+                account_id=mail.account_id,
+                trigger=mail.trigger,
+                cycle=1,
+                trigger_version="v1",
+                enrolled_at=mail.due_at,
+                time_zone="Asia/Tokyo",
+                time_zone_source="account",
+                country="JP",
+                next_at=mail.due_at + timedelta(days=7),
+                contact_ids=(mail.contact_id,),
+            )
+        )
+    at = mails[0].due_at
+    runs.begin(ledger, run_id=run_id, as_of=at, source="files")
+    with ledger.write() as connection:
+        record(connection, made, run_id=run_id, at=at)
