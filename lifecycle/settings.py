@@ -330,8 +330,8 @@ class Privacy(Section):
 class Web(Section):
     """Where `lifecycle serve` listens, behind whatever ends the HTTPS."""
 
-    host: str = "127.0.0.1"
-    port: int = Field(8025, ge=0, le=65535)
+    host: str = Field("127.0.0.1", description="an address of this machine")
+    port: int = Field(8025, ge=0, le=65535, description="0 is any free one")
 
 
 class Notify(Section):

@@ -37,10 +37,13 @@ def test_the_demo_company_gets_its_mails_once_and_can_be_explained(tmp_path):
 
     again = run_json("run", env=env)
     assert (again["planned"], again["accepted"]) == (0, 0)
-    next_day = run_json("run", "--as-of", "2026-06-11 01:00", env=env)
-    assert next_day["accepted"] >= 1
 
-    backwards = lifecycle("run", "--as-of", "2026-06-10 01:00", env=env)
+    # 16:00 in Tokyo is nine in the morning in Berlin and Paris: their mails go then.
+    later = run_json("deliver", "--as-of", "2026-06-10 16:00 Asia/Tokyo", env=env)
+    assert later["accepted"] >= 1
+    assert len(list((tmp_path / "outbox").glob("*.eml"))) == len(sent) + later["accepted"]
+
+    backwards = lifecycle("run", "--as-of", "2026-06-09 01:00", env=env)
     assert backwards.returncode == 2
     assert "before this ledger's newest decision" in backwards.stderr
     assert "Traceback" not in backwards.stderr
