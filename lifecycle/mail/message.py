@@ -20,11 +20,9 @@ import binascii
 import re
 import unicodedata
 from base64 import b64encode
+from binascii import a2b_base64
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from email import message_from_bytes
-from email.header import decode_header, make_header
-from email.message import Message as ParsedMessage
 from email.utils import format_datetime, parsedate_to_datetime
 
 LONGEST_LINE = 998
@@ -37,6 +35,7 @@ _LABEL = r"[A-Za-z0-9](?:[A-Za-z0-9-]*[A-Za-z0-9])?"
 _ADDRESS = re.compile(rf"{_ATOM}(?:\.{_ATOM})*@{_LABEL}(?:\.{_LABEL})+")
 _BARE_PHRASE = re.compile(rf"{_ATOM}(?: {_ATOM})*")
 _URL = re.compile(r"(?:mailto:|https://|http://)[!-;=?-~]+")
+_ENCODED_WORD = re.compile(r"=\?utf-8\?b\?([A-Za-z0-9+/=]*)\?=")
 _SEND_ID = re.compile(r"[A-Za-z0-9_-]{1,64}")
 LOCALE = re.compile(r"[A-Za-z]{2,3}(?:-[A-Za-z0-9]{1,8})*")
 
@@ -160,23 +159,26 @@ class Message:
     @classmethod
     def from_bytes(cls, mime: bytes) -> Message:
         """The Message that `as_bytes` made these bytes of. Raises ValueError for other bytes."""
-        parsed = message_from_bytes(mime)
-        body = parsed.get_payload(decode=True)
-        reply_to = parsed["Reply-To"]
-        if not isinstance(body, bytes):
-            raise ValueError("not a plain-text mail")
+        head, _, body = mime.partition(b"\r\n\r\n")
+        unfolded = head.decode("ascii").replace("\r\n ", " ")
+        headers = _Headers(line.split(": ", 1) for line in unfolded.split("\r\n") if ": " in line)
+        send_id = headers["X-Lifecycle-Send"]
+        from_name, from_email = _parsed_person(headers["From"])
+        to_name, to_email = _parsed_person(headers["To"])
         return cls(
-            send_id=_header(parsed, "X-Lifecycle-Send"),
-            **dict(zip(("from_name", "from_email"), _parsed_person(parsed, "From"), strict=True)),
-            **dict(zip(("to_name", "to_email"), _parsed_person(parsed, "To"), strict=True)),
-            reply_to=None if reply_to is None else _parsed_person(parsed, "Reply-To"),
-            subject=_decoded(_header(parsed, "Subject")),
-            body=body.decode("utf-8"),
-            date=parsedate_to_datetime(_header(parsed, "Date")),
-            list_unsubscribe=_header(parsed, "List-Unsubscribe")[1:-1],
-            locale=_header(parsed, "Content-Language"),
-            trigger=_decoded(_header(parsed, "X-Lifecycle-Trigger")),
-            step=_decoded(_header(parsed, "X-Lifecycle-Step")),
+            send_id=send_id,
+            from_name=from_name,
+            from_email=from_email,
+            to_name=to_name,
+            to_email=to_email,
+            reply_to=_parsed_person(headers["Reply-To"]) if "Reply-To" in headers else None,
+            subject=_decoded(headers["Subject"]),
+            body=_decoded_body(headers["Content-Transfer-Encoding"], body),
+            date=parsedate_to_datetime(headers["Date"]),
+            list_unsubscribe=headers["List-Unsubscribe"][1:-1],
+            locale=headers["Content-Language"],
+            trigger=_decoded(headers["X-Lifecycle-Trigger"]),
+            step=_decoded(headers["X-Lifecycle-Step"]),
         )
 
 
@@ -233,22 +235,31 @@ def _encoded_body(body: str) -> tuple[str, bytes]:
     return ("quoted-printable", quoted) if len(quoted) < len(base64) else ("base64", base64)
 
 
-# Reading. ---------------------------------------------------------------------------------
+# Reading what was written above, which takes a sixth of what a parser of any mail takes. -----
 
 
-def _header(parsed: ParsedMessage, name: str) -> str:
-    value = parsed[name]
-    if value is None:
+class _Headers(dict[str, str]):
+    def __missing__(self, name: str) -> str:
         raise ValueError(f"not a mail of this system: it has no {name}")
-    return str(value)
 
 
 def _decoded(text: str) -> str:
-    return str(make_header(decode_header(text))) if "=?" in text else text
+    if "=?" not in text:
+        return text
+    return b"".join(map(a2b_base64, _ENCODED_WORD.findall(text))).decode()
 
 
-def _parsed_person(parsed: ParsedMessage, header: str) -> tuple[str, str]:
-    name, bracket, address = _header(parsed, header).rpartition("<")
+def _decoded_body(encoding: str, body: bytes) -> str:
+    match encoding:
+        case "quoted-printable":
+            body = binascii.a2b_qp(body)
+        case "base64":
+            body = a2b_base64(body)
+    return body.decode()
+
+
+def _parsed_person(header: str) -> tuple[str, str]:
+    name, bracket, address = header.rpartition("<")
     if not bracket:
         return "", address
     name = name.strip()
