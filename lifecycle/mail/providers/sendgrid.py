@@ -257,8 +257,10 @@ def _letter(place: int, mime: bytes) -> _Letter:
     try:
         message = Message.from_bytes(mime)
         request = _request(message, [_personalization(message)], message.body)
-    except (ValueError, ApiKeyIncludedException) as error:
+    except ValueError as error:
         raise _NotForSendGrid(mask_addresses(str(error))) from None
+    except ApiKeyIncludedException:
+        raise _NotForSendGrid("the body begins with an API key of SendGrid") from None
     encoded = _encoded(request)
     if objection := complaint(request, len(encoded), time.time()):
         raise _NotForSendGrid(objection)
@@ -309,7 +311,7 @@ def _personalization(message: Message, tag: str | None = None) -> Personalizatio
 def _headers(message: Message) -> Iterable[tuple[str, str]]:
     yield "Message-ID", message.message_id
     yield "List-Unsubscribe", f"<{message.list_unsubscribe}>"
-    if message.list_unsubscribe.startswith("https://"):
+    if message.is_one_click:
         yield "List-Unsubscribe-Post", "List-Unsubscribe=One-Click"
     yield "Auto-Submitted", "auto-generated"
     yield "Content-Language", message.locale
