@@ -99,21 +99,11 @@ class World:
             moments = [moment for moment, *_ in events]
             core = [moment for moment, name, *_ in events if name.startswith("report_")]
             outcomes = [moment for moment, name, *_ in events if name == "report_shared"]
-            rows.append(
-                (
-                    account,
-                    day,
-                    len(events),
-                    len({user for *_, user, _ in events if user}),
-                    len({feature for *_, feature in events if feature}),
-                    len(core),
-                    len(outcomes),
-                    min(moments),
-                    max(moments),
-                    min(core, default=None),
-                    min(outcomes, default=None),
-                )
-            )
+            users = {user for *_, user, _ in events if user}
+            features = {feature for *_, feature in events if feature}
+            counts = (len(events), len(users), len(features), len(core), len(outcomes))
+            firsts = (min(core, default=None), min(outcomes, default=None))
+            rows.append((account, day, *counts, min(moments), max(moments), *firsts))
         return sorted(rows, key=lambda row: (row[0], row[1]))
 
 

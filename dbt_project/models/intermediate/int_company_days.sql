@@ -58,13 +58,13 @@ dated as (
 
 final as (
   select
-    company_day,
-    days_ago,
-    iso_weekday,
-    is_holiday,
-    iso_weekday <= 5 and not is_holiday as is_business_day,
-    events,
-    coalesce(company_day > feed.begins_on, false) as has_feed
+    dated.company_day,
+    dated.days_ago,
+    dated.iso_weekday,
+    dated.is_holiday,
+    dated.iso_weekday <= 5 and not dated.is_holiday as is_business_day,
+    dated.events,
+    coalesce(dated.company_day > feed.begins_on, false) as has_feed
   from dated
   cross join feed
 )

@@ -1,4 +1,7 @@
 -- One row per account with activity in its window: who was active, and with what.
+{% set earliest = 'select ' ~ dbt.dateadd('day', '-max(window_days) - 2', 'max(as_of)')
+  ~ ' from ' ~ ref('int_usage_windows') %}
+
 with
 
 usage_events as (
@@ -20,9 +23,7 @@ dated as (
   from usage_events
   inner join windows on usage_events.account_id = windows.account_id
   {{ join_offset('zone', 'usage_events.time_zone', 'usage_events.occurred_at') }}
-  where
-    usage_events.occurred_at
-    > {{ dbt.dateadd('day', '-windows.window_days - 2', 'windows.as_of') }}
+  where usage_events.occurred_at > {{ moments(earliest)[0] }}
 ),
 
 final as (

@@ -9,13 +9,14 @@
     ]
 ) }}
 
--- What the pre-hooks read:
+-- What the incremental build reads besides:
 -- depends_on: {{ ref('stg_run_context') }}, {{ ref('int_counting_rules') }}
+-- depends_on: {{ ref('stg_usage_events') }}, {{ ref('int_event_roles') }}
 
 with
 
 {% if is_incremental() -%}
-{{ account_days_to_count() }}
+{{ events_to_count() }}
 {%- else -%}
 usage_events as (
   select * from {{ ref('int_usage_events') }}
@@ -30,6 +31,16 @@ dated as (
   {{ join_offset('zone', 'usage_events.time_zone', 'usage_events.occurred_at') }}
 ),
 
+{% if is_incremental() -%}
+touched as (
+  select distinct
+    account_id,
+    activity_date
+  from dated
+  where is_new
+),
+
+{% endif -%}
 -- Who did what on a day: far fewer rows to count distinct users and features in.
 by_user_and_feature as (
   select
