@@ -26,6 +26,7 @@ from lifecycle.insight.report import RunReport, Stop
 from lifecycle.insight.validate import validate
 from lifecycle.ledger import history, runs
 from lifecycle.ledger.store import Ledger
+from lifecycle.mail.deliver import check_live
 from lifecycle.masking import mask_addresses
 from lifecycle.notify import notify
 from lifecycle.settings import Settings
@@ -125,6 +126,8 @@ class Run:
                 raise Problems(wrong)
             with _only_one(settings.state_dir), Ledger.open(settings.ledger_url) as ledger:
                 runs.check(ledger, as_of=moment, source=settings.source.kind)
+                if not dry_run:
+                    check_live(settings, ledger, moment)
                 _keep_to_one_source(settings)
                 stands = as_of is not None or settings.source.kind == "demo"
                 run = cls(settings, ledger, as_of=moment, dry_run=dry_run, stands=stands)

@@ -7,16 +7,17 @@ from collections import Counter
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from itertools import chain
 
 from sqlalchemy import Connection
 
-from lifecycle.ledger import delivery, warmup
+from lifecycle.errors import ClockError, InputError
+from lifecycle.ledger import delivery, feedback, warmup
 from lifecycle.ledger.store import Ledger
 from lifecycle.ledger.tables import State
 from lifecycle.mail.pace import CircuitBreaker, TokenBucket, retry_in
-from lifecycle.mail.providers import Mail, Outcome, Provider, open_provider
+from lifecycle.mail.providers import Mail, Outcome, Provider, is_live, open_provider
 from lifecycle.settings import Settings
 
 
@@ -43,6 +44,33 @@ class DeliveryResult:
             self.by_trigger[trigger] += 1
 
 
+OLDEST_REAL_CLOCK = timedelta(hours=24)
+
+
+def check_live(settings: Settings, ledger: Ledger, now: datetime) -> None:
+    """What a provider whose mail leaves this machine asks for, before anything is done.
+
+    Raises InputError for the demo company, ClockError for a clock of more than a day ago,
+    GateStopped when bounces and unsubscribes have not been heard of for too long.
+    """
+    if not is_live(settings):
+        return
+    provider = settings.delivery.provider
+    if settings.source.kind == "demo":
+        raise InputError(
+            f"delivery.provider is {provider!r}, and the demo company must not be mailed; "
+            'set source.kind, or delivery.provider = "outbox"'
+        )
+    wall = datetime.now(UTC)
+    if wall - now > OLDEST_REAL_CLOCK:
+        raise ClockError(
+            f"as-of {now:%Y-%m-%d %H:%M} UTC is more than a day ago, and delivery.provider is "
+            f"{provider!r}: real people would get mails about the past; replay with "
+            "LIFECYCLE__DELIVERY__PROVIDER=outbox in another state folder"
+        )
+    feedback.check_fresh(ledger, settings, wall)
+
+
 def deliver(
     settings: Settings,
     ledger: Ledger,
@@ -54,8 +82,10 @@ def deliver(
 
     Safe to run beside another one, and again after a crash: a mail is written down as being
     attempted before its first byte leaves, and an attempt that nobody can vouch for is
-    decided by the provider's evidence. Raises DeliveryError when the provider cannot be used.
+    decided by the provider's evidence. Raises DeliveryError when the provider cannot be used
+    or takes nothing, and what `check_live` raises.
     """
+    check_live(settings, ledger, now)
     provider = open_provider(settings)
     try:
         work = _Delivery(settings, ledger, provider, now)

@@ -61,6 +61,11 @@ class Provider(Protocol):
         """Let go of connections and files."""
 
 
+def is_live(settings: Settings) -> bool:
+    """Whether mail of the provider of `[delivery] provider` leaves this machine."""
+    return settings.delivery.provider != "outbox"
+
+
 def open_provider(settings: Settings) -> Provider:
     """The provider of `[delivery] provider`. Raises DeliveryError when it cannot be used."""
     # Each module imports this one, and one that is not asked for costs no time.

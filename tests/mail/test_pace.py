@@ -1,0 +1,135 @@
+"""How fast mail goes, when it stops, and how a new sender grows."""
+
+from __future__ import annotations
+
+from collections import Counter
+from datetime import UTC, datetime, timedelta
+
+import pytest
+
+import planned_sends
+from lifecycle.errors import DeliveryError
+from lifecycle.ledger import delivery, warmup
+from lifecycle.ledger.store import Ledger
+from lifecycle.ledger.tables import State, feedback
+from lifecycle.mail.pace import CircuitBreaker, TokenBucket, retry_in
+from lifecycle.mail.providers import Outcome
+
+NOW = datetime(2026, 6, 10, 1, tzinfo=UTC)
+
+
+def test_a_bucket_lets_through_its_rate_over_time():
+    clock = [0.0]
+
+    def sleep(seconds: float) -> None:
+        clock[0] += seconds
+
+    bucket = TokenBucket(10, clock=lambda: clock[0], sleep=sleep)
+    for _ in range(110):
+        bucket.take(1)
+    assert clock[0] == pytest.approx(10)  # the first ten at once, then ten a second
+    bucket.take(50)
+    assert clock[0] == pytest.approx(15)
+
+
+def test_a_bucket_of_zero_never_waits():
+    bucket = TokenBucket(0, sleep=lambda seconds: pytest.fail("it waited"))
+    for _ in range(1_000):
+        bucket.take(1)
+
+
+def test_the_breaker_stops_only_many_refusals_in_a_row():
+    breaker = CircuitBreaker("sendgrid", 3)
+    refused, taken = Outcome(State.UNCERTAIN, "HTTP 500"), Outcome(State.ACCEPTED)
+    for outcome in (refused, refused, taken, refused, refused):
+        breaker.see(outcome)
+    breaker.check()
+    breaker.see(Outcome(State.QUEUED, "429", timedelta(seconds=30)))  # asked for, not refused
+    breaker.check()
+    breaker.see(refused)
+    with pytest.raises(DeliveryError, match=r"none of the last 3 mails.*HTTP 500"):
+        breaker.check()
+
+
+def test_a_retry_comes_as_asked_or_later_each_time():
+    assert retry_in(1, timedelta(seconds=7)) == timedelta(seconds=7)
+    for attempts in range(1, 40):
+        waits = {retry_in(attempts, None) for _ in range(50)}
+        assert min(waits) >= timedelta(minutes=1)
+        assert max(waits) <= timedelta(hours=1)
+        assert len(waits) > 1 or attempts == 0
+
+
+def days(**counts: int) -> Counter[str]:
+    return Counter({f"2026-06-{day[1:]}": count for day, count in counts.items()})
+
+
+@pytest.mark.parametrize(
+    ("earlier", "faults", "allowed"),
+    [
+        (days(), {}, 50),
+        (days(d09=50), {}, 100),
+        (days(d09=50, d08=80), {}, 160),
+        (days(d09=10), {}, 50),
+        (days(d09=1000), {"bounced": 19}, 2000),
+        (days(d09=1000), {"bounced": 20}, 1000),  # 2 %
+        (days(d09=1001), {"complained": 1}, 2002),
+        (days(d09=1000), {"complained": 1}, 1000),  # 0.1 %
+        (days(d10=500), {}, 50),  # today is no earlier day
+    ],
+)
+def test_a_domain_gets_more_only_while_few_bounce_and_complain(earlier, faults, allowed):
+    today = NOW.replace(hour=0)
+    assert warmup.allowance(earlier, today, 50, 2, Counter(faults)) == allowed
+
+
+def test_a_delivery_stops_at_the_domains_room_and_goes_on_with_others(ledger_url):
+    with Ledger.open(ledger_url) as ledger:
+        mails = [planned_sends.planned(number, at=NOW) for number in range(8)]
+        other = planned_sends.planned(9, at=NOW, address="c9@example.org")
+        planned_sends.plan(ledger, *mails, other)
+        with ledger.write() as connection:
+            delivery.release(connection, NOW)
+            room = delivery.Room(for_new=3)
+            seen = []
+            for _ in range(5):
+                lease = timedelta(minutes=5)
+                claims, more = delivery.claim(
+                    connection, NOW, worker="w", lease=lease, limit=4, room=room
+                )
+                for claim in claims:
+                    seen.append(claim.send_id)
+                    delivery.settle(
+                        connection, claim.send_id, State.ACCEPTED, None, NOW, worker="w"
+                    )
+                if not more:
+                    break
+        assert other.send_id in seen
+        assert len(seen) == 4
+        with ledger.read() as connection:
+            left = warmup.remaining(connection, NOW, start=3, growth=2)
+            assert left == {"example.com": 0, "example.org": 2}
+            tomorrow = warmup.remaining(connection, NOW + timedelta(days=1), start=3, growth=2)
+            assert tomorrow == {"example.com": 6, "example.org": 3}
+
+
+def test_bounces_of_the_last_week_hold_a_domain_where_it_is(ledger_url):
+    with Ledger.open(ledger_url) as ledger:
+        mail = planned_sends.planned(1, at=NOW)
+        planned_sends.plan(ledger, mail)
+        with ledger.write() as connection:
+            delivery.release(connection, NOW)
+            delivery.claim(connection, NOW, worker="w", lease=timedelta(minutes=5))
+            delivery.settle(connection, mail.send_id, State.ACCEPTED, None, NOW, worker="w")
+            connection.execute(
+                feedback.insert().values(
+                    key="k",
+                    send_id=mail.send_id,
+                    kind="bounced",
+                    at=NOW,
+                    received_at=NOW,
+                    source="webhook",
+                )
+            )
+            tomorrow = NOW + timedelta(days=1)
+            assert warmup.remaining(connection, tomorrow, start=1, growth=9) == {"example.com": 1}
