@@ -1,4 +1,7 @@
-"""Facts from outside: whatever their order and however often told, the ledger ends the same."""
+"""Facts from outside: whatever their order and however often told, the ledger ends the same.
+
+On SQLite and on PostgreSQL.
+"""
 
 from __future__ import annotations
 
@@ -391,7 +394,7 @@ def test_thousands_of_facts_take_a_moment(ledger):
         assert set(connection.execute(select(sends.c.state)).scalars()) == {"delivered"}
 
 
-def test_a_mail_put_back_by_hand_is_not_stopped_by_what_others_get(ledger):
+def test_what_became_of_others_stops_nobody(ledger):
     put(ledger, 1, State.PLANNED)
     tell(ledger, fact(Kind.BOUNCED, 2))
     assert state_of(ledger) == "planned"
