@@ -96,7 +96,7 @@ def test_bytes_survive_any_relay(message: Message) -> None:
     names = [line.split(b":")[0] for line in head.split(b"\r\n") if not line.startswith(b" ")]
     assert len(names) == len(set(names))
     assert set(names) <= set(
-        b"From To Reply-To Subject Date Message-ID List-Unsubscribe "
+        b"From To Reply-To Subject Date Message-ID List-Unsubscribe List-Unsubscribe-Post "
         b"Auto-Submitted X-Lifecycle-Send X-Lifecycle-Trigger "
         b"X-Lifecycle-Step Content-Language MIME-Version Content-Type "
         b"Content-Transfer-Encoding".split()

@@ -42,7 +42,7 @@ class Smtp:
     live = True
     batch_size = 1
 
-    def __init__(self, settings: SmtpSettings) -> None:
+    def __init__(self, settings: SmtpSettings, *, idle_seconds: float = IDLE_SECONDS) -> None:
         """Nothing is connected yet. Raises DeliveryError for what cannot be connected to."""
         if not settings.host:
             raise DeliveryError("smtp.host is empty: name the relay in [smtp] host")
@@ -52,6 +52,7 @@ class Smtp:
                 " LIFECYCLE__SMTP__PASSWORD"
             )
         self._settings = settings
+        self._idle_seconds = idle_seconds
         try:
             self._tls = ssl.create_default_context(cafile=settings.ca_file)
         except OSError as error:
@@ -92,7 +93,7 @@ class Smtp:
         """One that lives; it is kept for the next mail unless it is broken."""
         connection = self._places.get()
         try:
-            if connection is None or not connection.lives():
+            if connection is None or not connection.lives(self._idle_seconds):
                 connection = _Connection(self._settings, self._tls)
             yield connection
         finally:
@@ -125,9 +126,9 @@ class _Connection:
     def sock(self) -> socket.socket | None:
         return self._smtp.sock
 
-    def lives(self) -> bool:
-        """Whether the relay still listens; asked only after a rest."""
-        if time.monotonic() - self._rested_since < IDLE_SECONDS:
+    def lives(self, idle_seconds: float) -> bool:
+        """Whether the relay still listens; asked only after a rest of so many seconds."""
+        if time.monotonic() - self._rested_since < idle_seconds:
             return self.sock is not None
         with suppress(OSError, smtplib.SMTPException):
             if self._smtp.noop()[0] == 250:
