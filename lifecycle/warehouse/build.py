@@ -42,7 +42,7 @@ def build(settings: Settings, *, progress: Callable[[str], None] | None = None) 
     if failures:
         raise GateStopped("models", _describe(settings, failures))
     return BuildResult(
-        models=sum(result.node.resource_type != "test" for result in results),
+        models=sum(result.node.resource_type in ("model", "snapshot") for result in results),
         tests=sum(result.node.resource_type == "test" for result in results),
         warnings=_describe(settings, [result for result in results if result.status == "warn"]),
     )

@@ -23,7 +23,7 @@ dated as (
   from usage_events
   inner join windows on usage_events.account_id = windows.account_id
   {{ join_offset('zone', 'usage_events.time_zone', 'usage_events.occurred_at') }}
-  where usage_events.occurred_at > {{ moments(earliest)[0] }}
+  where usage_events.occurred_at > {{ moments(earliest, of=ref('int_usage_windows'))[0] }}
 ),
 
 final as (
