@@ -23,6 +23,7 @@ body { margin: 0; padding: 12vh 1.25rem 3rem; background: Canvas; color: CanvasT
 main { max-width: 34rem; margin: 0 auto; }
 h1 { font-size: 1.5rem; line-height: 1.4; margin: 0 0 1rem; text-wrap: balance; }
 p { margin: 0 0 1.25rem; overflow-wrap: anywhere; }
+:lang(ja) { word-break: auto-phrase; }
 button { font: inherit; font-weight: 600; padding: .7rem 1.6rem; border: 0; border-radius: .5rem;
   background: #14532d; color: #fff; cursor: pointer; }
 button:hover { background: #166534; }
@@ -49,7 +50,7 @@ LAYOUT = """<!doctype html>
 <button name="from" value="page">{{ button }}</button>
 </form>
 {% endif %}
-<footer>{{ company.name }}<br>{{ contact_label }} {{ company.contact }}</footer>
+<footer>{{ company.name }}<br>{{ contact_label }}{{ company.contact }}</footer>
 </main>
 </body>
 </html>
@@ -59,11 +60,11 @@ Words = Mapping[str, str | tuple[str, ...]]
 
 WORDS: Mapping[str, Mapping[Page | Literal["contact"], Words]] = {
     "en": {
-        "contact": {"label": "Contact:"},
+        "contact": {"label": "Contact: "},
         "ask": {
-            "title": "Stop these e-mails?",
+            "title": "Stop these emails?",
             "lines": (
-                "Press the button and {company} sends no more e-mails of this kind to your "
+                "Press the button and {company} sends no more emails of this kind to your "
                 "address. The people who look after you can still write to you themselves.",
             ),
             "button": "Unsubscribe",
@@ -71,14 +72,14 @@ WORDS: Mapping[str, Mapping[Page | Literal["contact"], Words]] = {
         "done": {
             "title": "You are unsubscribed",
             "lines": (
-                "{company} sends no more e-mails of this kind to your address. There is nothing "
+                "{company} sends no more emails of this kind to your address. There is nothing "
                 "else to do; you can close this page.",
             ),
         },
         "unknown": {
             "title": "This page does not exist",
             "lines": (
-                "The link may have been cut off or changed on its way. To stop e-mails from "
+                "The link may have been cut off or changed on its way. To stop emails from "
                 "{company}, please write to the contact below.",
             ),
         },
@@ -90,7 +91,7 @@ WORDS: Mapping[str, Mapping[Page | Literal["contact"], Words]] = {
             "lines": (
                 "下のボタンを押すと、{company}からのご案内メールは、"
                 "お客様のメールアドレスに届かなくなります。",
-                "担当者から個別にご連絡を差し上げることはございます。",
+                "なお、担当者から個別にご連絡を差し上げる場合がございます。",
             ),
             "button": "配信を停止する",
         },
