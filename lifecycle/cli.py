@@ -51,6 +51,9 @@ AsOf = Annotated[
     ),
 ]
 
+By = Annotated[str, typer.Option(metavar="WHO", help="Who says so: a name or a ticket.")]
+Why = Annotated[str, typer.Option(metavar="TEXT", help="Why; it is written down.")]
+
 
 class SourceKind(StrEnum):
     """Where CRM and usage data come from."""
@@ -256,7 +259,7 @@ def status(context: typer.Context, as_json: AsJson = False) -> None:
 def suppress(
     context: typer.Context,
     address: Annotated[str, typer.Argument(metavar="ADDRESS", help="The e-mail address.")],
-    by: Annotated[str, typer.Option(metavar="WHO", help="Who says so: a name or a ticket.")],
+    by: By,
     reason: Annotated[
         str, typer.Option(metavar="REASON", help="unsubscribed, bounced, complained or manual.")
     ] = "manual",
@@ -311,6 +314,103 @@ def serve(
             port=settings.web.port if port is None else port,
             ready=lambda address: typer.echo(f"Listening on {address}", err=True),
         )
+
+
+@app.command()
+def held(context: typer.Context, as_json: AsJson = False) -> None:
+    """List the mails that may or may not have left, and that a person has to decide about."""
+    from lifecycle.insight.held import held_mails
+
+    with context.obj.ledger() as (_, ledger):
+        found = held_mails(ledger)
+    _show(found.as_json, found.as_document, as_json)
+
+
+class Verdict(StrEnum):
+    """What becomes of a held mail."""
+
+    resend = "resend"
+    give_up = "give_up"
+
+
+@app.command()
+def decide(
+    context: typer.Context,
+    send_id: Annotated[str, typer.Argument(metavar="SEND", help="As `lifecycle held` lists it.")],
+    verdict: Annotated[Verdict, typer.Argument(help="Send it again, or give it up.")],
+    by: By,
+    why: Why,
+    as_json: AsJson = False,
+) -> None:
+    """Decide about a held mail: send it again, or give it up."""
+    from lifecycle.ledger.held import decide
+
+    with context.obj.ledger() as (_, ledger):
+        decide(ledger, send_id, verdict.value, by=by, why=why)
+    if as_json:
+        _print_json({"send_id": send_id, "verdict": verdict.value})
+    else:
+        goes = "goes again at its window's next opening" if verdict == "resend" else "is given up"
+        typer.echo(f"{send_id} {goes}.")
+
+
+@app.command()
+def erase(
+    context: typer.Context,
+    address: Annotated[str, typer.Argument(metavar="ADDRESS", help="The e-mail address.")],
+    by: By,
+    why: Why = "asked for",
+    as_json: AsJson = False,
+) -> None:
+    """Remove a person everywhere; only a keyed hash stays, so that they are never mailed again."""
+    from lifecycle.erasure import erase
+    from lifecycle.run import only_one
+
+    with context.obj.ledger() as (settings, ledger), only_one(settings.state_dir):
+        gone = erase(settings, ledger, address, by=by, why=why)
+    if as_json:
+        _print_json({"mails": gone.mails, "rows": gone.rows})
+    else:
+        typer.echo(
+            f"Erased: {gone.mails} stored mails, {gone.rows} rows of the warehouse. Erase the "
+            "person in the CRM too: what it exports comes back, though it is never mailed."
+        )
+
+
+@app.command()
+def backup(
+    context: typer.Context,
+    file: Annotated[Path, typer.Argument(metavar="FILE", help="Where the copy goes.")],
+    as_json: AsJson = False,
+) -> None:
+    """Copy the ledger into one file, also while a run is going on."""
+    from lifecycle.ledger.backup import back_up
+
+    with context.obj.ledger() as (_, ledger):
+        rows = back_up(ledger, file)
+    if as_json:
+        _print_json({"file": str(file), "rows": rows})
+    else:
+        typer.echo(f"{file}: {rows} rows.")
+
+
+@app.command()
+def restore(
+    context: typer.Context,
+    file: Annotated[Path, typer.Argument(metavar="FILE", help="A backup.")],
+    by: By,
+    why: Why,
+    as_json: AsJson = False,
+) -> None:
+    """Fill an empty ledger from a backup. What may have left since is uncertain at first."""
+    from lifecycle.ledger.backup import restore
+
+    with context.obj.ledger() as (_, ledger):
+        doubtful = restore(ledger, file, by=by, why=why)
+    if as_json:
+        _print_json({"file": str(file), "uncertain": doubtful})
+    else:
+        typer.echo(f"Restored. {doubtful} mails may have left since and wait for evidence.")
 
 
 def main() -> NoReturn:

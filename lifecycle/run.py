@@ -83,7 +83,9 @@ class Run:
         self.settings = settings
         self.ledger = ledger
         self.as_of = as_of
-        self.loaded_at = as_of if settings.source.kind == "demo" else started
+        # One reading of the clock: what is loaded now is known now.
+        replays = stands and settings.source.kind != "demo"
+        self.loaded_at = started if replays else as_of
         self.dry_run = dry_run
         self.run_id = f"{started:%Y%m%d-%H%M%S}-{secrets.token_hex(2)}"
         self.report = RunReport(
@@ -124,7 +126,7 @@ class Run:
             wrong = [problem for problem in validate(settings).problems if problem.stops_a_run]
             if wrong:
                 raise Problems(wrong)
-            with _only_one(settings.state_dir), Ledger.open(settings.ledger_url) as ledger:
+            with only_one(settings.state_dir), Ledger.open(settings.ledger_url) as ledger:
                 runs.check(ledger, as_of=moment, source=settings.source.kind)
                 if not dry_run:
                     check_live(settings, ledger, moment)
@@ -269,8 +271,11 @@ def _keep_to_one_source(settings: Settings) -> None:
 
 
 @contextmanager
-def _only_one(state_dir: Path) -> Iterator[None]:
-    """Hold the state folder's lock; the system gives it back when the process dies."""
+def only_one(state_dir: Path) -> Iterator[None]:
+    """Hold the state folder's lock; the system gives it back when the process dies.
+
+    Raises AlreadyRunning when another process holds it.
+    """
     state_dir.mkdir(parents=True, exist_ok=True)
     with (state_dir / "run.lock").open("a+", encoding="utf-8") as file:
         try:

@@ -102,6 +102,7 @@ def _set_up_sqlite(connection: Any, _: Any) -> None:
     cursor.execute("pragma journal_mode = wal")
     cursor.execute("pragma synchronous = full")
     cursor.execute("pragma foreign_keys = on")
+    cursor.execute("pragma secure_delete = on")  # of an erased person not even free pages tell
     cursor.close()
 
 

@@ -1,0 +1,113 @@
+"""A person who was erased is nowhere, and is never mailed again."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from pathlib import Path
+
+import duckdb
+import pytest
+from sqlalchemy import select
+
+import planned_sends
+from company import Company
+from lifecycle.erasure import erase
+from lifecycle.errors import InputError, LedgerError, SettingsError
+from lifecycle.ledger import suppressions
+from lifecycle.ledger.store import Ledger
+from lifecycle.ledger.tables import actions, messages, sends
+from lifecycle.mail.deliver import deliver
+
+NOW = datetime(2026, 6, 10, 1, tzinfo=UTC)
+AIKO, KEN = "aiko.sato@example.com", "ken@example.com"
+
+
+@pytest.fixture
+def company(tmp_path, monkeypatch) -> Company:
+    monkeypatch.setenv("LIFECYCLE__PRIVACY__ERASURE_KEY", "a long random text")
+    return Company(tmp_path / "company")
+
+
+def fill(company: Company) -> None:
+    """A warehouse that knows two people, in the places where a run leaves them."""
+    settings = company.settings
+    settings.state_dir.mkdir()
+    for path in (settings.work_db, settings.published_db):
+        with duckdb.connect(path) as warehouse:
+            for schema in ("raw", "snapshots", "staging", "marts"):
+                warehouse.execute(f"create schema {schema}")
+            for table in ("raw.contacts", "snapshots.contacts_snapshot", "marts.dim_contacts"):
+                warehouse.execute(
+                    f"create table {table} as select unnest(['Aiko.Sato@example.com', '{KEN}'])"
+                    " as email"
+                )
+            warehouse.execute(
+                "create table raw.rejected_rows as select unnest(["
+                f"""'{{"email": "{AIKO}"}}', '{{"email": "x"}}']) as record"""
+            )
+            warehouse.execute("create view staging.stg_contacts as from raw.contacts")
+
+
+def holds(folder: Path, text: str) -> list[str]:
+    return [
+        str(path.relative_to(folder))
+        for path in folder.rglob("*")
+        if path.is_file() and text.lower() in path.read_bytes().decode("latin-1").lower()
+    ]
+
+
+def test_nothing_of_the_person_is_left_anywhere(company, tmp_path):
+    settings = company.settings
+    fill(company)
+    mails = [
+        planned_sends.planned(1, at=NOW, address=AIKO, mime=f"To: {AIKO}".encode()),
+        planned_sends.planned(2, at=NOW, address=KEN, mime=f"To: {KEN}".encode()),
+    ]
+    with Ledger.open(settings.ledger_url) as ledger:
+        planned_sends.plan(ledger, *mails)
+        deliver(settings, ledger, now=NOW)
+        assert holds(settings.state_dir, AIKO)
+        gone = erase(settings, ledger, " Aiko.Sato@Example.com ", by="support", why="asked")
+        assert (gone.mails, gone.rows) == (1, 8)
+        with ledger.read() as connection:
+            kept = list(connection.scalars(select(messages.c.send_id)))
+            action = connection.execute(select(actions)).one()
+        assert kept == [mails[1].send_id]
+        assert (action.action, action.by) == ("erase", "support")
+        assert AIKO not in action.subject
+    assert holds(settings.state_dir, AIKO) == []
+    assert len(holds(settings.state_dir, KEN)) >= 3
+    with duckdb.connect(settings.work_db) as work:
+        assert work.execute("from staging.stg_contacts").fetchall() == [(KEN,)]
+
+
+def test_the_person_stays_unmailed_and_others_do_not(company):
+    settings = company.settings
+    with Ledger.open(settings.ledger_url) as ledger:
+        erase(settings, ledger, AIKO, by="support", why="asked")
+        key = settings.privacy.erasure_key.get_secret_value()
+        with ledger.read() as connection:
+            assert suppressions.reasons(connection, [AIKO, KEN], key) == {AIKO: "erased"}
+            with pytest.raises(LedgerError, match="ERASURE_KEY"):
+                suppressions.reasons(connection, [AIKO])
+
+
+def test_what_was_planned_for_the_person_is_stopped(company):
+    settings = company.settings
+    with Ledger.open(settings.ledger_url) as ledger:
+        planned_sends.plan(ledger, planned_sends.planned(1, at=NOW, address=AIKO))
+        erase(settings, ledger, AIKO, by="support", why="asked")
+        assert deliver(settings, ledger, now=NOW).accepted == 0
+        with ledger.read() as connection:
+            row = connection.execute(select(sends)).one()
+        assert (row.state, row.address[:5]) == ("suppressed", "hmac:")
+
+
+def test_without_a_key_or_an_address_nothing_is_done(company, monkeypatch):
+    settings = company.settings
+    with Ledger.open(settings.ledger_url) as ledger:
+        with pytest.raises(InputError, match="is not an e-mail address"):
+            erase(settings, ledger, "everybody", by="support", why="asked")
+        monkeypatch.delenv("LIFECYCLE__PRIVACY__ERASURE_KEY")
+        with pytest.raises(SettingsError, match="erasure_key is empty"):
+            erase(company.settings, ledger, AIKO, by="support", why="asked")
