@@ -58,11 +58,11 @@ class Course(StrEnum):
 
 _COURSES = {
     Course.THRIVING: 0.26,
-    Course.STEADY: 0.27,
+    Course.STEADY: 0.23,
     Course.LIGHT: 0.11,
     Course.PAUSING: 0.05,
     Course.FALLING_SILENT: 0.12,
-    Course.STALLED: 0.09,
+    Course.STALLED: 0.13,
     Course.NEVER_LOGGED_IN: 0.04,
     Course.CHURNING: 0.06,
 }
