@@ -225,6 +225,14 @@ def test_an_address_is_stopped_everywhere_at_once(ledger, kind, reason):
     ]
 
 
+def test_a_mail_that_was_decided_on_meanwhile_is_refused_at_its_claim(ledger):
+    tell(ledger, fact(Kind.UNSUBSCRIBED))
+    put(ledger, 1, State.QUEUED)
+    with ledger.write() as connection:
+        assert delivery.claim(connection, NOW, worker="w", lease=LEASE)[0] == []
+    assert state_of(ledger) == "suppressed"
+
+
 def test_other_facts_stop_nothing(ledger):
     put(ledger, 1, State.ACCEPTED)
     for kind in (Kind.PROCESSED, Kind.DEFERRED, Kind.DROPPED, Kind.DELIVERED):

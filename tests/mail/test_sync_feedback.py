@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import itertools
+import json
+import subprocess
+import sys
 import time
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
@@ -125,20 +128,12 @@ def test_a_list_that_fails_is_told_and_the_others_are_read(settings, ledger, lis
 def test_pages_that_came_are_kept_when_the_next_one_fails(settings, ledger, lists):
     for number in range(600):
         lists.put("bounces", f"p{number}@example.com", WHEN + number)
-    first = [
-        (200, {}, _json(lists.page("bounces", {"end_time": WHEN * 2, "offset": 0, "limit": 500})))
-    ]
-    lists.troubles = [*first, (400, {}, "{}")]
+    page = lists.page("bounces", {"end_time": WHEN * 2, "offset": 0, "limit": 500})
+    lists.troubles = [(200, {}, json.dumps(page)), (400, {}, "{}")]
     with pytest.raises(DeliveryError, match="bounces"):
         sync_feedback(settings, ledger)
     assert len(suppressed(ledger)) == 500
     assert sync_feedback(settings, ledger)["bounces"] == 100
-
-
-def _json(rows: list) -> str:
-    import json
-
-    return json.dumps(rows)
 
 
 @pytest.mark.parametrize(
@@ -180,7 +175,7 @@ def test_trouble_that_stays_is_told(settings, lists, troubles, said, requests):
 
 
 def test_a_list_that_never_ends_is_told(settings, lists):
-    page = _json([{"email": f"p{n}@example.com", "created": WHEN} for n in range(500)])
+    page = json.dumps([{"email": f"p{n}@example.com", "created": WHEN} for n in range(500)])
     lists.troubles = [(200, {}, page)] * 9
     with pytest.raises(DeliveryError, match="a page came twice"):
         list(SendGridLists(settings).read("bounces", None, _now()))
@@ -193,7 +188,7 @@ def test_entries_that_cannot_be_read_are_passed_over(settings, lists):
         {"email": "y@example.com", "created": 10**30},
         {"email": "z@example.com", "created": WHEN},
     ]
-    lists.troubles = [(200, {}, _json(rows))]
+    lists.troubles = [(200, {}, json.dumps(rows))]
     pages = SendGridLists(settings).read("bounces", None, _now())
     assert [fact.address for page in pages for fact in page] == ["z@example.com"]
 
@@ -218,6 +213,19 @@ def test_a_provider_without_lists_has_nothing_to_read(settings, ledger, lists, m
     assert sync_feedback(load(settings.root / "lifecycle.toml"), ledger) == {}
     with ledger.read() as connection:
         assert connection.execute(select(func.count()).select_from(suppressions)).scalar() == 0
+
+
+def test_the_command_tells_what_is_new(settings, lists):
+    lists.put("unsubscribes", "left@example.com", WHEN)
+    config = settings.root / "lifecycle.toml"
+    command = [sys.executable, "-m", "lifecycle.cli", "--config", str(config), "sync-feedback"]
+    done = subprocess.run([*command, "--json"], capture_output=True, text=True, timeout=60)
+    assert json.loads(done.stdout)["new"]["unsubscribes"] == 1
+    lists.troubles = [(401, {}, "")]
+    failed = subprocess.run(command, capture_output=True, text=True, timeout=60)
+    assert failed.returncode == 1
+    assert "SendGrid's bounces cannot be read: answered 401" in failed.stderr
+    assert KEY not in failed.stderr + failed.stdout
 
 
 def _now() -> datetime:
