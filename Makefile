@@ -27,7 +27,7 @@ export DO_NOT_TRACK = 1
 export DBT_SEND_ANONYMOUS_USAGE_STATS = false
 
 .DEFAULT_GOAL := help
-.PHONY: help install run test lint server lock clean
+.PHONY: help install run test faults lint server lock clean
 
 help: ## this list
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{ printf "make %-8s %s\n", $$1, $$2 }'
@@ -37,6 +37,9 @@ run: install ## install, then run the whole pipeline once (DATA= AS_OF= CONFIG= 
 
 test: install ## every test
 	@$(BIN)/pytest -q
+
+faults: install ## 20,000 mails, 200 kills, a fifth of the answers broken, on both ledgers
+	@$(BIN)/pytest -q -m long tests/faults
 
 lint: install ## ruff, mypy and sqlfluff
 	@$(BIN)/ruff check .

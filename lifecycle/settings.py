@@ -188,6 +188,9 @@ class Delivery(Section):
         300, ge=1, description="another machine's unanswered attempt is uncertain after this"
     )
     per_second: float = Field(0, ge=0, description="mails; 0 is as fast as the provider takes")
+    retry_seconds: float = Field(
+        60, gt=0, description="before a refused mail's second attempt; then ever longer"
+    )
     give_up_after: int = Field(
         20, ge=0, description="mails in a row that the provider did not take; 0 never"
     )

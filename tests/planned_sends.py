@@ -44,7 +44,7 @@ def plan(ledger: Ledger, *mails: PlannedSend, run_id: str = "r1") -> None:
             Entry(
                 account_id=mail.account_id,
                 trigger=mail.trigger,
-                cycle=1,
+                cycle=mail.cycle,
                 trigger_version="v1",
                 enrolled_at=mail.due_at,
                 time_zone="Asia/Tokyo",

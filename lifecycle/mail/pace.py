@@ -12,7 +12,6 @@ from lifecycle.errors import DeliveryError
 from lifecycle.ledger.tables import State
 from lifecycle.mail.providers import Outcome
 
-FIRST_RETRY = timedelta(minutes=1)
 LONGEST_RETRY = timedelta(hours=1)
 
 
@@ -73,10 +72,10 @@ class CircuitBreaker:
             )
 
 
-def retry_in(attempts: int, asked: timedelta | None) -> timedelta:
+def retry_in(attempts: int, asked: timedelta | None, first: timedelta) -> timedelta:
     """How long a mail waits after its nth refused attempt: as asked, else twice as long each
-    time up to an hour, with full jitter so that not all come back at once."""
+    time up to an hour, with full jitter above `first` so that not all come back at once."""
     if asked is not None:
         return asked
-    longest = min(LONGEST_RETRY, FIRST_RETRY * (1 << min(attempts, 10)))
-    return FIRST_RETRY + random.random() * (longest - FIRST_RETRY)
+    longest = max(first, min(LONGEST_RETRY, first * (1 << min(attempts, 10))))
+    return first + random.random() * (longest - first)

@@ -52,9 +52,10 @@ def test_the_breaker_stops_only_many_refusals_in_a_row():
 
 
 def test_a_retry_comes_as_asked_or_later_each_time():
-    assert retry_in(1, timedelta(seconds=7)) == timedelta(seconds=7)
+    first = timedelta(minutes=1)
+    assert retry_in(1, timedelta(seconds=7), first) == timedelta(seconds=7)
     for attempts in range(1, 40):
-        waits = {retry_in(attempts, None) for _ in range(50)}
+        waits = {retry_in(attempts, None, first) for _ in range(50)}
         assert min(waits) >= timedelta(minutes=1)
         assert max(waits) <= timedelta(hours=1)
         assert len(waits) > 1 or attempts == 0

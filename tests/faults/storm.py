@@ -1,0 +1,324 @@
+"""Two workers deliver to a server that breaks a fifth of its answers, and are killed meanwhile.
+
+What the server's log says is the truth; `Storm.violations` lists what it has against the ledger.
+"""
+
+from __future__ import annotations
+
+import os
+import random
+import subprocess
+import sys
+import time
+from collections import Counter, defaultdict
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+from unittest.mock import patch
+
+from sqlalchemy import func, select
+from sqlalchemy.exc import IntegrityError
+
+import planned_sends
+from company import Company
+from faults.fake_sendgrid import FakeSendGrid, Taken
+from faults.fake_sendgrid import Webhook as Events
+from lifecycle.ledger import feedback, suppressions
+from lifecycle.ledger.decisions import PlannedSend
+from lifecycle.ledger.store import Ledger
+from lifecycle.ledger.tables import State, messages, send_identity, send_log, sends
+from lifecycle.mail.deliver import deliver
+from lifecycle.mail.message import Message
+from lifecycle.web.events import Webhook
+
+SHARES = {
+    "accept_then_reset": 0.03,
+    "accept_then_close": 0.02,
+    "accept_then_500": 0.03,
+    "accept_then_hang": 0.005,
+    "accept_then_cut_head": 0.02,
+    "accept_then_200": 0.01,
+    "reset": 0.03,
+    "hang": 0.005,
+    "error_500": 0.02,
+    "redirect": 0.01,
+    "too_many:1": 0.002,
+    "too_many_retry_after:1": 0.002,
+    "bad_request": 0.01,
+}
+"""Some 20 % in all; a 429 stops everybody for its second, so there are few of them."""
+
+HEADER = "X-Twilio-Email-Event-Webhook"
+SECOND_CYCLES = 0.05
+SUPPRESSED = 0.03
+PLANNED_LATE = 0.03
+WITH_EVENTS = 0.9
+FINAL = {"accepted", "delivered", "rejected", "suppressed", "expired", "cancelled", "held"}
+
+
+@dataclass
+class Storm:
+    """What a storm did, and what is wrong afterwards."""
+
+    mails: int = 0
+    kills: int = 0
+    taken: int = 0
+    states: Counter[str] = field(default_factory=Counter)
+    went_through: Counter[str] = field(default_factory=Counter)
+    """How many mails were ever in each state."""
+    violations: list[str] = field(default_factory=list)
+
+    def wrong(self, what: str, which: Any) -> None:
+        """Write down what is wrong with some mails, if there are any."""
+        found = sorted(which)
+        if found:
+            self.violations.append(f"{len(found)} {what}, first {found[0]}")
+
+
+def storm(
+    folder: Path, ledger_url: str, *, mails: int, kills: int, seed: int = 1, mutation: str = ""
+) -> Storm:
+    """Plan, deliver, kill, settle, and compare. Bounded in count and time."""
+    chance, seen = random.Random(seed), Storm()
+    with FakeSendGrid(folder / "sendgrid", key="SG.storm") as fake:
+        events = Events(seed)
+        company = _company(folder / "company", ledger_url, fake, events)
+        fake.plan(shares=SHARES, seed=seed)
+        with Ledger.open(ledger_url) as ledger:
+            _sync_feedback(ledger)
+            try:
+                late = _plan(ledger, mails, chance, mutation)
+            except IntegrityError:
+                seen.violations.append("the mail of a second cycle cannot be planned")
+                return seen
+            marks = _deliver_and_kill(company, ledger, folder, late, kills, chance, mutation, seen)
+            _settle(company, ledger, fake, events, chance)
+            _judge(ledger, fake, marks, seen)
+    return seen
+
+
+def _company(folder: Path, ledger_url: str, fake: FakeSendGrid, events: Events) -> Company:
+    company = Company(folder)
+    with (folder / "lifecycle.toml").open("a") as file:
+        file.write(
+            f"""
+[source]
+kind = "files"
+[ledger]
+url = "{ledger_url}"
+[delivery]
+provider = "sendgrid"
+retry_seconds = 0.2
+hold_after_hours = 0.0001
+[warmup]
+start = 0
+[sendgrid]
+api_key = "SG.storm"
+base_url = "{fake.base_url}"
+connect_timeout_seconds = 2
+read_timeout_seconds = 1
+[feedback]
+sendgrid_public_key = "{events.public_key}"
+"""
+        )
+    return company
+
+
+def _sync_feedback(ledger: Ledger) -> None:
+    now = datetime.now(UTC)
+    with ledger.write() as connection:
+        for source in feedback.LISTS["sendgrid"]:
+            feedback.record_sync(connection, source, read_until=now, now=now)
+
+
+def _mail(number: int, cycle: int, at: datetime) -> PlannedSend:
+    send_id = send_identity(f"a{number}", f"c{number}", "win_back", "check_in", cycle)
+    message = Message(
+        send_id=send_id,
+        from_name="Sakura Works",
+        from_email="success@example.com",
+        to_name=f"顧客 {number}",
+        to_email=f"c{number}@example.com",
+        reply_to=None,
+        subject="その後いかがですか",
+        body=f"a{number} 様、{cycle} 回目のご連絡です。\n",
+        date=at,
+        list_unsubscribe="mailto:success@example.com",
+        locale="ja",
+        trigger="win_back",
+        step="check_in",
+    )
+    return planned_sends.planned(
+        number, at=at, send_id=send_id, cycle=cycle, mime=message.as_bytes()
+    )
+
+
+def _plan(ledger: Ledger, count: int, chance: random.Random, mutation: str) -> list[PlannedSend]:
+    """Plan the mails; returns those that a slow planner only writes down later."""
+    at = datetime.now(UTC)
+
+    def without_cycle(account: str, contact: str, trigger: str, step: str, _: int) -> str:
+        return send_identity(account, contact, trigger, step, 1)
+
+    identity = without_cycle if mutation == "identity_without_the_cycle" else send_identity
+    with patch(f"{__name__}.send_identity", identity):
+        mails = [_mail(number, 1, at) for number in range(count)]
+        again = [_mail(number, 2, at) for number in range(int(count * SECOND_CYCLES))]
+    late = set(chance.sample(range(len(again), count), int(count * PLANNED_LATE)))
+    planned_sends.plan(ledger, *(mails[n] for n in range(count) if n not in late), *again)
+    return [mails[number] for number in sorted(late)]
+
+
+@contextmanager
+def _worker(company: Company, stop: Path, mutation: str) -> Iterator[subprocess.Popen[bytes]]:
+    here = Path(__file__).parent
+    with (company.folder / "workers.log").open("ab") as log:
+        command = [sys.executable, str(here / "worker.py")]
+        worker = subprocess.Popen(
+            [*command, str(company.folder / "lifecycle.toml"), str(stop), mutation],
+            stdout=subprocess.PIPE,
+            stderr=log,
+            env={**os.environ, "PYTHONPATH": str(here.parent)},
+        )
+        try:
+            assert worker.stdout is not None
+            worker.stdout.readline()
+            yield worker
+        finally:
+            worker.kill()
+            worker.wait()
+            worker.stdout.close()
+
+
+def _deliver_and_kill(
+    company: Company,
+    ledger: Ledger,
+    folder: Path,
+    late: list[PlannedSend],
+    kills: int,
+    chance: random.Random,
+    mutation: str,
+    seen: Storm,
+) -> dict[str, int]:
+    """Run two workers until all is settled; returns each suppressed address with the number of
+    the last change of any mail before it."""
+    stop = folder / "stop"
+    marks: dict[str, int] = {}
+    with ledger.read() as connection:
+        seen.mails = connection.scalar(select(func.count()).select_from(sends)) + len(late)
+    to_suppress = [
+        f"c{number}@example.com"
+        for number in chance.sample(range(seen.mails // 2), int(seen.mails * SUPPRESSED))
+    ]
+    with _worker(company, stop, mutation) as steady:
+        assert steady.poll() is None
+        while seen.kills < kills:
+            with _worker(company, stop, mutation) as victim:
+                time.sleep(chance.uniform(0, 0.3))
+                for _ in range(1 + len(to_suppress) // max(1, kills - seen.kills)):
+                    if to_suppress:
+                        _suppress(ledger, to_suppress.pop(), marks)
+                for mail in late[seen.kills :: kills]:
+                    # Suppressed after its planner looked, and before it wrote the plan down.
+                    _suppress(ledger, mail.address, marks)
+                    planned_sends.plan(ledger, mail, run_id=f"late-{mail.send_id}")
+                victim.kill()
+                seen.kills += 1
+        with _worker(company, stop, mutation):
+            deadline = time.monotonic() + 60 + seen.mails / 20
+            while _under_way(ledger) and time.monotonic() < deadline:
+                time.sleep(0.2)
+            stop.touch()
+            time.sleep(2)  # what hangs times out and is written down
+    return marks
+
+
+def _suppress(ledger: Ledger, address: str, marks: dict[str, int]) -> None:
+    now = datetime.now(UTC)
+    with ledger.write() as connection:
+        one = suppressions.Suppression(address, "unsubscribed", now, "storm")
+        suppressions.stop(connection, [one], now)
+        marks[address] = connection.scalar(select(func.max(send_log.c.id))) or 0
+
+
+def _under_way(ledger: Ledger) -> bool:
+    states = (State.PLANNED, State.QUEUED, State.ATTEMPTING)
+    with ledger.read() as connection:
+        found = connection.execute(select(sends.c.send_id).where(sends.c.state.in_(states)))
+        return found.first() is not None
+
+
+def _settle(
+    company: Company, ledger: Ledger, fake: FakeSendGrid, events: Events, chance: random.Random
+) -> None:
+    """Tell what the server knows, late, twice and shuffled; then let the horizon pass."""
+    settings = company.settings
+    deliver(settings, ledger, now=datetime.now(UTC))
+    taken = [mail for mail in fake.taken() if chance.random() < WITH_EVENTS]
+    posts = events.mixed(
+        events.event(mail, kind) for mail in taken for kind in ("processed", "delivered")
+    )
+    webhook = Webhook(settings, ledger)
+    for post in posts:
+        body, headers = events.signed(post, time.time())
+        webhook.take(body, headers[f"{HEADER}-Signature"], headers[f"{HEADER}-Timestamp"])
+    time.sleep(0.5)
+    deliver(settings, ledger, now=datetime.now(UTC))
+
+
+def _judge(ledger: Ledger, fake: FakeSendGrid, marks: dict[str, int], seen: Storm) -> None:
+    with ledger.read() as connection:
+        rows = connection.execute(select(sends)).all()
+        log = connection.execute(select(send_log).order_by(send_log.c.id)).all()
+        stored = connection.scalar(select(func.count()).select_from(messages))
+    taken = Counter(mail.send_id for mail in fake.taken())
+    seen.taken = len(taken)
+    seen.states = Counter(row.state for row in rows)
+    ever: dict[str, set[str]] = defaultdict(set)
+    for change in log:
+        ever[change.to_state].add(change.send_id)
+    seen.went_through = Counter({state: len(ids) for state, ids in ever.items()})
+
+    seen.wrong("mails were taken twice", [mail for mail, times in taken.items() if times > 1])
+    seen.wrong("requests came before a 429's reset", fake.early())
+    by_send: dict[str, set[str]] = defaultdict(set)
+    for attempt in fake.attempts():
+        by_send[attempt.send_id].add(_bytes(attempt))
+    seen.wrong(
+        "mails changed between attempts", [one for one, kinds in by_send.items() if len(kinds) > 1]
+    )
+    if len(rows) != seen.mails or stored != seen.mails:
+        seen.violations.append(f"{seen.mails} mails were planned, the ledger has {len(rows)}")
+    seen.wrong(
+        "mails are in no final state", [one.send_id for one in rows if one.state not in FINAL]
+    )
+    known = {"accepted", "delivered", "held"}
+    seen.wrong(
+        "mails were taken and the ledger says otherwise",
+        [one.send_id for one in rows if taken[one.send_id] and one.state not in known],
+    )
+    seen.wrong(
+        "mails were never taken and the ledger says they were",
+        [
+            one.send_id
+            for one in rows
+            if not taken[one.send_id] and one.state in ("accepted", "delivered")
+        ],
+    )
+    address = {row.send_id: row.address for row in rows}
+    seen.wrong(
+        "attempts began after their address was suppressed",
+        [
+            change.send_id
+            for change in log
+            if change.to_state == State.ATTEMPTING
+            and change.id > marks.get(address[change.send_id], change.id)
+        ],
+    )
+
+
+def _bytes(attempt: Taken) -> str:
+    return attempt.request if attempt.mails == 1 else attempt.digest

@@ -1,0 +1,34 @@
+"""Delivery in a storm: nothing twice, nothing lost, and every mistake is noticed."""
+
+from __future__ import annotations
+
+import pytest
+
+from faults.storm import Storm, storm
+from faults.worker import MUTATIONS
+
+
+def check(seen: Storm, mails: int, kills: int) -> None:
+    assert seen.violations == []
+    assert seen.kills == kills
+    assert seen.mails >= mails
+    # The storm blew: answers were lost, workers died, some mails needed evidence or a person.
+    for state in ("uncertain", "held", "rejected", "suppressed", "delivered"):
+        assert seen.went_through[state] > 0, seen
+    assert seen.taken > mails * 0.7
+
+
+def test_a_storm_loses_nothing_and_repeats_nothing(tmp_path, ledger_url):
+    check(storm(tmp_path, ledger_url, mails=1_000, kills=10), mails=1_000, kills=10)
+
+
+@pytest.mark.parametrize("mutation", [*MUTATIONS, "identity_without_the_cycle"])
+def test_a_storm_notices(mutation, tmp_path):
+    url = f"sqlite:///{tmp_path / 'ledger.db'}"
+    seen = storm(tmp_path, url, mails=400, kills=6, mutation=mutation)
+    assert seen.violations, f"{mutation} goes unnoticed"
+
+
+@pytest.mark.long
+def test_a_long_storm_loses_nothing_and_repeats_nothing(tmp_path, ledger_url):
+    check(storm(tmp_path, ledger_url, mails=20_000, kills=200), mails=20_000, kills=200)

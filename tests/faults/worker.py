@@ -1,0 +1,98 @@
+"""A delivery worker that a storm may kill; a mutation is a mistake that the storm must notice."""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Callable
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from lifecycle import settings
+from lifecycle.errors import DeliveryError
+from lifecycle.ledger import delivery
+from lifecycle.ledger.states import move
+from lifecycle.ledger.store import Ledger
+from lifecycle.ledger.tables import State, sends
+from lifecycle.mail.deliver import deliver
+
+
+def orphans_requeued() -> None:
+    """An attempt whose worker died goes back to the queue."""
+    recover = delivery.recover
+
+    def mutated(ledger: Any, now: datetime) -> int:
+        found = recover(ledger, now)
+        move(ledger, State.QUEUED, None, now, sends.c.detail.like("its worker ended%"))
+        return found
+
+    delivery.recover = mutated
+
+
+def horizon_requeued() -> None:
+    """An uncertain mail is sent again when its horizon is over."""
+
+    def mutated(ledger: Any, now: datetime, horizon: Any) -> None:
+        old = (sends.c.state == State.UNCERTAIN, sends.c.state_at <= now - horizon)
+        move(ledger, State.QUEUED, None, now, *old)
+
+    delivery.hold = mutated
+
+
+def claim_without_lease() -> None:
+    """A claim reads the queue and leaves it as it is."""
+    claim = delivery.claim
+
+    def mutated(ledger: Any, now: datetime, **more: Any) -> Any:
+        claims, any_queued = claim(ledger, now, **more)
+        ids = [one.send_id for one in claims]
+        move(ledger, State.QUEUED, None, now, sends.c.send_id.in_(ids))
+        return claims, any_queued
+
+    def settle_all(ledger: Any, settled: Any, now: datetime, **_: Any) -> None:
+        for one in settled:
+            move(ledger, one.state, one.detail, now, sends.c.send_id == one.send_id)
+
+    delivery.claim, delivery.settle_all = mutated, settle_all
+
+
+def suppression_checked_before_the_claim() -> None:
+    """What is suppressed is looked up once, when the delivery begins."""
+
+    class Looked:
+        @staticmethod
+        def reasons(*_: Any) -> dict[str, str]:
+            return {}
+
+    delivery.suppressions = Looked
+
+
+MUTATIONS: dict[str, Callable[[], None]] = {
+    one.__name__: one
+    for one in (
+        orphans_requeued,
+        horizon_requeued,
+        claim_without_lease,
+        suppression_checked_before_the_claim,
+    )
+}
+
+
+def main(config: str, stop: str, mutation: str) -> None:
+    """Deliver again and again until the stop file is there."""
+    if mutation:
+        MUTATIONS[mutation]()
+    company = settings.load(config)
+    with Ledger.open(company.ledger_url) as ledger:
+        print("ready", flush=True)
+        while not Path(stop).exists():
+            try:
+                deliver(company, ledger, now=datetime.now(UTC))
+            except DeliveryError as error:  # the breaker: the next delivery goes on
+                print(error, file=sys.stderr)
+            time.sleep(0.05)
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])
