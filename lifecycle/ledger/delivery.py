@@ -9,17 +9,17 @@ from __future__ import annotations
 import os
 import socket
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from functools import cache
 from typing import Any
 
 import psutil
-from sqlalchemy import ColumnElement, Connection, Row, and_, func, select
+from sqlalchemy import ColumnElement, Connection, Row, and_, bindparam, func, select, update
 
 from lifecycle.ledger import suppressions
-from lifecycle.ledger.states import batches, move
+from lifecycle.ledger.states import batches, log, move
 from lifecycle.ledger.tables import (
     MAILED,
     NOT_LEFT,
@@ -166,18 +166,19 @@ def claim(
     ).all()
     suppressed = suppressions.reasons(ledger, {row.address for row in rows}, erasure_key)
     taken: list[str] = []
-    just_taken: Counter[str] = Counter()
+    mailed = _mailed(ledger, rows, now)
+    just_taken: Counter[Holder] = Counter()
     for row in rows:
         if row.ended_at is not None and row.end_reason != "completed":
             refusal = State.CANCELLED, f"left the sequence: {row.end_reason}"
         elif row.address in suppressed:
             refusal = State.SUPPRESSED, f"address suppressed: {suppressed[row.address]}"
-        elif full := _full_cap(ledger, row, now, just_taken):
+        elif full := _full_cap(row, mailed, now, just_taken):
             refusal = State.SUPPRESSED, full
         else:
             if room.take(row.domain):
                 taken.append(row.send_id)
-                just_taken.update((row.address, row.account_id))
+                just_taken.update(holder for holder, _, _ in _capped(row))
             continue
         move(ledger, *refusal, now, sends.c.send_id == row.send_id)
     move(
@@ -199,6 +200,74 @@ def claim(
     return [Claim(row.send_id, row.trigger, row.attempts, row.mime) for row in found], bool(rows)
 
 
+@dataclass(frozen=True)
+class Settlement:
+    """What became of one attempt."""
+
+    send_id: str
+    state: State
+    detail: str | None
+    again_at: datetime | None = None
+    """QUEUED: when it may be claimed again."""
+
+
+def settle_all(
+    ledger: Connection, made: Sequence[Settlement], now: datetime, *, worker: str | None = None
+) -> set[str]:
+    """Write what became of attempts; returns the ids of those for which it was written.
+
+    With `worker`, only while that worker still holds it: an attempt that was declared
+    uncertain in the meantime is decided by evidence alone.
+    """
+    undecided: list[ColumnElement[bool]]
+    if worker is None:
+        undecided = [sends.c.state.in_([State.UNCERTAIN, State.HELD])]
+    else:
+        undecided = [sends.c.state == State.ATTEMPTING, sends.c.lease_owner == worker]
+    written: set[str] = set()
+    for some in batches(made):
+        found = ledger.execute(
+            select(sends.c.send_id, sends.c.state)
+            .where(sends.c.send_id.in_([one.send_id for one in some]), *undecided)
+            .order_by(sends.c.send_id)
+            .with_for_update(of=sends)
+        )
+        states = {row.send_id: row.state for row in found}
+        open_ones = [one for one in some if one.send_id in states]
+        if open_ones:
+            ledger.execute(_SETTLE, [_settled(one, now) for one in open_ones])
+        changes = ((one.send_id, states[one.send_id], one.state, one.detail) for one in open_ones)
+        log(ledger, changes, now)
+        written.update(states)
+    return written
+
+
+_SETTLE = (
+    update(sends)
+    .where(sends.c.send_id == bindparam("of_send"))
+    .values(
+        state=bindparam("new_state"),
+        state_at=bindparam("at"),
+        detail=bindparam("new_detail"),
+        lease_owner=None,
+        lease_until=None,
+        accepted_at=func.coalesce(bindparam("accepted", type_=UtcDateTime), sends.c.accepted_at),
+        not_before=func.coalesce(bindparam("again", type_=UtcDateTime), sends.c.not_before),
+    )
+)
+
+
+def _settled(one: Settlement, now: datetime) -> dict[str, Any]:
+    return {
+        "of_send": one.send_id,
+        "new_state": one.state,
+        "new_detail": one.detail,
+        "at": now,
+        "accepted": now if one.state is State.ACCEPTED else None,
+        "again": one.again_at,
+    }
+
+
 def settle(
     ledger: Connection,
     send_id: str,
@@ -209,22 +278,10 @@ def settle(
     worker: str | None = None,
     again_at: datetime | None = None,
 ) -> bool:
-    """Write what became of an attempt; `again_at` is when a queued one may be claimed again.
-
-    With `worker`, only while that worker still holds it: an attempt that was declared
-    uncertain in the meantime is decided by evidence alone. Returns whether it was written.
-    """
-    where = [sends.c.send_id == send_id]
-    if worker is None:
-        where.append(sends.c.state.in_([State.UNCERTAIN, State.HELD]))
-    else:
-        where += [sends.c.state == State.ATTEMPTING, sends.c.lease_owner == worker]
-    values: dict[str, datetime] = {}
-    if state is State.ACCEPTED:
-        values["accepted_at"] = now
-    if again_at is not None:
-        values["not_before"] = again_at
-    return bool(move(ledger, state, detail, now, *where, **values))
+    """Write what became of one attempt, as `settle_all` does. Returns whether it was written."""
+    return bool(
+        settle_all(ledger, [Settlement(send_id, state, detail, again_at)], now, worker=worker)
+    )
 
 
 def next_due(ledger: Connection) -> datetime | None:
@@ -247,24 +304,51 @@ def _waits() -> ColumnElement[bool]:
     )
 
 
-def _full_cap(
-    ledger: Connection, send: Row[Any], now: datetime, just_taken: Counter[str]
-) -> str | None:
-    for column, value, text, whom in (
-        (sends.c.address, send.address, send.contact_cap, "this address"),
-        (sends.c.account_id, send.account_id, send.account_cap, "this account"),
+Holder = tuple[str, str]
+"""Whom a cap protects: a column of `sends` and its value."""
+
+
+def _capped(send: Row[Any]) -> Iterator[tuple[Holder, Cap, str]]:
+    for column, text, whom in (
+        ("address", send.contact_cap, "this address"),
+        ("account_id", send.account_cap, "this account"),
     ):
-        if text is None:
-            continue
-        cap = Cap.read(text)
-        count = ledger.scalar(
-            select(func.count()).where(
-                column == value,
-                sends.c.state.in_(MAILED),
-                func.coalesce(sends.c.accepted_at, sends.c.not_before)
-                > now - timedelta(days=cap.days),
+        if text is not None:
+            yield (column, getattr(send, column)), Cap.read(text), whom
+
+
+def _mailed(
+    ledger: Connection, rows: Sequence[Row[Any]], now: datetime
+) -> dict[Holder, list[datetime]]:
+    """When those whom a cap of these sends protects were mailed, as far back as it looks."""
+    days: dict[str, int] = {}
+    values: dict[str, set[str]] = {}
+    for row in rows:
+        for (name, value), cap, _ in _capped(row):
+            days[name] = max(days.get(name, 0), cap.days)
+            values.setdefault(name, set()).add(value)
+    moment = func.coalesce(sends.c.accepted_at, sends.c.not_before)
+    mailed: dict[Holder, list[datetime]] = {}
+    for name, wanted in values.items():
+        column, since = sends.c[name], now - timedelta(days=days[name])
+        for some in batches(wanted):
+            query = select(column.label("holder"), moment.label("at")).where(
+                column.in_(some), sends.c.state.in_(MAILED), moment > since
             )
-        )
-        if (count or 0) + just_taken[value] >= cap.count:
+            for row in ledger.execute(query):
+                mailed.setdefault((name, row.holder), []).append(row.at)
+    return mailed
+
+
+def _full_cap(
+    send: Row[Any],
+    mailed: Mapping[Holder, list[datetime]],
+    now: datetime,
+    just_taken: Counter[Holder],
+) -> str | None:
+    for holder, cap, whom in _capped(send):
+        since = now - timedelta(days=cap.days)
+        count = sum(at > since for at in mailed.get(holder, ()))
+        if count + just_taken[holder] >= cap.count:
             return f"{whom} may get {cap}"
     return None

@@ -22,6 +22,7 @@ from sqlalchemy import (
     Table,
     Text,
     TypeDecorator,
+    text,
 )
 
 
@@ -195,7 +196,8 @@ sends = Table(
     Column("accepted_at", UtcDateTime),
     Column("lease_owner", String(128)),
     Column("lease_until", UtcDateTime, doc="wall clock"),
-    Index("ix_sends_due", "state", "not_before"),
+    Index("ix_sends_due", "state", "not_before", text("priority DESC"), "send_id"),
+    Index("ix_sends_expiry", "state", "expires_at"),
     Index("ix_sends_account", "account_id", "trigger"),
     Index("ix_sends_address", "address", "state_at"),
     comment="One row per mail: account, contact, trigger, step and cycle.",

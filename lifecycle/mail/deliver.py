@@ -10,8 +10,6 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from itertools import chain
 
-from sqlalchemy import Connection
-
 from lifecycle.errors import ClockError, InputError
 from lifecycle.ledger import delivery, feedback, warmup
 from lifecycle.ledger.store import Ledger
@@ -170,9 +168,17 @@ class _Delivery:
             for start in range(0, len(claims), size)
         ]
         outcomes = list(chain.from_iterable(pool.map(self._send, requests)))
+        now = self.now()
         with self.ledger.write() as connection:
-            for claim, outcome in zip(claims, outcomes, strict=True):
-                self._settle(connection, claim, outcome)
+            delivery.settle_all(
+                connection,
+                [self._settlement(*pair, now) for pair in zip(claims, outcomes, strict=True)],
+                now,
+                worker=self.worker,
+            )
+        for claim, outcome in zip(claims, outcomes, strict=True):
+            self.breaker.see(outcome)
+            self.result.count(outcome.state, claim.trigger)
         self.breaker.check()
         return any_queued
 
@@ -180,18 +186,11 @@ class _Delivery:
         self.bucket.take(len(mails))
         return self.provider.send(mails)
 
-    def _settle(self, connection: Connection, claim: delivery.Claim, outcome: Outcome) -> None:
-        now, again_at = self.now(), None
+    def _settlement(
+        self, claim: delivery.Claim, outcome: Outcome, now: datetime
+    ) -> delivery.Settlement:
+        again_at = None
         if outcome.state is State.QUEUED:
-            again_at = now + retry_in(claim.attempts, outcome.retry_after)
-        delivery.settle(
-            connection,
-            claim.send_id,
-            outcome.state,
-            outcome.detail or None,
-            now,
-            worker=self.worker,
-            again_at=again_at,
-        )
-        self.breaker.see(outcome)
-        self.result.count(outcome.state, claim.trigger)
+            first = timedelta(seconds=self.settings.delivery.retry_seconds)
+            again_at = now + retry_in(claim.attempts, outcome.retry_after, first)
+        return delivery.Settlement(claim.send_id, outcome.state, outcome.detail or None, again_at)

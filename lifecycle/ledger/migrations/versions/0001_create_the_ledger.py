@@ -193,7 +193,13 @@ def upgrade() -> None:
     with op.batch_alter_table("sends", schema=None) as batch_op:
         batch_op.create_index("ix_sends_account", ["account_id", "trigger"], unique=False)
         batch_op.create_index("ix_sends_address", ["address", "state_at"], unique=False)
-        batch_op.create_index("ix_sends_due", ["state", "not_before"], unique=False)
+        batch_op.create_index("ix_sends_expiry", ["state", "expires_at"], unique=False)
+        # Alembic does not write indexes with an expression by itself.
+        batch_op.create_index(
+            "ix_sends_due",
+            ["state", "not_before", sa.text("priority DESC"), "send_id"],
+            unique=False,
+        )
 
     op.create_table(
         "launch_baseline",
@@ -246,6 +252,7 @@ def downgrade() -> None:
     op.drop_table("launch_baseline")
     with op.batch_alter_table("sends", schema=None) as batch_op:
         batch_op.drop_index("ix_sends_due")
+        batch_op.drop_index("ix_sends_expiry")
         batch_op.drop_index("ix_sends_address")
         batch_op.drop_index("ix_sends_account")
 
