@@ -19,7 +19,7 @@ import psutil
 from sqlalchemy import ColumnElement, Connection, Row, and_, bindparam, func, select, update
 
 from lifecycle.ledger import suppressions
-from lifecycle.ledger.states import batches, log, move
+from lifecycle.ledger.states import batches, log, move, one_at_a_time
 from lifecycle.ledger.tables import (
     MAILED,
     NOT_LEFT,
@@ -148,6 +148,7 @@ def claim(
     the queue instead; one whose domain has no room stays in it. Returns the claims, and
     whether the queue had anything at all.
     """
+    one_at_a_time(ledger)
     room = room or Room()
     rows = ledger.execute(
         select(sends, enrollments.c.ended_at, enrollments.c.end_reason)

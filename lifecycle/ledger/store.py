@@ -43,7 +43,8 @@ class Ledger:
             address = make_url(url)
             if address.drivername in ("postgres", "postgresql"):
                 address = address.set(drivername="postgresql+psycopg")
-            engine = create_engine(address, pool_pre_ping=True)
+            # Values are kept out of errors: many of them are somebody's address.
+            engine = create_engine(address, pool_pre_ping=True, hide_parameters=True)
         except (ArgumentError, NoSuchModuleError, ModuleNotFoundError) as error:
             raise SettingsError(f"ledger.url: {error}") from None
         if engine.dialect.name == "sqlite":

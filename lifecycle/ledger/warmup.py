@@ -66,15 +66,15 @@ def _under(count: int, share: float, of: int) -> bool:
 
 
 def _faults(ledger: Connection, since: datetime) -> dict[str, Counter[str]]:
-    """Bounces and complaints since then, by domain."""
+    """Bounces and complaints since then, by domain, each mail and address once."""
     query = (
-        select(sends.c.domain, feedback.c.kind, func.count())
-        .join(feedback, feedback.c.send_id == sends.c.send_id)
+        select(feedback.c.address, sends.c.address, feedback.c.kind)
+        .outerjoin(sends, sends.c.send_id == feedback.c.send_id)
         .where(feedback.c.kind.in_(["bounced", "complained"]), feedback.c.at >= since)
-        .group_by(sends.c.domain, feedback.c.kind)
     )
-    found: dict[str, Counter[str]] = {}
     rows: Sequence[Any] = ledger.execute(query).all()
-    for domain, kind, count in rows:
-        found.setdefault(domain, Counter())[kind] = count
+    seen = {(kind, mailed or told) for told, mailed, kind in rows if (mailed or told) is not None}
+    found: dict[str, Counter[str]] = {}
+    for kind, address in seen:
+        found.setdefault(address.rpartition("@")[2], Counter())[kind] += 1
     return found
