@@ -18,7 +18,7 @@ from lifecycle.errors import Problem, TemplateError
 from lifecycle.mail.folder import Templates, nearest
 from lifecycle.mail.message import Message, is_address, one_line
 from lifecycle.mail.sandbox import Values
-from lifecycle.mail.unsubscribe import WayOut
+from lifecycle.mail.unsubscribe import NO_SEND, WayOut
 from lifecycle.mail.wrap import wrap
 from lifecycle.settings import Settings
 
@@ -33,10 +33,12 @@ FOOTER_SAYS = ("company.name", "company.postal_address", "unsubscribe_url")
 class Renderer:
     """Renders mails from the templates as they are when it is made; each is compiled once."""
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: Settings, *, rehearsal: bool = False) -> None:
+        """In a rehearsal the mails' way out leads nowhere: who looks at one must not leave."""
         self._folder = Templates(settings.folder("email_templates"))
         self._company = settings.company
         self._way_out = WayOut(settings)
+        self._rehearsal = rehearsal
         self._template = cache(self._folder.template)
         self._footer = cache(self._folder.footer)
 
@@ -76,7 +78,7 @@ class Renderer:
         Raises TemplateError that names the file, the line and the value that stands against it.
         """
         template = self._template(trigger, step, locale)
-        unsubscribe_url = self._way_out.url(send_id)
+        unsubscribe_url = self._way_out.url(NO_SEND if self._rehearsal else send_id)
         values = {
             "account": Values("account", account),
             "contact": Values("contact", contact),

@@ -17,6 +17,8 @@ from urllib.parse import quote
 from lifecycle.settings import Settings
 
 PATH = "/u/"
+NO_SEND = "0" * 32
+"""The send of a mail that nobody gets."""
 TOKEN = re.compile(r"[A-Za-z0-9_-]{48}")
 
 _NUMBER, _SEND, _SIGNATURE = 4, 16, 16

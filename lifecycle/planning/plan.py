@@ -109,7 +109,9 @@ def plan(
     """
     triggers = load_triggers(settings)
     with connect_published(settings) as warehouse, ledger.read() as memory:
-        result = decide(settings, warehouse, memory, triggers, as_of=as_of, only=only)
+        result = decide(
+            settings, warehouse, memory, triggers, as_of=as_of, only=only, rehearsal=dry_run
+        )
     if not dry_run:
         with ledger.write() as connection:
             record(connection, result.decisions, run_id=run_id, at=as_of)
@@ -124,9 +126,13 @@ def decide(
     *,
     as_of: datetime,
     only: str | None = None,
+    rehearsal: bool = False,
 ) -> PlanResult:
-    """What `plan` writes: reads the schema `marts` of a warehouse and a ledger, writes neither."""
-    planner = _Planner(settings, warehouse, memory, as_of)
+    """What `plan` writes: reads the schema `marts` of a warehouse and a ledger, writes neither.
+
+    The mails of a rehearsal are for looking at: their way out leads nowhere.
+    """
+    planner = _Planner(settings, warehouse, memory, as_of, Renderer(settings, rehearsal=rehearsal))
     for trigger in triggers:
         if only in (None, trigger.name):
             planner.run(trigger)
@@ -145,13 +151,14 @@ class _Planner:
         warehouse: duckdb.DuckDBPyConnection,
         memory: Connection,
         as_of: datetime,
+        renderer: Renderer,
     ) -> None:
         self.settings = settings
         self.warehouse = warehouse
         self.memory = memory
         self.as_of = as_of
         self.ahead = timedelta(hours=settings.plan.ahead_hours)
-        self.renderer = Renderer(settings)
+        self.renderer = renderer
         self.result = PlanResult()
         self.made = self.result.decisions
         feed = audience.rows(warehouse, "select feed_status, reason from marts.feed_health")[0]

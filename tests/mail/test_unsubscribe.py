@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from lifecycle.errors import SettingsError
 from lifecycle.mail.message import Message
 from lifecycle.mail.render import Renderer
-from lifecycle.mail.unsubscribe import Links, WayOut
+from lifecycle.mail.unsubscribe import NO_SEND, Links, WayOut
 from lifecycle.settings import load
 
 KEY, OLD = "k" * 40, "o" * 40
@@ -59,8 +59,8 @@ def test_a_send_without_a_key_or_an_id_that_is_none_has_no_link() -> None:
 # In a mail. -------------------------------------------------------------------------------
 
 
-def rendered(settings) -> Message:
-    return Renderer(settings).render(
+def rendered(settings, *, rehearsal: bool = False) -> Message:
+    return Renderer(settings, rehearsal=rehearsal).render(
         send_id="0123456789abcdef" * 2,
         trigger="win_back",
         step="hello",
@@ -91,6 +91,15 @@ def test_with_one_it_leaves_by_one_click(company, monkeypatch) -> None:
     assert f"\r\nList-Unsubscribe: <{mail.list_unsubscribe}>\r\n".encode() in mime
     assert b"\r\nList-Unsubscribe-Post: List-Unsubscribe=One-Click\r\n" in mime
     assert Message.from_bytes(mime) == mail
+
+
+def test_who_looks_at_a_preview_cannot_leave_for_the_customer(company, monkeypatch) -> None:
+    monkeypatch.setenv("LIFECYCLE__UNSUBSCRIBE__BASE_URL", "https://mail.example.com")
+    monkeypatch.setenv("LIFECYCLE__UNSUBSCRIBE__SECRET", KEY)
+    shown = rendered(company(locale="en"), rehearsal=True)
+    token = shown.list_unsubscribe.rpartition("/")[2]
+    assert Links([KEY]).send_id(token) == NO_SEND
+    assert shown.send_id.encode() not in urlsafe_b64decode(token)
 
 
 def test_every_attempt_names_the_same_way_out(company, monkeypatch) -> None:
