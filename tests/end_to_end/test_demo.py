@@ -8,8 +8,8 @@ import email.policy
 from commands import environment, lifecycle, run_json
 
 
-def test_the_demo_company_gets_its_mails_once_and_can_be_explained(tmp_path):
-    env = environment(tmp_path)
+def test_the_demo_company_gets_its_mails_once_and_can_be_explained(tmp_path, prefect_api):
+    env = environment(tmp_path, PREFECT_API_URL=prefect_api)
     report = run_json("run", env=env)
     assert 250 <= report["accounts"] <= 350
     assert report["feed_status"] == "fresh"

@@ -37,13 +37,14 @@ def mails(state: Path) -> dict[str, bytes]:
     return {path.name: path.read_bytes() for path in (state / "outbox").glob("*.eml")}
 
 
-def test_killed_runs_end_in_the_same_mails_as_a_quiet_one(tmp_path):
-    quiet = environment(tmp_path / "quiet")
+def test_killed_runs_end_in_the_same_mails_as_a_quiet_one(tmp_path, prefect_api):
+    quiet = environment(tmp_path / "quiet", PREFECT_API_URL=prefect_api)
     began = time.monotonic()
     run_json("run", env=quiet)
     whole = time.monotonic() - began
 
-    killed_env, chance = environment(tmp_path / "killed"), random.Random(20260610)
+    killed_env = environment(tmp_path / "killed", PREFECT_API_URL=prefect_api)
+    chance = random.Random(20260610)
     # One kill early in the run, one in its middle, one near its end, where mails leave.
     shares = [chance.uniform(0.2, 0.5), chance.uniform(0.5, 0.8), chance.uniform(0.8, 0.98)]
     killed = [kill_a_run(killed_env, share * whole) for share in shares]

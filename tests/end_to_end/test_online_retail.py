@@ -5,13 +5,16 @@ from __future__ import annotations
 import email
 import email.policy
 import json
+import subprocess
+import sys
+from collections import Counter
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import duckdb
 import pytest
 
-from commands import RETAIL, environment, lifecycle, run_json
+from commands import CHECKOUT, RETAIL, environment, lifecycle, run_json
 
 pytestmark = pytest.mark.skipif(
     not RETAIL.is_dir(), reason="the online retail data is not beside this checkout"
@@ -20,8 +23,9 @@ pytestmark = pytest.mark.skipif(
 CONFIG = ("--config", str(Path(__file__).with_name("online_retail.toml")))
 
 
-def retail(state: Path) -> dict[str, str]:
-    return environment(state, LIFECYCLE__SOURCE__PATH=str(RETAIL))
+@pytest.fixture
+def env(tmp_path: Path, prefect_api: str) -> dict[str, str]:
+    return environment(tmp_path, LIFECYCLE__SOURCE__PATH=str(RETAIL), PREFECT_API_URL=prefect_api)
 
 
 def silence_at(moment: datetime) -> dict[str, int]:
@@ -52,9 +56,8 @@ def mails(state: Path) -> list[email.message.EmailMessage]:
     ]
 
 
-def test_on_the_last_day_only_silent_accounts_are_won_back(tmp_path):
+def test_on_the_last_day_only_silent_accounts_are_won_back(tmp_path, env):
     moment = datetime(2011, 12, 9, 13, tzinfo=UTC)
-    env = retail(tmp_path)
     report = run_json(*CONFIG, "run", "--as-of", "2011-12-09 13:00 UTC", env=env)
 
     assert report["accounts"] == 4372
@@ -88,32 +91,42 @@ def test_on_the_last_day_only_silent_accounts_are_won_back(tmp_path):
     assert lifecycle(*CONFIG, "explain", quiet, env=env).returncode == 0
 
 
-def test_a_week_day_by_day_sends_only_what_came_due(tmp_path):
-    env = retail(tmp_path)
+def test_a_week_day_by_day_sends_only_what_came_due(tmp_path, env):
     first = datetime(2011, 6, 1, 10, tzinfo=UTC)
-    accepted: dict[str, int] = {}
-    seen: set[str] = set()
-    for number in range(7):
-        now = first + timedelta(days=number)
-        report = run_json(*CONFIG, "run", "--as-of", f"{now:%Y-%m-%d %H:%M}", env=env)
-        assert report["feed_status"] == "fresh", report
-        accepted[f"{now:%a %d}"] = report["accepted"]
-        names = {path.name for path in (tmp_path / "outbox").glob("*.eml")}
-        assert seen <= names
-        assert len(names - seen) == report["accepted"]
-        seen = names
+    days = [first + timedelta(days=number) for number in range(7)]
+    done = subprocess.run(
+        [
+            *(sys.executable, str(CHECKOUT / "tests" / "days.py"), CONFIG[1]),
+            *(f"{day:%Y-%m-%d %H:%M}" for day in days),
+        ],
+        env=env,
+        cwd=CHECKOUT,
+        capture_output=True,
+        text=True,
+        timeout=600,
+    )
+    assert done.returncode == 0, done.stderr[-3000:]
+    reports = [json.loads(line) for line in done.stdout.splitlines()]
+    assert [report["feed_status"] for report in reports] == ["fresh"] * 7
+    accepted = {
+        f"{day:%a %d}": report["accepted"] for day, report in zip(days, reports, strict=True)
+    }
     assert accepted["Wed 01"] > 50
     assert accepted["Sat 04"] == accepted["Sun 05"] == 0
     for day, count in accepted.items():
         if day != "Wed 01":
             assert count < accepted["Wed 01"] / 2, accepted
-    for mail in mails(tmp_path):
+    sent = mails(tmp_path)
+    assert len(sent) == sum(accepted.values())
+    for mail in sent:
         went = mail["Date"].datetime
-        assert first <= went <= first + timedelta(days=7)
+        assert first <= went <= days[-1]
+        assert went.weekday() < 5
+    steps = Counter((mail["To"].addresses[0].addr_spec, mail["X-Lifecycle-Step"]) for mail in sent)
+    assert max(steps.values()) == 1
 
 
-def test_a_run_as_of_the_past_sees_nothing_of_the_future(tmp_path):
-    env = retail(tmp_path)
+def test_a_run_as_of_the_past_sees_nothing_of_the_future(tmp_path, env):
     report = run_json(*CONFIG, "run", "--as-of", "2011-03-01 10:00", "--dry-run", env=env)
     with duckdb.connect(str(tmp_path / "published.duckdb"), read_only=True) as published:
         newest = published.execute("select max(last_active_at) from marts.account_360").fetchone()

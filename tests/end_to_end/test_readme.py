@@ -44,6 +44,7 @@ def state(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return tmp_path_factory.mktemp("readme")
 
 
+@pytest.mark.xdist_group("readme")  # each goes on from the state that the one before it left
 @pytest.mark.parametrize(("command", "output"), commands(), ids=lambda text: text.split("\n")[0])
 def test_a_command_prints_what_the_readme_says(command: str, output: str, state: Path) -> None:
     env = environment(state)
