@@ -8,11 +8,12 @@ from __future__ import annotations
 
 import os
 import socket
-from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from functools import cache
+from itertools import chain
 from typing import Any
 
 import psutil
@@ -151,7 +152,12 @@ def claim(
     one_at_a_time(ledger)
     room = room or Room()
     rows = ledger.execute(
-        select(sends, enrollments.c.ended_at, enrollments.c.end_reason)
+        select(
+            *(sends.c[name] for name in ("send_id", "account_id", "address", "domain")),
+            *(sends.c[name] for name in ("contact_cap", "account_cap", "trigger", "attempts")),
+            *(enrollments.c.ended_at, enrollments.c.end_reason, messages.c.mime),
+        )
+        .join(messages, messages.c.send_id == sends.c.send_id)
         .join(
             enrollments,
             and_(
@@ -166,39 +172,38 @@ def claim(
         .with_for_update(skip_locked=True, of=sends)
     ).all()
     suppressed = suppressions.reasons(ledger, {row.address for row in rows}, erasure_key)
-    taken: list[str] = []
-    mailed = _mailed(ledger, rows, now)
-    just_taken: Counter[Holder] = Counter()
+    taken: list[Row[Any]] = []
+    limits = {row.send_id: list(_limits(row)) for row in rows}
+    mailed = _mailed(ledger, limits.values(), now)
     for row in rows:
         if row.ended_at is not None and row.end_reason != "completed":
             refusal = State.CANCELLED, f"left the sequence: {row.end_reason}"
         elif row.address in suppressed:
             refusal = State.SUPPRESSED, f"address suppressed: {suppressed[row.address]}"
-        elif full := _full_cap(row, mailed, now, just_taken):
+        elif full := _full_cap(limits[row.send_id], mailed, now):
             refusal = State.SUPPRESSED, full
         else:
             if room.take(row.domain):
-                taken.append(row.send_id)
-                just_taken.update(holder for holder, _, _ in _capped(row))
+                taken.append(row)
+                for holder, _, _ in limits[row.send_id]:
+                    mailed[holder].append(now)
             continue
         move(ledger, *refusal, now, sends.c.send_id == row.send_id)
-    move(
-        ledger,
-        State.ATTEMPTING,
-        None,
-        now,
-        sends.c.send_id.in_(taken),
-        attempts=sends.c.attempts + 1,
-        lease_owner=worker,
-        lease_until=datetime.now(UTC) + lease,
-    )
-    found = ledger.execute(
-        select(sends.c.send_id, sends.c.trigger, sends.c.attempts, messages.c.mime)
-        .join(messages, messages.c.send_id == sends.c.send_id)
-        .where(sends.c.send_id.in_(taken))
-        .order_by(sends.c.not_before, sends.c.send_id)
-    )
-    return [Claim(row.send_id, row.trigger, row.attempts, row.mime) for row in found], bool(rows)
+    attempting = {
+        "state": State.ATTEMPTING,
+        "state_at": now,
+        "detail": None,
+        "attempts": sends.c.attempts + 1,
+        "lease_owner": worker,
+        "lease_until": datetime.now(UTC) + lease,
+    }
+    # The rows are held since they were read; there is no need to look at them again.
+    ids = [row.send_id for row in taken]
+    for some in batches(ids):
+        ledger.execute(update(sends).where(sends.c.send_id.in_(some)).values(attempting))
+    log(ledger, ((one, State.QUEUED, State.ATTEMPTING, None) for one in ids), now)
+    claims = [Claim(row.send_id, row.trigger, row.attempts + 1, row.mime) for row in taken]
+    return claims, bool(rows)
 
 
 @dataclass(frozen=True)
@@ -307,49 +312,49 @@ def _waits() -> ColumnElement[bool]:
 
 Holder = tuple[str, str]
 """Whom a cap protects: a column of `sends` and its value."""
+Limit = tuple[Holder, Cap, str]
+"""The last is how to call the holder."""
+
+_cap = cache(Cap.read)
 
 
-def _capped(send: Row[Any]) -> Iterator[tuple[Holder, Cap, str]]:
-    for column, text, whom in (
-        ("address", send.contact_cap, "this address"),
-        ("account_id", send.account_cap, "this account"),
-    ):
-        if text is not None:
-            yield (column, getattr(send, column)), Cap.read(text), whom
+def _limits(send: Row[Any]) -> Iterator[Limit]:
+    if send.contact_cap is not None:
+        yield ("address", send.address), _cap(send.contact_cap), "this address"
+    if send.account_cap is not None:
+        yield ("account_id", send.account_id), _cap(send.account_cap), "this account"
 
 
 def _mailed(
-    ledger: Connection, rows: Sequence[Row[Any]], now: datetime
-) -> dict[Holder, list[datetime]]:
-    """When those whom a cap of these sends protects were mailed, as far back as it looks."""
-    days: dict[str, int] = {}
-    values: dict[str, set[str]] = {}
-    for row in rows:
-        for (name, value), cap, _ in _capped(row):
-            days[name] = max(days.get(name, 0), cap.days)
-            values.setdefault(name, set()).add(value)
-    moment = func.coalesce(sends.c.accepted_at, sends.c.not_before)
-    mailed: dict[Holder, list[datetime]] = {}
+    ledger: Connection, limits: Iterable[Sequence[Limit]], now: datetime
+) -> defaultdict[Holder, list[datetime]]:
+    """When those whom these caps protect were mailed, as far back as they look."""
+    days: Counter[str] = Counter()
+    values: defaultdict[str, set[str]] = defaultdict(set)
+    for (name, value), cap, _ in chain.from_iterable(limits):
+        days[name] = max(days[name], cap.days)
+        values[name].add(value)
+    mailed: defaultdict[Holder, list[datetime]] = defaultdict(list)
     for name, wanted in values.items():
-        column, since = sends.c[name], now - timedelta(days=days[name])
+        since = now - timedelta(days=days[name])
         for some in batches(wanted):
-            query = select(column.label("holder"), moment.label("at")).where(
-                column.in_(some), sends.c.state.in_(MAILED), moment > since
-            )
+            # A condition on the state would lead SQLite to all mails that were ever accepted.
+            query = select(
+                sends.c[name].label("holder"),
+                sends.c.state,
+                func.coalesce(sends.c.accepted_at, sends.c.not_before).label("at"),
+            ).where(sends.c[name].in_(some))
             for row in ledger.execute(query):
-                mailed.setdefault((name, row.holder), []).append(row.at)
+                if row.state in MAILED and row.at > since:
+                    mailed[name, row.holder].append(row.at)
     return mailed
 
 
 def _full_cap(
-    send: Row[Any],
-    mailed: Mapping[Holder, list[datetime]],
-    now: datetime,
-    just_taken: Counter[Holder],
+    limits: Iterable[Limit], mailed: Mapping[Holder, list[datetime]], now: datetime
 ) -> str | None:
-    for holder, cap, whom in _capped(send):
+    for holder, cap, whom in limits:
         since = now - timedelta(days=cap.days)
-        count = sum(at > since for at in mailed.get(holder, ()))
-        if count + just_taken[holder] >= cap.count:
+        if sum(at > since for at in mailed.get(holder, ())) >= cap.count:
             return f"{whom} may get {cap}"
     return None

@@ -92,7 +92,9 @@ def _subject(subject: Any) -> Iterator[str]:
 
 def _text(what: str, text: str) -> Iterator[str]:
     """What becomes one header line."""
-    if any(unicodedata.category(char) in ("Cc", "Zl", "Zp") for char in text):
+    if not text.isprintable() and any(
+        unicodedata.category(char) in ("Cc", "Zl", "Zp") for char in text
+    ):
         yield f"{what} has a line break or another control character"
     if (length := len(text.encode())) > LONGEST_LINE:
         yield f"{what} has {length:,} bytes, over the {LONGEST_LINE} of a header line"
