@@ -60,9 +60,12 @@ def zone_of_country(code: str | None) -> str | None:
 @cache
 def holidays_of(code: str | None, year: int) -> frozenset[date]:
     """The public holidays of a country (ISO alpha-2) in a year; empty where none are known."""
-    if code not in public_holidays.list_supported_countries():
+    if code is None:
         return frozenset()
-    return frozenset(public_holidays.country_holidays(code, years=year))
+    try:
+        return frozenset(public_holidays.country_holidays(code, years=year))
+    except NotImplementedError:  # nobody has listed them
+        return frozenset()
 
 
 def is_business_day(day: date, country: str | None) -> bool:

@@ -138,3 +138,16 @@ def test_a_run_as_of_the_past_sees_nothing_of_the_future(tmp_path, env):
     assert report["accepted"] == 0
     assert not list((tmp_path / "outbox").glob("*.eml"))
     assert json.loads(json.dumps(report)) == report
+
+
+def test_when_the_feed_is_late_nobody_is_taken_for_dormant(tmp_path, env):
+    # The data ends on a Friday noon; by Wednesday two and a half business days are missing.
+    report = run_json(*CONFIG, "run", "--as-of", "2011-12-14 10:00", env=env)
+    assert report["feed_status"] == "late"
+    assert report["accepted"] == report["planned"] == 0
+    assert any("win_back_dormant waits" in line for line in report["waiting"])
+    with duckdb.connect(str(tmp_path / "published.duckdb"), read_only=True) as published:
+        known = published.execute(
+            "select count(is_dormant), count(usage_health), count(course) from marts.account_360"
+        ).fetchone()
+    assert known == (0, 0, 0)

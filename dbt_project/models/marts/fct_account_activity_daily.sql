@@ -41,14 +41,13 @@ touched as (
 ),
 
 {% endif -%}
--- Who did what on a day: far fewer rows to count distinct users and features in.
-by_user_and_feature as (
+final as (
   select
     dated.account_id,
     dated.activity_date,
-    dated.user_id,
-    dated.feature,
     count(*) as events,
+    count(distinct dated.user_id) as active_users,
+    count(distinct dated.feature) as features_used,
     count(case when dated.is_core then 1 end) as core_events,
     count(case when dated.is_outcome then 1 end) as outcome_events,
     min(dated.occurred_at) as first_active_at,
@@ -62,26 +61,7 @@ by_user_and_feature as (
   inner join touched
     on dated.account_id = touched.account_id and dated.activity_date = touched.activity_date
   {%- endif %}
-  group by dated.account_id, dated.activity_date, dated.user_id, dated.feature
-),
-
-final as (
-  select
-    account_id,
-    activity_date,
-    cast(sum(events) as bigint) as events,
-    count(distinct user_id) as active_users,
-    count(distinct feature) as features_used,
-    cast(sum(core_events) as bigint) as core_events,
-    cast(sum(outcome_events) as bigint) as outcome_events,
-    min(first_active_at) as first_active_at,
-    max(last_active_at) as last_active_at,
-    min(first_core_at) as first_core_at,
-    min(first_outcome_at) as first_outcome_at,
-    max(loaded_at) as loaded_at,
-    max(counted_under) as counted_under
-  from by_user_and_feature
-  group by account_id, activity_date
+  group by dated.account_id, dated.activity_date
 )
 
 select * from final

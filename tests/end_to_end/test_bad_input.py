@@ -1,0 +1,92 @@
+"""What a whole run does with bad input: one clear message, the right status, nothing half done."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import duckdb
+import pytest
+
+from commands import environment, lifecycle, run_json
+from lifecycle.sources import demo
+
+AS_OF = ("--as-of", "2026-06-10 01:00")
+
+
+@pytest.fixture(scope="module")
+def demo_files(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return demo.write(tmp_path_factory.mktemp("demo"), until=demo.CLOCK)
+
+
+class Export:
+    """The demo company as an export whose accounts somebody spoils."""
+
+    def __init__(self, folder: Path, demo_files: Path, prefect_api: str) -> None:
+        self.folder, self.state = folder / "export", folder / "state"
+        self.folder.mkdir()
+        for path in demo_files.glob("*.parquet"):
+            if path.stem != "accounts":
+                (self.folder / path.name).symlink_to(path)
+        self._accounts = f"select * from '{demo_files / 'accounts.parquet'}' order by account_id"
+        self.env = environment(
+            self.state,
+            LIFECYCLE__SOURCE__KIND="files",
+            LIFECYCLE__SOURCE__PATH=str(self.folder),
+            PREFECT_API_URL=prefect_api,
+        )
+
+    def accounts(self, change: str) -> None:
+        """Write accounts.csv as an SQL expression over the good rows `a` has it."""
+        duckdb.connect().execute(
+            f"copy (with a as ({self._accounts}) {change}) to '{self.folder}/accounts.csv'"
+        )
+
+    def mails(self) -> int:
+        return len(list((self.state / "outbox").glob("*.eml")))
+
+
+@pytest.fixture
+def export(tmp_path: Path, demo_files: Path, prefect_api: str) -> Export:
+    return Export(tmp_path, demo_files, prefect_api)
+
+
+def test_a_missing_column_ends_the_run_before_anything_is_applied(export: Export) -> None:
+    export.accounts("select * exclude (name), name as nmae from a")
+    done = lifecycle("run", *AS_OF, env=export.env)
+    assert done.returncode == 2
+    assert "accounts.csv" in done.stderr
+    assert "name" in done.stderr
+    assert "nmae" in done.stderr, "what was probably meant"
+    assert "Traceback" not in done.stderr
+    work = export.state / "work.duckdb"
+    if work.exists():
+        with duckdb.connect(str(work)) as warehouse:
+            tables = "select count(*) from information_schema.tables where table_name = 'accounts'"
+            assert warehouse.execute(tables).fetchone() == (0,)
+    assert export.mails() == 0
+
+
+def test_too_many_bad_rows_stop_the_run_and_one_bad_row_does_not(export: Export) -> None:
+    spoiled = "select * replace (case when account_id {which} then 'soon' else created_at::varchar"
+    spoiled += " end as created_at) from a"
+    export.accounts(spoiled.format(which="<= 'A0010'"))
+    stopped = run_json("run", *AS_OF, env=export.env, status=3)
+    assert stopped["stopped"]["door"] == "raw"
+    assert (stopped["planned"], stopped["accepted"], export.mails()) == (0, 0, 0)
+    latest = (export.state / "reports" / "latest.txt").read_text(encoding="utf-8")
+    assert "accounts.csv" in latest
+    assert "soon" in latest
+
+    export.accounts(spoiled.format(which="= 'A0010'"))
+    report = run_json("run", *AS_OF, env=export.env)
+    assert report["rejected_rows"] == 1
+    assert report["accepted"] == export.mails() > 10
+    with duckdb.connect(str(export.state / "published.duckdb"), read_only=True) as published:
+        row = published.execute(
+            "select file, row_number, column_name, key from marts.rejected_rows"
+        ).fetchall()
+        accounts = published.execute("select count(*) from marts.account_360").fetchone()
+    assert len(row) == 1
+    assert row[0][0].endswith("accounts.csv")
+    assert row[0][2:] == ("created_at", "A0010")
+    assert accounts == (report["accounts"],)
