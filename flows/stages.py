@@ -26,7 +26,8 @@ from lifecycle.sources.pull import pull as pull_sources
 from lifecycle.warehouse import context
 from lifecycle.warehouse.build import build as build_models
 from lifecycle.warehouse.connection import connect_published
-from lifecycle.warehouse.gate import DataRefused, Door, check
+from lifecycle.warehouse.doors import Door
+from lifecycle.warehouse.gate import DataRefused, check
 from lifecycle.warehouse.publish import publish as publish_marts
 
 

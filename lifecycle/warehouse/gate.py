@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, TypeAlias
+from typing import TYPE_CHECKING, Any
 
 import duckdb
 
@@ -17,17 +17,13 @@ from lifecycle.errors import GateStopped, WarehouseError
 from lifecycle.masking import mask_addresses
 from lifecycle.settings import Settings
 from lifecycle.warehouse.connection import connect_work
+from lifecycle.warehouse.doors import SAMPLE_ROWS, Door, Severity
 
 if TYPE_CHECKING:  # Great Expectations takes seconds to import: only a check pays for it.
     from great_expectations.core import ExpectationValidationResult
 
     from lifecycle.warehouse.suites import Check, Suite
 
-Door: TypeAlias = Literal["raw", "marts"]
-Severity: TypeAlias = Literal["critical", "warning", "info"]
-
-SAMPLE_ROWS = 5
-"""How many of the rows at fault are shown."""
 
 _LIMITS = ("min_value", "max_value", "value", "value_set", "column_set", "other_table_name")
 

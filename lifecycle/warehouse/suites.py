@@ -34,7 +34,7 @@ from ruamel.yaml.error import MarkedYAMLError, YAMLError
 
 from lifecycle.errors import Problem, SuiteError, did_you_mean
 from lifecycle.settings import Settings
-from lifecycle.warehouse.gate import Door, Severity
+from lifecycle.warehouse.doors import Door, Severity
 from lifecycle.warehouse.gx_duckdb import UNSUPPORTED
 from lifecycle.warehouse.unexpected_rows import UnexpectedRows
 

@@ -22,7 +22,7 @@ from great_expectations.render.components import (
 )
 from great_expectations.render.renderer.renderer import renderer
 
-from lifecycle.warehouse.gate import SAMPLE_ROWS
+from lifecycle.warehouse.doors import SAMPLE_ROWS
 
 
 class UnexpectedRowsFound(TableMetricProvider):  # type: ignore[misc]

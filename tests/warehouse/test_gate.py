@@ -14,7 +14,7 @@ from ruamel.yaml import YAML
 
 from lifecycle.errors import GateStopped, WarehouseError
 from lifecycle.settings import CHECKOUT, Settings, load
-from lifecycle.warehouse import gate, suites
+from lifecycle.warehouse import doors, gate, suites
 
 # A deprecated argument, and the only one there is for a schema with SQLAlchemy addresses.
 pytestmark = pytest.mark.filterwarnings("ignore:`schema_name` is deprecated:DeprecationWarning")
@@ -443,7 +443,7 @@ def test_at_most_five_rows_are_shown(settings: Settings) -> None:
     change(settings, "delete from raw.contacts where contact_id > 'c3'")
     result = look(settings, "raw")
     [warning] = result.warnings
-    assert warning.count("account_id=") == gate.SAMPLE_ROWS
+    assert warning.count("account_id=") == doors.SAMPLE_ROWS
 
 
 def test_vanishing_is_measured_against_the_companys_own_limit(settings: Settings) -> None:
