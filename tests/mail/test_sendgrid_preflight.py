@@ -165,7 +165,7 @@ class Door:
 def door(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Door]:
     folder = tmp_path_factory.mktemp("door")
     with FakeSendGrid(folder, key="SG.test", record_requests=True) as fake:
-        transport = KeepAlive(fake.base_url, connect_timeout=2, read_timeout=5, connections=2)
+        transport = KeepAlive(fake.base_url, connect_timeout=2, read_timeout=5)
         provider = SendGrid(
             "SG.test", transport=transport, pause=Pause(folder / "pause"), base_url=fake.base_url
         )

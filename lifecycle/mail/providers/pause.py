@@ -1,7 +1,7 @@
 """Until when a provider asked to be left alone.
 
 It stands in a file, as the time at which that file was "changed", so that every worker of this
-machine and the next run keep to it as well, and so that looking costs a microsecond.
+machine and the next run keep to it as well.
 """
 
 from __future__ import annotations
@@ -9,10 +9,13 @@ from __future__ import annotations
 import fcntl
 import os
 import time
+from contextlib import suppress
 from pathlib import Path
 
 LONGEST_SECONDS = 86_400.0
 """A reset further away than a day is a mistake of whoever wrote it."""
+LOOK_EVERY_SECONDS = 0.1
+"""How soon another process's pause is seen; what is under way could not know of it either."""
 
 
 class Pause:
@@ -20,14 +23,16 @@ class Pause:
 
     def __init__(self, file: Path) -> None:
         self.file = file
+        self._until = 0.0
+        self._looked_at = float("-inf")
 
     def left(self) -> float:
         """How many seconds are left of it; 0 where it is over."""
-        try:
-            until = os.stat(self.file).st_mtime
-        except FileNotFoundError:
-            return 0.0
-        return max(0.0, until - time.time())
+        if time.monotonic() - self._looked_at > LOOK_EVERY_SECONDS:
+            self._looked_at = time.monotonic()
+            with suppress(FileNotFoundError):
+                self._until = max(self._until, os.stat(self.file).st_mtime)
+        return max(0.0, self._until - time.time())
 
     def extend(self, seconds: float) -> float:
         """Pause for that many seconds from now; never makes it shorter. Returns what is left."""
@@ -38,7 +43,8 @@ class Pause:
             fcntl.flock(fd, fcntl.LOCK_EX)
             there = os.fstat(fd).st_mtime
             # A file that was just made says now, and one whose pause is over says the past.
-            os.utime(fd, (until, max(until, there)))
+            self._until = max(until, there)
+            os.utime(fd, (self._until, self._until))
         finally:
             os.close(fd)
         return self.left()

@@ -21,6 +21,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, timedelta
 from email.utils import parsedate_to_datetime
+from http.client import HTTPMessage
 from typing import Any, Literal, NamedTuple, TypeVar
 
 from python_http_client.exceptions import HTTPError  # type: ignore[import-untyped]
@@ -43,14 +44,18 @@ from sendgrid.helpers.mail import (
 )
 from sendgrid.helpers.mail import Mail as Request
 from sendgrid.helpers.mail.exceptions import ApiKeyIncludedException
-from urllib3.exceptions import HTTPError as TransportError
 
 from lifecycle.errors import DeliveryError
-from lifecycle.ledger.delivery import IN_FLIGHT
 from lifecycle.ledger.tables import State
 from lifecycle.mail.message import Message
 from lifecycle.mail.providers import Mail, Outcome
-from lifecycle.mail.providers.keep_alive import KeepAlive, NotConnected, PooledClient, Transport
+from lifecycle.mail.providers.keep_alive import (
+    KeepAlive,
+    NoAnswer,
+    NotConnected,
+    PooledClient,
+    Transport,
+)
 from lifecycle.mail.providers.pause import Pause
 from lifecycle.mail.providers.preflight import MAX_SUBSTITUTION_BYTES, complaint
 from lifecycle.masking import mask_addresses
@@ -61,6 +66,7 @@ logging.getLogger("python_http_client.client").disabled = True
 
 DEFAULT_PAUSE_SECONDS = 60.0
 """How long a 429 that does not say how long is obeyed."""
+TAG_LENGTH = 34
 AT_ONCE = 16
 """Requests that one call may have under way: a batch can fall into many."""
 
@@ -153,7 +159,7 @@ class SendGrid:
         except HTTPError:
             self._may_ask = False  # not bought, not allowed or asked too often: not in this run
             return None
-        except (TransportError, ValueError, KeyError, TypeError):
+        except (NoAnswer, ValueError, KeyError, TypeError):
             return None
         return State.ACCEPTED if found else None
 
@@ -177,8 +183,8 @@ class SendGrid:
             answer = self._send(request_body=request)
         except NotConnected as error:
             return Outcome(State.QUEUED, f"no connection: {error}")
-        except TransportError as error:
-            return Outcome(State.UNCERTAIN, f"no answer: {type(error).__name__}")
+        except NoAnswer as error:
+            return Outcome(State.UNCERTAIN, mask_addresses(f"no answer: {error}"))
         except HTTPError as refusal:
             return self._read(refusal, len(letters))
         if answer.status != 202:
@@ -208,7 +214,6 @@ def open_sendgrid(settings: Settings) -> SendGrid:
             section.base_url,
             connect_timeout=section.connect_timeout_seconds,
             read_timeout=section.read_timeout_seconds,
-            connections=IN_FLIGHT,
             ca_file=section.ca_file,
         )
     except OSError as error:
@@ -228,13 +233,14 @@ def open_sendgrid(settings: Settings) -> SendGrid:
 
 def _requests(letters: list[_Letter], batch_size: int) -> list[list[_Letter]]:
     """The letters as requests: alone, or with those that share all that a request says once."""
+    if batch_size == 1:
+        return [[letter] for letter in letters]
     batches: list[list[_Letter]] = []
     open_batch: dict[object, list[_Letter]] = {}
     readers: dict[object, set[str]] = {}
     for letter in letters:
         message = letter.message
-        length = len(message.body.encode()) + len(_new_tag())
-        if batch_size == 1 or length > MAX_SUBSTITUTION_BYTES:
+        if len(message.body.encode()) + TAG_LENGTH > MAX_SUBSTITUTION_BYTES:
             batches.append([letter])
             continue
         shared = (
@@ -326,7 +332,7 @@ def _person(kind: type[Email], name: str, address: str) -> Email:
 
 
 def _new_tag() -> str:
-    return f"%{secrets.token_hex(16)}%"
+    return f"%{secrets.token_hex(TAG_LENGTH // 2 - 1)}%"
 
 
 def _encoded(request: Mapping[str, Any]) -> bytes:
@@ -349,7 +355,7 @@ def _first_error(refusal: HTTPError) -> str:
     return f": {mask_addresses(' '.join(message.split()))[:200]}"
 
 
-def _asked_pause(headers: Mapping[str, str]) -> float:
+def _asked_pause(headers: HTTPMessage) -> float:
     """The seconds that a 429 asks for: the longest that any header says.
 
     A moment is compared with the clock that set it, where the answer says what that shows.
