@@ -10,8 +10,6 @@ import runpy
 import subprocess
 from pathlib import Path
 
-import pytest
-
 from commands import CHECKOUT, environment
 
 README = (CHECKOUT / "README.md").read_text(encoding="utf-8")
@@ -39,20 +37,19 @@ def pattern(output: str) -> re.Pattern[str]:
     return re.compile("".join(lines))
 
 
-@pytest.fixture(scope="module")
-def state(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return tmp_path_factory.mktemp("readme")
-
-
-@pytest.mark.xdist_group("readme")  # each goes on from the state that the one before it left
-@pytest.mark.parametrize(("command", "output"), commands(), ids=lambda text: text.split("\n")[0])
-def test_a_command_prints_what_the_readme_says(command: str, output: str, state: Path) -> None:
-    env = environment(state)
-    done = subprocess.run(
-        ["bash", "-c", command], cwd=CHECKOUT, env=env, capture_output=True, text=True, timeout=600
-    )
-    assert done.returncode == 0, done.stderr[-3000:]
-    assert pattern(output).fullmatch(done.stdout), done.stdout
+def test_the_commands_print_what_the_readme_says(tmp_path: Path) -> None:
+    env = environment(tmp_path)  # each goes on from the state that the one before it left
+    for command, output in commands():
+        done = subprocess.run(
+            ["bash", "-c", command],
+            cwd=CHECKOUT,
+            env=env,
+            capture_output=True,
+            text=True,
+            timeout=600,
+        )
+        assert done.returncode == 0, f"{command}: {done.stderr[-3000:]}"
+        assert pattern(output).fullmatch(done.stdout), f"{command}: {done.stdout}"
 
 
 def test_the_readme_shows_the_commands_of_each_door() -> None:
