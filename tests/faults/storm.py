@@ -158,10 +158,10 @@ def _mail(number: int, cycle: int, at: datetime) -> PlannedSend:
 
 def _plan(ledger: Ledger, count: int, chance: random.Random, mutation: str) -> list[PlannedSend]:
     """Plan the mails; returns those that a slow planner only writes down later."""
-    at = datetime.now(UTC)
+    at, with_all = datetime.now(UTC), send_identity
 
     def without_cycle(account: str, contact: str, trigger: str, step: str, _: int) -> str:
-        return send_identity(account, contact, trigger, step, 1)
+        return with_all(account, contact, trigger, step, 1)
 
     identity = without_cycle if mutation == "identity_without_the_cycle" else send_identity
     with patch(f"{__name__}.send_identity", identity):

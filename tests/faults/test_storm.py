@@ -19,13 +19,13 @@ def check(seen: Storm, mails: int, kills: int) -> None:
 
 
 def test_a_storm_loses_nothing_and_repeats_nothing(tmp_path, ledger_url):
-    check(storm(tmp_path, ledger_url, mails=1_000, kills=10), mails=1_000, kills=10)
+    check(storm(tmp_path, ledger_url, mails=600, kills=8), mails=600, kills=8)
 
 
 @pytest.mark.parametrize("mutation", [*MUTATIONS, "identity_without_the_cycle"])
 def test_a_storm_notices(mutation, tmp_path):
     url = f"sqlite:///{tmp_path / 'ledger.db'}"
-    seen = storm(tmp_path, url, mails=400, kills=6, mutation=mutation)
+    seen = storm(tmp_path, url, mails=300, kills=5, mutation=mutation)
     assert seen.violations, f"{mutation} goes unnoticed"
 
 
