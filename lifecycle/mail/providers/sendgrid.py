@@ -14,7 +14,6 @@ or not at all: a batch that is refused is halved until the mail that is to blame
 from __future__ import annotations
 
 import json
-import logging
 import secrets
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -60,9 +59,6 @@ from lifecycle.mail.providers.pause import Pause
 from lifecycle.mail.providers.preflight import MAX_SUBSTITUTION_BYTES, complaint
 from lifecycle.masking import mask_addresses
 from lifecycle.settings import Settings
-
-# At DEBUG it writes the headers, with the API key, and whole mails.
-logging.getLogger("python_http_client.client").disabled = True
 
 DEFAULT_PAUSE_SECONDS = 60.0
 """How long a 429 that does not say how long is obeyed."""
