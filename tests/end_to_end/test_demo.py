@@ -4,8 +4,12 @@ from __future__ import annotations
 
 import email
 import email.policy
+import shutil
+import sqlite3
 
-from commands import environment, lifecycle, run_json
+import duckdb
+
+from commands import CHECKOUT, environment, lifecycle, run_json
 
 
 def test_the_demo_company_gets_its_mails_once_and_can_be_explained(tmp_path, prefect_api):
@@ -47,3 +51,32 @@ def test_the_demo_company_gets_its_mails_once_and_can_be_explained(tmp_path, pre
     assert backwards.returncode == 2
     assert "before this ledger's newest decision" in backwards.stderr
     assert "Traceback" not in backwards.stderr
+
+
+def test_a_launch_admits_only_who_came_to_match_since_its_day(tmp_path, prefect_api):
+    company = tmp_path / "company"
+    for name in ("triggers", "email_templates"):
+        shutil.copytree(CHECKOUT / name, company / name)
+    shutil.copy(CHECKOUT / "lifecycle.toml", company)
+    trigger = company / "triggers" / "win_back_dormant.yaml"
+    text = trigger.read_text(encoding="utf-8")
+    trigger.write_text(text.replace("launch: existing", "launch: {existing_since: 2026-05-25}"))
+
+    state = tmp_path / "state"
+    env = environment(state, PREFECT_API_URL=prefect_api)
+    report = run_json("--config", str(company / "lifecycle.toml"), "run", env=env)
+    assert report["withheld"]["matched_before_launch"] > 10
+    with sqlite3.connect(state / "ledger.db") as ledger:
+        entered = ledger.execute(
+            "select account_id from enrollments where trigger = 'win_back_dormant'"
+        ).fetchall()
+    with duckdb.connect(str(state / "published.duckdb"), read_only=True) as published:
+        since = dict(
+            published.execute(
+                "select account_id, coalesce(days_silent, days_since_go_live) - dormancy_limit_days"
+                " from marts.account_360"
+            ).fetchall()
+        )
+    assert entered
+    assert all(since[account] <= 17 for (account,) in entered), "dormant before the day"
+    assert not list(state.glob("as-of-*")), "the marts of that day are gone again"
