@@ -8,6 +8,7 @@ from lifecycle.ledger import runs
 from lifecycle.ledger.decisions import Decisions, Entry, PlannedSend, record
 from lifecycle.ledger.store import Ledger
 from lifecycle.ledger.tables import send_identity
+from lifecycle.mail.message import Message
 
 
 def planned(number: int, *, at: datetime, **changes) -> PlannedSend:
@@ -34,6 +35,28 @@ def planned(number: int, *, at: datetime, **changes) -> PlannedSend:
         "mime": b"mail",
     }
     return PlannedSend(**{**fields, **changes})
+
+
+def rendered(number: int, *, at: datetime, cycle: int = 1, **changes) -> PlannedSend:
+    """The same with a mail that a provider can read, of any cycle."""
+    send_id = send_identity(f"a{number}", f"c{number}", "win_back", "check_in", cycle)
+    message = Message(
+        send_id=send_id,
+        from_name="Sakura Works",
+        from_email="success@example.com",
+        to_name=f"顧客 {number}",
+        to_email=f"c{number}@example.com",
+        reply_to=None,
+        subject="その後いかがですか",
+        body=f"a{number} 様、{cycle} 回目のご連絡です。\n",
+        date=at,
+        list_unsubscribe="mailto:success@example.com",
+        locale="ja",
+        trigger="win_back",
+        step="check_in",
+    )
+    facts = {"send_id": send_id, "cycle": cycle, "locale": "ja", "mime": message.as_bytes()}
+    return planned(number, at=at, **{**facts, **changes})
 
 
 def plan(ledger: Ledger, *mails: PlannedSend, run_id: str = "r1") -> None:

@@ -31,7 +31,6 @@ from lifecycle.ledger.decisions import PlannedSend
 from lifecycle.ledger.store import Ledger
 from lifecycle.ledger.tables import State, messages, send_identity, send_log, sends
 from lifecycle.mail.deliver import deliver
-from lifecycle.mail.message import Message
 from lifecycle.web.events import Webhook
 
 SHARES = {
@@ -134,39 +133,20 @@ def _sync_feedback(ledger: Ledger) -> None:
             feedback.record_sync(connection, source, read_until=now, now=now)
 
 
-def _mail(number: int, cycle: int, at: datetime) -> PlannedSend:
-    send_id = send_identity(f"a{number}", f"c{number}", "win_back", "check_in", cycle)
-    message = Message(
-        send_id=send_id,
-        from_name="Sakura Works",
-        from_email="success@example.com",
-        to_name=f"顧客 {number}",
-        to_email=f"c{number}@example.com",
-        reply_to=None,
-        subject="その後いかがですか",
-        body=f"a{number} 様、{cycle} 回目のご連絡です。\n",
-        date=at,
-        list_unsubscribe="mailto:success@example.com",
-        locale="ja",
-        trigger="win_back",
-        step="check_in",
-    )
-    return planned_sends.planned(
-        number, at=at, send_id=send_id, cycle=cycle, mime=message.as_bytes()
-    )
-
-
 def _plan(ledger: Ledger, count: int, chance: random.Random, mutation: str) -> list[PlannedSend]:
     """Plan the mails; returns those that a slow planner only writes down later."""
-    at, with_all = datetime.now(UTC), send_identity
+    at = datetime.now(UTC)
 
     def without_cycle(account: str, contact: str, trigger: str, step: str, _: int) -> str:
-        return with_all(account, contact, trigger, step, 1)
+        return send_identity(account, contact, trigger, step, 1)
 
     identity = without_cycle if mutation == "identity_without_the_cycle" else send_identity
-    with patch(f"{__name__}.send_identity", identity):
-        mails = [_mail(number, 1, at) for number in range(count)]
-        again = [_mail(number, 2, at) for number in range(int(count * SECOND_CYCLES))]
+    with patch.object(planned_sends, "send_identity", identity):
+        mails = [planned_sends.rendered(number, at=at) for number in range(count)]
+        again = [
+            planned_sends.rendered(number, at=at, cycle=2)
+            for number in range(int(count * SECOND_CYCLES))
+        ]
     late = set(chance.sample(range(len(again), count), int(count * PLANNED_LATE)))
     planned_sends.plan(ledger, *(mails[n] for n in range(count) if n not in late), *again)
     return [mails[number] for number in sorted(late)]

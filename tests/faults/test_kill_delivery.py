@@ -6,17 +6,14 @@ import signal
 import subprocess
 import sys
 import time
-from datetime import timedelta
 
 from sqlalchemy import func, select
 
+import planned_sends
 from company import Company, utc
-from lifecycle.ledger import runs
-from lifecycle.ledger.decisions import Decisions, Entry, PlannedSend, record
 from lifecycle.ledger.store import Ledger
-from lifecycle.ledger.tables import messages, send_identity, send_log, sends
+from lifecycle.ledger.tables import messages, send_log, sends
 from lifecycle.mail.deliver import deliver
-from lifecycle.mail.message import Message
 
 KILLS = 30
 MAILS = 1_200
@@ -35,58 +32,6 @@ with Ledger.open(company.ledger_url) as ledger:
 """
 
 
-def plan_mails(ledger: Ledger, count: int) -> None:
-    made = Decisions()
-    for number in range(count):
-        account, contact = f"a{number}", f"c{number}"
-        made.entries.append(
-            Entry(
-                account, "win_back", 1, "v1", NOW, "Asia/Tokyo", "account", "JP", None, (contact,)
-            )
-        )
-        send_id = send_identity(account, contact, "win_back", "check_in", 1)
-        message = Message(
-            send_id=send_id,
-            from_name="Sakura Works",
-            from_email="success@example.com",
-            to_name="佐藤 葵",
-            to_email=f"{contact}@example.com",
-            reply_to=None,
-            subject="その後いかがですか",
-            body=f"{account} 様\n",
-            date=NOW,
-            list_unsubscribe="mailto:success@example.com",
-            locale="ja",
-            trigger="win_back",
-            step="check_in",
-        )
-        made.sends.append(
-            PlannedSend(
-                send_id=send_id,
-                account_id=account,
-                contact_id=contact,
-                trigger="win_back",
-                step="check_in",
-                cycle=1,
-                trigger_version="v1",
-                address=message.to_email,
-                locale="ja",
-                locale_source="contact",
-                priority=50,
-                account_cap=None,
-                contact_cap="1/7d",
-                due_at=NOW,
-                not_before=NOW,
-                closes_at=NOW + timedelta(hours=7),
-                expires_at=NOW + timedelta(days=3),
-                mime=message.as_bytes(),
-            )
-        )
-    runs.begin(ledger, run_id="r1", as_of=NOW, source="files")
-    with ledger.write() as connection:
-        record(connection, made, run_id="r1", at=NOW)
-
-
 def start_worker(company: Company) -> subprocess.Popen[bytes]:
     return subprocess.Popen(
         [sys.executable, "-c", WORKER, str(company.folder / "lifecycle.toml")],
@@ -99,7 +44,8 @@ def test_thirty_kills_and_two_workers_at_once_lose_nothing_and_repeat_nothing(tm
     company = Company(tmp_path)
     settings, chance = company.settings, random.Random(20260610)
     with Ledger.open(settings.ledger_url) as ledger:
-        plan_mails(ledger, MAILS)
+        mails = (planned_sends.rendered(n, at=NOW, contact_cap="1/7d") for n in range(MAILS))
+        planned_sends.plan(ledger, *mails)
     killed = 0
     for turn in range(KILLS):
         # Every third time two workers share the queue, and only one of them is killed.
