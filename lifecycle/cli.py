@@ -485,7 +485,7 @@ def _show(
 
     console = Console(highlight=False)
     if console.is_terminal:
-        console.print(as_rich(as_document()))
+        console.print(as_rich(as_document()), crop=False)
     else:
         typer.echo(as_text(as_document(), width=console.width), nl=False)
 

@@ -63,15 +63,18 @@ def as_rich(document: Document) -> RenderableType:
         if number:
             parts.append(Text(""))
         if section.title:
-            parts.append(Text(section.title, style=TONES[section.tone]))
+            # Some titles hold a path: whole, it can be copied.
+            title = Text(section.title, TONES[section.tone], no_wrap=True, overflow="ignore")
+            parts.append(title)
         parts += [Padding(_rich_part(part), (0, 0, 0, 2)) for part in section.parts]
     return Group(*parts)
 
 
 def as_text(document: Document, *, width: int = 80) -> str:
-    """The document as plain text of at most `width` display columns."""
+    """The document as plain text of at most `width` display columns; titles stay one line."""
     page = io.StringIO()
-    Console(file=page, width=width, color_system=None, highlight=False).print(as_rich(document))
+    console = Console(file=page, width=width, color_system=None, highlight=False)
+    console.print(as_rich(document), crop=False)
     return "\n".join(line.rstrip() for line in page.getvalue().splitlines()) + "\n"
 
 

@@ -85,7 +85,8 @@ def check(
     )
     rows = (
         f"SELECT {incoming.file} AS _file, {incoming.row} AS _row, "
-        f"{incoming.first_at} AS _first_at, {texts}{natives} FROM {incoming.relation}"
+        f"{incoming.first_at} AS _first_at, {incoming.record} AS _kept, "
+        f"{texts}{natives} FROM {incoming.relation}"
     )
     present = [column for column in table.columns if column.name in fields]
     if not table.belongs_to_account:
@@ -139,7 +140,7 @@ def check(
                 {per_problem([literal(column) for column, _, _ in problems])} AS _column,
                 {per_problem([_text(column) for column, _, _ in problems])} AS _value,
                 {per_problem([reason for _, _, reason in problems])} AS _reason,
-                to_json(struct_pack({record})) AS _record
+                coalesce(_kept, to_json(struct_pack({record}))) AS _record
             FROM {judged} WHERE _problem IS NOT NULL"""
     )
     copied = db.execute(

@@ -5,8 +5,8 @@
 
 Everything is read and checked before anything is applied. A process killed while it applies
 leaves a warehouse that the next pull completes: the two snapshots are replaced as a whole,
-rows that are there already are not added again, and what need not be read again is recorded
-last.
+rows that are there already are not added again, and what was set aside and what need not be
+read again are recorded last, both at once.
 """
 
 from __future__ import annotations
@@ -125,7 +125,7 @@ class _Pull:
         self.tell("loading")
         land(self.settings, rows)
         self.tell("recording what was read")
-        land(self.settings, books)
+        self._record(books)
         stops = [delivery.stop for delivery in deliveries if delivery.stop]
         if stops:
             raise GateStopped("raw", stops)
@@ -337,6 +337,17 @@ class _Pull:
         path = self.scratch / f"{table}.parquet"
         count = _one(db, f"COPY ({query}) TO {literal(str(path))} (FORMAT parquet)")
         return Landing(table, columns, [path], count, disposition)
+
+    def _record(self, books: list[Landing]) -> None:
+        """One transaction: a file taken for read before its bad rows are kept would lose them."""
+        with duckdb.connect(str(self.settings.work_db)) as db, db.cursor() as work:
+            work.begin()
+            for book in books:
+                files = ", ".join(literal(str(path)) for path in book.files)
+                work.execute(
+                    f"CREATE OR REPLACE TABLE {DATASET}.{book.table} AS FROM read_parquet([{files}])"
+                )
+            work.commit()
 
     # What is told of it. ----------------------------------------------------------------
 

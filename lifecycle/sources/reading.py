@@ -48,6 +48,8 @@ class Incoming:
     """Whether it has no rows and no header, so that nothing can be said of its columns."""
     first_at: str = "NULL::TIMESTAMP"
     """SQL: when the row was set aside first."""
+    record: str = "NULL::VARCHAR"
+    """SQL: the row as it was set aside then."""
 
 
 @dataclass(frozen=True)
@@ -88,7 +90,7 @@ def read_records(
 ) -> Incoming:
     """Rows kept as JSON in the column `record` of `relation`."""
     keys, fields = _json_fields(db, relation)
-    return Incoming(_parsed(relation, keys), fields, file, row, not keys, first_at)
+    return Incoming(_parsed(relation, keys), fields, file, row, not keys, first_at, "record")
 
 
 def first_line(error: BaseException) -> str:

@@ -29,6 +29,11 @@ def test_no_line_is_wider_than_the_page(width: int) -> None:
     assert not any(line.endswith(" ") for line in text.splitlines())
 
 
+def test_a_path_in_a_title_stays_whole() -> None:
+    title = f"State folder {'/deep' * 40}"
+    assert as_text([Section(title, ("one",))]).splitlines()[0] == title
+
+
 def test_markup_of_a_customer_is_text() -> None:
     hostile = "[bold red]a|b[/]"
     page = [Section(hostile, (hostile, table(("x",), [(hostile,)])))]
