@@ -344,9 +344,8 @@ class _Pull:
             work.begin()
             for book in books:
                 files = ", ".join(literal(str(path)) for path in book.files)
-                work.execute(
-                    f"CREATE OR REPLACE TABLE {DATASET}.{book.table} AS FROM read_parquet([{files}])"
-                )
+                table = f"{DATASET}.{book.table}"
+                work.execute(f"CREATE OR REPLACE TABLE {table} AS FROM read_parquet([{files}])")
             work.commit()
 
     # What is told of it. ----------------------------------------------------------------
