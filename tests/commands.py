@@ -9,6 +9,8 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import warm
+
 CHECKOUT = Path(__file__).resolve().parents[1]
 RETAIL = CHECKOUT.parent / "shared" / "data" / "online_retail"
 COMMAND = Path(sys.executable).parent / "lifecycle"
@@ -31,8 +33,8 @@ def lifecycle(
 
 
 def run_json(*arguments: str, env: dict[str, str], status: int = 0) -> dict[str, Any]:
-    """`lifecycle … --json`: the one object on standard output."""
-    done = lifecycle(*arguments, "--json", env=env)
+    """`lifecycle … --json`, in a warm process: the one object on standard output."""
+    done = warm.lifecycle(*arguments, "--json", env=env, cwd=CHECKOUT)
     assert done.returncode == status, done.stderr[-3000:]
     found: dict[str, Any] = json.loads(done.stdout)
     return found

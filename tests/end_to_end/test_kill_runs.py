@@ -5,32 +5,26 @@ from __future__ import annotations
 import os
 import random
 import signal
-import subprocess
 import time
 from pathlib import Path
 
 from sqlalchemy import create_engine, text
 
-from commands import CHECKOUT, COMMAND, environment, run_json
+import warm
+from commands import CHECKOUT, environment, run_json
 
 KILLS = 3
 
 
-def kill_a_run(env: dict[str, str], after: float) -> bool:
+def kill_a_run(env: dict[str, str], after: float, output: Path) -> bool:
     """Start a run and end it, with all its children, by force; False if it was done first."""
-    with subprocess.Popen(
-        [str(COMMAND), "run"],
-        env=env,
-        cwd=CHECKOUT,
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-        start_new_session=True,
-    ) as run:
-        time.sleep(after)
-        if run.poll() is not None:
-            return False
-        os.killpg(run.pid, signal.SIGKILL)
-        return run.wait() == -signal.SIGKILL
+    run = warm.start_lifecycle("run", env=env, cwd=CHECKOUT, output=output)
+    run.join(after)
+    if run.exitcode is not None:
+        return False
+    os.killpg(run.pid, signal.SIGKILL)
+    run.join()
+    return run.exitcode == -signal.SIGKILL
 
 
 def mails(state: Path) -> dict[str, bytes]:
@@ -47,7 +41,7 @@ def test_killed_runs_end_in_the_same_mails_as_a_quiet_one(tmp_path, prefect_api)
     chance = random.Random(20260610)
     # One kill early in the run, one in its middle, one near its end, where mails leave.
     shares = [chance.uniform(0.2, 0.5), chance.uniform(0.5, 0.8), chance.uniform(0.8, 0.98)]
-    killed = [kill_a_run(killed_env, share * whole) for share in shares]
+    killed = [kill_a_run(killed_env, share * whole, tmp_path / "output") for share in shares]
     assert killed[0], "the first kill came too late to prove anything"
     run_json("run", env=killed_env)
 

@@ -5,16 +5,13 @@ What the server's log says is the truth; `Storm.violations` lists what it has ag
 
 from __future__ import annotations
 
-import os
 import random
-import subprocess
-import sys
 import time
 from collections import Counter, defaultdict
-from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from multiprocessing.context import ForkServerProcess
 from pathlib import Path
 from typing import Any
 from unittest.mock import patch
@@ -24,6 +21,7 @@ from sqlalchemy.exc import IntegrityError
 
 import planned_sends
 from company import Company
+from faults import worker
 from faults.fake_sendgrid import FakeSendGrid, Taken
 from faults.fake_sendgrid import Webhook as Events
 from lifecycle.ledger import feedback, suppressions
@@ -152,25 +150,11 @@ def _plan(ledger: Ledger, count: int, chance: random.Random, mutation: str) -> l
     return [mails[number] for number in sorted(late)]
 
 
-@contextmanager
-def _worker(company: Company, stop: Path, mutation: str) -> Iterator[subprocess.Popen[bytes]]:
-    here = Path(__file__).parent
-    with (company.folder / "workers.log").open("ab") as log:
-        command = [sys.executable, str(here / "worker.py")]
-        worker = subprocess.Popen(
-            [*command, str(company.folder / "lifecycle.toml"), str(stop), mutation],
-            stdout=subprocess.PIPE,
-            stderr=log,
-            env={**os.environ, "PYTHONPATH": str(here.parent)},
-        )
-        try:
-            assert worker.stdout is not None
-            worker.stdout.readline()
-            yield worker
-        finally:
-            worker.kill()
-            worker.wait()
-            worker.stdout.close()
+def _worker(
+    company: Company, stop: Path, mutation: str
+) -> AbstractContextManager[ForkServerProcess]:
+    config, log = company.folder / "lifecycle.toml", company.folder / "workers.log"
+    return worker.working(worker.main, str(config), str(stop), mutation, str(log))
 
 
 def _deliver_and_kill(
@@ -194,7 +178,7 @@ def _deliver_and_kill(
         for number in chance.sample(range(seen.mails // 2), int(seen.mails * SUPPRESSED))
     ]
     with _worker(company, stop, mutation) as steady:
-        assert steady.poll() is None
+        assert steady.is_alive()
         while seen.kills < kills:
             with _worker(company, stop, mutation) as victim:
                 time.sleep(chance.uniform(0, 0.3))

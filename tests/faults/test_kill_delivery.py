@@ -1,16 +1,15 @@
 """Kills the delivery at random moments: every mail still lands once, and none is lost."""
 
-import os
 import random
 import signal
-import subprocess
-import sys
 import time
+from contextlib import ExitStack
 
 from sqlalchemy import func, select
 
 import planned_sends
 from company import Company, utc
+from faults.worker import once, working
 from lifecycle.ledger.store import Ledger
 from lifecycle.ledger.tables import messages, send_log, sends
 from lifecycle.mail.deliver import deliver
@@ -18,26 +17,6 @@ from lifecycle.mail.deliver import deliver
 KILLS = 30
 MAILS = 1_200
 NOW = utc("2026-06-10 01:00")
-
-WORKER = """
-import sys
-from company import utc
-from lifecycle import settings
-from lifecycle.ledger.store import Ledger
-from lifecycle.mail.deliver import deliver
-company = settings.load(sys.argv[1])
-with Ledger.open(company.ledger_url) as ledger:
-    print("ready", flush=True)
-    deliver(company, ledger, now=utc("2026-06-10 01:00"))
-"""
-
-
-def start_worker(company: Company) -> subprocess.Popen[bytes]:
-    return subprocess.Popen(
-        [sys.executable, "-c", WORKER, str(company.folder / "lifecycle.toml")],
-        stdout=subprocess.PIPE,
-        env={**os.environ, "PYTHONPATH": os.path.dirname(os.path.dirname(__file__))},
-    )
 
 
 def test_thirty_kills_and_two_workers_at_once_lose_nothing_and_repeat_nothing(tmp_path):
@@ -49,18 +28,17 @@ def test_thirty_kills_and_two_workers_at_once_lose_nothing_and_repeat_nothing(tm
     killed = 0
     for turn in range(KILLS):
         # Every third time two workers share the queue, and only one of them is killed.
-        workers = [start_worker(company) for _ in range(2 if turn % 3 == 0 else 1)]
-        for worker in workers:
-            worker.stdout.readline()
-        time.sleep(chance.uniform(0, 0.06))
-        workers[0].send_signal(signal.SIGKILL)
-        killed += workers[0].wait() == -signal.SIGKILL
-        for worker in workers[1:]:
-            time.sleep(0.05)
-            worker.kill()
-            killed += worker.wait() == -signal.SIGKILL
-        for worker in workers:
-            worker.stdout.close()
+        with ExitStack() as stack:
+            workers = [
+                stack.enter_context(working(once, str(company.folder / "lifecycle.toml"), NOW))
+                for _ in range(2 if turn % 3 == 0 else 1)
+            ]
+            time.sleep(chance.uniform(0, 0.06))
+            for worker in workers:
+                worker.kill()
+                worker.join()
+                killed += worker.exitcode == -signal.SIGKILL
+                time.sleep(0.05)
     assert killed >= KILLS
 
     with Ledger.open(settings.ledger_url) as ledger:

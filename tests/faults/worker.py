@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, redirect_stderr
 from datetime import UTC, datetime
+from multiprocessing.connection import Connection
+from multiprocessing.context import ForkServerProcess
 from pathlib import Path
 from typing import Any
 
+import warm
 from lifecycle import settings
 from lifecycle.errors import DeliveryError
 from lifecycle.ledger import delivery
@@ -79,13 +83,17 @@ MUTATIONS: dict[str, Callable[[], None]] = {
 }
 
 
-def main(config: str, stop: str, mutation: str) -> None:
+def main(config: str, stop: str, mutation: str, log: str, ready: Connection) -> None:
     """Deliver again and again until the stop file is there."""
     if mutation:
         MUTATIONS[mutation]()
     company = settings.load(config)
-    with Ledger.open(company.ledger_url) as ledger:
-        print("ready", flush=True)
+    with (
+        Path(log).open("a") as told,
+        redirect_stderr(told),
+        Ledger.open(company.ledger_url) as ledger,
+    ):
+        ready.send("ready")
         while not Path(stop).exists():
             try:
                 deliver(company, ledger, now=datetime.now(UTC))
@@ -94,5 +102,24 @@ def main(config: str, stop: str, mutation: str) -> None:
             time.sleep(0.05)
 
 
-if __name__ == "__main__":
-    main(*sys.argv[1:])
+def once(config: str, now: datetime, ready: Connection) -> None:
+    """Deliver what is due at `now`."""
+    company = settings.load(config)
+    with Ledger.open(company.ledger_url) as ledger:
+        ready.send("ready")
+        deliver(company, ledger, now=now)
+
+
+@contextmanager
+def working(target: Callable[..., None], *arguments: Any) -> Iterator[ForkServerProcess]:
+    """A worker that is ready; it is killed in the end."""
+    told, tell = warm.forks.Pipe(duplex=False)
+    worker = warm.start(target, *arguments, tell, imported=("faults.worker",))
+    tell.close()
+    try:
+        told.recv()
+        yield worker
+    finally:
+        worker.kill()
+        worker.join()
+        told.close()
