@@ -6,6 +6,7 @@ import csv
 import json
 from collections.abc import Sequence
 from datetime import UTC, datetime
+from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
 
@@ -104,3 +105,8 @@ class World:
         """What the models see, in a fixed order."""
         names = ("accounts", "contacts", "usage_events", "survey_responses", "rejected_rows")
         return {name: self.ask(f"SELECT * FROM raw.{name} ORDER BY ALL") for name in names}
+
+
+def pull_telling(config: str, told: Connection) -> None:
+    """Pull, and send each step's name before it begins."""
+    pull(settings_module.load(config), loaded_at=NOW, progress=told.send)
