@@ -8,6 +8,8 @@ from typing import Any
 
 import duckdb
 
+from lifecycle.masking import mask_addresses
+
 Row = dict[str, Any]
 EXAMPLES = 5
 """Rejected rows that a report shows."""
@@ -46,13 +48,14 @@ def stage_health(warehouse: duckdb.DuckDBPyConnection) -> list[Row]:
 
 
 def rejected_examples(warehouse: duckdb.DuckDBPyConnection) -> list[Row]:
-    """A few rows that were set aside, newest first: table, file, row, column, reason."""
+    """A few rows that were set aside, newest first: table, file, row, column, reason (masked)."""
     query = f"""
         select table_name as "table", file, row_number as "row", column_name as "column", reason
         from marts.rejected_rows
         order by loaded_at desc, table_name, file, row_number limit {EXAMPLES}
     """
-    return rows(warehouse, query)
+    found = rows(warehouse, query)
+    return [{**row, "reason": mask_addresses(row["reason"])} for row in found]
 
 
 def as_of(warehouse: duckdb.DuckDBPyConnection) -> datetime:

@@ -66,6 +66,8 @@ def land(settings: Settings, landings: Sequence[Landing], *, pipeline: str = "pu
         run.run(source)
     except PipelineStepFailed as error:
         raise WarehouseError(f"{settings.work_db}: the load failed: {_root(error)}") from error
+    finally:
+        run.drop()  # dlt keeps the files that it loaded, and people's addresses with them
 
 
 def _root(error: BaseException) -> str:

@@ -11,7 +11,6 @@ read again are recorded last, both at once.
 
 from __future__ import annotations
 
-import re
 import shutil
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -23,6 +22,7 @@ from typing import Literal
 import duckdb
 
 from lifecycle.errors import GateStopped, SourceError, WarehouseError
+from lifecycle.masking import mask_addresses
 from lifecycle.settings import Settings
 from lifecycle.sources import checking, demo
 from lifecycle.sources.contract import (
@@ -360,7 +360,7 @@ class _Pull:
             return
         examples = db.execute(f"SELECT _file, _row, _reason {aside} LIMIT 3").fetchall()
         shown = "; ".join(
-            f"{file} row {row}: {_without_addresses(reason)}" for file, row, reason in examples
+            f"{file} row {row}: {mask_addresses(reason)}" for file, row, reason in examples
         )
         delivery.stop = (
             f"{delivery.table.name}: {delivery.rejected:,} of {total:,} rows were set aside, "
@@ -376,11 +376,6 @@ class _Pull:
 def _one(db: duckdb.DuckDBPyConnection, query: str) -> int:
     row = db.execute(query).fetchone()
     return int(row[0]) if row else 0
-
-
-def _without_addresses(reason: str) -> str:
-    """Messages go into logs, where people's addresses have no place."""
-    return re.sub(r"([^\s\"<,;@])[^\s\"<,;@]*@", r"\1…@", reason)
 
 
 @contextmanager
