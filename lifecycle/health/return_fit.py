@@ -103,14 +103,17 @@ def sample(account_ids: Sequence[str], most: int = MOST_ACCOUNTS) -> NDArray[np.
 
 
 def _checked(repeats: ArrayLike, last: ArrayLike, age: ArrayLike) -> tuple[Floats, Floats, Floats]:
-    x, t, age_ = (np.asarray(numbers, dtype=np.float64) for numbers in (repeats, last, age))
-    if not x.shape == t.shape == age_.shape or x.ndim != 1:
-        raise FitError("the chance of return: repeats, last and age are not one an account each")
-    if not ((x >= 0) & (t >= 0) & (t <= age_) & np.isfinite(age_)).all():
-        raise FitError("the chance of return: an account has 0 <= last <= age and no repeats below 0")
-    if not (x > 0).any():
-        raise FitError(f"the chance of return: none of {len(x):,} accounts was ever active again")
-    return x, t, age_
+    x, t, total = (np.asarray(numbers, dtype=np.float64) for numbers in (repeats, last, age))
+    wrong = ""
+    if not x.shape == t.shape == total.shape or x.ndim != 1:
+        wrong = "repeats, last and age are not one an account each"
+    elif not ((x >= 0) & (t >= 0) & (t <= total) & np.isfinite(total)).all():
+        wrong = "an account breaks 0 <= last <= age, or has less than no repeats"
+    elif not (x > 0).any():
+        wrong = f"none of {len(x):,} accounts was ever active again"
+    if wrong:
+        raise FitError(f"the chance of return: {wrong}")
+    return x, t, total
 
 
 def _ln_likelihoods(
