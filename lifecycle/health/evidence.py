@@ -12,6 +12,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from itertools import pairwise
 from math import inf, log
+from typing import Literal
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -81,7 +82,8 @@ class Evidence:
         return chance
 
     def _sum(self, measures: Mapping[str, ArrayLike]) -> Floats:
-        return np.stack(list(self.points(measures).values())).sum(axis=0)
+        total: Floats = np.stack(list(self.points(measures).values())).sum(axis=0)
+        return total
 
 
 def evidence(churned: float, stayed: float, base_rate: float) -> float:
@@ -144,17 +146,15 @@ def _cut(measure: str, values: Floats, left: Flags) -> list[Bin]:
     ]
 
 
-def _by_bin(values: Floats, bins: list[Bin], what: str) -> Floats:
+def _by_bin(values: Floats, bins: list[Bin], what: Literal["evidence", "points"]) -> Floats:
     """The evidence or the points of the bin that each value falls into."""
-    *of_values, of_unknown = bins
-    place = np.searchsorted([one.up_to for one in of_values[:-1]], values, side="left")
-    found = np.array([getattr(one, what) for one in of_values])[
-        np.minimum(place, len(of_values) - 1)
-    ]
-    return np.where(np.isnan(values), getattr(of_unknown, what), found)
+    *of_values, of_unknown = (float(getattr(one, what)) for one in bins)
+    edges = np.array([one.up_to for one in bins[:-2]], np.float64)
+    place = np.minimum(np.searchsorted(edges, values, side="left"), len(edges))
+    return np.where(np.isnan(values), of_unknown, np.array(of_values)[place])
 
 
-def _weights(each: Floats, left: Flags) -> tuple[Floats, float]:
+def _weights(each: Floats, left: Flags) -> tuple[list[float], float]:
     """The weights of a logistic regression that are not negative, and its constant.
 
     A normal prior around 0 with deviation 1 keeps them finite where a measure tells all, and
@@ -181,7 +181,8 @@ def _weights(each: Floats, left: Flags) -> tuple[Floats, float]:
     )
     if not search.success:
         raise FitError(f"health: the weights of the measures did not converge: {search.message}")
-    return search.x[:-1], float(search.x[-1])
+    *weights, base_ln_odds = (float(value) for value in search.x)
+    return weights, base_ln_odds
 
 
 def _as_floats(measures: Mapping[str, ArrayLike]) -> dict[str, Floats]:

@@ -48,6 +48,10 @@ def fit(
     where no search converges.
     """
     data = _checked(repeats, last, age)
+    if not (data[0] > 0).any():
+        raise FitError(
+            f"the chance of return: none of {len(data[0]):,} accounts was ever active again"
+        )
     scale = float(data[2].mean())
     offset = np.array([0.0, np.log(scale), 0.0, 0.0])
 
@@ -109,8 +113,6 @@ def _checked(repeats: ArrayLike, last: ArrayLike, age: ArrayLike) -> tuple[Float
         wrong = "repeats, last and age are not one an account each"
     elif not ((x >= 0) & (t >= 0) & (t <= total) & np.isfinite(total)).all():
         wrong = "an account breaks 0 <= last <= age, or has less than no repeats"
-    elif not (x > 0).any():
-        wrong = f"none of {len(x):,} accounts was ever active again"
     if wrong:
         raise FitError(f"the chance of return: {wrong}")
     return x, t, total
