@@ -12,9 +12,7 @@ open belongs to neither.
 from __future__ import annotations
 
 from bisect import insort
-from collections.abc import Iterable
 from dataclasses import dataclass
-from datetime import date
 from math import ceil
 
 import numpy as np
@@ -62,7 +60,7 @@ class Rhythms:
 
 
 def counted_days(
-    began: ArrayLike, ended: ArrayLike, holidays: Iterable[date] = (), weekdays: str = "1111100"
+    began: ArrayLike, ended: ArrayLike, holidays: ArrayLike = (), weekdays: str = "1111100"
 ) -> Floats:
     """Days after `began`, up to and with `ended`, that are on a weekday given and no holiday.
 
@@ -70,7 +68,7 @@ def counted_days(
     out the holidays alone.
     """
     first, last = (np.asarray(days, dtype="datetime64[D]") + 1 for days in (began, ended))
-    off = np.array(list(holidays), dtype="datetime64[D]")
+    off = np.asarray(holidays, dtype="datetime64[D]")
     return np.busday_count(first, last, weekmask=weekdays, holidays=off).astype(np.float64)
 
 

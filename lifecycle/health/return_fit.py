@@ -33,6 +33,9 @@ MOST_ACCOUNTS = 20_000
 STARTS = ((0.5, 1.0, 1.0, 2.0), (2.0, 2.0, 0.3, 3.0), (0.3, 0.3, 1.0, 1.0))
 """r, alpha over the mean age, a, b: where the search begins."""
 
+FLAT = 1e-6
+"""Slope of the mean likelihood below which a search is at its end."""
+
 LN_WIDEST = 9.0
 """Logarithm of how far from 1, or alpha from the mean age, a parameter may go."""
 
@@ -60,18 +63,25 @@ def fit(
         each, slopes = _ln_likelihoods(Lifetimes(*parameters), *data, model=model)
         return -float(each.mean()), -slopes.mean(axis=1) * parameters
 
+    low, high = offset - LN_WIDEST, offset + LN_WIDEST
     searches = [
         minimize(
             loss,
             np.log(start) + offset,
             jac=True,
             method="L-BFGS-B",
-            bounds=[(middle - LN_WIDEST, middle + LN_WIDEST) for middle in offset],
+            bounds=list(zip(low, high, strict=True)),
             options={"maxiter": 1_000, "ftol": 1e-15, "gtol": 1e-8},
         )
         for start in STARTS
     ]
-    arrived = [search for search in searches if search.success and np.isfinite(search.fun)]
+    # A search that finds no better point for want of digits calls that abnormal: so look whether
+    # the way down is at an end, which it is at a bound as well.
+    arrived = [
+        search
+        for search in searches
+        if np.abs(np.clip(search.x - search.jac, low, high) - search.x).max() < FLAT
+    ]
     if not arrived:
         raise FitError(
             f"the chance of return: no search over {len(data[0]):,} accounts converged: "
