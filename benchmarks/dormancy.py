@@ -88,6 +88,8 @@ class Limit:
     """The mean of those that left after the split, from their last active day of all."""
     alarms_a_year_if_set_before: float
     """False alarms after the split with the factor that gave as many before it."""
+    alarms_a_year_if_set_on_seen: float
+    """The same, if the factor was set on gaps that had shaped their own limit."""
 
 
 @dataclass(frozen=True)
@@ -100,6 +102,8 @@ class Contest:
     fast_accounts: int
     every_account: int
     gone_accounts: int
+    alarms_a_year_above_most: float
+    """False alarms by gaps that no limit allows: the fewest that there can be."""
     limits: list[Limit]
 
 
@@ -259,7 +263,17 @@ def _contest(name: str, data: ActiveDays, split: np.datetime64, off: Days, for_a
             before = dormancy.calibrate(
                 past_days, gap(*when_began), alarms_a_year=rate, alive_years=past_years, **bounds
             )
-            alarms = later_days > dormancy.limits(before.factor, gap(*of_later), **bounds)
+            seen = dormancy.calibrate(
+                past_days,
+                gap(*_own(past.account, past_days, past.account)),
+                alarms_a_year=rate,
+                alive_years=past_years,
+                **bounds,
+            )
+            set_before, set_on_seen = (
+                (later_days > dormancy.limits(each.factor, gap(*of_later), **bounds)).sum() / years
+                for each in (before, seen)
+            )
             limit = dormancy.limits(equal.factor, gap(number, own), **bounds)
             limit_of_gone = dormancy.limits(equal.factor, gap(*of_gone), **bounds)
             found_after = counting.until(last, limit)
@@ -272,11 +286,13 @@ def _contest(name: str, data: ActiveDays, split: np.datetime64, off: Days, for_a
                     float(found_after[fast].mean()),
                     float(found_after[every].mean()),
                     float(counting.until(fell_silent, limit_of_gone).mean()),
-                    float(alarms.sum()) / years,
+                    float(set_before),
+                    float(set_on_seen),
                 )
             )
     counts = int(fast.sum()), int(every.sum()), len(gone)
-    return Contest(name, str(split), for_all, *counts, limits)
+    unavoidable = float((later.days > MOST).sum()) / years
+    return Contest(name, str(split), for_all, *counts, unavoidable, limits)
 
 
 @dataclass(frozen=True)
@@ -360,7 +376,7 @@ def _show(
             made.add_column(column, justify="left" if number < texts else "right")
         return made
 
-    console = Console(width=110, highlight=False)
+    console = Console(width=120, highlight=False)
     ranked = table(
         "AUC of who is active again within the horizon (95 % intervals of the paired bootstrap)",
         "", *(f"{one.data}, {one.horizon_days} days" for one in rankings),
@@ -383,9 +399,9 @@ def _show(
         alarmed = table(
             f"{contest.data} from {contest.split}: days until silence alarms, "
             f"as rarely in vain as {contest.days_for_all} days for all",
-            "counted in", "limit", "factor", "alarms a year", f"fast ({contest.fast_accounts:,})",
-            f"all ({contest.every_account:,})", f"who left ({contest.gone_accounts:,})",
-            "alarms, set before", texts=2,
+            "counted in", "limit", "factor", "alarms/year", f"fast ({contest.fast_accounts:,})",
+            f"all ({contest.every_account:,})", f"left ({contest.gone_accounts:,})",
+            "set before", "on seen gaps", texts=2,
         )  # fmt: skip
         for one in contest.limits:
             alarmed.add_row(
@@ -395,9 +411,12 @@ def _show(
                 f"{one.alarms_a_year:.2f}",
                 *(f"{days:.1f}" for days in (one.fast, one.every, one.gone)),
                 f"{one.alarms_a_year_if_set_before:.2f}",
+                f"{one.alarms_a_year_if_set_on_seen:.2f}",
                 end_section=one.limit == "blend",
             )
         console.print(alarmed)
+        unavoidable = contest.alarms_a_year_above_most
+        console.print(f"Gaps above {MOST} days alone are {unavoidable:.2f} false alarms a year.")
     offices = table("False alarms in ten years of an office's daily user", *daily_users[0])
     for row in daily_users:
         offices.add_row(*(str(value) for value in row.values()))

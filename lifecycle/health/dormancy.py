@@ -120,12 +120,15 @@ def known_gaps(account: ArrayLike, ended: ArrayLike, days: ArrayLike) -> tuple[F
 
 def rhythms(account: ArrayLike, days: ArrayLike) -> tuple[NDArray[np.generic], Floats, Floats]:
     """Each account with a gap (sorted), the number of its gaps, and their 0.9 quantile."""
-    accounts, place, number = np.unique(
-        np.asarray(account), return_inverse=True, return_counts=True
-    )
-    ordered = np.asarray(days, np.float64)[np.argsort(place, kind="stable")]
-    own = [np.quantile(gaps, SHARE) for gaps in np.split(ordered, np.cumsum(number)[:-1])]
-    return accounts, number.astype(np.float64), np.array(own)
+    days = np.asarray(days, np.float64)
+    accounts, place, number = np.unique(account, return_inverse=True, return_counts=True)
+    ordered = days[np.lexsort((days, place))]
+    where = SHARE * (number - 1)
+    below = np.floor(where).astype(int)
+    first = np.cumsum(number) - number + below
+    step = ordered[np.minimum(first + 1, len(days) - 1)] - ordered[first]
+    # Where `below` is the last gap already, there is nothing left to step.
+    return accounts, number.astype(np.float64), ordered[first] + (where - below) * step
 
 
 def segment_gaps(segment: ArrayLike, number: ArrayLike, own: ArrayLike) -> dict[str, float]:
@@ -164,8 +167,11 @@ def blended_gap(usual: ArrayLike, segment: ArrayLike) -> Floats:
 
 
 def limits(factor: float, gap: ArrayLike, least: float = 7, most: float = 90) -> Floats:
-    """How long the silence may be: clamp(factor * gap, least, most)."""
-    return np.clip(factor * np.asarray(gap, np.float64), least, most)
+    """How long the silence may be: clamp(factor * gap, least, most).
+
+    To six decimals, so that a limit of 18 days is not 17.999 on another machine.
+    """
+    return np.clip(np.round(factor * np.asarray(gap, np.float64), 6), least, most)
 
 
 def calibrate(

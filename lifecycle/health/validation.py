@@ -49,6 +49,18 @@ def auc(score: ArrayLike, outcome: ArrayLike) -> float:
     return (ranks - happened * (happened + 1) / 2) / pairs
 
 
+def roc(score: ArrayLike, outcome: ArrayLike) -> tuple[Floats, Floats]:
+    """The curve whose area is the AUC, from (0, 0) to (1, 1): shares that reach each threshold.
+
+    First of the accounts without the outcome, then of those with it; the strictest first.
+    """
+    score, outcome = _checked(score, outcome)
+    place = np.unique(-score, return_inverse=True)[1]
+    shares = (np.cumsum(np.bincount(place, weights=which)) for which in (~outcome, outcome))
+    wrong, right = (np.concatenate([[0.0], share / share[-1]]) for share in shares)
+    return wrong, right
+
+
 def auc_interval(
     score: ArrayLike,
     outcome: ArrayLike,

@@ -40,6 +40,8 @@ def test_what_was_known_is_numpys_quantile_of_the_past(days: list[int]) -> None:
     assert number.tolist() == list(range(len(days)))
     for place in range(1, len(days)):
         assert quantile[place] == pytest.approx(np.quantile(days[:place], 0.9))
+    _, _, own = rhythms(["a"] * len(days) + ["b"], [*days, 5])
+    np.testing.assert_allclose(own, [np.quantile(days, 0.9), 5])
 
 
 def test_a_segments_gap_is_that_of_its_usual_account() -> None:
@@ -91,6 +93,9 @@ def test_a_limit_that_is_just_reached_is_no_alarm() -> None:
     one = calibrate([10, 20, 30], [10, 10, 10], alarms_a_year=365.25 / 60)
     assert (one.factor, one.false_alarms) == (2, 1)
     assert one.alarms_a_year == pytest.approx(1 / (60 / 365.25))
+    # Seven days are allowed at any factor, however fast the account is.
+    fast = calibrate([7, 20, 30], [0.1, 10, 10], alarms_a_year=365.25 / 57)
+    assert (fast.factor, fast.false_alarms) == (2, 1)
 
 
 def test_gaps_above_the_most_that_is_allowed_alarm_whatever_the_factor() -> None:
@@ -99,6 +104,8 @@ def test_gaps_above_the_most_that_is_allowed_alarm_whatever_the_factor() -> None
     assert found.factor == 6  # nothing else alarms
     with pytest.raises(FitError, match="no gap between active days"):
         calibrate([], [])
+    with pytest.raises(FitError, match="no account has 3 gaps"):
+        fit([], [], [], [])
 
 
 def test_rare_accounts_get_long_limits_and_the_rate_holds_for_gaps_to_come() -> None:
@@ -115,16 +122,15 @@ def test_rare_accounts_get_long_limits_and_the_rate_holds_for_gaps_to_come() -> 
             ended.append(day)
     whose, gaps, when = np.array(account), np.array(days), np.array(ended)
     past = when < 365
-    segment = np.full(len(whose), "all")
+    segment = np.where(whose % 2, "daily", "rare")
     found = fit(whose[past], segment[past], gaps[past], when[past])
     assert 0.4 <= found.calibration.alarms_a_year <= 0.5
+    assert found.segment_gaps["rare"] > 3 * found.segment_gaps["daily"]
 
     accounts, number_of, own = rhythms(whose[past], gaps[past])
-    of_segment = np.full(len(accounts), found.segment_gaps["all"])
-    limit = limits(
-        found.calibration.factor,
-        blended_gap(usual_gap(number_of, own, of_segment), of_segment),
-    )
+    of_segment = [found.segment_gaps["daily" if number % 2 else "rare"] for number in accounts]
+    usual = usual_gap(number_of, own, of_segment)
+    limit = limits(found.calibration.factor, blended_gap(usual, of_segment))
     assert np.median(limit[accounts % 2 == 0]) > 1.5 * np.median(limit[accounts % 2 == 1])
     later = when - gaps >= 365
     alarms = gaps[later] > limit[np.searchsorted(accounts, whose[later])]

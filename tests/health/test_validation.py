@@ -15,6 +15,7 @@ from lifecycle.health.validation import (
     brier,
     calibration,
     calibration_error,
+    roc,
     top_decile_lift,
 )
 
@@ -26,7 +27,11 @@ scored = st.lists(st.tuples(st.integers(0, 9), st.booleans()), min_size=2, max_s
 @given(scored)
 def test_auc_counts_pairs(rows: list[tuple[int, bool]]) -> None:
     pairs = [(high > low) + (high == low) / 2 for high, y in rows if y for low, n in rows if not n]
-    assert auc(*zip(*rows, strict=True)) == pytest.approx(sum(pairs) / len(pairs))
+    score, outcome = zip(*rows, strict=True)
+    assert auc(score, outcome) == pytest.approx(sum(pairs) / len(pairs))
+    wrong, right = roc(score, outcome)
+    assert np.trapezoid(right, wrong) == pytest.approx(auc(score, outcome))
+    assert (wrong[0], right[0], wrong[-1], right[-1]) == (0, 0, 1, 1)
 
 
 @given(scored, st.randoms(use_true_random=False))
@@ -90,6 +95,8 @@ def test_intervals_are_those_of_theory() -> None:
     assert found.value == pytest.approx(auc(score, outcome))
     assert found.high - found.low == pytest.approx(2 * 1.96 * error, rel=0.15)
     assert auc_interval(score, outcome) == found
+    tied = auc_interval(np.zeros(400), outcome)
+    assert (tied.value, tied.low, tied.high) == (0.5, 0.5, 0.5)
     assert auc_interval(score, outcome, seed=1) != found
 
 
