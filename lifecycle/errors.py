@@ -5,6 +5,7 @@ LifecycleError                      1  the run failed: nothing is wrong with the
 ├── LedgerError                     1  the ledger cannot be read or written
 ├── DeliveryError                   1  a mail provider cannot be used
 ├── AlreadyRunning                  1  another run is working in this state folder
+├── FitError                        1  the parameters of a score cannot be fitted
 ├── InputError                      2  somebody wrote something that cannot be used
 │   ├── SettingsError               2  lifecycle.toml or LIFECYCLE__… in the environment
 │   ├── SourceError                 2  an unreadable file, a missing column
@@ -45,6 +46,10 @@ class DeliveryError(LifecycleError):
 
 class AlreadyRunning(LifecycleError):
     """Another run is working in this state folder."""
+
+
+class FitError(LifecycleError):
+    """The parameters of a score cannot be fitted to the data there is."""
 
 
 class InputError(LifecycleError):

@@ -1,0 +1,1 @@
+"""Fitting the parameters of health and dormancy, and validating what models make of them."""

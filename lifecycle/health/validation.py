@@ -1,0 +1,187 @@
+"""How well scores told apart who left from who stayed, and how sure that is.
+
+Arrays have one element an account and snapshot: `score`, higher where the outcome is expected
+sooner; `outcome`, whether it happened. Ties are worth what they are worth: no figure depends on
+the order of the rows. Every figure raises FitError where the outcome never or always happened.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+from scipy.stats import rankdata
+
+from lifecycle.errors import FitError
+from lifecycle.health.return_chance import Floats
+
+Flags = NDArray[np.bool_]
+
+RESAMPLES = 1_000
+COVERAGE = 0.95
+
+
+@dataclass(frozen=True)
+class Interval:
+    """A figure, and where it lies with the coverage asked for."""
+
+    value: float
+    low: float
+    high: float
+
+
+@dataclass(frozen=True)
+class CalibrationBin:
+    """Accounts with like chances: how many, what was expected of them, what happened."""
+
+    accounts: int
+    expected: float
+    observed: float
+
+
+def auc(score: ArrayLike, outcome: ArrayLike) -> float:
+    """Chance that one with the outcome has the higher score than one without; a tie is half."""
+    score, outcome = _checked(score, outcome)
+    happened = int(outcome.sum())
+    ranks = float(rankdata(score)[outcome].sum())
+    pairs = happened * (len(outcome) - happened)
+    return (ranks - happened * (happened + 1) / 2) / pairs
+
+
+def roc(score: ArrayLike, outcome: ArrayLike) -> tuple[Floats, Floats]:
+    """The curve whose area is the AUC, from (0, 0) to (1, 1): shares that reach each threshold.
+
+    First of the accounts without the outcome, then of those with it; the strictest first.
+    """
+    score, outcome = _checked(score, outcome)
+    place = np.unique(-score, return_inverse=True)[1]
+    shares = (np.cumsum(np.bincount(place, weights=which)) for which in (~outcome, outcome))
+    wrong, right = (np.concatenate([[0.0], share / share[-1]]) for share in shares)
+    return wrong, right
+
+
+def auc_interval(
+    score: ArrayLike,
+    outcome: ArrayLike,
+    *,
+    account: ArrayLike | None = None,
+    coverage: float = COVERAGE,
+    resamples: int = RESAMPLES,
+    seed: int = 0,
+) -> Interval:
+    """The AUC with its bootstrap interval."""
+    score, outcome = _checked(score, outcome)
+    drawn = _resampled([score], outcome, account, resamples, seed)[0]
+    return _interval(auc(score, outcome), drawn, coverage)
+
+
+def auc_difference(
+    score: ArrayLike,
+    other: ArrayLike,
+    outcome: ArrayLike,
+    *,
+    account: ArrayLike | None = None,
+    coverage: float = COVERAGE,
+    resamples: int = RESAMPLES,
+    seed: int = 0,
+) -> Interval:
+    """How much higher the AUC of `score` is than the other's, on the same draws of accounts.
+
+    `account` says whose a row is, where an account has several: then all its rows are drawn
+    together, because they are no independent witnesses. Worse for certain: `high` below zero.
+    """
+    score, outcome = _checked(score, outcome)
+    other, _ = _checked(other, outcome)
+    ours, theirs = _resampled([score, other], outcome, account, resamples, seed)
+    return _interval(auc(score, outcome) - auc(other, outcome), ours - theirs, coverage)
+
+
+def top_decile_lift(score: ArrayLike, outcome: ArrayLike) -> float:
+    """How many times more often the outcome happened in the tenth with the highest scores."""
+    score, outcome = _checked(score, outcome)
+    room = len(score) / 10
+    found = 0.0
+    values, place = np.unique(score, return_inverse=True)
+    accounts = np.bincount(place)
+    happened = np.bincount(place, weights=outcome)
+    for value in reversed(range(len(values))):
+        share = min(1.0, room / accounts[value])  # of those who tie at the edge
+        found += share * float(happened[value])
+        room -= share * float(accounts[value])
+        if room <= 0:
+            break
+    return found / (len(score) / 10) / float(outcome.mean())
+
+
+def brier(chance: ArrayLike, outcome: ArrayLike) -> float:
+    """The mean squared distance of the chances from what happened: 0 is clairvoyant."""
+    chance, outcome = _checked(chance, outcome)
+    return float(np.mean((chance - outcome) ** 2))
+
+
+def calibration(chance: ArrayLike, outcome: ArrayLike, bins: int = 10) -> list[CalibrationBin]:
+    """The accounts in bins of about as many each, by chance; equal chances share a bin."""
+    chance, outcome = _checked(chance, outcome)
+    edges = np.quantile(chance, np.arange(1, bins) / bins)
+    place = np.searchsorted(np.unique(edges), chance, side="left")
+    return [
+        CalibrationBin(
+            int((place == number).sum()),
+            float(chance[place == number].mean()),
+            float(outcome[place == number].mean()),
+        )
+        for number in np.unique(place)
+    ]
+
+
+def calibration_error(chance: ArrayLike, outcome: ArrayLike, bins: int = 10) -> float:
+    """Mean distance between what was expected and what happened, over the bins of accounts."""
+    found = calibration(chance, outcome, bins)
+    accounts = sum(one.accounts for one in found)
+    return sum(one.accounts * abs(one.expected - one.observed) for one in found) / accounts
+
+
+def _checked(score: ArrayLike, outcome: ArrayLike) -> tuple[Floats, Flags]:
+    score, outcome = np.asarray(score, np.float64), np.asarray(outcome, np.bool_)
+    if score.shape != outcome.shape or score.ndim != 1:
+        raise FitError("validation: scores and outcomes are not one an account each")
+    if np.isnan(score).any():
+        raise FitError(f"validation: {int(np.isnan(score).sum()):,} accounts have no score")
+    if outcome.all() or not outcome.any():
+        how_often = "always" if len(outcome) and outcome.all() else "never"
+        raise FitError(f"validation: the outcome {how_often} happened: nothing to tell apart")
+    return score, outcome
+
+
+def _resampled(
+    scores: list[Floats], outcome: Flags, account: ArrayLike | None, resamples: int, seed: int
+) -> list[Floats]:
+    """The AUC of each score in each draw of accounts with replacement, the same draws for all."""
+    whose = np.arange(len(outcome)) if account is None else np.asarray(account)
+    accounts, row_account = np.unique(whose, return_inverse=True)
+    random = np.random.default_rng(seed)
+    places = [np.unique(score, return_inverse=True)[1] for score in scores]
+    drawn = np.full((len(scores), resamples), np.nan)
+    for draw in range(resamples):
+        times = np.bincount(random.integers(len(accounts), size=len(accounts)), None, len(accounts))
+        weight = times[row_account]
+        for number, place in enumerate(places):
+            drawn[number, draw] = _weighted_auc(place, outcome, weight)
+    return list(drawn)
+
+
+def _weighted_auc(place: NDArray[np.intp], outcome: Flags, weight: NDArray[np.intp]) -> float:
+    """`place` is the rank of a row's score among the distinct ones, ascending from 0."""
+    happened = np.bincount(place, weights=weight * outcome)
+    stayed = np.bincount(place, weights=weight * ~outcome)
+    pairs = happened.sum() * stayed.sum()
+    if not pairs:
+        return float("nan")
+    below = np.cumsum(stayed) - stayed
+    return float((happened * (below + stayed / 2)).sum() / pairs)
+
+
+def _interval(value: float, drawn: Floats, coverage: float) -> Interval:
+    low, high = np.nanquantile(drawn, [(1 - coverage) / 2, (1 + coverage) / 2])
+    return Interval(value, float(low), float(high))
