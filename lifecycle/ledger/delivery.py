@@ -20,7 +20,7 @@ import psutil
 from sqlalchemy import ColumnElement, Connection, Row, and_, bindparam, func, select, update
 
 from lifecycle.ledger import suppressions
-from lifecycle.ledger.states import batches, log, move, one_at_a_time
+from lifecycle.ledger.states import batches, log, move
 from lifecycle.ledger.tables import (
     MAILED,
     NOT_LEFT,
@@ -149,7 +149,6 @@ def claim(
     the queue instead; one whose domain has no room stays in it. Returns the claims, and
     whether the queue had anything at all.
     """
-    one_at_a_time(ledger)
     room = room or Room()
     rows = ledger.execute(
         select(
@@ -169,7 +168,6 @@ def claim(
         .where(sends.c.state == State.QUEUED, *_may_go(now), sends.c.domain.not_in(room.full))
         .order_by(sends.c.not_before, sends.c.priority.desc(), sends.c.send_id)
         .limit(limit)
-        .with_for_update(skip_locked=True, of=sends)
     ).all()
     suppressed = suppressions.reasons(ledger, {row.address for row in rows}, erasure_key)
     taken: list[Row[Any]] = []
@@ -197,7 +195,7 @@ def claim(
         "lease_owner": worker,
         "lease_until": datetime.now(UTC) + lease,
     }
-    # The rows are held since they were read; there is no need to look at them again.
+    # Nobody else writes meanwhile; there is no need to look at the rows again.
     ids = [row.send_id for row in taken]
     for some in batches(ids):
         ledger.execute(update(sends).where(sends.c.send_id.in_(some)).values(attempting))
@@ -236,7 +234,6 @@ def settle_all(
             select(sends.c.send_id, sends.c.state)
             .where(sends.c.send_id.in_([one.send_id for one in some]), *undecided)
             .order_by(sends.c.send_id)
-            .with_for_update(of=sends)
         )
         states = {row.send_id: row.state for row in found}
         open_ones = [one for one in some if one.send_id in states]

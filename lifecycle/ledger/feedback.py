@@ -162,18 +162,13 @@ def check_fresh(ledger: Ledger, settings: Settings, now: datetime) -> None:
 
 
 def _sends_of(ledger: Connection, facts: Sequence[Fact]) -> dict[str, Row[Any]]:
-    """The sends that the facts name and the ledger knows, held until the transaction ends."""
+    """The sends that the facts name and the ledger knows."""
     ids = sorted({fact.send_id for fact in facts if fact.send_id})
     columns = (sends.c.send_id, sends.c.state, sends.c.address, sends.c.accepted_at)
     return {
         row.send_id: row
         for some in batches(ids)
-        for row in ledger.execute(
-            select(*columns)
-            .where(sends.c.send_id.in_(some))
-            .order_by(sends.c.send_id)
-            .with_for_update()
-        )
+        for row in ledger.execute(select(*columns).where(sends.c.send_id.in_(some)))
     }
 
 

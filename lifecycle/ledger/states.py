@@ -7,7 +7,7 @@ from datetime import datetime
 from itertools import islice
 from typing import Any, TypeVar
 
-from sqlalchemy import ColumnElement, Connection, Table, select, text, update
+from sqlalchemy import ColumnElement, Connection, Table, select, update
 
 from lifecycle.ledger.tables import State, send_log, sends
 
@@ -31,10 +31,7 @@ def move(
     A move ends a lease unless `values` gives one.
     """
     found = ledger.execute(
-        select(sends.c.send_id, sends.c.state)
-        .where(*which)
-        .order_by(sends.c.not_before)
-        .with_for_update()  # PostgreSQL: another's move of the same send comes before or after
+        select(sends.c.send_id, sends.c.state).where(*which).order_by(sends.c.not_before)
     ).all()
     new = {"state": to, "state_at": at, "detail": detail, "lease_owner": None, "lease_until": None}
     for some in batches(found):
@@ -42,15 +39,6 @@ def move(
         ledger.execute(update(sends).where(sends.c.send_id.in_(ids)).values({**new, **values}))
     log(ledger, ((row.send_id, row.state, to, detail) for row in found), at)
     return [row.send_id for row in found]
-
-
-def one_at_a_time(ledger: Connection) -> None:
-    """Let no other transaction that asks for this go on beside this one.
-
-    A claim and a suppression must not pass each other. SQLite has one writer anyway.
-    """
-    if ledger.dialect.name == "postgresql":
-        ledger.execute(text("select pg_advisory_xact_lock(20261122)"))
 
 
 def log(ledger: Connection, changes: Iterable[Change], at: datetime) -> None:

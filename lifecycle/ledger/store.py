@@ -21,6 +21,10 @@ BUSY_TIMEOUT_MS = 60_000
 """How long a writer waits for another one: longer than any transaction of ours."""
 
 
+ONE_WRITER = 20261122
+"""The advisory lock of whoever writes; a number of our own, for each database."""
+
+
 class Ledger:
     """One open ledger. `read` and `write` give a connection; a write commits or undoes all."""
 
@@ -67,8 +71,14 @@ class Ledger:
 
     @contextmanager
     def write(self) -> Iterator[Connection]:
-        """A transaction; on SQLite it holds the write lock from its first moment."""
+        """A transaction, alone among writers from its first moment on.
+
+        SQLite has one writer anyway. On PostgreSQL two that lock the same rows in another
+        order would end in a deadlock, and a claim could pass a suppression.
+        """
         with self._writer.begin() as connection:
+            if connection.dialect.name == "postgresql":
+                connection.execute(text(f"select pg_advisory_xact_lock({ONE_WRITER})"))
             yield connection
 
     def close(self) -> None:
@@ -89,9 +99,6 @@ class Ledger:
             if MigrationContext.configure(connection).get_current_revision() == newest:
                 return
         with self.write() as connection:
-            if connection.dialect.name == "postgresql":
-                # Two runs that start at once on a new server: the second one waits.
-                connection.execute(text("select pg_advisory_xact_lock(20261121)"))
             config.attributes["connection"] = connection
             command.upgrade(config, "head")
 

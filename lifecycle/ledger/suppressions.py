@@ -18,7 +18,7 @@ from sqlalchemy import Connection, bindparam, delete, select, update
 from sqlalchemy.dialects import postgresql, sqlite
 
 from lifecycle.errors import InputError, LedgerError, did_you_mean
-from lifecycle.ledger.states import batches, move, one_at_a_time
+from lifecycle.ledger.states import batches, move
 from lifecycle.ledger.store import Ledger
 from lifecycle.ledger.tables import NOT_LEFT, State, sends, suppressions
 from lifecycle.mail.message import is_address
@@ -93,7 +93,6 @@ def stop(ledger: Connection, found: Iterable[Suppression], now: datetime) -> int
 
     Saying so again changes nothing. Returns how many addresses were not known before.
     """
-    one_at_a_time(ledger)
     wanted: dict[str, Suppression] = {}
     for one in found:
         for address in forms(one.address):
@@ -102,9 +101,7 @@ def stop(ledger: Connection, found: Iterable[Suppression], now: datetime) -> int
     known = {
         row.address: Suppression(row.address, row.reason, row.at, row.source)
         for some in batches(sorted(wanted))
-        for row in ledger.execute(
-            select(suppressions).where(suppressions.c.address.in_(some)).with_for_update()
-        )
+        for row in ledger.execute(select(suppressions).where(suppressions.c.address.in_(some)))
     }
     new = [vars(one) for address, one in sorted(wanted.items()) if address not in known]
     dialect = postgresql if ledger.dialect.name == "postgresql" else sqlite

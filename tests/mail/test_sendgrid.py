@@ -22,6 +22,8 @@ from lifecycle.errors import DeliveryError, SettingsError
 from lifecycle.ledger.tables import State
 from lifecycle.mail.message import Message
 from lifecycle.mail.providers import Mail, Outcome, open_provider
+from lifecycle.mail.providers.keep_alive import KeepAlive
+from lifecycle.mail.providers.pause import LOOK_EVERY_SECONDS
 from lifecycle.mail.providers.sendgrid import SendGrid
 from lifecycle.settings import load
 
@@ -291,6 +293,25 @@ def test_another_process_and_the_next_run_keep_to_the_pause_too(
     (outcome,) = send(connect(), letter(2))  # all that it shares with the first is the folder
     assert outcome.state is State.QUEUED
     assert outcome.detail == "SendGrid asked for a pause"
+    assert len(fake.attempts()) == 1
+
+
+def test_a_429_that_comes_while_a_connection_is_made_is_obeyed(
+    fake: FakeSendGrid, connect: Open, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fake.plan(["too_many:30"])
+    first, second = connect(), connect()
+    connected = KeepAlive._connected
+
+    def slowly(self: KeepAlive) -> Any:
+        monkeypatch.undo()
+        send(first, letter(1))
+        time.sleep(LOOK_EVERY_SECONDS)
+        return connected(self)
+
+    monkeypatch.setattr(KeepAlive, "_connected", slowly)
+    (outcome,) = send(second, letter(2))
+    assert (outcome.state, outcome.detail) == (State.QUEUED, "SendGrid asked for a pause")
     assert len(fake.attempts()) == 1
 
 

@@ -15,7 +15,7 @@ import ssl
 import time
 import urllib.error
 from collections import deque
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
@@ -38,7 +38,7 @@ class NoAnswer(Exception):
 
 
 class NotConnected(NoAnswer):
-    """There is no connection: not a byte of the request has left."""
+    """Not a byte of the request has left."""
 
 
 @dataclass(frozen=True)
@@ -73,12 +73,18 @@ class KeepAlive:
         connect_timeout: float,
         read_timeout: float,
         ca_file: Path | None = None,
+        may_leave: Callable[[], None] = lambda: None,
     ) -> None:
-        """Timeouts in seconds. `ca_file` is trusted instead of the system's authorities."""
+        """Timeouts in seconds. `ca_file` is trusted instead of the system's authorities.
+
+        `may_leave` is asked before connecting and before the first byte; it stops the request
+        with a NotConnected of its own.
+        """
         address = urlsplit(base_url)
         self._where = address.hostname or "", address.port
         self._connect_timeout, self._read_timeout = connect_timeout, read_timeout
         self._tls = None if address.scheme == "http" else ssl.create_default_context(cafile=ca_file)
+        self._may_leave = may_leave
         self._idle: deque[tuple[HTTPConnection, float]] = deque()
         """With the monotonic time since when. The last one used is the next one used."""
 
@@ -86,7 +92,13 @@ class KeepAlive:
         self, method: str, target: str, body: bytes | None, headers: Mapping[str, str]
     ) -> Answer:
         """See Transport."""
+        self._may_leave()
         connection = self._connection()
+        try:
+            self._may_leave()  # to connect may take seconds
+        except NotConnected:
+            self._idle.append((connection, time.monotonic()))
+            raise
         try:
             with suppress(BrokenPipeError):  # it may have answered before it had read all
                 connection.request(method, target, body, headers)

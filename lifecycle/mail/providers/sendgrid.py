@@ -20,6 +20,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, timedelta
 from email.utils import parsedate_to_datetime
+from functools import partial
 from http.client import HTTPMessage
 from typing import Any, Literal, NamedTuple, TypeVar
 
@@ -84,6 +85,14 @@ class _Letter(NamedTuple):
 
 class _NotForSendGrid(Exception):
     """The preflight's objection."""
+
+
+class _Paused(NotConnected):
+    """SendGrid asked to be left alone for that many seconds."""
+
+    def __init__(self, seconds: float) -> None:
+        super().__init__(f"a pause of {seconds:.0f} seconds")
+        self.seconds = seconds
 
 
 class SendGrid:
@@ -173,10 +182,10 @@ class SendGrid:
     def _post(self, letters: list[_Letter]) -> Outcome | None:
         """One request. None: the batch was refused for the sake of one of its mails."""
         request = letters[0].request if len(letters) == 1 else _encoded(_batch(letters))
-        if seconds := self._pause.left():
-            return _wait("SendGrid asked for a pause", seconds)
         try:
             answer = self._send(request_body=request)
+        except _Paused as error:
+            return _wait("SendGrid asked for a pause", error.seconds)
         except NotConnected as error:
             return Outcome(State.QUEUED, f"no connection: {error}")
         except NoAnswer as error:
@@ -204,24 +213,30 @@ class SendGrid:
 
 def open_sendgrid(settings: Settings) -> SendGrid:
     """The account of `[sendgrid]`. Raises DeliveryError when it cannot be used."""
-    section = settings.sendgrid
+    section, pause = settings.sendgrid, Pause(settings.state_dir / "sendgrid.pause")
     try:
         transport = KeepAlive(
             section.base_url,
             connect_timeout=section.connect_timeout_seconds,
             read_timeout=section.read_timeout_seconds,
             ca_file=section.ca_file,
+            may_leave=partial(_may_leave, pause),
         )
     except OSError as error:
         raise DeliveryError(f"sendgrid.ca_file: {section.ca_file}: {error.strerror}") from None
     return SendGrid(
         section.api_key.get_secret_value(),
         transport=transport,
-        pause=Pause(settings.state_dir / "sendgrid.pause"),
+        pause=pause,
         base_url=section.base_url,
         batch_size=section.batch_size,
         email_logs=section.email_logs,
     )
+
+
+def _may_leave(pause: Pause) -> None:
+    if seconds := pause.left():
+        raise _Paused(seconds)
 
 
 # The request. -----------------------------------------------------------------------------
