@@ -26,6 +26,8 @@ from lifecycle.warehouse.connection import connect_published
 ANSWER = {True: "yes", False: "no", None: "unknown"}
 
 PENDING = {"planned": "planned", "queued": "on its way", "attempting": "on its way"}
+SAID_BY_STATE = ("processed", "delivered")
+"""What came back about a mail and its state says already."""
 
 
 @dataclass(frozen=True)
@@ -204,6 +206,7 @@ class TriggerStory:
                 {
                     **_plain(row._mapping),
                     "log": [_plain(entry._mapping) for entry in self.history.log[row.send_id]],
+                    "feedback": [_plain(fact._mapping) for fact in self.history.facts[row.send_id]],
                 }
                 for row in self._of("sends")
             ],
@@ -308,6 +311,17 @@ class TriggerStory:
                     row.detail or "",
                 ]
             )
+            told += [
+                [
+                    row.step,
+                    self._person(row.contact_id),
+                    fact.kind,
+                    moment(fact.at, self.time_zone).rpartition(" ")[0],
+                    fact.detail or "",
+                ]
+                for fact in self.history.facts[row.send_id]
+                if fact.kind not in SAID_BY_STATE
+            ]
         for row in self._of("steps"):
             if row.fate == "skipped":
                 when = moment(row.decided_at, self.time_zone).rpartition(" ")[0]

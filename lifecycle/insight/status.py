@@ -12,14 +12,14 @@ from lifecycle.insight import published
 from lifecycle.insight.document import Document, Section, Table, counted, moment, table
 from lifecycle.ledger import history
 from lifecycle.ledger.store import Ledger
-from lifecycle.ledger.tables import NOT_LEFT, State
+from lifecycle.ledger.tables import State
 from lifecycle.settings import Settings
 from lifecycle.warehouse.connection import connect_published
 
 RUNS = 7
 SHOWN = 10
 UNSURE = (State.UNCERTAIN, State.HELD)
-FINISHED = (State.ACCEPTED, State.DELIVERED)
+ALWAYS_SHOWN = (State.PLANNED, State.ACCEPTED)
 
 
 @dataclass(frozen=True)
@@ -38,6 +38,13 @@ class Status:
     needs_a_person: list[dict[str, Any]]
     """Mails of which nothing proves whether they left: send_id, account, step, state, detail."""
     suppressed: dict[str, int]
+    """Addresses that are never mailed, by reason."""
+    states: dict[str, int]
+    """Mails of all triggers by state; every state is there."""
+    feedback: dict[str, int]
+    """What came back, by kind."""
+    feedback_read: dict[str, str]
+    """When each list of the provider was last read."""
 
     def as_json(self) -> dict[str, Any]:
         """The object of `status --json`."""
@@ -84,15 +91,12 @@ class Status:
     def _mails(self) -> Section:
         if not self.triggers:
             return Section("", ())
-        columns = ("trigger", "in sequence", "waiting", "accepted", "other")
-        rows = []
-        for one in self.triggers:
-            states = one["mails"]
-            waiting = sum(states.get(state, 0) for state in NOT_LEFT)
-            done = sum(states.get(state, 0) for state in FINISHED)
-            other = sum(states.values()) - waiting - done
-            rows.append((one["trigger"], one["in_sequence"], waiting, done, other))
-        parts: list[str | Table] = [table(columns, rows)]
+        seen = [state for state, count in self.states.items() if count or state in ALWAYS_SHOWN]
+        rows = (
+            (one["trigger"], one["in_sequence"], *(one["mails"].get(state, 0) for state in seen))
+            for one in self.triggers
+        )
+        parts: list[str | Table] = [table(("trigger", "in sequence", *seen), rows)]
         if self.next_due:
             parts.append(f"The next mail may go {self._when(self.next_due)}.")
         parts += [
@@ -103,6 +107,12 @@ class Status:
         if self.suppressed:
             told = ", ".join(f"{n:,} {reason}" for reason, n in sorted(self.suppressed.items()))
             parts.append(f"Addresses that are never mailed: {told}.")
+        if self.feedback:
+            told = ", ".join(f"{n:,} {kind}" for kind, n in sorted(self.feedback.items()))
+            parts.append(f"Came back: {told}.")
+        if self.feedback_read:
+            oldest = min(self.feedback_read.values())
+            parts.append(f"Bounces and unsubscribes were last read {self._when(oldest)}.")
         return Section("Mails", tuple(parts))
 
     def _unsure(self) -> Section:
@@ -123,6 +133,7 @@ def status(settings: Settings, ledger: Ledger) -> Status:
     launched = {row.trigger: row for row in history.launched(ledger)}
     mails, inside = history.sends_by_state(ledger), history.enrolled_now(ledger)
     following = history.next_mail(ledger)
+    total = sum(mails.values(), Counter())
     return Status(
         state_dir=str(settings.state_dir),
         time_zone=settings.company.time_zone,
@@ -151,6 +162,11 @@ def status(settings: Settings, ledger: Ledger) -> Status:
             for row in history.needing_a_person(ledger, SHOWN)
         ],
         suppressed=history.suppressed_by_reason(ledger),
+        states={state: total[state] for state in State},
+        feedback=history.facts_by_kind(ledger),
+        feedback_read={
+            source: at.isoformat() for source, at in history.feedback_read(ledger).items()
+        },
     )
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter, defaultdict
 from collections.abc import Sequence
+from datetime import datetime
 from typing import Any
 
 from sqlalchemy import Row, Select, func, select
@@ -15,6 +16,8 @@ from lifecycle.ledger.tables import (
     OPEN,
     State,
     enrollments,
+    feedback,
+    feedback_syncs,
     launch_baseline,
     launches,
     recipients,
@@ -90,6 +93,18 @@ def suppressed_by_reason(ledger: Ledger) -> dict[str, int]:
     return {row.reason: row.n for row in _all(ledger, query)}
 
 
+def facts_by_kind(ledger: Ledger) -> dict[str, int]:
+    """What came back about mails and addresses, by kind: delivered, bounced, …"""
+    query = select(feedback.c.kind, func.count().label("n")).group_by(feedback.c.kind)
+    return {row.kind: row.n for row in _all(ledger, query)}
+
+
+def feedback_read(ledger: Ledger) -> dict[str, datetime]:
+    """When each of the provider's lists was last read whole, by wall clock."""
+    query = select(feedback_syncs).order_by(feedback_syncs.c.source)
+    return {row.source: row.succeeded_at for row in _all(ledger, query)}
+
+
 def suppressed(ledger: Ledger, addresses: Sequence[str]) -> dict[str, str]:
     """Those of the addresses that may not be mailed, and why."""
     query = select(suppressions).where(suppressions.c.address.in_(addresses))
@@ -121,9 +136,15 @@ class AccountHistory:
             .where(sends.c.account_id == account_id)
             .order_by(send_log.c.id)
         )
-        self.log: dict[str, list[Row[Any]]] = defaultdict(list)
-        for row in _all(ledger, log):
-            self.log[row.send_id].append(row)
+        self.log = _by_send(_all(ledger, log))
+        facts = (
+            select(feedback)
+            .join(sends, sends.c.send_id == feedback.c.send_id)
+            .where(sends.c.account_id == account_id)
+            .order_by(feedback.c.at, feedback.c.key)
+        )
+        self.facts = _by_send(_all(ledger, facts))
+        """What came back about each mail, oldest first."""
 
     @property
     def triggers(self) -> set[str]:
@@ -145,3 +166,10 @@ class AccountHistory:
 def _all(ledger: Ledger, query: Select[Any]) -> Rows:
     with ledger.read() as connection:
         return connection.execute(query).all()
+
+
+def _by_send(rows: Rows) -> dict[str, list[Row[Any]]]:
+    found: dict[str, list[Row[Any]]] = defaultdict(list)
+    for row in rows:
+        found[row.send_id].append(row)
+    return found

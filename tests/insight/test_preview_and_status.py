@@ -9,10 +9,13 @@ from sqlalchemy import func, select
 
 from lifecycle.errors import UnknownName
 from lifecycle.insight.document import as_text
+from lifecycle.insight.explain import explain
 from lifecycle.insight.preview import preview
 from lifecycle.insight.status import status
 from lifecycle.insight.validate import validate
-from lifecycle.ledger.tables import launches, sends
+from lifecycle.ledger import feedback
+from lifecycle.ledger.states import move
+from lifecycle.ledger.tables import State, launches, sends
 
 
 def squeezed(shown: Any) -> str:
@@ -59,9 +62,33 @@ def test_status_tells_runs_queue_and_next_mail(told) -> None:
     found = status(told.settings, told.ledger)
     page = squeezed(found)
     assert "2026-06-08 07:00 done 1 0 1 r1" in page
-    assert "win_back 1 1 0 0" in page
+    assert "trigger in sequence planned accepted" in page
+    assert "win_back 1 1 0" in page
+    assert set(found.as_json()["states"]) == set(State)
     assert "Mon 2026-06-08 09:00 Asia/Tokyo" in page
     assert found.as_json()["next_due"] == "2026-06-08T00:00:00+00:00"
+
+
+def test_status_and_explain_tell_what_came_back(told) -> None:
+    told.run()
+    with told.ledger.write() as connection:
+        (send,) = connection.execute(select(sends)).all()
+        move(connection, State.ACCEPTED, None, told.as_of)
+        bounced = feedback.Fact(
+            kind=feedback.Kind.BOUNCED,
+            at=told.as_of,
+            source="webhook",
+            send_id=send.send_id,
+            detail="550 no such person",
+        )
+        feedback.apply(connection, [bounced], told.as_of)
+        feedback.record_sync(connection, "bounces", read_until=told.as_of, now=told.as_of)
+    page = squeezed(status(told.settings, told.ledger))
+    assert "Came back: 1 bounced." in page
+    assert "Bounces and unsubscribes were last read Mon 2026-06-08 07:00 Asia/Tokyo." in page
+    assert "never mailed: 1 bounced" in page
+    story = squeezed(explain(told.settings, told.ledger, send.account_id))
+    assert "check_in 佐藤 愛子 bounced Mon 2026-06-08 07:00 550 no such person" in story
 
 
 def test_status_names_a_run_that_was_killed(told) -> None:
