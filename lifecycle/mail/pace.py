@@ -55,10 +55,11 @@ class CircuitBreaker:
         self._refused = 0
 
     def see(self, outcome: Outcome) -> None:
-        """Count one outcome. A mail put off at the provider's own word counts for nothing."""
+        """Count one outcome. A mail put off at the provider's own word counts for nothing, and
+        neither does one that it was not asked to take."""
         if outcome.state is State.ACCEPTED:
             self._refused = 0
-        elif outcome.retry_after is None:
+        elif outcome.retry_after is None and outcome.was_asked:
             self._refused += 1
             self._last = outcome
 

@@ -45,6 +45,7 @@ def test_the_breaker_stops_only_many_refusals_in_a_row():
         breaker.see(outcome)
     breaker.check()
     breaker.see(Outcome(State.QUEUED, "429", timedelta(seconds=30)))  # asked for, not refused
+    breaker.see(Outcome(State.REJECTED, "not sent: no address", was_asked=False))
     breaker.check()
     breaker.see(refused)
     with pytest.raises(DeliveryError, match=r"none of the last 3 mails.*HTTP 500"):

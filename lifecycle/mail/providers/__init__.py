@@ -23,6 +23,8 @@ class Outcome:
     detail: str = ""
     retry_after: timedelta | None = None
     """QUEUED: how long the provider asks to be left alone."""
+    was_asked: bool = True
+    """False: our own preflight refused the mail, and the provider never saw it."""
 
 
 class Mail(NamedTuple):

@@ -137,7 +137,7 @@ class SendGrid:
             try:
                 letters.append(_letter(place, mail.mime))
             except _NotForSendGrid as objection:
-                outcomes[place] = Outcome(State.REJECTED, f"not sent: {objection}")
+                outcomes[place] = Outcome(State.REJECTED, f"not sent: {objection}", was_asked=False)
         requests = _requests(letters, self.batch_size)
         while requests:
             refused = []

@@ -79,9 +79,9 @@ class Smtp:
         try:
             message = Message.from_bytes(mime)
         except ValueError as error:
-            return Outcome(State.REJECTED, f"not sent: {mask_addresses(str(error))}")
+            return _not_sent(str(error))
         if _BARE_LINE_END.search(mime):
-            return Outcome(State.REJECTED, "not sent: a line ends without CR and LF")
+            return _not_sent("a line ends without CR and LF")
         try:
             with self._connection() as connection:
                 return connection.hand_over(message.from_email, message.to_email, mime)
@@ -220,6 +220,10 @@ def _connect(settings: SmtpSettings, tls: ssl.SSLContext) -> smtplib.SMTP:
         smtp.close()
         raise
     return smtp
+
+
+def _not_sent(why: str) -> Outcome:
+    return Outcome(State.REJECTED, f"not sent: {mask_addresses(why)}", was_asked=False)
 
 
 def _queued(what: str, code: int, answer: bytes | str) -> Outcome:
