@@ -8,7 +8,7 @@
         fake.taken()        # [Taken]: every mail it took, once for each time it took it
         fake.attempts()     # [Taken]: every mail in a complete request that came with the key
         fake.early()        # times of requests that came before a 429's reset
-        fake.stats()        # {"connections", "requests", "taken", "early"}
+        fake.stats()        # {"connections", "requests", "taken"}
 
 Its log (`fake.log`, JSON lines) is the truth: a line is written before the answer leaves, so
 what the client was told can lag behind it and never the other way round. It survives the death
@@ -17,7 +17,7 @@ of its clients and ends with the `with`.
 A fault is the fate of one POST /v3/mail/send that is valid; FAULTS lists them. "x:y" gives a
 fault its number: seconds for the 429s ("too_many:2"). What begins with `accept` takes the
 mails. After a 429 that names its reset, every request until then is answered 429, and one that
-begins later than GRACE after it is written down as early: what had left by then could not know.
+begins later than GRACE after it counts as early: what had left by then could not know.
 
 Other paths: GET /v3/messages (Email Activity; 403 unless `email_logs`), and /_fake/… by which
 this class steers it.
@@ -40,7 +40,7 @@ import struct
 import subprocess
 import sys
 import time
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from math import ceil
 from pathlib import Path
@@ -69,8 +69,8 @@ FAULTS = {
     "forbidden": "403",
     "too_large": "413",
 }
-GRACE = 0.5
-"""Seconds within which a request may have left before the 429 was read."""
+GRACE = 1.0
+"""Seconds within which a request may have left before the 429 was read, on a busy machine."""
 
 _RESERVED = re.compile(
     r"(?i)x-sg-id|x-sg-eid|received|dkim-signature|content-type|content-transfer-encoding"
@@ -84,6 +84,10 @@ class Taken:
 
     at: float
     """Unix time at which its request began."""
+    read_at: float
+    """Unix time at which it was there in full, and was answered."""
+    port: int
+    """The client's."""
     send_id: str
     to: str
     subject: str
@@ -153,7 +157,7 @@ class FakeSendGrid:
         self._steer("refuse", list(addresses))
 
     def stats(self) -> dict[str, int]:
-        """connections, requests, taken, early: counted since the start."""
+        """connections, requests, taken: counted since the start."""
         counted: dict[str, int] = self._steer("stats", None)
         return counted
 
@@ -165,9 +169,22 @@ class FakeSendGrid:
         """Every mail in a complete request with the right key, whatever became of it."""
         return [Taken(**line) for kind, line in self._lines() if kind in ("taken", "seen")]
 
-    def early(self) -> list[float]:
-        """Unix times of requests that came before a 429's reset."""
-        return [line["at"] for kind, line in self._lines() if kind == "early"]
+    def early(self, unheard: Collection[int] = ()) -> list[float]:
+        """Unix times of requests that came before a 429's reset, and later than GRACE after
+        one that was heard.
+
+        `unheard`: ports of clients that were killed: what they were told last, nobody knows.
+        """
+        found, heard_at = [], None
+        for mail in self.attempts():
+            if mail.fault in ("too_many", "too_many_retry_after"):
+                heard_at = None
+            if mail.fault in ("too_many", "too_many_retry_after", "too_many_again"):
+                if heard_at is None and mail.port not in unheard:
+                    heard_at = mail.read_at
+                elif heard_at is not None and mail.at > heard_at + GRACE:
+                    found.append(mail.at)
+        return found
 
     def requests(self) -> list[dict[str, Any]]:
         """The bodies it got, where `record_requests` was asked for."""
@@ -274,8 +291,8 @@ class _Server:
         self.chance = random.Random(0)
         self.refused: set[str] = set()
         self.taken_ids: set[str] = set()
-        self.told_at = self.reset_at = 0.0
-        self.counts = {"connections": 0, "requests": 0, "taken": 0, "early": 0}
+        self.reset_at = 0.0
+        self.counts = {"connections": 0, "requests": 0, "taken": 0}
 
     def write(self, *lines: dict[str, Any]) -> None:
         text = "".join(json.dumps(line, ensure_ascii=False) + "\n" for line in lines)
@@ -367,11 +384,8 @@ class _Connection(asyncio.Protocol):
         digest = hashlib.sha256(body).hexdigest()[:32]
         if server.options["record_requests"]:
             server.write({"kind": "body", "body": json.loads(body)})
-        limited = time.time() < server.reset_at
-        if limited and self.began > server.told_at + GRACE:
-            server.counts["early"] += 1
-            server.write({"kind": "early", "at": self.began})
-        if limited:
+        read_at = time.time()
+        if read_at < server.reset_at:
             fault = "too_many_again"
         elif wrong or server.refused & {mail["to"] for mail in mails}:
             fault = "bad_request"
@@ -379,7 +393,9 @@ class _Connection(asyncio.Protocol):
             fault = server.next_fault()
         fault, _, number = fault.partition(":")
         takes = fault.startswith("accept")
-        common = {"at": self.began, "request": digest, "mails": len(mails), "fault": fault}
+        port = self.transport.get_extra_info("peername")[1]
+        common = {"at": self.began, "read_at": read_at, "port": port}
+        common |= {"request": digest, "mails": len(mails), "fault": fault}
         server.write(*({"kind": "taken" if takes else "seen", **common, **mail} for mail in mails))
         if takes:
             server.counts["taken"] += len(mails)
@@ -413,12 +429,12 @@ class _Connection(asyncio.Protocol):
                 self.answer(307, "", "Location: /elsewhere\r\n")
             case "too_many" | "too_many_again":
                 if fault == "too_many":
-                    server.told_at, server.reset_at = now, float(ceil(now + number))
+                    server.reset_at = float(ceil(now + number))
                 reset = f"X-RateLimit-Remaining: 0\r\nX-RateLimit-Reset: {ceil(server.reset_at)}"
                 self.error(429, "too many requests", f"{reset}\r\n")
             case "too_many_retry_after":
                 seconds = ceil(number)
-                server.told_at, server.reset_at = now, now + seconds
+                server.reset_at = now + seconds
                 self.error(429, "too many requests", f"Retry-After: {seconds}\r\n")
             case "too_many_silent":
                 self.error(429, "too many requests")
