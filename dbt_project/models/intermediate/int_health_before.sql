@@ -5,13 +5,13 @@
   'day': 'date',
   'score_version': dbt.type_string(),
   'definition': dbt.type_string(),
-  'usage_score_raw': dbt.type_float(),
-  'usage_health': dbt.type_float(),
+  'usage_score_raw': type_double(),
+  'usage_health': type_double(),
   'usage_band': dbt.type_string(),
   'satisfaction_band': dbt.type_string(),
   'change_cause': dbt.type_string(),
 } %}
-{% for measure in usage_measures() %}{% do columns.update({measure: dbt.type_float()}) %}{% endfor %}
+{% for measure in usage_measures() %}{% do columns.update({measure: type_double()}) %}{% endfor %}
 {% set is_there = execute and load_relation(history) is not none
   and 'usage_score_raw' in adapter.get_columns_in_relation(history) | map(attribute='name') %}
 

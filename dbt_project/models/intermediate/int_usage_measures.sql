@@ -57,6 +57,6 @@ final as (
 select
   account_id,
   {%- for measure in usage_measures() %}
-  cast({{ measure }} as {{ dbt.type_float() }}) as {{ measure }}{{ ',' if not loop.last }}
+  cast({{ measure }} as {{ type_double() }}) as {{ measure }}{{ ',' if not loop.last }}
   {%- endfor %}
 from final
