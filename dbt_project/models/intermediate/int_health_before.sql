@@ -31,20 +31,20 @@ days as (
 
 final as (
   select
-    history.account_id,
     {%- for column in columns %}
-    history.{{ column }}{{ ',' if not loop.last }}
+    history.{{ column }},
     {%- endfor %}
+    history.account_id
   from {{ history }} as history
   inner join days on history.day = days.newest
 )
 {%- else -%}
 final as (
   select
-    cast(null as {{ dbt.type_string() }}) as account_id,
     {%- for column, type in columns.items() %}
-    cast(null as {{ type }}) as {{ column }}{{ ',' if not loop.last }}
+    cast(null as {{ type }}) as {{ column }},
     {%- endfor %}
+    cast(null as {{ dbt.type_string() }}) as account_id
   from scoring
   where false
 )
