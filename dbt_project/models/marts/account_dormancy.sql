@@ -29,7 +29,8 @@ thresholds as (
   select
     run_context.*,
     coalesce(
-      (select factor from {{ ref('stg_dormancy_calibration') }}), run_context.dormancy_factor
+      (select calibration.factor from {{ ref('stg_dormancy_calibration') }} as calibration),
+      run_context.dormancy_factor
     ) as factor
   from {{ ref('stg_run_context') }} as run_context
 ),
