@@ -121,9 +121,15 @@ def _sampled(accounts: Columns) -> Columns:
     chosen: list[NDArray[np.intp]] = [np.array([], np.intp)]
     for segment in np.unique(segments):
         (places,) = np.nonzero(segments == segment)
-        chosen.append(places[return_fit.sample([str(ids[place]) for place in places])])
+        chosen.append(_chosen(ids, places))
     order = np.concatenate(chosen)
     return {name: values[order] for name, values in accounts.items()}
+
+
+def _chosen(ids: NDArray[Any], places: NDArray[np.intp]) -> NDArray[np.intp]:
+    """As many of these places as a fit takes."""
+    order = return_fit.sample([str(ids[place]) for place in places], return_fit.MOST_ACCOUNTS)
+    return places[order]
 
 
 def _lifetimes(accounts: Columns, notes: list[str]) -> dict[str, Lifetime]:
@@ -132,7 +138,7 @@ def _lifetimes(accounts: Columns, notes: list[str]) -> dict[str, Lifetime]:
     ids, segments = accounts["account_id"], accounts["segment"].astype(str)
 
     def one(places: NDArray[np.intp]) -> Lifetime:
-        chosen = places[return_fit.sample([str(ids[place]) for place in places])]
+        chosen = _chosen(ids, places)
         repeats, last, age = (accounts[name][chosen] for name in ("repeats", "last", "age"))
         common, ln_likelihood = return_fit.fit(repeats, last, age)
         return Lifetime(common, len(chosen), ln_likelihood)
