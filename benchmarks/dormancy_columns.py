@@ -46,6 +46,19 @@ MODELS = (
     "account_dormancy",
 )
 
+COLUMNS = (
+    "repeat_active_days",
+    "active_span_days",
+    "age_days",
+    "last_active_at",
+    "days_silent",
+    "dormancy_limit_days",
+    "p_return_28d",
+    "is_dormant",
+    "dormancy_reason",
+    "working_days_silent",
+)
+
 SETTINGS = """\
 [company]
 name = "Sakura Works"
@@ -217,11 +230,17 @@ def _alone(which: str, folder: Path) -> Cost:
 def _compare(folder: Path) -> int:
     """The number of rows; chances of return may differ in the last digits."""
     with duckdb.connect(str(folder / "state" / "work.duckdb")) as db:
-        query = "SELECT * REPLACE (round(p_return_28d, 12) AS p_return_28d) FROM"
-        ours, theirs = f"{query} marts.account_dormancy", f"{query} bare_dormancy"
+        exact = ", ".join(name for name in COLUMNS if name != "p_return_28d")
+        columns = f"account_id, p_return_28d AS p, row({exact}) AS other"
         row = db.execute(
-            f"SELECT count(*), (SELECT count(*) FROM (({ours} EXCEPT ALL {theirs})"
-            f" UNION ALL ({theirs} EXCEPT ALL {ours}))) FROM marts.account_dormancy"
+            f"""
+            SELECT count(*), count(*) FILTER (
+                ours.other IS DISTINCT FROM theirs.other
+                OR (ours.p IS NULL) <> (theirs.p IS NULL) OR abs(ours.p - theirs.p) > 1e-12
+            )
+            FROM (SELECT {columns} FROM marts.account_dormancy) AS ours
+            FULL JOIN (SELECT {columns} FROM bare_dormancy) AS theirs USING (account_id)
+            """
         ).fetchone()
         assert row is not None
         rows, odd = row
