@@ -132,6 +132,10 @@ def test_working_days_are_those_of_the_calendar(company: Company) -> None:
         assert found == sum(is_business_day(day, country) for day in between)
 
 
+def test_with_parameters_there_is_no_life_table(company: Company) -> None:
+    assert company.sql("select count(*) from intermediate.int_return_chances") == [(0,)]
+
+
 def test_a_run_of_an_earlier_day_knows_no_later_version(company: Company) -> None:
     company.see("2026-04-28 23:59", loaded_at=AS_OF)
     build(company.settings)
@@ -146,3 +150,32 @@ def test_a_run_of_an_earlier_day_knows_no_later_version(company: Company) -> Non
     for account, limit, usual, segment in limits:
         gap = dormancy.blended_gap(usual, segment)
         assert limit == int(dormancy.limits(2.0, gap)), account
+
+    # A life table takes the place of the parameters: the share that ended on each day to come.
+    silences = company.sql(
+        "select coalesce(segment, ''), has_ended, coalesce(days, as_of_day - active_on)"
+        " from intermediate.int_silences join marts.dim_accounts using (account_id)"
+    )
+    found = company.sql(
+        "select segment, days, lasted, p_return_28d from intermediate.int_return_chances"
+        " where days in (0, 1, 6, 20)"
+    )
+    assert {segment for segment, *_ in found} == {*SEGMENTS, ""}
+    for segment, days, lasted, chance in found:
+        its = [(ended, length) for name, ended, length in silences if name == segment]
+        stays = 1.0
+        for day in range(days + 1, days + 29):
+            ended = sum(has_ended and length == day for has_ended, length in its)
+            stays *= max(1 - ended / max(sum(length >= day for _, length in its), 1), 1e-9)
+        assert lasted == sum(length >= days for _, length in its)
+        assert chance == pytest.approx(1 - stays, abs=1e-9)
+    chances = company.sql(
+        "select account_dormancy.p_return_28d, int_return_chances.p_return_28d"
+        " from marts.account_dormancy join marts.dim_accounts using (account_id)"
+        " join intermediate.int_return_chances"
+        " on coalesce(dim_accounts.segment, '') = int_return_chances.segment"
+        " and days_silent = days"
+        " where lasted >= 20"
+    )
+    assert chances
+    assert all(ours == table for ours, table in chances)

@@ -10,15 +10,24 @@ silences as (
   select * from {{ ref('int_silences') }}
 ),
 
-own as (
+own_gaps as (
   select
     account_id,
-    segment,
     count(*) as gaps,
     {{ quantile('days', 0.9) }} as own_gap
   from silences
   where has_ended
-  group by account_id, segment
+  group by account_id
+),
+
+own as (
+  select
+    accounts.account_id,
+    coalesce(accounts.segment, '') as segment,
+    coalesce(own_gaps.gaps, 0) as gaps,
+    own_gaps.own_gap
+  from accounts
+  left join own_gaps on accounts.account_id = own_gaps.account_id
 ),
 
 -- The usual account of a segment, not the usual gap: daily users have most of the gaps.
@@ -44,15 +53,14 @@ fitted as (
 
 gaps as (
   select
-    accounts.account_id,
-    coalesce(own.gaps, 0) as gaps,
+    own.account_id,
+    own.gaps,
     own.own_gap,
     coalesce(fitted.days, segments.segment_gap, company.company_gap) as segment_gap
-  from accounts
+  from own
   cross join company
-  left join own on accounts.account_id = own.account_id
-  left join segments on coalesce(accounts.segment, '') = segments.segment
-  left join fitted on coalesce(accounts.segment, '') = fitted.segment
+  left join segments on own.segment = segments.segment
+  left join fitted on own.segment = fitted.segment
 ),
 
 -- The fewer gaps an account has, the more it borrows from its segment: the weight of five gaps.
