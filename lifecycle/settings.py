@@ -122,6 +122,7 @@ class Events(Section):
     outcome: list[str] = Field(
         ["report_shared"], description="that the product did for them what it is bought for"
     )
+    support: list[str] = Field([], description="that somebody asked for help; empty: not known")
 
 
 class Feed(Section):
@@ -154,8 +155,14 @@ class Dormancy(Section):
 
     min_days: int = Field(7, ge=1, description="no account is dormant sooner")
     max_days: int = Field(90, ge=1, description="every account is dormant after these")
+    min_working_days: int = Field(
+        5, ge=0, le=60, description="nor before so many of its country's are over without activity"
+    )
+    alarms_a_year: float = Field(
+        0.5, gt=0, description="false alarms an account may raise; `lifecycle fit-scores`"
+    )
     factor: float = Field(
-        2.0, gt=0, description="times the gap that the account stays under nine times in ten"
+        2.0, gt=0, description="times the usual gap, until the first `lifecycle fit-scores`"
     )
     never_logged_in_days: int = Field(7, ge=1, description="after go-live")
 
@@ -165,6 +172,12 @@ class Health(Section):
 
     green_from: float = Field(70, ge=0, le=100, description="points of 100")
     yellow_from: float = Field(40, ge=0, le=100, description="points of 100; below is red")
+    smoothing: float = Field(
+        0.25, gt=0, le=1, description="share of today's score in the smoothed one, a day"
+    )
+    hysteresis: float = Field(
+        5, ge=0, le=50, description="points beyond a bound before a band gives way"
+    )
     survey_stale_days: int = Field(180, ge=1, description="an answer counts no longer")
     upsell_satisfaction: float = Field(70, ge=0, le=100, description="at least")
     upsell_seats_share: float = Field(0.8, ge=0, description="of the seats used, at least")

@@ -12,6 +12,8 @@ import duckdb
 import pyarrow as pa
 
 from lifecycle.calendar import country_code, holidays_of, zone_of_country
+from lifecycle.health import parameters
+from lifecycle.health.definition import definition
 from lifecycle.settings import Settings
 from lifecycle.warehouse.connection import connect_work
 
@@ -25,8 +27,10 @@ TABLES = {
         " feed_min_volume_share double, max_vanished_share double, renewal_days bigint,"
         " onboarding_months bigint, onboarding_at_risk_day bigint, mature_from_step bigint,"
         " dormancy_min_days bigint, dormancy_max_days bigint, dormancy_factor double,"
+        " dormancy_min_working_days bigint,"
         " never_logged_in_days bigint, green_from double, yellow_from double,"
-        " survey_stale_days bigint, upsell_satisfaction double, upsell_seats_share double"
+        " survey_stale_days bigint, upsell_satisfaction double, upsell_seats_share double,"
+        " health_smoothing double, band_hysteresis double, health_definition varchar"
     ),
     "event_roles": "role varchar, pattern varchar",
     "holidays": "country_code varchar, day date",
@@ -45,7 +49,8 @@ def write(settings: Settings, *, run_id: str, as_of: datetime, loaded_at: dateti
 
     run_context has one row; event_roles one per role and pattern; holidays one per country and
     day; countries one per spelling in the data; zone_offsets one per time zone, UTC year and
-    span of that year with one offset. `as_of` and `loaded_at` are aware. Raises WarehouseError.
+    span of that year with one offset. The tables of parameters are made where they are not there
+    yet. `as_of` and `loaded_at` are aware. Raises WarehouseError.
     """
     with connect_work(settings) as connection:
         connection.execute("create schema if not exists raw")
@@ -76,6 +81,7 @@ def write(settings: Settings, *, run_id: str, as_of: datetime, loaded_at: dateti
         connection.execute("begin")
         for table, columns in TABLES.items():
             _replace(connection, table, columns, sorted(rows[table], key=str))
+        parameters.ensure(connection)
         connection.execute("commit")
 
 
@@ -99,12 +105,16 @@ def _run_context(settings: Settings, run_id: str, as_of: datetime, loaded_at: da
         dormancy.min_days,
         dormancy.max_days,
         dormancy.factor,
+        dormancy.min_working_days,
         dormancy.never_logged_in_days,
         health.green_from,
         health.yellow_from,
         health.survey_stale_days,
         health.upsell_satisfaction,
         health.upsell_seats_share,
+        health.smoothing,
+        health.hysteresis,
+        definition(settings),
     )
 
 

@@ -1,8 +1,27 @@
 -- One row per segment and days of silence: how often such a silence ended within 28 more days.
+-- None where parameters of the chance of return were fitted, which take its place.
 with
 
+accounts as (
+  select
+    account_id,
+    as_of_day,
+    coalesce(segment, '') as segment
+  from {{ ref('dim_accounts') }}
+),
+
 silences as (
-  select * from {{ ref('int_silences') }}
+  select
+    accounts.segment,
+    silences.has_ended,
+    coalesce(
+      silences.days, {{ dbt.datediff('silences.active_on', 'accounts.as_of_day', 'day') }}
+    ) as days
+  from {{ ref('int_silences') }} as silences
+  inner join accounts on silences.account_id = accounts.account_id
+  {%- if has_rows(ref('stg_return_parameters')) %}
+  where false
+  {%- endif %}
 ),
 
 lengths as (

@@ -1,4 +1,5 @@
--- One row per account: the gap between active days that it stays under nine times in ten.
+-- One row per account: the gap between active days that it stays under nine times in ten. The
+-- segment's is the fitted one where there is one, so that a limit moves from month to month.
 with
 
 accounts as (
@@ -9,15 +10,24 @@ silences as (
   select * from {{ ref('int_silences') }}
 ),
 
-own as (
+own_gaps as (
   select
     account_id,
-    segment,
     count(*) as gaps,
     {{ quantile('days', 0.9) }} as own_gap
   from silences
   where has_ended
-  group by account_id, segment
+  group by account_id
+),
+
+own as (
+  select
+    accounts.account_id,
+    coalesce(accounts.segment, '') as segment,
+    coalesce(own_gaps.gaps, 0) as gaps,
+    own_gaps.own_gap
+  from accounts
+  left join own_gaps on accounts.account_id = own_gaps.account_id
 ),
 
 -- The usual account of a segment, not the usual gap: daily users have most of the gaps.
@@ -37,16 +47,34 @@ company as (
   where gaps >= 3
 ),
 
+fitted as (
+  select * from {{ ref('stg_segment_gaps') }}
+),
+
+gaps as (
+  select
+    own.account_id,
+    own.gaps,
+    own.own_gap,
+    coalesce(fitted.days, segments.segment_gap, company.company_gap) as segment_gap
+  from own
+  cross join company
+  left join segments on own.segment = segments.segment
+  left join fitted on own.segment = fitted.segment
+),
+
+-- The fewer gaps an account has, the more it borrows from its segment: the weight of five gaps.
 final as (
   select
-    accounts.account_id,
-    coalesce(own.gaps, 0) as gaps,
-    own.own_gap,
-    coalesce(segments.segment_gap, company.company_gap) as segment_gap
-  from accounts
-  cross join company
-  left join own on accounts.account_id = own.account_id
-  left join segments on coalesce(accounts.segment, '') = segments.segment
+    account_id,
+    gaps,
+    own_gap,
+    segment_gap,
+    case
+      when gaps >= 3 then exp((gaps * ln(own_gap) + 5 * ln(segment_gap)) / (gaps + 5))
+      else segment_gap
+    end as usual_gap
+  from gaps
 )
 
 select * from final

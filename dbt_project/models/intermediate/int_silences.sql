@@ -1,36 +1,36 @@
 -- One row per silence of an account in the last year: ended by an active day, or still open.
+{{ config(materialized='view') }}
+
 with
 
 activity as (
-  select * from {{ ref('fct_account_activity_daily') }}
-),
-
-accounts as (
-  select * from {{ ref('dim_accounts') }}
-),
-
-active_days as (
   select
-    accounts.account_id,
-    coalesce(accounts.segment, '') as segment,
-    accounts.as_of_day,
-    activity.activity_date,
-    lead(activity.activity_date) over (
-      partition by accounts.account_id order by activity.activity_date
-    ) as next_active_day
+    account_id,
+    activity_date
+  from {{ ref('fct_account_activity_daily') }}
+  where
+    activity_date >= (
+      select cast({{ dbt.dateadd('day', -365, 'as_of') }} as date)
+      from {{ ref('stg_run_context') }}
+    )
+),
+
+followed as (
+  select
+    account_id,
+    activity_date as active_on,
+    lead(activity_date) over (partition by account_id order by activity_date) as ended_on
   from activity
-  inner join accounts on activity.account_id = accounts.account_id
-  where activity.activity_date >= {{ dbt.dateadd('day', -365, 'accounts.as_of_day') }}
 ),
 
 final as (
   select
     account_id,
-    segment,
-    activity_date as active_on,
-    next_active_day is not null as has_ended,
-    {{ dbt.datediff('activity_date', 'coalesce(next_active_day, as_of_day)', 'day') }} as days
-  from active_days
+    active_on,
+    ended_on,
+    ended_on is not null as has_ended,
+    {{ dbt.datediff('active_on', 'ended_on', 'day') }} as days
+  from followed
 )
 
 select * from final
