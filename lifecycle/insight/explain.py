@@ -239,6 +239,8 @@ class TriggerStory:
             first = min(waiting, key=lambda row: row.not_before)
             return f"{first.step} goes {moment(first.not_before, self.time_zone)} at the earliest."
         if open_now:
+            if open_now[-1].held_out:
+                return "nothing: it is held out, to compare with."
             if open_now[-1].next_at is None:
                 return "no step is left; the sequence ends with the next run."
             left = self._next_step(open_now[-1])
@@ -293,6 +295,10 @@ class TriggerStory:
         told = []
         for row in self._of("enrollments"):
             line = f"Entered {moment(row.enrolled_at, self.time_zone)} (cycle {row.cycle})"
+            if row.held_out:
+                line += ", held out without mails"
+            if row.goal_met_at:
+                line += f", met the goal {moment(row.goal_met_at, self.time_zone)}"
             if row.ended_at:
                 line += f", ended {moment(row.ended_at, self.time_zone)}: {row.end_reason}"
             told.append(f"{line}.")

@@ -37,6 +37,7 @@ BANDS = ("green", "yellow", "red", "unknown")
 
 WHY = {
     "matched_before_launch": "matched before the trigger was launched",
+    "held_out": "held out without mails, to compare with",
     "no_recipient": "no contact is among the trigger's recipients",
     "no_consent": "the contact gave no consent",
     "unsubscribed": "the contact unsubscribed",

@@ -49,6 +49,10 @@ class Entry:
     country: str | None
     next_at: datetime | None
     contact_ids: tuple[str, ...]
+    """Whom its mails go to; none where it is held out."""
+    held_out: bool = False
+    goal_until: datetime | None = None
+    """The end of the time that the goal has; None: there is no goal."""
 
 
 @dataclass(frozen=True)
@@ -70,6 +74,15 @@ class Progress:
     cycle: int
     next_at: datetime | None
     next_version: str
+
+
+@dataclass(frozen=True)
+class GoalMet:
+    """An enrolment did what its trigger is for, in time."""
+
+    account_id: str
+    trigger: str
+    cycle: int
 
 
 @dataclass(frozen=True)
@@ -154,6 +167,7 @@ class Decisions:
     entries: list[Entry] = field(default_factory=list)
     endings: list[Ending] = field(default_factory=list)
     progress: list[Progress] = field(default_factory=list)
+    goals: list[GoalMet] = field(default_factory=list)
     steps: list[StepFate] = field(default_factory=list)
     sends: list[PlannedSend] = field(default_factory=list)
     withheld: list[Withheld] = field(default_factory=list)
@@ -189,6 +203,7 @@ def record(ledger: Connection, made: Decisions, *, run_id: str, at: datetime) ->
             not_before=mail.not_before,
             closes_at=mail.closes_at,
         )
+    _meet_goals(ledger, made.goals, at)
     _end(ledger, made.endings, at)
     _move_on(ledger, made.progress)
     _complete(ledger, at)
@@ -289,6 +304,26 @@ def _withhold(ledger: Connection, kept: list[Withheld], run_id: str, at: datetim
         ledger.execute(
             upsert,
             [{**vars(one), "first_at": at, "last_at": at, "run_id": run_id} for one in batch],
+        )
+
+
+def _meet_goals(ledger: Connection, goals: list[GoalMet], at: datetime) -> None:
+    change = (
+        update(enrollments)
+        .where(
+            enrollments.c.account_id == bindparam("of_account"),
+            enrollments.c.trigger == bindparam("of_trigger"),
+            enrollments.c.cycle == bindparam("of_cycle"),
+        )
+        .values(goal_met_at=at)
+    )
+    for batch in batches(goals):
+        ledger.execute(
+            change,
+            [
+                {"of_account": one.account_id, "of_trigger": one.trigger, "of_cycle": one.cycle}
+                for one in batch
+            ],
         )
 
 

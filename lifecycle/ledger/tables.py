@@ -10,6 +10,7 @@ from typing import Any
 
 from sqlalchemy import (
     BigInteger,
+    Boolean,
     Column,
     DateTime,
     Dialect,
@@ -138,6 +139,9 @@ enrollments = Table(
     Column("ended_at", UtcDateTime),
     Column("end_reason", String(32), doc="exit, completed, churned, deleted, trigger_removed"),
     Column("seen_false_at", UtcDateTime, doc="audience seen false with a fresh feed since entry"),
+    Column("held_out", Boolean, nullable=False, doc="entered without mails, to compare with"),
+    Column("goal_until", UtcDateTime, doc="the end of the time its goal has; null: no goal"),
+    Column("goal_met_at", UtcDateTime, doc="when a run first saw the goal, within its time"),
     Index("ix_enrollments_open", "trigger", "ended_at", "next_at"),
     comment="One row per entry of an account into a trigger.",
 )

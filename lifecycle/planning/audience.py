@@ -28,12 +28,13 @@ def naive(moment: datetime) -> datetime:
 def judge(warehouse: duckdb.DuckDBPyConnection, trigger: Trigger) -> None:
     """Fill the temporary table `verdict`: one row an account, each condition's outcome.
 
-    Columns: account_id, is_member, is_false, leaves, and step_0, step_1, … A condition
-    whose columns are null is null: neither member nor false.
+    Columns: account_id, is_member, is_false, leaves, reached (the goal), and step_0, step_1, …
+    A condition whose columns are null is null: neither member nor false.
     """
     audience = trigger.audience.sql("a")
     churned = "false" if trigger.include_churned else "coalesce(a.stage = 'churned', false)"
     leaves = trigger.exit_when.sql("a") if trigger.exit_when else "false"
+    reached = trigger.goal.when.sql("a") if trigger.goal else "false"
     steps = [
         f"({step.when.sql('a') if step.when else 'true'}) as step_{number}"
         for number, step in enumerate(trigger.steps)
@@ -45,6 +46,7 @@ def judge(warehouse: duckdb.DuckDBPyConnection, trigger: Trigger) -> None:
             f"not ({audience}) as is_false",
             f"{churned} as is_churned",
             f"({leaves}) as leaves",
+            f"({reached}) as reached",
             *steps,
         ]
     )
@@ -53,10 +55,13 @@ def judge(warehouse: duckdb.DuckDBPyConnection, trigger: Trigger) -> None:
     )
 
 
-def remember(warehouse: duckdb.DuckDBPyConnection, ledger: Connection, trigger: Trigger) -> None:
+def remember(
+    warehouse: duckdb.DuckDBPyConnection, ledger: Connection, trigger: Trigger, now: datetime
+) -> None:
     """Show the warehouse what the ledger knows of a trigger, as Arrow.
 
     `latest`: one row an account that ever entered, its newest cycle.
+    `hopeful`, where it has a goal: one row an enrolment that may still meet it.
     `baseline`: one row an account that matched before launch and was not seen false since.
     """
     newest = (
@@ -80,6 +85,13 @@ def remember(warehouse: duckdb.DuckDBPyConnection, ledger: Connection, trigger: 
         ),
     )
     warehouse.register("latest", _arrow(ledger, latest, LATEST))
+    if trigger.goal:
+        hopeful = select(enrollments.c.account_id, enrollments.c.cycle).where(
+            enrollments.c.trigger == trigger.name,
+            enrollments.c.goal_met_at.is_(None),
+            enrollments.c.goal_until >= now,
+        )
+        warehouse.register("hopeful", _arrow(ledger, hopeful, HOPEFUL))
     baseline = select(launch_baseline.c.account_id).where(
         launch_baseline.c.trigger == trigger.name, launch_baseline.c.seen_false_at.is_(None)
     )
@@ -97,6 +109,7 @@ LATEST = pa.schema(
     }
 )
 BASELINE = pa.schema({"account_id": pa.string()})
+HOPEFUL = pa.schema({"account_id": pa.string(), "cycle": pa.int64()})
 
 
 def _arrow(ledger: Connection, query: Select[Any], schema: pa.Schema) -> pa.Table:
@@ -142,6 +155,15 @@ def seen_false(warehouse: duckdb.DuckDBPyConnection) -> list[str]:
     return [row["account_id"] for row in rows(warehouse, query)]
 
 
+def arrived(warehouse: duckdb.DuckDBPyConnection) -> list[Row]:
+    """Enrolments that meet their goal now: account_id and cycle."""
+    query = """
+        select h.account_id, h.cycle from hopeful h join verdict v using (account_id)
+        where v.reached order by all
+    """
+    return rows(warehouse, query)
+
+
 def members(warehouse: duckdb.DuckDBPyConnection, *, or_unknown: bool = False) -> list[str]:
     """The accounts that match now; with `or_unknown` also those nobody can tell of."""
     matches = "coalesce(is_member, not is_churned)" if or_unknown else "is_member"
@@ -166,7 +188,7 @@ def accounts(warehouse: duckdb.DuckDBPyConnection, account_ids: Sequence[str]) -
     """Rows of account_360 with the trigger's `step_0`, … outcomes, by account."""
     warehouse.register("wanted", pa.table({"account_id": pa.array(account_ids, pa.string())}))
     query = """
-        select a.*, v.* exclude (account_id, is_member, is_false, is_churned, leaves)
+        select a.*, v.* exclude (account_id, is_member, is_false, is_churned, leaves, reached)
         from wanted join marts.account_360 a using (account_id) join verdict v using (account_id)
     """
     return {row["account_id"]: row for row in rows(warehouse, query)}

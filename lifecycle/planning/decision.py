@@ -17,6 +17,7 @@ class Reason(StrEnum):
     """Why a mail, or an entry, was decided against. Every reason can be looked up."""
 
     MATCHED_BEFORE_LAUNCH = "matched_before_launch"
+    HELD_OUT = "held_out"
     NO_RECIPIENT = "no_recipient"
     NO_CONSENT = "no_consent"
     UNSUBSCRIBED = "unsubscribed"
@@ -125,6 +126,15 @@ def timing(
     expires_at = first.not_before + trigger.late.after if trigger.late.do == "skip" else None
     ahead = first if now <= first.not_before else next_opening(trigger, place, now)
     return Timing(due_at, ahead, expires_at)
+
+
+def last_due(trigger: Trigger, enrolment: Enrolment) -> datetime:
+    """When the last step of an enrolment is due."""
+    place = enrolment.place
+    return max(
+        step.after.add_to(enrolment.enrolled_at, place.time_zone, place.country)
+        for step in trigger.steps
+    )
 
 
 @dataclass(frozen=True)

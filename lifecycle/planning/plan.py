@@ -8,9 +8,10 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime, timedelta
+from datetime import UTC, date, datetime, time, timedelta
 from itertools import islice
 from typing import Any
+from zoneinfo import ZoneInfo
 
 import duckdb
 from sqlalchemy import Connection, and_, select
@@ -21,6 +22,7 @@ from lifecycle.ledger.decisions import (
     Decisions,
     Ending,
     Entry,
+    GoalMet,
     Launch,
     Objection,
     PlannedSend,
@@ -52,6 +54,7 @@ from lifecycle.planning.decision import (
     Reason,
     StepDecision,
     decide_steps,
+    last_due,
     next_opening,
     objection,
 )
@@ -178,10 +181,12 @@ class _Planner:
     def run(self, trigger: Trigger) -> None:
         """Decide all that this trigger does now."""
         audience.judge(self.warehouse, trigger)
-        audience.remember(self.warehouse, self.memory, trigger)
+        audience.remember(self.warehouse, self.memory, trigger, self.as_of)
         launched = self.memory.execute(
             select(launches.c.launched_at).where(launches.c.trigger == trigger.name)
         ).scalar()
+        if trigger.on and launched is None and self.as_of < self._day_begins(trigger.on):
+            return
         waits = trigger.needs_feed and not self.feed_is_fresh
         self._leave(trigger, waits)
         if launched is not None or not waits:
@@ -195,9 +200,20 @@ class _Planner:
         before_launch: set[str] = set()
         if launched is None:
             before_launch = self._launch(trigger)
+        if trigger.goal:
+            self.made.goals.extend(
+                GoalMet(row["account_id"], trigger.name, row["cycle"])
+                for row in audience.arrived(self.warehouse)
+            )
         self._put_off(trigger)
         self._continue(trigger)
-        self._enter(trigger, before_launch)
+        self._finish_held_out(trigger)
+        if trigger.on is None or launched is None:  # a broadcast goes once
+            self._enter(trigger, before_launch)
+
+    def _day_begins(self, day: date) -> datetime:
+        zone = ZoneInfo(self.settings.company.time_zone)
+        return datetime.combine(day, time(), zone).astimezone(UTC)
 
     # Leaving and waiting. ----------------------------------------------------------------
 
@@ -305,22 +321,31 @@ class _Planner:
             account_id=account["account_id"],
             trigger=trigger.name,
             cycle=cycle,
-            enrolled_at=self.as_of,
+            # A broadcast that comes late is late from its day on.
+            enrolled_at=self._day_begins(trigger.on) if trigger.on else self.as_of,
             place=_place(account),
         )
-        next_at = self._decide(trigger, enrolment, account, mailable, list(mailable))
+        held_out = trigger.holds_out(enrolment.account_id)
+        if held_out:
+            told = f"one of the {trigger.holdout} that get no mail, to compare with"
+            self._withhold(trigger, enrolment.account_id, Reason.HELD_OUT, told)
+            next_at: datetime | None = last_due(trigger, enrolment)
+        else:
+            next_at = self._decide(trigger, enrolment, account, mailable, list(mailable))
         self.made.entries.append(
             Entry(
                 account_id=enrolment.account_id,
                 trigger=trigger.name,
                 cycle=cycle,
                 trigger_version=trigger.version,
-                enrolled_at=self.as_of,
+                enrolled_at=enrolment.enrolled_at,
                 time_zone=enrolment.place.time_zone,
                 time_zone_source=enrolment.place.source,
                 country=enrolment.place.country,
                 next_at=next_at,
-                contact_ids=tuple(mailable),
+                contact_ids=() if held_out else tuple(mailable),
+                held_out=held_out,
+                goal_until=enrolment.enrolled_at + trigger.goal.within if trigger.goal else None,
             )
         )
 
@@ -332,6 +357,7 @@ class _Planner:
             select(enrollments).where(
                 enrollments.c.trigger == trigger.name,
                 enrollments.c.ended_at.is_(None),
+                enrollments.c.held_out.is_(False),
                 (enrollments.c.next_at <= self.as_of + self.ahead)
                 | (enrollments.c.next_version != trigger.version),
             )
@@ -364,6 +390,20 @@ class _Planner:
                 self.made.progress.append(
                     Progress(row.account_id, trigger.name, row.cycle, next_at, trigger.version)
                 )
+
+    def _finish_held_out(self, trigger: Trigger) -> None:
+        """Those held out are through when their last mail would have been due."""
+        over = self.memory.execute(
+            select(enrollments.c.account_id, enrollments.c.cycle).where(
+                enrollments.c.trigger == trigger.name,
+                enrollments.c.ended_at.is_(None),
+                enrollments.c.held_out.is_(True),
+                enrollments.c.next_at <= self.as_of,
+            )
+        )
+        self.made.progress.extend(
+            Progress(row.account_id, trigger.name, row.cycle, None, trigger.version) for row in over
+        )
 
     def _put_off(self, trigger: Trigger) -> None:
         """Find the next opening for mails whose window shut before they left."""

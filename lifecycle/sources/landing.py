@@ -24,6 +24,7 @@ _DLT_TYPES: dict[str, dict[str, Any]] = {
     "VARCHAR": {"data_type": "text"},
     "BIGINT": {"data_type": "bigint"},
     "DOUBLE": {"data_type": "double"},
+    "BOOLEAN": {"data_type": "bool"},
     "TIMESTAMP": {"data_type": "timestamp", "timezone": False, "precision": 6},
 }
 
@@ -34,7 +35,7 @@ class Landing:
 
     table: str
     columns: Mapping[str, str]
-    """Each column's DuckDB type: VARCHAR, BIGINT, DOUBLE or TIMESTAMP (UTC)."""
+    """Each column's DuckDB type: VARCHAR, BIGINT, DOUBLE, BOOLEAN or TIMESTAMP (UTC)."""
     files: Sequence[Path]
     row_count: int
     disposition: Literal["append", "replace"] = "replace"

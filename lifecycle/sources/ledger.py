@@ -9,7 +9,17 @@ from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
-from sqlalchemy import Column, Connection, DateTime, Integer, Table, create_engine, inspect, select
+from sqlalchemy import (
+    Boolean,
+    Column,
+    Connection,
+    DateTime,
+    Integer,
+    Table,
+    create_engine,
+    inspect,
+    select,
+)
 from sqlalchemy.engine import make_url
 from sqlalchemy.exc import SQLAlchemyError
 
@@ -20,6 +30,12 @@ from lifecycle.sources.landing import Landing, land
 
 _BATCH = 50_000
 
+_ARROW_TYPES = {
+    "BIGINT": pa.int64(),
+    "BOOLEAN": pa.bool_(),
+    "TIMESTAMP": pa.timestamp("us"),
+    "VARCHAR": pa.string(),
+}
 _SNAPSHOTS = {
     "ledger_sends": (sends, [column for column in sends.columns if column.name != "address"]),
     "ledger_enrollments": (enrollments, list(enrollments.columns)),
@@ -83,10 +99,10 @@ def _batches(connection: Connection | None, table: Table, columns: Sequence[Colu
 def _sql_type(column: Column[Any]) -> str:
     if isinstance(column.type, UtcDateTime | DateTime):
         return "TIMESTAMP"
+    if isinstance(column.type, Boolean):
+        return "BOOLEAN"
     return "BIGINT" if isinstance(column.type, Integer) else "VARCHAR"
 
 
 def _arrow_type(column: Column[Any]) -> pa.DataType:
-    return {"TIMESTAMP": pa.timestamp("us"), "BIGINT": pa.int64(), "VARCHAR": pa.string()}[
-        _sql_type(column)
-    ]
+    return _ARROW_TYPES[_sql_type(column)]

@@ -22,6 +22,7 @@ from pydantic import (
     ValidationInfo,
     WithJsonSchema,
     field_validator,
+    model_validator,
 )
 
 from lifecycle.errors import Problem, TriggerError, UnknownName, did_you_mean
@@ -38,7 +39,9 @@ SLUG = re.compile(r"[a-z][a-z0-9_-]{0,63}")
 
 SLUG_HINT = "use small letters, digits, _ and -, a letter first"
 
-NOT_SUPPORTED = frozenset({"goal", "holdout", "on", "migrate", "locale"})
+MOST_HELD_OUT = 0.5
+
+NOT_SUPPORTED = frozenset({"migrate", "locale"})
 """Keys of the language that this version refuses rather than ignores."""
 
 
@@ -116,6 +119,34 @@ class Cap:
 
     def __str__(self) -> str:
         return f"{self.count}/{self.days}d"
+
+
+@dataclass(frozen=True)
+class Holdout:
+    """The share of the accounts that enter and get no mail, so that there is something to
+    compare with."""
+
+    share: float = 0.0
+
+    @classmethod
+    def read(cls, value: Any) -> Holdout:
+        """From `10%`."""
+        if isinstance(value, Holdout):
+            return value
+        match = re.fullmatch(r"(\d{1,2}(?:\.\d{1,2})?) ?%", str(value).strip())
+        share = float(match[1]) / 100 if match else 0.0
+        if not 0 < share <= MOST_HELD_OUT:
+            raise ValueError(f"{value!r} is not a holdout; write 10% (at most {MOST_HELD_OUT:.0%})")
+        return cls(share)
+
+    def __str__(self) -> str:
+        return f"{self.share * 100:g}%"
+
+
+def _day(value: Any) -> date | None:
+    if value is not None and type(value) is not date:
+        raise ValueError(f"{value!r} is not a day; write it as 2026-12-01")
+    return value
 
 
 def _span(value: Any, *, units: str) -> timedelta:
@@ -196,6 +227,17 @@ class Late(TriggerPart):
     do: Literal["skip", "send"] = "skip"
 
 
+class Goal(TriggerPart):
+    """What the mails are for. It counts for the accounts that are held out, too."""
+
+    when: AccountCondition
+    within: Annotated[
+        timedelta,
+        BeforeValidator(lambda value: _span(value, units="d")),
+        WithJsonSchema({"type": "string", "pattern": r"^\d+ ?d$", "examples": ["28d"]}),
+    ] = Field(description="since the account entered")
+
+
 class Step(TriggerPart):
     """One mail of a trigger."""
 
@@ -251,13 +293,44 @@ class TriggerFile(TriggerPart):
             }
         ),
     ] = Field(Enter("once_per_episode"), json_schema_extra={"default": "once_per_episode"})
+    on: Annotated[
+        date | None,
+        BeforeValidator(_day),
+        WithJsonSchema({"type": "string", "format": "date"}),
+    ] = Field(None, description="a broadcast: the one day it goes on; no launch, no enter")
     exit_when: AccountCondition | None = None
+    goal: Goal | None = None
+    holdout: Annotated[
+        Holdout,
+        BeforeValidator(Holdout.read),
+        WithJsonSchema({"type": "string", "pattern": r"^\d+(\.\d+)? ?%$", "examples": ["10%"]}),
+    ] = Field(
+        Holdout(),
+        description="the share of accounts that enter and get no mail, to compare with",
+        json_schema_extra={"default": None},
+    )
     priority: int = Field(50, strict=True, ge=0, le=1000, description="higher wins")
     caps: Caps = Field(default_factory=Caps)
     send_window: SendWindow = Field(default_factory=SendWindow)
     late: Late = Field(default_factory=Late)
     steps: tuple[Step, ...] = Field(json_schema_extra={"minItems": 1})
     include_churned: StrictBool = False
+
+    @model_validator(mode="before")
+    @classmethod
+    def _broadcast(cls, data: Any) -> Any:
+        """A broadcast goes once, to all that match on its day."""
+        if not isinstance(data, dict) or data.get("on") is None:
+            return data
+        if isinstance(data.get("launch"), Launch):
+            return data  # a file that was read before
+        what, hint = "does not go with a day to send on", "leave out either"
+        faults = [((key,), what, hint) for key in ("launch", "enter") if key in data]
+        if isinstance(data.get("steps"), list) and len(data["steps"]) > 1:
+            faults.append((("steps",), "a broadcast has one step", ""))
+        if faults:
+            raise PlacedFaults(*faults)
+        return {**data, "launch": "existing", "enter": "once"}
 
     @field_validator("steps")
     @classmethod
@@ -295,6 +368,15 @@ class Trigger(TriggerFile):
             yield self.exit_when
         yield from (step.when for step in self.steps if step.when)
 
+    def holds_out(self, account_id: str) -> bool:
+        """Whether this account enters without getting a mail.
+
+        Decided by a hash of the trigger's and the account's name, so it is the same for ever,
+        and who is held out stays so when the share grows.
+        """
+        key = json.dumps([self.name, account_id], ensure_ascii=False).encode()
+        return int.from_bytes(hashlib.sha256(key).digest()[:8]) < self.holdout.share * 2**64
+
     @property
     def needs_feed(self) -> bool:
         """Whether entry, exit and steps wait while the usage feed is late."""
@@ -310,10 +392,17 @@ class Trigger(TriggerFile):
 
 def json_schema() -> dict[str, Any]:
     """The JSON Schema of a trigger file, for editors that complete and check it."""
-    return {
-        "$schema": "https://json-schema.org/draft/2020-12/schema",
-        **TriggerFile.model_json_schema(),
-    }
+    schema = TriggerFile.model_json_schema()
+    schema["required"].remove("launch")
+    schema["anyOf"] = [
+        {"required": ["launch"]},
+        {
+            "description": "a broadcast",
+            "required": ["on"],
+            "properties": {"launch": False, "enter": False, "steps": {"maxItems": 1}},
+        },
+    ]
+    return {"$schema": "https://json-schema.org/draft/2020-12/schema", **schema}
 
 
 # Files. --------------------------------------------------------------------------------

@@ -433,3 +433,74 @@ def test_whatever_happens_no_mail_goes_twice_outside_its_window_or_after_an_exit
         assert len({mail[:5] for mail in mails}) == len(mails) == world.outbox()
         accepted = mails
     world.close()
+
+
+HALF_OUT = ("steps:", "goal: {when: not is_dormant, within: 28d}\nholdout: 50%\nsteps:")
+
+
+def test_who_is_held_out_enters_and_gets_no_mail(world):
+    world.win_back(HALF_OUT)
+    (trigger,) = load_triggers(world.company.settings)
+    ids = [f"a{number}" for number in range(40)]
+    out = {one for one in ids if trigger.holds_out(one)}
+    assert 5 < len(out) < 35
+    world.marts.accounts([{"account_id": one} for one in ids])
+    world.marts.contacts([{"contact_id": f"c-{one}", "account_id": one} for one in ids])
+    result = world.run(WEDNESDAY)
+    assert result.withheld["held_out"] == len(out)
+    for day in ("2026-06-16 01:00", LATER, "2026-06-18 01:00"):
+        world.run(day)
+    assert {account for account, _, _ in world.mails()} == set(ids) - out
+    found = world.rows(enrollments, "account_id", "held_out", "end_reason")
+    assert {row.account_id for row in found if row.held_out} == out
+    assert {row.end_reason for row in found} == {"completed"}, "both leave with the last step"
+
+
+def test_the_goal_is_seen_for_both_groups_and_only_in_time(world):
+    world.win_back(HALF_OUT)
+    ids = [f"a{number}" for number in range(40)]
+    contacts = [{"contact_id": f"c-{one}", "account_id": one} for one in ids]
+    world.marts.accounts([{"account_id": one} for one in ids])
+    world.marts.contacts(contacts)
+    world.run(WEDNESDAY)
+    back = set(ids[::2])
+    world.marts.accounts([{"account_id": one, "is_dormant": one not in back} for one in ids])
+    world.run("2026-07-08 01:00")  # the 28th day
+    world.marts.accounts([{"account_id": one, "is_dormant": False} for one in ids])
+    world.run("2026-07-09 01:00")
+    found = world.rows(enrollments, "account_id", "held_out", "goal_met_at")
+    assert {row.account_id for row in found if row.goal_met_at} == back
+    assert {row.held_out for row in found if row.goal_met_at} == {False, True}
+    assert {row.goal_met_at for row in found} == {None, utc("2026-07-08 01:00")}
+
+
+NEWS = """
+audience: is_dormant
+recipients: role = 'admin'
+on: 2026-06-12
+steps: [{id: news, after: 0d}]
+"""
+
+
+def test_a_broadcast_goes_once_on_its_day_to_those_who_match_then(world):
+    world.company.trigger("news", NEWS, "news")
+    world.account()
+    world.run("2026-06-11 14:59")  # a minute to midnight in Tokyo
+    assert world.rows(launches, "trigger") == []
+    assert world.mails() == []
+    world.run("2026-06-11 15:00")
+    assert world.mails() == [("a1", "news", "planned")]
+    world.run("2026-06-12 01:00")
+    assert world.mails() == [("a1", "news", "accepted")]
+    world.marts.accounts([{"account_id": "a1"}, {"account_id": "a2"}])
+    world.marts.contacts([{"contact_id": f"c{n}", "account_id": f"a{n}"} for n in (1, 2)])
+    world.run("2026-06-15 01:00")
+    assert world.outbox() == 1, "who comes to match later gets no old news"
+
+
+def test_a_broadcast_whose_day_was_missed_is_too_late(world):
+    world.company.trigger("news", NEWS, "news")
+    world.account()
+    result = world.run("2026-06-22 01:00")
+    assert world.mails() == []
+    assert result.withheld["late"] == 1

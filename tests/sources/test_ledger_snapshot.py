@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import Integer, String, Table, Text, create_engine, insert
+from sqlalchemy import Boolean, Integer, String, Table, Text, create_engine, insert
 
 from lifecycle.ledger.tables import UtcDateTime, enrollments, metadata, runs, sends
 from lifecycle.sources.ledger import snapshot
@@ -17,7 +17,13 @@ AT = datetime(2026, 6, 10, 1, 0, tzinfo=UTC)
 
 def _row(table: Table, **values: Any) -> dict[str, Any]:
     """A row with something in every column that must hold something."""
-    something: dict[type, Any] = {UtcDateTime: AT, Integer: 1, String: "x", Text: "x"}
+    something: dict[type, Any] = {
+        UtcDateTime: AT,
+        Boolean: True,
+        Integer: 1,
+        String: "x",
+        Text: "x",
+    }
     required = {
         column.name: something[type(column.type)] for column in table.columns if not column.nullable
     }

@@ -1,5 +1,6 @@
 """A trigger file becomes a trigger, or each of its problems is told with its line."""
 
+import json
 from datetime import date, time, timedelta
 from pathlib import Path
 
@@ -32,6 +33,8 @@ recipients: role in ('admin', 'owner')            # SQL condition over dim_conta
 launch: existing            # required
 enter: {every: 90d}
 exit_when: not is_dormant
+goal: {when: not is_dormant, within: 28d}
+holdout: 12.5%
 priority: 70
 caps: {contact: 1/7d, account: 3/30d}
 send_window: {days: [mon, wed], from: "10:00", to: "16:30", holidays: JP}
@@ -72,6 +75,9 @@ def test_everything_that_a_file_says_is_in_the_trigger():
     assert trigger.enter == Enter("every", timedelta(days=90))
     assert trigger.exit_when.sql("a") == 'not "a"."is_dormant"'
     assert trigger.priority == 70
+    assert trigger.goal.when.columns == {"is_dormant"}
+    assert trigger.goal.within == timedelta(days=28)
+    assert (trigger.holdout.share, str(trigger.holdout)) == (0.125, "12.5%")
     assert (trigger.caps.contact, trigger.caps.account) == (Cap(1, 7), Cap(3, 30))
     assert str(trigger.caps.account) == "3/30d"
     assert trigger.send_window.days == {0, 2}
@@ -94,6 +100,9 @@ def test_what_a_file_leaves_out_is_civil():
     trigger = parse(SHORT)
     assert trigger.enter == Enter("once_per_episode")
     assert trigger.exit_when is None
+    assert trigger.goal is None
+    assert trigger.on is None
+    assert trigger.holdout.share == 0
     assert trigger.priority == 50
     assert (trigger.caps.contact, trigger.caps.account) == (None, None)
     assert str(trigger.send_window) == "mon, tue, wed, thu, fri 09:00-17:00, holidays: account"
@@ -134,11 +143,16 @@ def test_the_version_is_of_what_is_said_not_of_how():
 WRONG = {
     # keys
     "descripton: x": 'descripton: unknown key (did you mean "description"?)',
-    "zzz: x": "zzz: unknown key (keys are description, audience, recipients, launch, enter,"
-    " exit_when, priority, caps, send_window, late, steps, include_churned)",
-    "goal: {when: not is_dormant, within: 28d}": "goal: not supported yet",
-    "holdout: 10%": "holdout: not supported yet",
-    "on: 2026-12-01": "on: not supported yet",
+    "zzz: x": "zzz: unknown key (keys are description, audience, recipients, launch, enter, on,"
+    " exit_when, goal, holdout, priority, caps, send_window, late, steps, include_churned)",
+    "goal: {when: not is_dormant}": "goal.within: is required",
+    "goal: {when: is_dorment, within: 28d}": "goal.when: account_360 has no column 'is_dorment'"
+    ' (did you mean "is_dormant"?)',
+    "goal: {when: not is_dormant, within: 4h}": "goal.within: '4h' is not a span of time; write"
+    " 90d",
+    "holdout: 10": "holdout: 10 is not a holdout; write 10% (at most 50%)",
+    "holdout: 60%": "holdout: '60%' is not a holdout; write 10% (at most 50%)",
+    "holdout: 0%": "holdout: '0%' is not a holdout; write 10% (at most 50%)",
     "migrate: true": "migrate: not supported yet",
     # values
     "description: 5": "description: has to be a text",
@@ -333,7 +347,8 @@ def test_the_companys_own_triggers_can_be_read():
 
 
 def valid(text):
-    return Draft202012Validator(json_schema()).is_valid(YAML(typ="safe").load(text))
+    told = json.loads(json.dumps(YAML(typ="safe").load(text), default=str))  # as editors see it
+    return Draft202012Validator(json_schema()).is_valid(told)
 
 
 def test_the_schema_takes_what_the_model_takes_and_refuses_what_it_can():
@@ -344,3 +359,57 @@ def test_the_schema_takes_what_the_model_takes_and_refuses_what_it_can():
         assert not valid(SHORT + line + "\n"), line
     assert not valid(SHORT.replace("launch: new_only\n", ""))
     assert not valid(SHORT.replace("after: 0d", "after: soon"))
+
+
+BROADCAST = """\
+audience: plan = 'team'
+recipients: role = 'admin'
+on: 2026-12-01
+steps: [{id: news, after: 0d}]
+"""
+
+
+def test_a_broadcast_has_a_day_and_one_step():
+    trigger = parse(BROADCAST)
+    assert trigger.on == date(2026, 12, 1)
+    assert (trigger.launch, trigger.enter) == (Launch("existing"), Enter("once"))
+    assert valid(BROADCAST)
+    assert not valid(BROADCAST.replace("on: 2026-12-01", ""))
+
+
+@pytest.mark.parametrize(
+    ("line", "problem"),
+    [
+        ("launch: existing", "5: launch: does not go with a day to send on (leave out either)"),
+        ("enter: once", "5: enter: does not go with a day to send on (leave out either)"),
+    ],
+)
+def test_a_broadcast_has_neither_launch_nor_enter(line, problem):
+    assert problems(BROADCAST + line) == [f"triggers/win_back.yaml:{problem}"]
+
+
+def test_the_day_of_a_broadcast_is_a_day():
+    found = problems(BROADCAST.replace("2026-12-01", "tomorrow"))
+    assert found == [
+        "triggers/win_back.yaml:3: on: 'tomorrow' is not a day; write it as 2026-12-01"
+    ]
+
+
+def test_a_broadcast_with_two_steps_is_refused():
+    two = BROADCAST.replace("after: 0d}", "after: 0d}, {id: more, after: 1d}")
+    assert problems(two) == ["triggers/win_back.yaml:4: steps: a broadcast has one step"]
+
+
+def test_who_is_held_out_stays_so_and_is_as_many_as_asked_for():
+    ids = [f"account-{number}" for number in range(20_000)]
+    held = {
+        share: set(filter(parse(SHORT + f"holdout: {share}%").holds_out, ids)) for share in (5, 20)
+    }
+    assert held[5] < held[20]
+    for share, some in held.items():
+        expected = len(ids) * share / 100
+        assert abs(len(some) - expected) < 4 * expected**0.5
+    assert not any(parse(SHORT).holds_out(one) for one in ids[:100])
+    other = parse_trigger(SHORT + "holdout: 20%", Path("triggers/other.yaml"), ACCOUNTS, CONTACTS)
+    both = sum(other.holds_out(one) for one in held[20]) / len(held[20])
+    assert 0.15 < both < 0.25, "each trigger holds out others"

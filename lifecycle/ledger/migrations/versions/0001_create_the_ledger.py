@@ -128,6 +128,9 @@ def upgrade() -> None:
         sa.Column("ended_at", sa.DateTime(), nullable=True),
         sa.Column("end_reason", sa.String(length=32), nullable=True),
         sa.Column("seen_false_at", sa.DateTime(), nullable=True),
+        sa.Column("held_out", sa.Boolean(), nullable=False),
+        sa.Column("goal_until", sa.DateTime(), nullable=True),
+        sa.Column("goal_met_at", sa.DateTime(), nullable=True),
         sa.ForeignKeyConstraint(
             ["run_id"],
             ["runs.run_id"],
