@@ -28,9 +28,38 @@ entries as (
     count(distinct account_id) as accounts_enrolled,
     count(case when ended_at is null then 1 end) as still_enrolled,
     count(case when end_reason = 'exit' then 1 end) as left_by_exit,
-    min(enrolled_at) as first_enrolled_at
+    min(enrolled_at) as first_enrolled_at,
+    count(case when held_out then 1 end) as held_out
   from enrollments
   group by trigger_name, trigger_version
+),
+
+-- By intention to treat: whoever entered counts in its group, mailed in fact or not. Those who
+-- still have time to meet the goal would bend the comparison.
+outcomes as (
+  select
+    enrollments.trigger_name,
+    enrollments.trigger_version,
+    count(case when not enrollments.held_out then 1 end) as reached,
+    count(case when enrollments.held_out then 1 end) as compared_with,
+    count(case when not enrollments.held_out then enrollments.goal_met_at end) as goals_reached,
+    count(case when enrollments.held_out then enrollments.goal_met_at end) as goals_held_out
+  from enrollments
+  cross join {{ ref('stg_run_context') }} as run_context
+  where enrollments.goal_until < run_context.as_of
+  group by enrollments.trigger_name, enrollments.trigger_version
+),
+
+shares as (
+  select
+    *,
+    goals_reached / nullif(cast(reached as double), 0) as share_reached,
+    goals_held_out / nullif(cast(compared_with as double), 0) as share_held_out,
+    {{ wilson('goals_reached', 'reached', '-') }} as low_reached,
+    {{ wilson('goals_reached', 'reached', '+') }} as high_reached,
+    {{ wilson('goals_held_out', 'compared_with', '-') }} as low_held_out,
+    {{ wilson('goals_held_out', 'compared_with', '+') }} as high_held_out
+  from outcomes
 ),
 
 final as (
@@ -38,13 +67,33 @@ final as (
     entries.*,
     coalesce(mails.accounts_mailed, 0) as accounts_mailed,
     coalesce(mails.mails_accepted, 0) as mails_accepted,
-    -- Nobody is held out yet, so nobody knows what would have happened without the mails.
-    'not enough data yet' as status
+    coalesce(shares.reached, 0) as reached,
+    coalesce(shares.compared_with, 0) as compared_with,
+    coalesce(shares.goals_reached, 0) as goals_reached,
+    coalesce(shares.goals_held_out, 0) as goals_held_out,
+    -- Rounded, so that every engine tells the same.
+    round(shares.share_reached - shares.share_held_out, 6) as effect,
+    round(shares.share_reached - shares.share_held_out - sqrt(
+      power(shares.share_reached - shares.low_reached, 2)
+      + power(shares.high_held_out - shares.share_held_out, 2)
+    ), 6) as effect_low,
+    round(shares.share_reached - shares.share_held_out + sqrt(
+      power(shares.high_reached - shares.share_reached, 2)
+      + power(shares.share_held_out - shares.low_held_out, 2)
+    ), 6) as effect_high,
+    case
+      when least(shares.reached, shares.compared_with) >= 30 then 'measured'
+      else 'not enough data yet'
+    end as status
   from entries
   left join mails
     on
       entries.trigger_name = mails.trigger_name
       and entries.trigger_version = mails.trigger_version
+  left join shares
+    on
+      entries.trigger_name = shares.trigger_name
+      and entries.trigger_version = shares.trigger_version
 )
 
 select * from final

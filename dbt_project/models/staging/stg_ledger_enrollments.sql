@@ -6,5 +6,8 @@ select
   trigger_version,
   enrolled_at,
   ended_at,
-  end_reason
+  end_reason,
+  held_out,
+  goal_until,
+  goal_met_at
 from {{ source('raw', 'ledger_enrollments') }}

@@ -1,0 +1,8 @@
+{# The bound of Wilson's 95 % interval of a share (Wilson 1927, JASA 22: 209-212): `side` is - or +. #}
+{% macro wilson(successes, trials, side) -%}
+  (
+    {{ successes }} + 1.920729 {{ side }} 1.959964 * sqrt(
+      {{ successes }} * (1 - {{ successes }} / nullif(cast({{ trials }} as double), 0)) + 0.960365
+    )
+  ) / ({{ trials }} + 3.841459)
+{%- endmacro %}
