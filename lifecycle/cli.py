@@ -218,6 +218,17 @@ def preview(
 
 
 @app.command()
+def owners(context: typer.Context, as_of: AsOf = None, as_json: AsJson = False) -> None:
+    """Show what each account owner is told today. Nothing is written or sent."""
+    from lifecycle.insight.owners import owners
+    from lifecycle.run import delivery_clock
+
+    with context.obj.ledger() as (settings, ledger):
+        seen = owners(settings, ledger, as_of=delivery_clock(settings, ledger, as_of))
+    _show(seen.as_json, seen.as_document, as_json)
+
+
+@app.command()
 def explain(
     context: typer.Context,
     account: Annotated[
