@@ -23,7 +23,6 @@ FALLS = {
     "satisfaction_red": "survey",
     "satisfaction_yellow": "survey",
 }
-OF_RISK = frozenset(FALLS) | {"dormant", "onboarding_missed", "onboarding_at_risk"}
 
 
 @dataclass(frozen=True)
@@ -48,11 +47,9 @@ class Entry:
     def look(self) -> str:
         """The one thing to look at first."""
         one, first = self.account, self.news[0]
-        is_near_renewal = one["stage"] == "renewal"
-        never_came = one["last_active_at"] is None and not is_unknown(one)
-        if first == "dormant" and never_came:
+        if first == "dormant" and one["last_active_at"] is None:
             return "first_login"
-        if is_near_renewal and one["days_to_renewal"] is not None and is_unwell(one, self.news):
+        if one["stage"] == "renewal" and is_unwell(one):
             return "renewal_at_risk"
         if first == "dormant":
             return "silence"
@@ -137,15 +134,11 @@ def by_owner(
     return found
 
 
-def is_unknown(account: Row) -> bool:
-    """Whether the usage feed is late, so that nobody knows what the account does."""
-    return bool(account["feed_status"] == "late")
-
-
-def is_unwell(account: Row, news: Sequence[str]) -> bool:
-    """Whether anything about it says that it may leave."""
+def is_unwell(account: Row) -> bool:
+    """Whether anything about it says that it may leave, new or not."""
     in_red = "red" in (account["usage_band"], account["satisfaction_band"])
-    return in_red or not OF_RISK.isdisjoint(news)
+    has_no_outcome = account["onboarding_status"] in ("at_risk", "missed")
+    return bool(account["is_dormant"]) or has_no_outcome or in_red
 
 
 def _most_urgent_first(entry: Entry) -> tuple[int, float, str]:

@@ -111,7 +111,7 @@ def decide_lists(
     news = by_owner(rows, _under_way(memory, {row["account_id"] for row in rows}))
     key = settings.privacy.erasure_key.get_secret_value()
     stopped = suppressions.reasons(memory, [one.address for one in news if one.address], key)
-    told_today = set(
+    told_today: set[str] = set(
         memory.scalars(
             select(sends.c.send_id).where(
                 sends.c.trigger == OWNER_LIST, sends.c.cycle == cycle_of(made.day)
