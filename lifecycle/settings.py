@@ -122,6 +122,7 @@ class Events(Section):
     outcome: list[str] = Field(
         ["report_shared"], description="that the product did for them what it is bought for"
     )
+    support: list[str] = Field([], description="that somebody asked for help; empty: not known")
 
 
 class Feed(Section):
@@ -165,6 +166,12 @@ class Health(Section):
 
     green_from: float = Field(70, ge=0, le=100, description="points of 100")
     yellow_from: float = Field(40, ge=0, le=100, description="points of 100; below is red")
+    smoothing: float = Field(
+        0.25, gt=0, le=1, description="share of today's score in the smoothed one, a day"
+    )
+    hysteresis: float = Field(
+        5, ge=0, le=50, description="points beyond a bound before a band gives way"
+    )
     survey_stale_days: int = Field(180, ge=1, description="an answer counts no longer")
     upsell_satisfaction: float = Field(70, ge=0, le=100, description="at least")
     upsell_seats_share: float = Field(0.8, ge=0, description="of the seats used, at least")

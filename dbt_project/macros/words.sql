@@ -13,13 +13,9 @@
   replace({{ as_text('cast(' ~ expression ~ ' as decimal(12, 1))') }}, '.0', '')
 {%- endmacro %}
 
-{# green, yellow or red; null stays unknown. Needs run_context in the query. #}
-{% macro band(score) -%}
-  case
-    when {{ score }} >= run_context.green_from then 'green'
-    when {{ score }} >= run_context.yellow_from then 'yellow'
-    when {{ score }} is not null then 'red'
-  end
+{# A number to a hundredth, without zeros at its end: 36, 0.5, 0.25. #}
+{% macro number(expression) -%}
+  rtrim(rtrim({{ as_text('cast(' ~ expression ~ ' as decimal(18, 2))') }}, '0'), '.')
 {%- endmacro %}
 
 {# The best of a group's bands; null where none is known. #}

@@ -12,6 +12,8 @@ import duckdb
 import pyarrow as pa
 
 from lifecycle.calendar import country_code, holidays_of, zone_of_country
+from lifecycle.health import parameters
+from lifecycle.health.definition import definition
 from lifecycle.settings import Settings
 from lifecycle.warehouse.connection import connect_work
 
@@ -26,7 +28,8 @@ TABLES = {
         " onboarding_months bigint, onboarding_at_risk_day bigint, mature_from_step bigint,"
         " dormancy_min_days bigint, dormancy_max_days bigint, dormancy_factor double,"
         " never_logged_in_days bigint, green_from double, yellow_from double,"
-        " survey_stale_days bigint, upsell_satisfaction double, upsell_seats_share double"
+        " survey_stale_days bigint, upsell_satisfaction double, upsell_seats_share double,"
+        " health_smoothing double, band_hysteresis double, health_definition varchar"
     ),
     "event_roles": "role varchar, pattern varchar",
     "holidays": "country_code varchar, day date",
@@ -74,6 +77,7 @@ def write(settings: Settings, *, run_id: str, as_of: datetime, loaded_at: dateti
             ],
         }
         connection.execute("begin")
+        parameters.ensure(connection)
         for table, columns in TABLES.items():
             _replace(connection, table, columns, sorted(rows[table], key=str))
         connection.execute("commit")
@@ -105,6 +109,9 @@ def _run_context(settings: Settings, run_id: str, as_of: datetime, loaded_at: da
         health.survey_stale_days,
         health.upsell_satisfaction,
         health.upsell_seats_share,
+        health.smoothing,
+        health.hysteresis,
+        definition(settings),
     )
 
 

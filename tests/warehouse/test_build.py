@@ -275,11 +275,11 @@ def test_the_crm_is_seen_as_it_was_known(tmp_path: Path) -> None:
     company.see("2026-06-01 01:00", loaded_at=thursday)
     build(company.settings)
     assert ("stopped", "smb") in company.sql(seen)
-    days = "select distinct health_date from marts.fct_account_health_daily order by 1"
+    days = "select distinct day from marts.fct_account_health_daily order by 1"
     assert [str(day) for (day,) in company.sql(days)] == ["2026-06-01", "2026-06-10", "2026-06-11"]
     # Wednesday was built twice, and is there once.
     assert company.sql(
-        "select count(*) from marts.fct_account_health_daily where health_date = '2026-06-10'"
+        "select count(*) from marts.fct_account_health_daily where day = '2026-06-10'"
     ) == [(4,)]
 
 

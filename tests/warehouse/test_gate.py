@@ -77,9 +77,9 @@ create table marts.fct_account_activity_daily as
     max(occurred_at) as last_active_at
   from raw.usage_events group by all;
 create table marts.fct_account_health_daily as
-  select account_id, health_date::date as health_date, 'fresh' as feed_status,
+  select account_id, day::date as day, 'fresh' as feed_status,
     80.0 as usage_health, 70.0 as satisfaction_health, false as is_dormant
-  from raw.accounts, (values ('2026-06-08'), ('2026-06-10')) as days (health_date);
+  from raw.accounts, (values ('2026-06-08'), ('2026-06-10')) as days (day);
 insert into marts.account_360 by name
   select account_id, name, created_at, as_of, 'Asia/Tokyo' as time_zone,
     'company' as time_zone_source, false as is_churned, 'fresh' as feed_status,
@@ -377,7 +377,7 @@ FAULTS = [
         "fct_account_health_daily",
         "Far more accounts are dormant",
         "update marts.fct_account_health_daily set is_dormant = true "
-        "where health_date = '2026-06-10' and account_id < 'a2'",
+        "where day = '2026-06-10' and account_id < 'a2'",
     ),
 ]
 

@@ -6,7 +6,15 @@ accounts as (
 ),
 
 health as (
-  select * from {{ ref('fct_account_health_daily') }}
+  select * from {{ ref('int_account_health') }}
+),
+
+dormancy as (
+  select * from {{ ref('account_dormancy') }}
+),
+
+ladder as (
+  select * from {{ ref('account_usage_ladder') }}
 ),
 
 onboarding as (
@@ -21,8 +29,8 @@ final as (
   select
     accounts.account_id,
     case
-      when accounts.is_churned or health.feed_status = 'late' then null
-      when health.usage_band = 'red' or health.is_dormant then 'advice'
+      when accounts.is_churned or feed_health.feed_status = 'late' then null
+      when health.usage_band = 'red' or dormancy.is_dormant then 'advice'
       -- An outcome that came late still came: such an account is not helped by onboarding.
       when
         onboarding.onboarding_status in ('at_risk', 'missed')
@@ -31,7 +39,7 @@ final as (
       when onboarding.onboarding_status = 'achieved' and onboarding.is_first_outcome_today
         then 'upsell'
       when
-        health.ladder_step >= 3
+        ladder.ladder_step >= 3
         and health.usage_band = 'green'
         and health.satisfaction_health >= run_context.upsell_satisfaction
         and usage.active_users_28d >= run_context.upsell_seats_share * nullif(accounts.seats, 0)
@@ -40,7 +48,10 @@ final as (
     end as course
   from accounts
   cross join {{ ref('stg_run_context') }} as run_context
-  inner join health on accounts.account_id = health.account_id and accounts.as_of = health.as_of
+  cross join {{ ref('feed_health') }} as feed_health
+  inner join health on accounts.account_id = health.account_id
+  inner join dormancy on accounts.account_id = dormancy.account_id
+  inner join ladder on accounts.account_id = ladder.account_id
   inner join onboarding on accounts.account_id = onboarding.account_id
   left join usage on accounts.account_id = usage.account_id
 )

@@ -1,25 +1,60 @@
--- One row per account with an overall survey answer that is not stale.
+-- One row per account with an overall survey answer that is not stale: its score, and why.
 with
 
-survey_responses as (
-  select * from {{ ref('stg_survey_responses') }}
+satisfaction as (
+  select * from {{ ref('account_satisfaction') }}
 ),
 
 run_context as (
   select * from {{ ref('stg_run_context') }}
 ),
 
+overall as (
+  select
+    account_id,
+    satisfaction_health
+  from satisfaction
+  where feature is null
+),
+
+-- The score itself comes first; a low one is then explained by the features that please least.
+ranked as (
+  select
+    satisfaction.account_id,
+    coalesce(satisfaction.feature, 'overall') || ' ' || {{ number('satisfaction.satisfaction_health') }}
+    || ' from ' || {{ counted('satisfaction.answers', 'answer') }} as reason,
+    row_number() over (
+      partition by satisfaction.account_id
+      order by
+        case when satisfaction.feature is null then 0 else 1 end,
+        case
+          when overall.satisfaction_health < run_context.green_from
+            then satisfaction.satisfaction_health
+          else -satisfaction.satisfaction_health
+        end,
+        satisfaction.feature
+    ) as place
+  from satisfaction
+  cross join run_context
+  inner join overall on satisfaction.account_id = overall.account_id
+),
+
+reasons as (
+  select
+    account_id,
+    {{ dbt.listagg('reason', "'; '", 'order by place') }} as satisfaction_reasons
+  from ranked
+  where place <= 3
+  group by account_id
+),
+
 final as (
   select
-    survey_responses.account_id,
-    round(10 * avg(survey_responses.score), 1) as satisfaction_health
-  from survey_responses
-  cross join run_context
-  where
-    survey_responses.feature is null
-    and survey_responses.responded_at
-    > {{ dbt.dateadd('day', '-run_context.survey_stale_days', 'run_context.as_of') }}
-  group by survey_responses.account_id
+    overall.account_id,
+    overall.satisfaction_health,
+    reasons.satisfaction_reasons
+  from overall
+  inner join reasons on overall.account_id = reasons.account_id
 )
 
 select * from final

@@ -1,31 +1,58 @@
--- One row per account with a measure of usage: its score, and what weighs most in it.
+-- One row per account with a measure of usage: the score of its day, and what weighs most in it.
 with
 
-measures as (
-  select * from {{ ref('int_usage_measures') }}
+points as (
+  select * from {{ ref('int_usage_points') }}
 ),
 
-scored as (
+run_context as (
+  select * from {{ ref('stg_run_context') }}
+),
+
+summed as (
   select
     account_id,
-    avg(points) as usage_health
-  from measures
+    avg(points) as mean_points,
+    sum(points) as sum_points
+  from points
   group by account_id
+),
+
+-- Points are 20 / ln 2 to a unit of the logarithm of odds: 20 points double the odds.
+scored as (
+  select
+    summed.account_id,
+    round(case
+      when scoring.score_version is null then summed.mean_points
+      else greatest(0, least(100, scoring.base_points + summed.sum_points))
+    end, 6) as usage_score_raw,
+    case
+      when scoring.score_version is not null
+        then 1 / (1 + exp(greatest(-500, least(
+          500, summed.sum_points * ln(2) / 20 - scoring.base_ln_odds
+        ))))
+    end as p_churn
+  from summed
+  cross join {{ ref('int_scoring') }} as scoring
 ),
 
 -- A low score is explained by what is missing, a high one by what is there.
 ranked as (
   select
-    measures.account_id,
-    measures.reason,
+    points.account_id,
+    points.reason,
     row_number() over (
-      partition by measures.account_id
+      partition by points.account_id
       order by
-        case when scored.usage_health < 70 then measures.points else -measures.points end,
-        measures.place
+        case
+          when scored.usage_score_raw < run_context.green_from then points.points
+          else -points.points
+        end,
+        points.place
     ) as place
-  from measures
-  inner join scored on measures.account_id = scored.account_id
+  from points
+  cross join run_context
+  inner join scored on points.account_id = scored.account_id
 ),
 
 reasons as (
@@ -40,7 +67,8 @@ reasons as (
 final as (
   select
     scored.account_id,
-    round(scored.usage_health, 1) as usage_health,
+    scored.usage_score_raw,
+    scored.p_churn,
     reasons.usage_reasons
   from scored
   inner join reasons on scored.account_id = reasons.account_id

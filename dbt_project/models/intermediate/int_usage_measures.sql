@@ -1,77 +1,62 @@
--- One row per account and measure of its usage that can be taken, with the points it earns.
-{% set in_window = "' in ' || " ~ counted('window_days', 'day') %}
-{% set measures = {
-  'recency': (
-    '1 - coalesce(days_silent, days_since_go_live) * 1.0 / dormancy_limit_days',
-    "case when days_silent is null then 'never logged in' else 'silent for ' || "
-      ~ counted('days_silent', 'day') ~ " || ' with a limit of ' || "
-      ~ as_text('dormancy_limit_days') ~ ' end'
-  ),
-  'active_days': (
-    'case when age_days >= 7 and window_days = 28 then active_days * 1.0 / least(28, age_days) end',
-    "'active on ' || " ~ as_text('active_days') ~ " || ' of ' || "
-      ~ counted('least(28, age_days)', 'day')
-  ),
-  'seats': (
-    'case when age_days >= 7 and window_days = 28'
-      ~ ' then active_users_28d * 1.0 / nullif(seats, 0) end',
-    as_text('active_users_28d') ~ " || ' of ' || " ~ counted('seats', 'seat') ~ " || ' in use'"
-  ),
-  'features': (
-    'case when age_days >= 7 and has_features then features_used * 1.0 end',
-    counted('features_used', 'feature') ~ " || ' used' || " ~ in_window
-  ),
-  'trend': (
-    'case when age_days >= 2 * window_days'
-      ~ ' then active_days * 1.0 / nullif(active_days_before, 0) end',
-    counted('active_days', 'active day') ~ ' || ' ~ in_window ~ " || ', after ' || "
-      ~ as_text('active_days_before')
-  ),
-  'outcomes': (
-    'case when age_days >= window_days then outcomes * 1.0 end',
-    counted('outcomes', 'outcome') ~ ' || ' ~ in_window
-  ),
-} %}
-
+-- One row per account that is live or was ever active, while the feed is fresh: the measures of
+-- its usage, null where one cannot be taken.
 with
 
 usage as (
   select * from {{ ref('int_account_usage') }}
 ),
 
-thresholds as (
-  select * from {{ ref('int_measure_thresholds') }}
+requests as (
+  select * from {{ ref('int_support_requests') }}
 ),
 
-measured as (
-  {%- for measure, (value, reason) in measures.items() %}
+support as (
+  select count(*) > 0 as is_known from {{ ref('stg_event_roles') }}
+  where role = 'support'
+),
+
+-- Days of the last 28 that the account has been there for: a week's use is not a month's.
+aged as (
   select
-    account_id,
-    '{{ measure }}' as measure,
-    {{ value }} as value,
-    {{ reason }} as reason
+    *,
+    least(28, age_days) as days_there,
+    age_days >= 7 as is_old_enough
   from usage
-  {%- if not loop.last %}
-  union all
-  {%- endif %}
-  {%- endfor %}
 ),
 
 final as (
   select
-    measured.account_id,
-    measured.measure,
-    measured.value,
-    measured.reason,
-    thresholds.place,
+    usage.account_id,
+    coalesce(usage.days_silent, usage.days_since_go_live) * 1.0
+    / usage.dormancy_limit_days as recency_share,
     case
-      when measured.value >= thresholds.full_from then 100
-      when measured.value >= thresholds.partial_from then 60
-      else 0
-    end as points
-  from measured
-  inner join thresholds on measured.measure = thresholds.measure
-  where measured.value is not null
+      when usage.is_old_enough and usage.window_days = 28
+        then round(usage.active_days * 28.0 / usage.days_there, 6)
+    end as active_days_28,
+    case
+      when usage.is_old_enough and usage.window_days = 28
+        then usage.active_users_28d * 1.0 / nullif(usage.seats, 0)
+    end as active_users_share,
+    case
+      when usage.is_old_enough and usage.has_features then usage.features_used * 1.0
+    end as features_used_28,
+    case
+      when usage.age_days >= 2 * usage.window_days
+        then usage.active_days * 1.0 / nullif(usage.active_days_before, 0)
+    end as trend_28,
+    case when usage.age_days >= usage.window_days then usage.outcomes * 1.0 end as outcomes_28,
+    case
+      when usage.is_old_enough and support.is_known
+        then coalesce(requests.requests, 0) * 1.0 / nullif(usage.seats, 0)
+    end as support_load
+  from aged as usage
+  cross join support
+  left join requests on usage.account_id = requests.account_id
 )
 
-select * from final
+select
+  account_id,
+  {%- for measure in usage_measures() %}
+  cast({{ measure }} as {{ dbt.type_float() }}) as {{ measure }}{{ ',' if not loop.last }}
+  {%- endfor %}
+from final

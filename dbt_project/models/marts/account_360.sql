@@ -21,8 +21,8 @@ onboarding as (
   select * from {{ ref('account_onboarding') }}
 ),
 
-courses as (
-  select * from {{ ref('int_courses') }}
+changes as (
+  select * from {{ ref('int_usage_changes') }}
 ),
 
 final as (
@@ -51,7 +51,7 @@ final as (
     accounts.as_of,
     health.feed_status,
     health.stage,
-    courses.course,
+    health.course,
     accounts.days_since_go_live,
     accounts.days_to_renewal,
     onboarding.first_active_at,
@@ -65,19 +65,21 @@ final as (
     onboarding.onboarding_due_on,
     onboarding.first_outcome_at,
     health.ladder_step,
-    health.usage_health,
+    round(health.usage_health, 1) as usage_health,
     health.usage_band,
     health.usage_reasons,
     health.satisfaction_health,
     health.satisfaction_band,
     usage.active_users_28d,
-    usage.active_users_28d * 1.0 / nullif(accounts.seats, 0) as seats_used_share
+    usage.active_users_28d * 1.0 / nullif(accounts.seats, 0) as seats_used_share,
+    health.satisfaction_reasons,
+    changes.usage_change
   from accounts
   inner join health on accounts.account_id = health.account_id and accounts.as_of = health.as_of
   inner join dormancy on accounts.account_id = dormancy.account_id
   inner join onboarding on accounts.account_id = onboarding.account_id
-  inner join courses on accounts.account_id = courses.account_id
   left join usage on accounts.account_id = usage.account_id
+  left join changes on accounts.account_id = changes.account_id
 )
 
 select * from final

@@ -1,9 +1,11 @@
--- One row per account and company-local day of a run: what was known about it then.
--- A rerun of a day replaces that day.
+-- One row per account and company-local day of a run: what was known about it then, for ever.
+-- A rerun of a day replaces that day and no other.
 {{ config(
     materialized='incremental',
     incremental_strategy='delete+insert',
-    unique_key='health_date'
+    unique_key='day',
+    on_schema_change='append_new_columns',
+    full_refresh=false
 ) }}
 
 with
@@ -12,49 +14,57 @@ accounts as (
   select * from {{ ref('dim_accounts') }}
 ),
 
-today as (
-  select
-    run_context.*,
-    {{ local_day('run_context.as_of', 'zone') }} as health_date
-  from {{ ref('stg_run_context') }} as run_context
-  {{ join_offset('zone', 'run_context.company_time_zone', 'run_context.as_of') }}
+health as (
+  select * from {{ ref('int_account_health') }}
 ),
 
-usage as (
-  select * from {{ ref('int_usage_health') }}
+measures as (
+  select * from {{ ref('int_usage_measures') }}
 ),
 
-satisfaction as (
-  select * from {{ ref('int_satisfaction_health') }}
+dormancy as (
+  select * from {{ ref('account_dormancy') }}
 ),
 
 final as (
   select
     accounts.account_id,
-    run_context.health_date,
-    run_context.as_of,
+    scoring.day,
+    scoring.as_of,
     feed_health.feed_status,
-    stages.stage,
-    usage.usage_health,
-    {{ band('usage.usage_health') }} as usage_band,
-    usage.usage_reasons,
-    satisfaction.satisfaction_health,
-    {{ band('satisfaction.satisfaction_health') }} as satisfaction_band,
+    scoring.score_version,
+    scoring.definition,
+    {%- for measure in usage_measures() %}
+    measures.{{ measure }},
+    {%- endfor %}
     dormancy.is_dormant,
     dormancy.days_silent,
     dormancy.dormancy_limit_days,
+    dormancy.p_return_28d,
     ladder.ladder_step,
-    onboarding.onboarding_status
+    onboarding.onboarding_status,
+    stages.stage,
+    courses.course,
+    health.usage_score_raw,
+    health.usage_health,
+    health.usage_band,
+    health.usage_reasons,
+    health.satisfaction_health,
+    health.satisfaction_band,
+    health.satisfaction_reasons,
+    health.p_churn,
+    health.change_cause
   from accounts
-  cross join today as run_context
+  cross join {{ ref('int_scoring') }} as scoring
   cross join {{ ref('feed_health') }} as feed_health
+  inner join health on accounts.account_id = health.account_id
+  inner join dormancy on accounts.account_id = dormancy.account_id
   inner join {{ ref('int_stages') }} as stages on accounts.account_id = stages.account_id
-  inner join {{ ref('account_dormancy') }} as dormancy on accounts.account_id = dormancy.account_id
+  inner join {{ ref('int_courses') }} as courses on accounts.account_id = courses.account_id
   inner join {{ ref('account_usage_ladder') }} as ladder on accounts.account_id = ladder.account_id
   inner join {{ ref('account_onboarding') }} as onboarding
     on accounts.account_id = onboarding.account_id
-  left join usage on accounts.account_id = usage.account_id
-  left join satisfaction on accounts.account_id = satisfaction.account_id
+  left join measures on accounts.account_id = measures.account_id
 )
 
 select * from final

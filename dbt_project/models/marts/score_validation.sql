@@ -12,7 +12,7 @@ accounts as (
 -- Only who was still a customer on that day, and only days that are ninety days back.
 outcomes as (
   select
-    health.health_date,
+    health.day as health_date,
     health.usage_band = 'red' as was_red,
     coalesce(
       accounts.churned_at <= {{ dbt.dateadd('day', 90, 'health.as_of') }}, false

@@ -1,0 +1,53 @@
+-- One row per account of the newest day with a fresh feed before the one that the run scores.
+-- It reads what the runs before this one left in fct_account_health_daily.
+{% set history = source('history', 'fct_account_health_daily') %}
+{% set columns = {
+  'day': 'date',
+  'score_version': dbt.type_string(),
+  'definition': dbt.type_string(),
+  'usage_score_raw': dbt.type_float(),
+  'usage_health': dbt.type_float(),
+  'usage_band': dbt.type_string(),
+  'satisfaction_band': dbt.type_string(),
+  'change_cause': dbt.type_string(),
+} %}
+{% for measure in usage_measures() %}{% do columns.update({measure: dbt.type_float()}) %}{% endfor %}
+{% set is_there = execute and load_relation(history) is not none
+  and 'usage_score_raw' in adapter.get_columns_in_relation(history) | map(attribute='name') %}
+
+with
+
+scoring as (
+  select * from {{ ref('int_scoring') }}
+),
+
+{% if is_there -%}
+days as (
+  select max(history.day) as newest
+  from {{ history }} as history
+  cross join scoring
+  where history.day < scoring.day and history.feed_status = 'fresh'
+),
+
+final as (
+  select
+    history.account_id,
+    {%- for column in columns %}
+    history.{{ column }}{{ ',' if not loop.last }}
+    {%- endfor %}
+  from {{ history }} as history
+  inner join days on history.day = days.newest
+)
+{%- else -%}
+final as (
+  select
+    cast(null as {{ dbt.type_string() }}) as account_id,
+    {%- for column, type in columns.items() %}
+    cast(null as {{ type }}) as {{ column }}{{ ',' if not loop.last }}
+    {%- endfor %}
+  from scoring
+  where false
+)
+{%- endif %}
+
+select * from final

@@ -1,0 +1,31 @@
+-- One row: the day that the run scores, and by which rules.
+with
+
+run_context as (
+  select * from {{ ref('stg_run_context') }}
+),
+
+score_version as (
+  select * from {{ ref('stg_score_version') }}
+  where has_evidence
+),
+
+evidence_base as (
+  select * from {{ ref('stg_evidence_base') }}
+),
+
+final as (
+  select
+    run_context.as_of,
+    {{ local_day('run_context.as_of', 'zone') }} as day,
+    run_context.health_definition as definition,
+    evidence_base.version as score_version,
+    evidence_base.base_points,
+    evidence_base.base_ln_odds
+  from run_context
+  {{ join_offset('zone', 'run_context.company_time_zone', 'run_context.as_of') }}
+  left join score_version on score_version.fitted_at <= run_context.as_of
+  left join evidence_base on score_version.version = evidence_base.version
+)
+
+select * from final

@@ -1,0 +1,86 @@
+-- One row per account whose usage score or band moved since the day before: what moved it.
+
+with
+
+health as (
+  select * from {{ ref('int_account_health') }}
+  where change_cause is not null
+),
+
+before as (
+  select * from {{ ref('int_health_before') }}
+),
+
+scoring as (
+  select * from {{ ref('int_scoring') }}
+),
+
+thresholds as (
+  select * from {{ ref('int_measure_thresholds') }}
+),
+
+bins as (
+  select * from {{ ref('stg_evidence_bins') }}
+),
+
+points as (
+  {{ points_of(ref('int_usage_measures')) }}
+),
+
+-- What the measures of the day before would earn today.
+points_before as (
+  {{ points_of('before') }}
+),
+
+-- Under equal weights a measure that is not known counts as the others' mean.
+moved as (
+  select
+    points.account_id,
+    points.place,
+    points.label,
+    points.value,
+    points_before.value as value_before,
+    (
+      coalesce(points.points, before.usage_score_raw)
+      - coalesce(points_before.points, before.usage_score_raw)
+    ) * sign(health.usage_score_raw - before.usage_score_raw) as step
+  from points
+  inner join health on points.account_id = health.account_id
+  inner join before on points.account_id = before.account_id
+  inner join points_before
+    on points.account_id = points_before.account_id and points.measure = points_before.measure
+),
+
+ranked as (
+  select
+    *,
+    row_number() over (partition by account_id order by step desc, place) as step_rank
+  from moved
+  where step > 0
+),
+
+final as (
+  select
+    health.account_id,
+    'usage health went from ' || {{ number('round(before.usage_health, 1)') }}
+    || ' (' || before.usage_band || ') to ' || {{ number('round(health.usage_health, 1)') }}
+    || ' (' || health.usage_band || ') since ' || {{ as_text('before.day') }} || ': '
+    || case
+      when health.change_cause = 'definition' then 'the rules of the score changed'
+      when health.change_cause = 'weights'
+        then
+          'score version ' || coalesce(scoring.score_version, 'equal weights')
+          || ' weighs the measures anew'
+      when ranked.label is not null
+        then
+          ranked.label || ' went from ' || coalesce({{ number('ranked.value_before') }}, 'unknown')
+          || ' to ' || coalesce({{ number('ranked.value') }}, 'unknown')
+      else 'it follows what moved in the days before'
+    end as usage_change
+  from health
+  cross join scoring
+  inner join before on health.account_id = before.account_id
+  left join ranked on health.account_id = ranked.account_id and ranked.step_rank = 1
+)
+
+select * from final

@@ -1,0 +1,41 @@
+"""Which rules the usage score is computed by: a short name that changes when they do."""
+
+from __future__ import annotations
+
+import json
+import re
+from functools import cache
+from hashlib import sha256
+
+from lifecycle.settings import CHECKOUT, Settings
+
+RULES = (
+    "macros/health.sql",
+    "models/marts/account_dormancy.sql",
+    "models/intermediate/int_usage_windows.sql",
+    "models/intermediate/int_recent_users.sql",
+    "models/intermediate/int_account_usage.sql",
+    "models/intermediate/int_support_requests.sql",
+    "models/intermediate/int_usage_measures.sql",
+    "models/intermediate/int_measure_thresholds.sql",
+    "models/intermediate/int_usage_points.sql",
+    "models/intermediate/int_usage_health.sql",
+    "models/intermediate/int_account_health.sql",
+)
+"""The files of the dbt project that say how the measures are taken and what they are worth."""
+
+_NO_RULE = re.compile(r"\{#.*?#\}|--[^\n]*|\s+", re.DOTALL)
+"""Comments and white space: other words for the same rule."""
+
+
+def definition(settings: Settings) -> str:
+    """Eight hexadecimal digits over the rules' SQL and the settings that they read."""
+    read = (settings.health, settings.dormancy, settings.events)
+    values = json.dumps([section.model_dump(mode="json") for section in read], sort_keys=True)
+    return sha256(f"{_rules()}{values}".encode()).hexdigest()[:8]
+
+
+@cache
+def _rules() -> str:
+    texts = ((CHECKOUT / "dbt_project" / file).read_text(encoding="utf-8") for file in RULES)
+    return "\n".join(_NO_RULE.sub(" ", text) for text in texts)
