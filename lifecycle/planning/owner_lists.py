@@ -17,6 +17,7 @@ import pyarrow as pa
 from sqlalchemy import Connection, bindparam, delete, select
 
 from lifecycle.calendar import is_business_day
+from lifecycle.errors import TemplateError
 from lifecycle.insight.owner_list import OwnerNews, by_owner
 from lifecycle.ledger import suppressions
 from lifecycle.ledger.decisions import Decisions, PlannedSend, record
@@ -77,7 +78,7 @@ def plan_lists(
     """Decide what each owner is told today, and write it to the ledger unless it is a dry run.
 
     An owner gets at most one list a business day, and none when nothing is new. Raises
-    TemplateError, LedgerError and WarehouseError.
+    LedgerError and WarehouseError.
     """
     with connect_published(settings) as warehouse, ledger.read() as memory:
         made = decide_lists(settings, warehouse, memory, as_of=as_of)
@@ -132,9 +133,12 @@ def decide_lists(
             made.waiting += 1
         else:
             locale = settings.owners.locales.get(one.address) or spoken.get(one.address)
-            made.lists.append(
-                OwnerList(one, _mail(settings, renderer, one, made.day, locale, as_of))
-            )
+            try:
+                mail = _mail(settings, renderer, one, made.day, locale, as_of)
+            except TemplateError as error:  # the customers' mails must go all the same
+                made.unreached.append((one, f"the list could not be written: {error}"))
+            else:
+                made.lists.append(OwnerList(one, mail))
     return made
 
 
