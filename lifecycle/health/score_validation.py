@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import astuple, dataclass, field
 from datetime import date, datetime, timedelta
 from itertools import pairwise
+from typing import Any
 
 import duckdb
 import numpy as np
@@ -227,6 +228,8 @@ def validate_scores(
         theirs = everything.where(_is_scored(version, everything))
         for day in np.unique(theirs.day):
             figures.append(_figures(version, theirs.where(theirs.day == day), day.item()))
+        if not len(theirs.left):
+            continue
         unseen = theirs.where(_is_unseen(version, theirs))
         overall = unseen if unseen.tells_enough else theirs
         figures.append(_figures(version, overall, None))
@@ -392,7 +395,7 @@ def _snapshots(connection: duckdb.DuckDBPyConnection) -> tuple[Snapshots, int]:
         return np.asarray(values.filled(np.nan), np.float64)
 
     silent = numbers("days_silent")
-    in_force = np.ma.asarray(found["score_version"], object)
+    in_force: Any = np.ma.asarray(found["score_version"], object)
     fixed = {"account_id", "day", "as_of", "score_version", "usage_score_raw", "days_silent"}
     fixed |= {"has_churned", "band_changes", "reversals"}
     return Snapshots(

@@ -33,7 +33,7 @@ ACCOUNT = {
     "is_churned": False,
     "days_silent": 26,
     "dormancy_limit_days": 18,
-    "last_active_at": datetime(2026, 5, 14, 18),
+    "last_active_at": utc("2026-05-14 18:00").replace(tzinfo=None),
     "stage": "mature",
 }
 A1 = {**ACCOUNT, "account_id": "A1", "name": "若竹設備株式会社", "mrr": 10.0}
@@ -45,7 +45,7 @@ A2 = {
     "touch_model": "high",
     "stage": "renewal",
     "days_to_renewal": 8,
-    "renewal_at": datetime(2026, 6, 18),
+    "renewal_at": utc("2026-06-18 00:00").replace(tzinfo=None),
 }
 BO = {**ACCOUNT, "account_id": "B1", "owner_name": "Bo", "owner_email": "bo@example.com"}
 NOBODY = {**ACCOUNT, "account_id": "N1", "owner_email": None, "owner_name": None}
@@ -305,7 +305,7 @@ def test_the_planner_leaves_the_lists_alone(owned: Owned) -> None:
 def test_every_kind_of_news_has_its_reason_and_its_look(
     tmp_path: Path, kind: str, locale: str, render_news: Callable[..., str]
 ) -> None:
-    bare = {name: None for name in ("last_active_at", "owner_email", "plan", "purpose")}
+    bare = dict.fromkeys(("last_active_at", "owner_email", "plan", "purpose"))
     for facts in ({}, bare, {"usage_health": 34.4, "usage_band": "red", "seats": 12}):
         text = render_news(kind, locale, **facts)
         assert ("Look first: " if locale == "en" else "まず確認：") in text
