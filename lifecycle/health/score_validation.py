@@ -226,8 +226,10 @@ def validate_scores(
     for version in versions:
         progress(f"score version {version.name}")
         theirs = everything.where(_is_scored(version, everything))
-        for day in np.unique(theirs.day):
-            figures.append(_figures(version, theirs.where(theirs.day == day), day.item()))
+        figures += [
+            _figures(version, theirs.where(theirs.day == day), day.item())
+            for day in np.unique(theirs.day)
+        ]
         if not len(theirs.left):
             continue
         unseen = theirs.where(_is_unseen(version, theirs))

@@ -1,4 +1,4 @@
-"""Whether the health scores hold: `lifecycle score-report`, for a terminal, a page and a picture."""
+"""Whether the health scores hold: `lifecycle score-report`, as text, a page and a picture."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from lifecycle.errors import WarehouseError
 from lifecycle.health import score_validation
 from lifecycle.health.score_validation import ENOUGH, Comparison, Figures, Validation
 from lifecycle.health.validation import Interval
-from lifecycle.insight.document import Document, Section, Table, counted, moment, table
+from lifecycle.insight.document import Document, Section, Table, moment, table
 from lifecycle.run import only_one
 from lifecycle.settings import Settings
 from lifecycle.warehouse.connection import connect_work
@@ -32,9 +32,10 @@ TOO_EARLY = (
     "stores its day; the first figures are possible 90 days after the first run."
 )
 COLUMNS = {
-    "version": "score version",
-    "snapshot": "the first day of a month that was stored",
-    "accounts": "of them, those that left within 90 days are in brackets",
+    "version": "as it was fitted; equal weights: before the first fit",
+    "snapshot": "the first stored day of a month; all: of them, those that the version cannot "
+    "have learned from, where they are enough",
+    "accounts": "in brackets those that left within 90 days",
     "AUC": "how often one that left had the worse score than one that stayed; 0.5 is chance",
     "against silence": "AUC less that of days since last activity, on the same accounts",
     "lift": "how many times more often the worst tenth left",

@@ -1,5 +1,5 @@
--- One row per score version and snapshot day, and one (day null) over all of its snapshots: what
--- the last `lifecycle score-report` found. Intervals are no work for SQL: it computes all of it.
+-- One row per score version and snapshot day, and one (day null) over several of them: what the
+-- last `lifecycle score-report` found. Intervals are no work for SQL: it computes all of it.
 select
   version,
   day,
