@@ -189,7 +189,12 @@ sends = Table(
     Column("address", String(320), nullable=False, doc="normalised"),
     Column("domain", String(255), nullable=False, doc="of the address"),
     Column("locale", String(16), nullable=False),
-    Column("locale_source", String(16), nullable=False, doc="contact, account or company"),
+    Column(
+        "locale_source",
+        String(16),
+        nullable=False,
+        doc="contact, account or company; owner, default",
+    ),
     Column("priority", Integer, nullable=False, default=0),
     Column("account_cap", String(16), doc="as in the trigger file, 3/7d"),
     Column("contact_cap", String(16)),

@@ -32,11 +32,11 @@ def check_templates(
         "company": frozenset(Company.model_fields),
     }
     expected = {(trigger, step) for trigger, steps in triggers for step in steps}
-    lists = {(OWNER_LIST, MORNING)} if settings.owners.morning_list else set()
+    lists = {(OWNER_LIST, MORNING)}
     list_names: Names = {"owner": OWNER_NAMES, "list": LIST_NAMES, "company": names["company"]}
     return [
-        *_absent(templates, expected | lists, settings.company.locale),
-        *_unused(templates, expected | {(OWNER_LIST, MORNING)}),
+        *_absent(templates, expected, settings.company.locale),
+        *_unused(templates, expected | lists),
         *_wrong(templates, expected, names),
         *_wrong(templates, lists, list_names),
         *_footers(templates, expected, names),

@@ -17,7 +17,7 @@ from email_validator import EmailNotValidError, validate_email
 from wcwidth import width
 
 from lifecycle.errors import Problem, TemplateError
-from lifecycle.ledger.tables import OWNER_LIST
+from lifecycle.ledger.tables import MORNING, OWNER_LIST
 from lifecycle.mail.folder import Templates, nearest
 from lifecycle.mail.message import Message, is_address, one_line
 from lifecycle.mail.sandbox import Values
@@ -113,11 +113,23 @@ class Renderer:
         except ValueError as error:
             raise TemplateError([Problem(template.file, None, str(error))]) from None
 
+    def choose_list_locale(self, owner_locale: str | None) -> tuple[str, str]:
+        """The language of an owner's list, and whose it is: the owner's, ours, or English.
+
+        Raises TemplateError where there is no list in any of them.
+        """
+        available = self._folder.steps.get((OWNER_LIST, MORNING), {})
+        wanted = ((owner_locale, "owner"), (self._company.locale, "company"), ("en", "default"))
+        for locale, source in wanted:
+            if found := nearest(locale, available):
+                return found, source
+        missing = self._folder.missing(f"{OWNER_LIST}/{MORNING}", self._company.locale)
+        raise TemplateError([missing])
+
     def render_list(
         self,
         *,
         send_id: str,
-        step: str,
         locale: str,
         owner: Mapping[str, Any],
         news: Mapping[str, Any],
@@ -127,7 +139,7 @@ class Renderer:
 
         Raises TemplateError as `render` does.
         """
-        template = self._template(OWNER_LIST, step, locale)
+        template = self._template(OWNER_LIST, MORNING, locale)
         accounts = [Values("account", one) for one in news["accounts"]]
         values = {
             "owner": Values("owner", owner),
@@ -149,7 +161,7 @@ class Renderer:
                 list_unsubscribe=None,
                 locale=locale,
                 trigger=OWNER_LIST,
-                step=step,
+                step=MORNING,
             )
         except ValueError as error:
             raise TemplateError([Problem(template.file, None, str(error))]) from None

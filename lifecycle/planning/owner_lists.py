@@ -164,10 +164,9 @@ def _mail(
     zone = ZoneInfo(company.time_zone)
     opens = datetime.combine(day, time(settings.owners.hour), zone)
     closes = datetime.combine(day + timedelta(days=1), time(), zone)
-    locale, source = renderer.choose_locale(OWNER_LIST, MORNING, wanted, None)
+    locale, source = renderer.choose_list_locale(wanted)
     message = renderer.render_list(
         send_id=send_id,
-        step=MORNING,
         locale=locale,
         owner={"name": news.name, "email": news.address},
         news=news.as_values(day, company.time_zone),
@@ -183,7 +182,7 @@ def _mail(
         trigger_version="",
         address=news.address,
         locale=locale,
-        locale_source="owner" if source == "contact" else source,
+        locale_source=source,
         priority=0,
         account_cap=None,
         contact_cap=None,

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from datetime import datetime, timedelta
 from pathlib import Path
-from shutil import copytree
+from shutil import copytree, rmtree
 
 import duckdb
 import pytest
@@ -23,6 +23,7 @@ from lifecycle.mail.message import Message
 from lifecycle.planning.owner_lists import OwnerLists, plan_lists
 from lifecycle.planning.plan import plan
 from lifecycle.settings import CHECKOUT, Settings, load
+from lifecycle.triggers.check import check
 
 WEDNESDAY = utc("2026-06-10 01:00")
 """10:00 in Tokyo."""
@@ -285,6 +286,24 @@ def test_the_setting_says_otherwise(owned: Owned) -> None:
     assert owned.run(WEDNESDAY + timedelta(days=1)).resting == "owners.morning_list is off"
 
 
+def test_a_company_without_a_list_of_its_own_has_this_projects(owned: Owned) -> None:
+    rmtree(owned.templates)
+    toml = owned.folder / "lifecycle.toml"
+    toml.write_text(toml.read_text().replace('locale = "en"', 'locale = "fr"'))
+    owned.publish([("A1", "dormant")])
+    assert [one.send.locale for one in owned.run().lists] == ["en"]
+
+
+def test_a_list_that_cannot_be_written_is_said_and_stops_nothing(owned: Owned) -> None:
+    (owned.templates / "morning.en.txt").write_text("Subject: hi\n\n{{ owner.nam }}\n")
+    owned.publish([("A1", "dormant")])
+    made = owned.run()
+    assert made.lists == []
+    assert "morning.en.txt:3: owner.nam does not exist" in made.unreached[0][1]
+    problems = check(owned.settings)
+    assert any("there is no owner.nam" in str(one) for one in problems)
+
+
 def test_the_planner_leaves_the_lists_alone(owned: Owned) -> None:
     owned.publish([("A1", "dormant")])
     at = utc("2026-06-09 21:00")  # 06:00 in Tokyo: it waits for eight
@@ -341,7 +360,6 @@ def render_news(tmp_path: Path) -> Callable[..., str]:
         (news,) = by_owner([row])
         return renderer.render_list(
             send_id="0" * 32,
-            step="morning",
             locale=locale,
             owner={"name": "", "email": "mei@example.com"},
             news=news.as_values(WEDNESDAY.date(), "Asia/Tokyo"),
