@@ -325,6 +325,19 @@ def sync_feedback(context: typer.Context, as_json: AsJson = False) -> None:
         typer.echo(f"The provider {settings.delivery.provider} keeps no lists to read.")
 
 
+@app.command("fit-scores")
+def fit_scores(context: typer.Context, as_json: AsJson = False) -> None:
+    """Fit the parameters of health and dormancy on the last run's data, as a new version."""
+    from lifecycle.health.fit import fit_scores
+    from lifecycle.insight.fitted import Fitted
+    from lifecycle.run import only_one
+
+    settings = context.obj.settings()
+    with only_one(settings.state_dir):
+        found = Fitted(fit_scores(settings), settings)
+    _show(found.as_json, found.as_document, as_json)
+
+
 @app.command()
 def serve(
     context: typer.Context,

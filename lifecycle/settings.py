@@ -155,8 +155,14 @@ class Dormancy(Section):
 
     min_days: int = Field(7, ge=1, description="no account is dormant sooner")
     max_days: int = Field(90, ge=1, description="every account is dormant after these")
+    min_working_days: int = Field(
+        5, ge=0, le=60, description="nor before so many of its country's are over without activity"
+    )
+    alarms_a_year: float = Field(
+        0.5, gt=0, description="false alarms an account may raise; `lifecycle fit-scores`"
+    )
     factor: float = Field(
-        2.0, gt=0, description="times the gap that the account stays under nine times in ten"
+        2.0, gt=0, description="times the usual gap, until the first `lifecycle fit-scores`"
     )
     never_logged_in_days: int = Field(7, ge=1, description="after go-live")
 

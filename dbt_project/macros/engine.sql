@@ -20,3 +20,16 @@
 {% macro duckdb__delivered_columns() -%}
   columns(column_name -> not starts_with(column_name, '_'))
 {%- endmacro %}
+
+{# Eight bytes: dbt's own type_float is four on some engines. #}
+{% macro type_double() -%}
+  {{ return(adapter.dispatch('type_double', 'lifecycle')()) }}
+{%- endmacro %}
+
+{% macro default__type_double() -%}
+  {{ return('double precision') }}
+{%- endmacro %}
+
+{% macro duckdb__type_double() -%}
+  {{ return('double') }}
+{%- endmacro %}

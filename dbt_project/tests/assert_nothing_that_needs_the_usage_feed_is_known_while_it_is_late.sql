@@ -11,5 +11,6 @@ where
     or course is not null
     or last_active_at is not null
     or seats_used_share is not null
+    or usage_change is not null
     or stage in ('onboarding', 'adoption', 'mature')
   )

@@ -11,6 +11,7 @@ from lifecycle.settings import CHECKOUT, Settings
 
 RULES = (
     "macros/health.sql",
+    "models/intermediate/int_rhythms.sql",
     "models/marts/account_dormancy.sql",
     "models/intermediate/int_usage_windows.sql",
     "models/intermediate/int_recent_users.sql",

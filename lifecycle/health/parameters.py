@@ -53,7 +53,7 @@ class Lifetime:
 
 @dataclass(frozen=True)
 class Parameters:
-    """All that one fit found. What is missing is empty or None, and `note` says why."""
+    """All that one fit found. What is missing is empty or None, and `missing` says why."""
 
     fitted_at: datetime
     """The clock of the data, naive UTC."""
@@ -67,7 +67,13 @@ class Parameters:
     """Days, by segment; '' is the accounts that have none."""
     calibration: Calibration | None = None
     evidence: Evidence | None = None
-    note: str = ""
+    missing: tuple[str, ...] = ()
+    """Why a part is not there, a sentence each."""
+
+    @property
+    def note(self) -> str:
+        """The sentences in one line."""
+        return " ".join(f"{one[:1].upper()}{one[1:]}." for one in self.missing)
 
     def rows(self, version: str) -> dict[str, list[tuple[object, ...]]]:
         """The rows of each table, with this version's name."""

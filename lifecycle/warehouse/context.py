@@ -27,6 +27,7 @@ TABLES = {
         " feed_min_volume_share double, max_vanished_share double, renewal_days bigint,"
         " onboarding_months bigint, onboarding_at_risk_day bigint, mature_from_step bigint,"
         " dormancy_min_days bigint, dormancy_max_days bigint, dormancy_factor double,"
+        " dormancy_min_working_days bigint,"
         " never_logged_in_days bigint, green_from double, yellow_from double,"
         " survey_stale_days bigint, upsell_satisfaction double, upsell_seats_share double,"
         " health_smoothing double, band_hysteresis double, health_definition varchar"
@@ -48,7 +49,8 @@ def write(settings: Settings, *, run_id: str, as_of: datetime, loaded_at: dateti
 
     run_context has one row; event_roles one per role and pattern; holidays one per country and
     day; countries one per spelling in the data; zone_offsets one per time zone, UTC year and
-    span of that year with one offset. `as_of` and `loaded_at` are aware. Raises WarehouseError.
+    span of that year with one offset. The tables of parameters are made where they are not there
+    yet. `as_of` and `loaded_at` are aware. Raises WarehouseError.
     """
     with connect_work(settings) as connection:
         connection.execute("create schema if not exists raw")
@@ -77,10 +79,10 @@ def write(settings: Settings, *, run_id: str, as_of: datetime, loaded_at: dateti
             ],
         }
         connection.execute("begin")
-        parameters.ensure(connection)
-        score_validation.ensure(connection)
         for table, columns in TABLES.items():
             _replace(connection, table, columns, sorted(rows[table], key=str))
+        parameters.ensure(connection)
+        score_validation.ensure(connection)
         connection.execute("commit")
 
 
@@ -104,6 +106,7 @@ def _run_context(settings: Settings, run_id: str, as_of: datetime, loaded_at: da
         dormancy.min_days,
         dormancy.max_days,
         dormancy.factor,
+        dormancy.min_working_days,
         dormancy.never_logged_in_days,
         health.green_from,
         health.yellow_from,

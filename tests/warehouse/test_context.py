@@ -34,8 +34,8 @@ def company(tmp_path: Path) -> Company:
 def test_the_clock_and_thresholds_are_one_row(company: Company) -> None:
     assert company.sql(
         "select cast(as_of as varchar), cast(loaded_at as varchar), company_country,"
-        " onboarding_months, dormancy_factor from raw.run_context"
-    ) == [("2026-06-10 01:00:00", "2026-06-10 02:00:00", "JP", 2, 2.0)]
+        " onboarding_months, dormancy_factor, dormancy_min_working_days from raw.run_context"
+    ) == [("2026-06-10 01:00:00", "2026-06-10 02:00:00", "JP", 2, 2.0, 5)]
 
 
 def test_a_second_run_replaces_what_the_first_said(company: Company) -> None:

@@ -27,7 +27,10 @@ final as (
     max(last_active_at) as last_active_at,
     min(first_core_at) as first_core_at,
     min(first_outcome_at) as first_outcome_at,
-    min(case when outcome_events > 0 then activity_date end) as first_outcome_on
+    min(case when outcome_events > 0 then activity_date end) as first_outcome_on,
+    max(activity_date) as last_active_on,
+    max(case when core_events > 0 then activity_date end) as last_core_on,
+    max(case when outcome_events > 0 then activity_date end) as last_outcome_on
   from aged
   group by account_id
 )

@@ -5,13 +5,13 @@
   'day': 'date',
   'score_version': dbt.type_string(),
   'definition': dbt.type_string(),
-  'usage_score_raw': dbt.type_float(),
-  'usage_health': dbt.type_float(),
+  'usage_score_raw': type_double(),
+  'usage_health': type_double(),
   'usage_band': dbt.type_string(),
   'satisfaction_band': dbt.type_string(),
   'change_cause': dbt.type_string(),
 } %}
-{% for measure in usage_measures() %}{% do columns.update({measure: dbt.type_float()}) %}{% endfor %}
+{% for measure in usage_measures() %}{% do columns.update({measure: type_double()}) %}{% endfor %}
 {% set is_there = execute and load_relation(history) is not none
   and 'usage_score_raw' in adapter.get_columns_in_relation(history) | map(attribute='name') %}
 
@@ -31,20 +31,20 @@ days as (
 
 final as (
   select
-    history.account_id,
     {%- for column in columns %}
-    history.{{ column }}{{ ',' if not loop.last }}
+    history.{{ column }},
     {%- endfor %}
+    history.account_id
   from {{ history }} as history
   inner join days on history.day = days.newest
 )
 {%- else -%}
 final as (
   select
-    cast(null as {{ dbt.type_string() }}) as account_id,
     {%- for column, type in columns.items() %}
-    cast(null as {{ type }}) as {{ column }}{{ ',' if not loop.last }}
+    cast(null as {{ type }}) as {{ column }},
     {%- endfor %}
+    cast(null as {{ dbt.type_string() }}) as account_id
   from scoring
   where false
 )

@@ -1,4 +1,5 @@
--- One row per account: the gap between active days that it stays under nine times in ten.
+-- One row per account: the gap between active days that it stays under nine times in ten. The
+-- segment's is the fitted one where there is one, so that a limit moves from month to month.
 with
 
 accounts as (
@@ -37,16 +38,35 @@ company as (
   where gaps >= 3
 ),
 
-final as (
+fitted as (
+  select * from {{ ref('stg_segment_gaps') }}
+),
+
+gaps as (
   select
     accounts.account_id,
     coalesce(own.gaps, 0) as gaps,
     own.own_gap,
-    coalesce(segments.segment_gap, company.company_gap) as segment_gap
+    coalesce(fitted.days, segments.segment_gap, company.company_gap) as segment_gap
   from accounts
   cross join company
   left join own on accounts.account_id = own.account_id
   left join segments on coalesce(accounts.segment, '') = segments.segment
+  left join fitted on coalesce(accounts.segment, '') = fitted.segment
+),
+
+-- The fewer gaps an account has, the more it borrows from its segment: the weight of five gaps.
+final as (
+  select
+    account_id,
+    gaps,
+    own_gap,
+    segment_gap,
+    case
+      when gaps >= 3 then exp((gaps * ln(own_gap) + 5 * ln(segment_gap)) / (gaps + 5))
+      else segment_gap
+    end as usual_gap
+  from gaps
 )
 
 select * from final

@@ -12,7 +12,7 @@ run_context as (
 overall as (
   select
     account_id,
-    satisfaction_health
+    satisfaction as satisfaction_health
   from satisfaction
   where feature is null
 ),
@@ -21,7 +21,7 @@ overall as (
 ranked as (
   select
     satisfaction.account_id,
-    coalesce(satisfaction.feature, 'overall') || ' ' || {{ number('satisfaction.satisfaction_health') }}
+    coalesce(satisfaction.feature, 'overall') || ' ' || {{ number('satisfaction.satisfaction') }}
     || ' from ' || {{ counted('satisfaction.answers', 'answer') }} as reason,
     row_number() over (
       partition by satisfaction.account_id
@@ -29,8 +29,8 @@ ranked as (
         case when satisfaction.feature is null then 0 else 1 end,
         case
           when overall.satisfaction_health < run_context.green_from
-            then satisfaction.satisfaction_health
-          else -satisfaction.satisfaction_health
+            then satisfaction.satisfaction
+          else -satisfaction.satisfaction
         end,
         satisfaction.feature
     ) as place

@@ -54,7 +54,7 @@ moved as (
 ranked as (
   select
     *,
-    row_number() over (partition by account_id order by step desc, place) as step_rank
+    row_number() over (partition by account_id order by step desc, place asc) as step_rank
   from moved
   where step > 0
 ),

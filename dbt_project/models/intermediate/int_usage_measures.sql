@@ -27,36 +27,36 @@ aged as (
 final as (
   select
     usage.account_id,
-    coalesce(usage.days_silent, usage.days_since_go_live) * 1.0
+    cast(coalesce(usage.days_silent, usage.days_since_go_live) as {{ type_double() }})
     / usage.dormancy_limit_days as recency_share,
     case
       when usage.is_old_enough and usage.window_days = 28
-        then round(usage.active_days * 28.0 / usage.days_there, 6)
+        then round(cast(usage.active_days as {{ type_double() }}) * 28 / usage.days_there, 6)
     end as active_days_28,
     case
       when usage.is_old_enough and usage.window_days = 28
-        then usage.active_users_28d * 1.0 / nullif(usage.seats, 0)
+        then cast(usage.active_users_28d as {{ type_double() }}) / nullif(usage.seats, 0)
     end as active_users_share,
     case
-      when usage.is_old_enough and usage.has_features then usage.features_used * 1.0
+      when usage.is_old_enough and usage.has_features
+        then cast(usage.features_used as {{ type_double() }})
     end as features_used_28,
     case
       when usage.age_days >= 2 * usage.window_days
-        then usage.active_days * 1.0 / nullif(usage.active_days_before, 0)
+        then
+          cast(usage.active_days as {{ type_double() }}) / nullif(usage.active_days_before, 0)
     end as trend_28,
-    case when usage.age_days >= usage.window_days then usage.outcomes * 1.0 end as outcomes_28,
+    case
+      when usage.age_days >= usage.window_days then cast(usage.outcomes as {{ type_double() }})
+    end as outcomes_28,
     case
       when usage.is_old_enough and support.is_known
-        then coalesce(requests.requests, 0) * 1.0 / nullif(usage.seats, 0)
+        then
+          cast(coalesce(requests.requests, 0) as {{ type_double() }}) / nullif(usage.seats, 0)
     end as support_load
   from aged as usage
   cross join support
   left join requests on usage.account_id = requests.account_id
 )
 
-select
-  account_id,
-  {%- for measure in usage_measures() %}
-  cast({{ measure }} as {{ dbt.type_float() }}) as {{ measure }}{{ ',' if not loop.last }}
-  {%- endfor %}
-from final
+select * from final

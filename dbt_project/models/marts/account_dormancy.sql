@@ -13,79 +13,92 @@ rhythms as (
   select * from {{ ref('int_rhythms') }}
 ),
 
+working_days as (
+  select * from {{ ref('int_silent_working_days') }}
+),
+
 return_chances as (
-  select * from {{ ref('int_return_chances') }}
+  select * from {{ ref('int_account_return_chances') }}
 ),
 
 feed_health as (
   select * from {{ ref('feed_health') }}
 ),
 
--- The fewer gaps an account has, the more it borrows from its segment: the weight of five gaps.
-own_limits as (
+thresholds as (
   select
-    account_id,
-    gaps,
-    exp(
-      (gaps * ln(coalesce(own_gap, 1)) + 5 * ln(coalesce(segment_gap, own_gap))) / (gaps + 5)
-    ) as normal_gap
-  from rhythms
+    run_context.*,
+    coalesce(
+      (select calibration.factor from {{ ref('stg_dormancy_calibration') }} as calibration),
+      run_context.dormancy_factor
+    ) as factor
+  from {{ ref('stg_run_context') }} as run_context
 ),
 
 measured as (
   select
     accounts.account_id,
-    accounts.segment,
     accounts.days_since_go_live,
     activity.active_days - 1 as repeat_active_days,
     activity.days_since_first_active - activity.days_silent as active_span_days,
     activity.days_since_first_active as age_days,
     activity.last_active_at,
     activity.days_silent,
+    working_days.working_days_silent,
+    thresholds.dormancy_min_working_days as min_working_days,
+    return_chances.p_return_28d,
     cast(case
-      when activity.account_id is null then run_context.never_logged_in_days
+      when activity.account_id is null then thresholds.never_logged_in_days
       else greatest(
-        run_context.dormancy_min_days,
+        thresholds.dormancy_min_days,
         least(
-          run_context.dormancy_max_days,
+          thresholds.dormancy_max_days,
           coalesce(
-            floor(round(run_context.dormancy_factor * own_limits.normal_gap, 6)),
-            run_context.dormancy_max_days
+            floor(round(
+              thresholds.factor * sqrt(rhythms.segment_gap * rhythms.usual_gap), 6
+            )),
+            thresholds.dormancy_max_days
           )
         )
       )
     end as bigint) as dormancy_limit_days
   from accounts
-  cross join {{ ref('stg_run_context') }} as run_context
-  inner join own_limits on accounts.account_id = own_limits.account_id
+  cross join thresholds
+  inner join rhythms on accounts.account_id = rhythms.account_id
   left join activity on accounts.account_id = activity.account_id
+  left join working_days on accounts.account_id = working_days.account_id
+  left join return_chances on accounts.account_id = return_chances.account_id
+),
+
+compared as (
+  select
+    *,
+    coalesce(days_silent, days_since_go_live + 1, 0) > dormancy_limit_days as is_over_limit,
+    coalesce(working_days_silent < min_working_days, false) as is_over_holidays
+  from measured
 ),
 
 judged as (
   select
-    measured.*,
-    return_chances.p_return_28d,
+    *,
+    is_over_limit and not is_over_holidays as is_dormant,
     case
-      when measured.days_silent is not null then measured.days_silent > measured.dormancy_limit_days
-      else coalesce(measured.days_since_go_live >= measured.dormancy_limit_days, false)
-    end as is_dormant,
-    case
-      when measured.days_silent is not null
+      when days_silent is not null and is_over_limit and is_over_holidays
         then
-          'silent for ' || {{ counted('measured.days_silent', 'day') }}
-          || '; its limit is ' || {{ as_text('measured.dormancy_limit_days') }}
-      when measured.days_since_go_live is null then 'not live yet'
+          'silent for ' || {{ counted('days_silent', 'day') }} || ', but only '
+          || {{ counted('working_days_silent', 'working day') }} || '; its limit is '
+          || {{ as_text('dormancy_limit_days') }} || ', and '
+          || {{ counted('min_working_days', 'working day') }}
+      when days_silent is not null
+        then
+          'silent for ' || {{ counted('days_silent', 'day') }}
+          || '; its limit is ' || {{ as_text('dormancy_limit_days') }}
+      when days_since_go_live is null then 'not live yet'
       else
-        'never logged in, ' || {{ counted('measured.days_since_go_live', 'day') }}
-        || ' after go-live; ' || {{ as_text('measured.dormancy_limit_days') }} || ' are allowed'
+        'never logged in, ' || {{ counted('days_since_go_live', 'day') }}
+        || ' after go-live; ' || {{ as_text('dormancy_limit_days') }} || ' are allowed'
     end as dormancy_reason
-  from measured
-  left join return_chances
-    on
-      coalesce(measured.segment, '') = return_chances.segment
-      and measured.days_silent = return_chances.days
-      and return_chances.days <= 365
-      and return_chances.lasted >= 20
+  from compared
 ),
 
 final as (
@@ -99,7 +112,8 @@ final as (
     {{ when_fresh('judged.dormancy_limit_days') }} as dormancy_limit_days,
     {{ when_fresh('judged.p_return_28d') }} as p_return_28d,
     {{ when_fresh('judged.is_dormant') }} as is_dormant,
-    {{ when_fresh('judged.dormancy_reason') }} as dormancy_reason
+    {{ when_fresh('judged.dormancy_reason') }} as dormancy_reason,
+    {{ when_fresh('judged.working_days_silent') }} as working_days_silent
   from judged
   cross join feed_health
 )

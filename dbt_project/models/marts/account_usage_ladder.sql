@@ -1,4 +1,5 @@
--- One row per account as of the run: the highest step it has reached, and when it reached each.
+-- One row per account as of the run: the highest step it has reached, when it reached each, and
+-- where it stands now.
 with
 
 accounts as (
@@ -35,7 +36,8 @@ outcome_months as (
 habit as (
   select
     later.account_id,
-    min(later.first_outcome_at) as reached_at
+    min(later.first_outcome_at) as reached_at,
+    max(later.outcome_month) as last_shown_on
   from outcome_months as later
   inner join outcome_months as earlier
     on
@@ -57,21 +59,47 @@ climbed as (
     activity.first_active_at as step_1_at,
     activity.first_core_at as step_2_at,
     activity.first_outcome_at as step_3_at,
-    habit.reached_at as step_4_at
+    habit.reached_at as step_4_at,
+    accounts.as_of_day,
+    {{ stands_until('habit.last_shown_on') }} as step_4_until,
+    {{ stands_until('activity.last_outcome_on') }} as step_3_until,
+    {{ stands_until('activity.last_core_on') }} as step_2_until,
+    {{ stands_until('activity.last_active_on') }} as step_1_until
   from accounts
   left join activity on accounts.account_id = activity.account_id
   left join habit on accounts.account_id = habit.account_id
 ),
 
+standing as (
+  select
+    *,
+    case
+      when step_4_until > as_of_day then 4
+      when step_3_until > as_of_day then 3
+      when step_2_until > as_of_day then 2
+      when step_1_until > as_of_day then 1
+      else 0
+    end as current_step,
+    case ladder_step
+      when 4 then step_4_until
+      when 3 then step_3_until
+      when 2 then step_2_until
+      when 1 then step_1_until
+    end as highest_until
+  from climbed
+),
+
 final as (
   select
-    climbed.account_id,
-    {{ when_fresh('cast(climbed.ladder_step as bigint)') }} as ladder_step,
-    {{ when_fresh('climbed.step_1_at') }} as step_1_at,
-    {{ when_fresh('climbed.step_2_at') }} as step_2_at,
-    {{ when_fresh('climbed.step_3_at') }} as step_3_at,
-    {{ when_fresh('climbed.step_4_at') }} as step_4_at
-  from climbed
+    standing.account_id,
+    {{ when_fresh('cast(standing.ladder_step as bigint)') }} as ladder_step,
+    {{ when_fresh('standing.step_1_at') }} as step_1_at,
+    {{ when_fresh('standing.step_2_at') }} as step_2_at,
+    {{ when_fresh('standing.step_3_at') }} as step_3_at,
+    {{ when_fresh('standing.step_4_at') }} as step_4_at,
+    {{ when_fresh('cast(standing.current_step as bigint)') }} as current_step,
+    {{ when_fresh('case when current_step < ladder_step then highest_until end') }} as regressed_on
+  from standing
   cross join feed_health
 )
 

@@ -1,0 +1,66 @@
+-- One row per account that was ever active: the chance that it is active again within 28 days.
+{{ config(materialized='view') }}
+
+with
+
+accounts as (
+  select
+    account_id,
+    coalesce(segment, '') as segment
+  from {{ ref('dim_accounts') }}
+),
+
+activity as (
+  select
+    account_id,
+    active_days - 1 as repeat_active_days,
+    days_since_first_active - days_silent as active_span_days,
+    days_since_first_active as age_days,
+    days_silent
+  from {{ ref('int_account_activity') }}
+),
+
+parameters as (
+  select * from {{ ref('stg_return_parameters') }}
+),
+
+life_table as (
+  select * from {{ ref('int_return_chances') }}
+),
+
+-- A segment too small for a fit of its own has the parameters of all accounts together.
+fitted as (
+  select
+    activity.*,
+    accounts.segment,
+    coalesce(own.r, everyone.r) as r,
+    coalesce(own.alpha, everyone.alpha) as alpha,
+    coalesce(own.a, everyone.a) as a,
+    coalesce(own.b, everyone.b) as b
+  from activity
+  inner join accounts on activity.account_id = accounts.account_id
+  left join parameters as own on accounts.segment = own.segment
+  left join parameters as everyone on everyone.segment = ''
+),
+
+final as (
+  select
+    fitted.account_id,
+    case
+      when fitted.r is null then life_table.p_return_28d
+      else {{ p_return(
+        'fitted.repeat_active_days', 'fitted.active_span_days', 'fitted.age_days', 28,
+        'fitted.r', 'fitted.alpha', 'fitted.a', 'fitted.b'
+      ) }}
+    end as p_return_28d
+  from fitted
+  left join life_table
+    on
+      fitted.r is null
+      and fitted.segment = life_table.segment
+      and fitted.days_silent = life_table.days
+      and life_table.days <= 365
+      and life_table.lasted >= 20
+)
+
+select * from final

@@ -1,0 +1,7 @@
+-- One row per segment that the version in use knows the usual gap of.
+select
+  gaps.segment,
+  gaps.days
+from {{ source('raw', 'segment_gaps') }} as gaps
+inner join {{ ref('stg_score_version') }} as score_version
+  on gaps.version = score_version.version

@@ -1,0 +1,27 @@
+"""Every month: parameters of health and dormancy from what accounts did, stored by version."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from prefect import flow
+
+from flows.privacy import hide_addresses_in_logs
+from lifecycle import settings as settings_file
+from lifecycle.health import fit
+from lifecycle.insight.fitted import Fitted
+from lifecycle.run import only_one, watched
+
+
+@flow(name="fit-scores", persist_result=False)
+def fit_scores(config: str | None = None) -> dict[str, Any]:
+    """Fit the scores on the last run's data. Safe to repeat: the same data is the same version.
+
+    Args:
+        config: The lifecycle.toml to use. Empty: the one in the working directory.
+    """
+    hide_addresses_in_logs()
+    settings = settings_file.load(config)
+    with only_one(settings.state_dir):
+        found = fit.fit_scores(settings, progress=watched().step)
+    return Fitted(found, settings).as_json()

@@ -1,0 +1,271 @@
+"""One fit of the parameters of dormancy and health, on what the last build left.
+
+Reads `work.duckdb` after a build and adds a version to its tables of parameters. Where there is
+too little data for a part, the version goes without it and says why: the models then fall back
+to a life table, to the settings' factor, or to equal weights.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+import duckdb
+import numpy as np
+from numpy.typing import NDArray
+
+from lifecycle.errors import FitError, WarehouseError
+from lifecycle.health import dormancy, evidence, parameters, return_fit
+from lifecycle.health.parameters import Lifetime, Parameters
+from lifecycle.settings import Settings
+from lifecycle.warehouse.connection import connect_work
+
+MEASURES = (
+    "recency_share",
+    "active_days_28",
+    "active_users_share",
+    "features_used_28",
+    "trend_28",
+    "outcomes_28",
+    "support_load",
+)
+"""What the points of usage health are learned from: columns of fct_account_health_daily."""
+
+EVERYONE = ""
+"""All accounts together: whose parameters a segment too small for its own has."""
+
+Columns = dict[str, NDArray[Any]]
+
+
+@dataclass(frozen=True)
+class Fit:
+    """A version of the parameters, and whether this fit added it."""
+
+    version: str
+    is_new: bool
+    found: Parameters
+
+
+def fit_scores(settings: Settings, *, progress: Callable[[str], None] = lambda text: None) -> Fit:
+    """Fit everything on the accounts as of the last build, and store it as a version.
+
+    The caller holds the state folder's lock. The same data gives the same version. Raises
+    WarehouseError where nothing was built, and FitError while the usage feed is late: silence
+    that is no silence must not be learned.
+    """
+    if not settings.work_db.exists():
+        raise WarehouseError(
+            f"{settings.work_db}: nothing was built yet; `lifecycle run` builds it"
+        )
+    with connect_work(settings) as warehouse:
+        as_of = _clock(warehouse)
+        accounts = _active_accounts(warehouse)
+        notes: list[str] = []
+
+        progress(f"the chance of return, {len(accounts['account_id']):,} accounts")
+        lifetimes = _lifetimes(accounts, notes)
+        progress("the dormancy limit")
+        rhythms = _rhythms(warehouse, settings, _sampled(accounts), notes)
+        progress("the points of usage health")
+        churned, points = _evidence(warehouse, notes)
+
+        found = Parameters(
+            fitted_at=as_of,
+            accounts=len(accounts["account_id"]),
+            churned=churned,
+            lifetimes=lifetimes,
+            segment_gaps=rhythms.segment_gaps if rhythms else {},
+            calibration=rhythms.calibration if rhythms else None,
+            evidence=points,
+            missing=tuple(notes),
+        )
+        version, is_new = parameters.store(warehouse, found)
+    return Fit(version, is_new, found)
+
+
+def _clock(warehouse: duckdb.DuckDBPyConnection) -> datetime:
+    """The as-of of the last build, naive UTC."""
+    row = warehouse.execute(
+        "select as_of, feed_status, reason from raw.run_context cross join marts.feed_health"
+    ).fetchone()
+    if row is None:
+        raise WarehouseError("work.duckdb: the last build has no clock; `lifecycle run` builds it")
+    as_of, feed_status, reason = row
+    if feed_status != "fresh":
+        raise FitError(f"the usage feed is late ({reason}): fit again when it is fresh")
+    assert isinstance(as_of, datetime)
+    return as_of
+
+
+def _active_accounts(warehouse: duckdb.DuckDBPyConnection) -> Columns:
+    """One element an account that was ever active."""
+    return warehouse.execute(
+        """
+        select
+            account_id,
+            coalesce(segment, '') as segment,
+            active_days - 1 as repeats,
+            days_since_first_active - days_silent as last,
+            days_since_first_active as age
+        from intermediate.int_account_activity
+        inner join marts.dim_accounts using (account_id)
+        """
+    ).fetchnumpy()
+
+
+def _sampled(accounts: Columns) -> Columns:
+    """At most so many accounts a segment, the same ones every time, in a fixed order."""
+    ids, segments = accounts["account_id"], accounts["segment"].astype(str)
+    chosen: list[NDArray[np.intp]] = [np.array([], np.intp)]
+    for segment in np.unique(segments):
+        (places,) = np.nonzero(segments == segment)
+        chosen.append(_chosen(ids, places))
+    order = np.concatenate(chosen)
+    return {name: values[order] for name, values in accounts.items()}
+
+
+def _chosen(ids: NDArray[Any], places: NDArray[np.intp]) -> NDArray[np.intp]:
+    """As many of these places as a fit takes."""
+    order = return_fit.sample([str(ids[place]) for place in places], return_fit.MOST_ACCOUNTS)
+    return places[order]
+
+
+def _lifetimes(accounts: Columns, notes: list[str]) -> dict[str, Lifetime]:
+    """By segment, where there are accounts enough; none without those of all together."""
+
+    ids, segments = accounts["account_id"], accounts["segment"].astype(str)
+
+    def one(places: NDArray[np.intp]) -> Lifetime:
+        chosen = _chosen(ids, places)
+        repeats, last, age = (accounts[name][chosen] for name in ("repeats", "last", "age"))
+        common, ln_likelihood = return_fit.fit(repeats, last, age)
+        return Lifetime(common, len(chosen), ln_likelihood)
+
+    try:
+        if len(ids) < return_fit.ENOUGH_ACCOUNTS:
+            raise FitError(
+                f"the chance of return: {len(ids):,} accounts were ever active; "
+                f"{return_fit.ENOUGH_ACCOUNTS} are needed"
+            )
+        found = {EVERYONE: one(np.arange(len(ids)))}
+    except FitError as error:
+        notes.append(str(error))
+        return {}
+    for segment in sorted(set(segments) - {EVERYONE}):
+        (places,) = np.nonzero(segments == segment)
+        if len(places) >= return_fit.ENOUGH_ACCOUNTS:
+            try:
+                found[str(segment)] = one(places)
+            except FitError as error:
+                notes.append(f"segment {segment}: {error}")
+    return found
+
+
+def _rhythms(
+    warehouse: duckdb.DuckDBPyConnection, settings: Settings, accounts: Columns, notes: list[str]
+) -> dormancy.Rhythms | None:
+    """The segments' gaps and the factor, on the gaps of the last year that ended."""
+    limit = settings.dormancy
+    chosen = {"account_id": accounts["account_id"], "number": np.arange(len(accounts["repeats"]))}
+    warehouse.register("chosen", _as_table(chosen))
+    gaps = warehouse.execute(
+        """
+        select number, days, active_on + cast(days as integer) as ended
+        from intermediate.int_silences
+        inner join chosen using (account_id)
+        where has_ended
+        order by number, active_on
+        """
+    ).fetchnumpy()
+    warehouse.unregister("chosen")
+    try:
+        return dormancy.fit(
+            gaps["number"],
+            accounts["segment"].astype(str)[gaps["number"]],
+            gaps["days"],
+            gaps["ended"],
+            alarms_a_year=limit.alarms_a_year,
+            least=limit.min_days,
+            most=limit.max_days,
+        )
+    except FitError as error:
+        notes.append(str(error))
+        return None
+
+
+def _evidence(
+    warehouse: duckdb.DuckDBPyConnection, notes: list[str]
+) -> tuple[int, evidence.Evidence | None]:
+    """How many accounts left, and what their months before teach."""
+    try:
+        history = _snapshots(warehouse)
+        left = history["churned"].astype(bool)
+        churned = len(set(history["account_id"][left]))
+    except FitError as error:
+        notes.append(str(error))
+        return 0, None
+    try:
+        # An account that left is in up to three months before: it is one event.
+        if churned < evidence.ENOUGH_CHURNED:
+            raise FitError(
+                f"health: {churned:,} accounts left within 90 days of a day in the history; "
+                f"{evidence.ENOUGH_CHURNED} are needed"
+            )
+        return churned, evidence.fit({name: history[name] for name in MEASURES}, left)
+    except FitError as error:
+        notes.append(str(error))
+        return churned, None
+
+
+def _snapshots(warehouse: duckdb.DuckDBPyConnection) -> Columns:
+    """One element an account and month: its measures, and whether it left in the 90 days after.
+
+    The month's first day on which the feed was fresh, so long ago that the 90 days are over.
+    An account that had left by then is not in it.
+    """
+    there = warehouse.execute(
+        "select column_name from information_schema.columns where table_schema = 'marts' "
+        "and table_name = 'fct_account_health_daily'"
+    ).fetchall()
+    if not {*MEASURES, "day"} <= {name for (name,) in there}:
+        raise FitError("health: no measures were kept yet to learn from")
+    measures = ", ".join(f"coalesce(cast({name} as double), 'nan') as {name}" for name in MEASURES)
+    return _sampled_rows(
+        warehouse.execute(
+            f"""
+            select
+                account_id,
+                coalesce(accounts.segment, '') as segment,
+                {measures},
+                coalesce(accounts.churned_at < history.day + interval 91 day, false) as churned
+            from marts.fct_account_health_daily as history
+            inner join marts.dim_accounts as accounts using (account_id)
+            cross join raw.run_context
+            where
+                history.day + interval 91 day <= run_context.as_of
+                and (accounts.churned_at is null
+                     or accounts.churned_at >= history.day + interval 1 day)
+                and history.is_dormant is not null
+            qualify row_number() over (
+                partition by account_id, date_trunc('month', history.day) order by history.day
+            ) = 1
+            order by account_id, history.day
+            """
+        ).fetchnumpy()
+    )
+
+
+def _sampled_rows(history: Columns) -> Columns:
+    """The rows of at most so many accounts a segment."""
+    ids, first = np.unique(history["account_id"].astype(str), return_index=True)
+    chosen = _sampled({"account_id": ids, "segment": history["segment"][first]})["account_id"]
+    kept = np.isin(history["account_id"].astype(str), chosen)
+    return {name: values[kept] for name, values in history.items()}
+
+
+def _as_table(columns: Columns) -> Any:
+    import pyarrow as pa
+
+    return pa.table({name: pa.array(values) for name, values in columns.items()})

@@ -1,0 +1,88 @@
+"""The scores are fitted once a month, by a flow and a command that say the same."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+import yaml
+from typer.testing import CliRunner
+
+from company import Company
+from flows.fit_scores import fit_scores
+from lifecycle.cli import app
+from lifecycle.errors import AlreadyRunning
+from lifecycle.run import only_one
+from lifecycle.warehouse.build import build
+from warehouse.raw_company import Company as RawCompany
+from warehouse.test_build import WEDNESDAY, company_of
+
+
+@pytest.fixture(scope="module")
+def built(tmp_path_factory: pytest.TempPathFactory) -> RawCompany:
+    """A company after a build, with three accounts that were ever active."""
+    company = company_of(tmp_path_factory.mktemp("fitted") / "company")
+    company.see(WEDNESDAY)
+    build(company.settings)
+    return company
+
+
+def test_the_flow_and_the_command_fit_the_same_version(built: RawCompany) -> None:
+    config = str(built.settings.root / "lifecycle.toml")
+    told = fit_scores.fn(config=config)
+    assert told["version"].startswith("2026-06-10-01-")
+    assert told["is_new"]
+    assert told["accounts"] == 3
+    assert "3 accounts were ever active; 500 are needed" in told["note"]
+    assert told["calibration"]["factor"] > 0
+
+    shown = CliRunner().invoke(app, ["--config", config, "fit-scores", "--json"])
+    assert shown.exit_code == 0, shown.output
+    assert json.loads(shown.stdout) == {**told, "is_new": False}
+    page = " ".join(CliRunner().invoke(app, ["--config", config, "fit-scores"]).stdout.split())
+    assert told["version"] in page
+    assert f"Factor {told['calibration']['factor']:g}" in page
+    assert "There was this version already." in page
+    assert "Missing for want of data" in page
+
+
+def test_the_next_build_goes_by_what_was_fitted_and_an_earlier_day_does_not(
+    built: RawCompany,
+) -> None:
+    told = fit_scores.fn(config=str(built.settings.root / "lifecycle.toml"))
+    # As if a version had been fitted on many accounts.
+    version = told["version"]
+    built.sql("update raw.score_versions set has_return = true")
+    built.sql("update raw.dormancy_calibration set factor = 30")
+    built.sql(f"insert into raw.return_parameters values ('{version}', '', 1, 10, 1, 1, 900, 0)")
+    asked = (
+        "select account_id, dormancy_limit_days, is_dormant, p_return_28d is not null"
+        " from marts.account_dormancy where days_silent is not null order by 1"
+    )
+    built.see(WEDNESDAY)
+    build(built.settings)
+    assert built.sql(asked) == [
+        ("abroad", 60, False, True),
+        ("busy", 60, False, True),
+        ("stopped", 60, False, True),
+    ]
+    built.see("2026-06-10 00:59", loaded_at=WEDNESDAY)
+    build(built.settings)
+    assert built.sql(asked)[2] == ("stopped", 7, True, False)
+
+
+def test_it_waits_for_no_run(tmp_path: Path) -> None:
+    company = Company(tmp_path / "company")
+    with only_one(company.settings.state_dir), pytest.raises(AlreadyRunning):
+        fit_scores.fn(config=str(company.folder / "lifecycle.toml"))
+
+
+def test_it_is_scheduled_on_the_first_of_the_month_before_the_daily_run() -> None:
+    deployments = yaml.safe_load((Path(__file__).parents[2] / "prefect.yaml").read_text())
+    (mine,) = [
+        one
+        for one in deployments["deployments"]
+        if one["entrypoint"] == "flows/fit_scores.py:fit_scores"
+    ]
+    assert mine["schedules"][0]["cron"] == "0 4 1 * *"

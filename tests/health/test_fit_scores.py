@@ -1,0 +1,283 @@
+"""A fit on a warehouse: what it reads, what it keeps, and what it does with too little."""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta
+from pathlib import Path
+
+import duckdb
+import numpy as np
+import pytest
+
+from company import Company
+from lifecycle.errors import FitError, WarehouseError
+from lifecycle.health import dormancy, evidence, return_fit
+from lifecycle.health.fit import MEASURES, fit_scores
+from lifecycle.settings import Settings
+
+AS_OF = datetime.fromisoformat("2026-06-10 01:00")
+
+
+class Warehouse:
+    """What a build leaves, as far as a fit reads it: weekly accounts, some of which stop."""
+
+    def __init__(self, folder: Path, *segments: tuple[str | None, int]) -> None:
+        self.company = Company(folder)
+        self.settings.state_dir.mkdir(parents=True)
+        dice = np.random.default_rng(11)
+        with self.open() as db:
+            for schema in ("raw", "intermediate", "marts"):
+                db.execute(f"create schema {schema}")
+            db.execute("create table raw.run_context as select timestamp '2026-06-10 01:00' as_of")
+            db.execute("create table marts.feed_health as select 'fresh' feed_status, '' reason")
+            db.execute(
+                "create table marts.dim_accounts"
+                " (account_id varchar, segment varchar, churned_at timestamp)"
+            )
+            db.execute("create table active (account_id varchar, active_on date)")
+            for segment, accounts in segments:
+                for number in range(accounts):
+                    name = f"{segment}-{number}"
+                    db.execute(
+                        "insert into marts.dim_accounts values (?, ?, null)", [name, segment]
+                    )
+                    gaps = 1 + dice.poisson(6, dice.geometric(0.05))
+                    begins = AS_OF.date() - timedelta(days=int(dice.integers(100, 300)))
+                    days = [begins + timedelta(days=int(day)) for day in np.cumsum(gaps)]
+                    db.executemany(
+                        "insert into active values (?, ?)",
+                        [[name, begins]] + [[name, day] for day in days if day <= AS_OF.date()],
+                    )
+            db.execute(
+                """
+                create table intermediate.int_account_activity as
+                select account_id, count(*) as active_days,
+                    date '2026-06-10' - min(active_on) as days_since_first_active,
+                    date '2026-06-10' - max(active_on) as days_silent
+                from active group by account_id;
+                create table intermediate.int_silences as
+                select account_id, active_on, lead(active_on) over its is not null as has_ended,
+                    coalesce(lead(active_on) over its, date '2026-06-10') - active_on as days
+                from active window its as (partition by account_id order by active_on)
+                """
+            )
+
+    @property
+    def settings(self) -> Settings:
+        return self.company.settings
+
+    def open(self) -> duckdb.DuckDBPyConnection:
+        return duckdb.connect(str(self.settings.work_db))
+
+    def rows(self, query: str) -> list[tuple[object, ...]]:
+        with self.open() as db:
+            return db.execute(query).fetchall()
+
+    def keep_history(self) -> None:
+        """The contract's table, empty."""
+        measures = ", ".join(f"{name} double" for name in MEASURES)
+        self.rows(
+            "create table marts.fct_account_health_daily (account_id varchar, day date,"
+            f" as_of timestamp, is_dormant boolean, {measures})"
+        )
+
+
+@pytest.fixture(scope="module")
+def big(tmp_path_factory: pytest.TempPathFactory) -> Warehouse:
+    return Warehouse(tmp_path_factory.mktemp("big"), ("smb", 520), ("large", 90), (None, 5))
+
+
+def test_each_segment_has_what_its_accounts_teach(big: Warehouse) -> None:
+    fit = fit_scores(big.settings)
+    assert fit.is_new
+    accounts = big.rows(
+        "select account_id, active_days - 1, days_since_first_active - days_silent,"
+        " days_since_first_active from intermediate.int_account_activity order by 1"
+    )
+    kept = {
+        row[0]: row[1:]
+        for row in big.rows(
+            "select segment, r, alpha, a, b, accounts, ln_likelihood from raw.return_parameters"
+        )
+    }
+    # Ninety are too few for parameters of their own, and '' is all of them together.
+    assert set(kept) == {"", "smb"}
+    for segment, begin in (("", ""), ("smb", "smb")):
+        its = [row for row in accounts if str(row[0]).startswith(begin)]
+        order = return_fit.sample([str(row[0]) for row in its])
+        common, likelihood = return_fit.fit(*np.array([row[1:] for row in its], float)[order].T)
+        assert kept[segment][:4] == pytest.approx(tuple(vars(common).values()), rel=1e-6)
+        assert kept[segment][4:] == (len(its), pytest.approx(likelihood, rel=1e-9))
+
+
+def test_the_factor_is_that_of_the_gaps_that_ended(big: Warehouse) -> None:
+    fit_scores(big.settings)
+    gaps = big.rows(
+        "select account_id, coalesce(segment, ''), days, active_on + cast(days as integer)"
+        " from intermediate.int_silences join marts.dim_accounts using (account_id)"
+        " where has_ended"
+    )
+    account, segment, days, ended = (list(column) for column in zip(*gaps, strict=True))
+    expected = dormancy.fit(account, segment, days, np.array(ended, "datetime64[D]"))
+    assert big.rows("select factor, alarms_a_year, alive_years from raw.dormancy_calibration") == [
+        (
+            expected.calibration.factor,
+            pytest.approx(expected.calibration.alarms_a_year),
+            pytest.approx(expected.calibration.alive_years),
+        )
+    ]
+    assert 0 < expected.calibration.alarms_a_year <= 0.5
+    assert dict(big.rows("select segment, days from raw.segment_gaps")) == expected.segment_gaps
+    assert set(expected.segment_gaps) == {"", "smb", "large"}
+
+
+def test_the_same_data_is_the_same_version_and_other_data_of_that_clock_a_later_one(
+    big: Warehouse, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first = fit_scores(big.settings)
+    again = fit_scores(big.settings)
+    assert (again.version, again.is_new) == (first.version, False)
+    assert first.version.startswith("2026-06-10-01-")
+    assert big.rows(
+        "select version, fitted_at, has_return, has_evidence from raw.score_versions"
+    ) == [(first.version, AS_OF, True, False)]
+    monkeypatch.setenv("LIFECYCLE__DORMANCY__ALARMS_A_YEAR", "2")
+    second = fit_scores(big.settings)
+    assert second.is_new
+    assert second.version.startswith("2026-06-10-02-")
+    assert big.rows("select count(*), count(distinct version) from raw.dormancy_calibration") == [
+        (2, 2)
+    ]
+    assert [v for (v,) in big.rows("select version from raw.score_versions order by 1 desc")] == [
+        second.version,
+        first.version,
+    ]
+
+
+def test_with_too_little_a_version_says_what_it_goes_without(tmp_path: Path) -> None:
+    small = Warehouse(tmp_path / "small", ("smb", 12))
+    small.keep_history()
+    fit = fit_scores(small.settings)
+    assert fit.found.calibration is not None
+    assert small.rows(
+        "select has_return, has_evidence, accounts, churned, note from raw.score_versions"
+    ) == [
+        (
+            False,
+            False,
+            12,
+            0,
+            "The chance of return: 12 accounts were ever active; 500 are needed. Health: 0 accounts"
+            " left within 90 days of a day in the history; 100 are needed.",
+        )
+    ]
+    assert small.rows("select count(*) from raw.return_parameters") == [(0,)]
+
+
+def test_where_nobody_ever_came_back_the_settings_go_on(tmp_path: Path) -> None:
+    empty = Warehouse(tmp_path / "empty")
+    fit = fit_scores(empty.settings)
+    assert fit.found.calibration is None
+    assert "Dormancy: no account has 3 gaps between active days yet." in fit.found.note
+    assert empty.rows("select count(*) from raw.dormancy_calibration") == [(0,)]
+
+
+def test_points_are_learned_from_monthly_days_long_enough_ago(tmp_path: Path) -> None:
+    there = Warehouse(tmp_path / "history", ("smb", 12))
+    there.keep_history()
+    # 200 accounts that left 50 days after the 5th of January, 300 that stay. As of 10 June.
+    there.rows(
+        """
+        insert into marts.dim_accounts
+        select 'h' || number, 'hist',
+            case when number < 200 then timestamp '2026-02-24 12:00' end
+        from range(500) as numbers (number)
+        """
+    )
+    there.rows(
+        """
+        insert into marts.fct_account_health_daily by name
+        select 'h' || number as account_id, cast(day as date) as day, false as is_dormant,
+            case when number < 200 then 2.0 else 0.5 end + number / 10000 as recency_share,
+            cast(number % 7 as double) as active_days_28
+        from range(500) as numbers (number),
+            (values ('2026-01-05'), ('2026-01-06'), ('2026-02-25'), ('2026-03-11'), ('2026-03-12'),
+                ('2026-06-01')) as days (day)
+        """
+    )
+    there.rows(
+        "insert into marts.fct_account_health_daily by name select * replace "
+        "(date '2026-01-01' as day, null as is_dormant) from marts.fct_account_health_daily "
+        "where day = '2026-01-05'"
+    )
+    fit = fit_scores(there.settings)
+    found = fit.found.evidence
+    assert found is not None, fit.found.note
+    assert fit.found.churned == 200
+    # January of all, February and March (the 11th, not the 12th) of those that stayed.
+    of_recency = [one for one in found.bins if one.measure == "recency_share"]
+    assert sum(one.churned for one in of_recency) == 200
+    assert sum(one.stayed for one in of_recency) == 300 * 3
+    assert found.weights["recency_share"] > 0.5
+    kept = there.rows(
+        "select measure, count(*), count(above), count(up_to), sum(churned)"
+        " from raw.evidence_bins group by 1 order by 1"
+    )
+    assert [row[0] for row in kept] == sorted(MEASURES)
+    # One bin of each measure is of values that are not known: it has no bounds.
+    assert all(row[1] == row[2] + 1 == row[3] + 1 and row[4] == 200 for row in kept)
+    base = there.rows("select distinct base_points, base_ln_odds from raw.evidence_base")
+    assert base == [(found.base_points, found.base_ln_odds)]
+    assert there.rows("select has_evidence, churned from raw.score_versions") == [(True, 200)]
+
+
+def test_ninety_nine_that_left_teach_nothing_however_many_months_they_were_seen(
+    tmp_path: Path,
+) -> None:
+    there = Warehouse(tmp_path / "few", ("smb", 12))
+    there.keep_history()
+    for left, expected in ((evidence.ENOUGH_CHURNED - 1, False), (evidence.ENOUGH_CHURNED, True)):
+        there.rows("delete from marts.fct_account_health_daily")
+        there.rows("delete from marts.dim_accounts where segment = 'hist'")
+        there.rows(
+            "insert into marts.dim_accounts select 'h' || number, 'hist',"
+            f" case when number < {left} then timestamp '2026-03-01' end"
+            " from range(400) as numbers (number)"
+        )
+        there.rows(
+            "insert into marts.fct_account_health_daily by name select 'h' || number as account_id,"
+            " cast(day as date) as day, false as is_dormant, number % 5 as recency_share"
+            " from range(400) as numbers (number), (values ('2025-12-31'), ('2026-01-31'),"
+            " ('2026-02-28')) as days (day)"
+        )
+        fit = fit_scores(there.settings)
+        assert (fit.found.evidence is not None) is expected
+        assert fit.found.churned == left
+
+
+def test_a_late_feed_is_not_learned_from(tmp_path: Path) -> None:
+    late = Warehouse(tmp_path / "late", ("smb", 12))
+    late.rows("update marts.feed_health set feed_status = 'late', reason = 'no events for a week'")
+    with pytest.raises(FitError, match=r"late \(no events for a week\)"):
+        fit_scores(late.settings)
+    assert late.rows(
+        "select count(*) from information_schema.tables where table_name = 'score_versions'"
+    ) == [(0,)]
+
+
+def test_before_the_first_run_there_is_nothing_to_fit_on(tmp_path: Path) -> None:
+    settings = Company(tmp_path / "new").settings
+    with pytest.raises(WarehouseError, match="nothing was built yet"):
+        fit_scores(settings)
+    assert not settings.work_db.exists()
+
+
+def test_of_a_big_segment_the_same_accounts_are_taken(
+    big: Warehouse, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(return_fit, "MOST_ACCOUNTS", 500)
+    fit = fit_scores(big.settings)
+    assert {name: one.accounts for name, one in fit.found.lifetimes.items()} == {
+        "": 500,
+        "smb": 500,
+    }
