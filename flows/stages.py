@@ -19,6 +19,7 @@ from flows.privacy import hide_addresses_in_logs
 from lifecycle.errors import WarehouseError
 from lifecycle.ledger import history
 from lifecycle.mail.deliver import deliver as deliver_mails
+from lifecycle.planning.owner_lists import plan_lists
 from lifecycle.planning.plan import plan as plan_mails
 from lifecycle.run import Run
 from lifecycle.sources import ledger as ledger_source
@@ -92,12 +93,18 @@ def publish(run: Run) -> None:
 
 @task(**own_memory)
 def plan(run: Run) -> None:
-    """Decide who enters, leaves and is due, in one transaction of the ledger."""
+    """Decide who enters, leaves and is due, in one transaction of the ledger; then what each
+    account owner is told, in another."""
     with run.stage("plan"):
         made = plan_mails(
             run.settings, run.ledger, run_id=run.run_id, as_of=run.as_of, dry_run=run.dry_run
         )
         run.report.add_plan(made)
+        run.report.add_owner_lists(
+            plan_lists(
+                run.settings, run.ledger, run_id=run.run_id, as_of=run.as_of, dry_run=run.dry_run
+            )
+        )
 
 
 @task(**own_memory)

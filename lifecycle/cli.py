@@ -218,6 +218,38 @@ def preview(
 
 
 @app.command()
+def owners(context: typer.Context, as_of: AsOf = None, as_json: AsJson = False) -> None:
+    """Show what each account owner is told today. Nothing is written or sent."""
+    from lifecycle.insight.owners import owners
+    from lifecycle.run import delivery_clock
+
+    with context.obj.ledger() as (settings, ledger):
+        seen = owners(settings, ledger, as_of=delivery_clock(settings, ledger, as_of))
+    _show(seen.as_json, seen.as_document, as_json)
+
+
+@app.command("score-report")
+def score_report(
+    context: typer.Context,
+    out: Annotated[
+        Path | None,
+        typer.Option(metavar="FOLDER", help="Where the page goes; else the reports' folder."),
+    ] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Hold every score version against who then left. Status 1: the newest one is worse."""
+    from lifecycle.insight.score_report import score_report
+
+    settings = context.obj.settings()
+    report = score_report(settings, progress=lambda text: typer.echo(f"{text} …", err=True))
+    report.write(out or settings.reports_dir)
+    _show(report.as_json, report.as_document, as_json)
+    if report.verdict:
+        typer.echo(f"lifecycle: {report.verdict}", err=True)
+        raise typer.Exit(1)
+
+
+@app.command()
 def explain(
     context: typer.Context,
     account: Annotated[

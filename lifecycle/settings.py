@@ -191,6 +191,17 @@ class Plan(Section):
     )
 
 
+class Owners(Section):
+    """The morning list of each account owner: what is new on their accounts."""
+
+    morning_list: bool = Field(True, description="mailed on the company's business days")
+    hour: int = Field(8, ge=0, le=23, description="in the company's time zone, at the earliest")
+    locales: dict[str, str] = Field(
+        default_factory=dict,
+        description="address = language; else the one that most of the owner's accounts speak",
+    )
+
+
 class Delivery(Section):
     """Who carries the mail."""
 
@@ -397,6 +408,7 @@ class Settings(BaseSettings):
     dormancy: Dormancy = Dormancy()
     health: Health = Health()
     plan: Plan = Plan()
+    owners: Owners = Owners()
     delivery: Delivery = Delivery()
     sendgrid: SendGrid = SendGrid()
     smtp: Smtp = Smtp()

@@ -24,10 +24,11 @@ from lifecycle.insight.document import (
     moment,
     table,
 )
-from lifecycle.ledger.tables import State
+from lifecycle.ledger.tables import OWNER_LIST, State
 
 if TYPE_CHECKING:  # The command line shows a report without loading what made it.
     from lifecycle.mail.deliver import DeliveryResult
+    from lifecycle.planning.owner_lists import OwnerLists
     from lifecycle.planning.plan import PlanResult
     from lifecycle.sources.pull import PullResult
     from lifecycle.warehouse.build import BuildResult
@@ -109,6 +110,11 @@ class RunReport:
     """Reason: mails and entries decided against."""
     waiting: list[str] = field(default_factory=list)
     """A sentence for each trigger that waits for the usage feed."""
+    owner_lists: dict[str, int] = field(default_factory=dict)
+    """lists planned for account owners, accounts on them, and owners whose news waits because
+    they had today's list."""
+    owners_unreached: dict[str, Any] = field(default_factory=dict)
+    """News of accounts whose owner cannot be mailed: accounts, and a few examples."""
     accepted: int = 0
     by_trigger: dict[str, int] = field(default_factory=dict)
     """Trigger: mails that the provider took."""
@@ -160,6 +166,32 @@ class RunReport:
         self.withheld = {str(reason): count for reason, count in made.withheld.items()}
         self.waiting = list(made.waiting)
 
+    def add_owner_lists(self, made: OwnerLists) -> None:
+        """What account owners are told, and what nobody could be."""
+        self.planned += len(made.lists)
+        if made.lists:
+            self.planned_by_trigger[OWNER_LIST] = len(made.lists)
+        self.owner_lists = {
+            "lists": len(made.lists),
+            "accounts": made.accounts,
+            "waiting": made.waiting,
+        }
+        unreached = [(entry, why) for one, why in made.unreached for entry in one.entries]
+        unreached.sort(key=lambda one: (one[0].urgency, one[0].account_id))
+        if unreached:
+            self.owners_unreached = {
+                "accounts": len(unreached),
+                "examples": [
+                    {
+                        "account_id": entry.account_id,
+                        "name": entry.account["name"],
+                        "news": list(entry.news),
+                        "why": why,
+                    }
+                    for entry, why in unreached[: published.EXAMPLES]
+                ],
+            }
+
     def add_delivery(self, done: DeliveryResult, *, remaining: int) -> None:
         """What was delivered, and how many mails wait."""
         self.accepted = done.accepted
@@ -187,6 +219,7 @@ class RunReport:
                 self._stop(),
                 self._mails(),
                 self._withheld(),
+                self._owners(),
                 self._attention(),
                 self._set_aside(),
                 self._health(),
@@ -290,6 +323,29 @@ class RunReport:
             ("reason", "count", "why"), ((name, n, WHY.get(name, "")) for name, n in rows)
         )
         return Section("Withheld", (shown,))
+
+    def _owners(self) -> Section:
+        parts: list[str | Table] = []
+        told = self.owner_lists
+        if told.get("lists"):
+            will = "would be" if self.dry_run else "are"
+            parts.append(
+                f"{counted(told['accounts'], 'account')} with news {will} on "
+                f"{counted(told['lists'], 'list')} for their owners."
+            )
+        if told.get("waiting"):
+            parts.append(
+                f"{counted(told['waiting'], 'owner')} had today's list before: "
+                "the newer news comes with the next one."
+            )
+        if self.owners_unreached:
+            number, some = self.owners_unreached["accounts"], self.owners_unreached["examples"]
+            parts.append(f"{counted(number, 'account')} with news, and no owner to tell:")
+            rows = ((one["name"], ", ".join(one["news"]), one["why"]) for one in some)
+            parts.append(table(("account", "news", "why"), rows))
+            if number > len(some):
+                parts.append("`lifecycle owners --json` lists them all.")
+        return Section("Account owners", tuple(parts))
 
     def _attention(self) -> Section:
         return Section("To know", (*self.waiting, *self.warnings), "warning")

@@ -24,6 +24,7 @@ from lifecycle.ledger.states import batches, log, move
 from lifecycle.ledger.tables import (
     MAILED,
     NOT_LEFT,
+    OWNER_LIST,
     State,
     UtcDateTime,
     enrollments,
@@ -164,6 +165,7 @@ def claim(
                 enrollments.c.trigger == sends.c.trigger,
                 enrollments.c.cycle == sends.c.cycle,
             ),
+            isouter=True,  # an owner's list belongs to no enrolment
         )
         .where(sends.c.state == State.QUEUED, *_may_go(now), sends.c.domain.not_in(room.full))
         .order_by(sends.c.not_before, sends.c.priority.desc(), sends.c.send_id)
@@ -338,11 +340,12 @@ def _mailed(
             # A condition on the state would lead SQLite to all mails that were ever accepted.
             query = select(
                 sends.c[name].label("holder"),
+                sends.c.trigger,
                 sends.c.state,
                 func.coalesce(sends.c.accepted_at, sends.c.not_before).label("at"),
             ).where(sends.c[name].in_(some))
             for row in ledger.execute(query):
-                if row.state in MAILED and row.at > since:
+                if row.state in MAILED and row.at > since and row.trigger != OWNER_LIST:
                     mailed[name, row.holder].append(row.at)
     return mailed
 

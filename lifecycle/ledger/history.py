@@ -14,12 +14,14 @@ from lifecycle.ledger.tables import (
     MAILED,
     NOT_LEFT,
     OPEN,
+    OWNER_LIST,
     State,
     enrollments,
     feedback,
     feedback_syncs,
     launch_baseline,
     launches,
+    messages,
     recipients,
     runs,
     send_log,
@@ -74,6 +76,17 @@ def next_mail(ledger: Ledger) -> Row[Any] | None:
     query = select(sends).where(sends.c.state.in_(NOT_LEFT)).order_by(sends.c.not_before).limit(1)
     found = _all(ledger, query)
     return found[0] if found else None
+
+
+def owner_lists(ledger: Ledger, cycle: int) -> Rows:
+    """The lists of a day (20260610) for account owners, with their rendered bytes."""
+    query = (
+        select(sends, messages.c.mime)
+        .join(messages, messages.c.send_id == sends.c.send_id)
+        .where(sends.c.trigger == OWNER_LIST, sends.c.cycle == cycle)
+        .order_by(sends.c.address)
+    )
+    return _all(ledger, query)
 
 
 def needing_a_person(ledger: Ledger, count: int) -> Rows:

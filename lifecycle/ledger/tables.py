@@ -79,6 +79,14 @@ NOT_LEFT = (State.PLANNED, State.QUEUED)
 MAILED = (State.ATTEMPTING, State.ACCEPTED, State.DELIVERED, State.UNCERTAIN, State.HELD)
 """States in which the customer has, or may have, the mail: what a cap counts."""
 
+OWNER_LIST = "_owner_list"
+"""The trigger of the mails to account owners; no trigger file can have the name."""
+MORNING = "morning"
+"""The one step of it."""
+
+NOT_TOLD = (State.REJECTED, State.SUPPRESSED, State.EXPIRED, State.CANCELLED)
+"""States in which nobody has read what stands in a mail, nor will."""
+
 
 def send_identity(account_id: str, contact_id: str, trigger: str, step: str, cycle: int) -> str:
     """The one key of a send: the same five facts always give the same 32 hex digits."""
@@ -185,7 +193,12 @@ sends = Table(
     Column("address", String(320), nullable=False, doc="normalised"),
     Column("domain", String(255), nullable=False, doc="of the address"),
     Column("locale", String(16), nullable=False),
-    Column("locale_source", String(16), nullable=False, doc="contact, account or company"),
+    Column(
+        "locale_source",
+        String(16),
+        nullable=False,
+        doc="contact, account or company; owner, default",
+    ),
     Column("priority", Integer, nullable=False, default=0),
     Column("account_cap", String(16), doc="as in the trigger file, 3/7d"),
     Column("contact_cap", String(16)),
@@ -204,7 +217,8 @@ sends = Table(
     Index("ix_sends_expiry", "state", "expires_at"),
     Index("ix_sends_account", "account_id", "trigger"),
     Index("ix_sends_address", "address", "state_at"),
-    comment="One row per mail: account, contact, trigger, step and cycle.",
+    comment="One row per mail: account, contact, trigger, step and cycle. An owner's list has "
+    "neither account nor contact; its cycle is the day, 20260610.",
 )
 
 messages = Table(
@@ -241,6 +255,15 @@ withheld = Table(
     Column("run_id", String(64), nullable=False),
     Index("ix_withheld_account", "account_id"),
     comment="One row per mail, or entry, that was decided against, and why.",
+)
+
+owner_news = Table(
+    "owner_news",
+    metadata,
+    Column("account_id", String(255), primary_key=True),
+    Column("kind", String(40), primary_key=True, doc="as in the mart account_news"),
+    Column("send_id", String(32), ForeignKey("sends.send_id"), nullable=False),
+    comment="One row per account and kind of news that its owner was told of and that is still so.",
 )
 
 suppressions = Table(

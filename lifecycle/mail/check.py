@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 
 from lifecycle.errors import Problem, TemplateError, did_you_mean
+from lifecycle.insight.owner_list import LIST_NAMES, OWNER_NAMES
+from lifecycle.ledger.tables import MORNING, OWNER_LIST
 from lifecycle.mail.folder import Templates, nearest
 from lifecycle.mail.render import FOOTER_SAYS
 from lifecycle.mail.template import Names
@@ -30,10 +32,13 @@ def check_templates(
         "company": frozenset(Company.model_fields),
     }
     expected = {(trigger, step) for trigger, steps in triggers for step in steps}
+    lists = {(OWNER_LIST, MORNING)}
+    list_names: Names = {"owner": OWNER_NAMES, "list": LIST_NAMES, "company": names["company"]}
     return [
         *_absent(templates, expected, settings.company.locale),
-        *_unused(templates, expected),
+        *_unused(templates, expected | lists),
         *_wrong(templates, expected, names),
+        *_wrong(templates, lists, list_names),
         *_footers(templates, expected, names),
     ]
 

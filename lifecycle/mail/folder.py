@@ -2,6 +2,8 @@
 
 email_templates/<trigger>/<step>.<locale>.txt    one mail
 email_templates/_footer.<locale>.txt             ends every mail in that language
+email_templates/_owner_list/morning.<locale>.txt the list of an account owner; a company that has
+                                                 none of its own has this project's
 """
 
 from __future__ import annotations
@@ -11,8 +13,10 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from lifecycle.errors import Problem, TemplateError
+from lifecycle.ledger.tables import MORNING, OWNER_LIST
 from lifecycle.mail.message import LOCALE
 from lifecycle.mail.template import Template, Text, read_footer, read_template
+from lifecycle.settings import CHECKOUT
 
 
 class Templates:
@@ -29,6 +33,11 @@ class Templates:
         for path in sorted(folder.rglob("*")):
             if path.is_file() and not path.name.startswith(".") and path.suffix != ".md":
                 self._sort(path)
+        if (OWNER_LIST, MORNING) not in self.steps:
+            lists = CHECKOUT / "email_templates" / OWNER_LIST
+            self.steps[OWNER_LIST, MORNING] = {
+                path.name.split(".")[1]: path for path in sorted(lists.glob(f"{MORNING}.*.txt"))
+            }
 
     def _sort(self, path: Path) -> None:
         *folders, name = path.relative_to(self.folder).parts
@@ -62,7 +71,8 @@ class Templates:
 
     def name(self, path: Path) -> str:
         """A file as messages call it."""
-        return path.relative_to(self.folder.parent).as_posix()
+        own = path.is_relative_to(self.folder.parent)
+        return path.relative_to(self.folder.parent if own else CHECKOUT).as_posix()
 
 
 def nearest(wanted: str | None, available: Iterable[str]) -> str | None:

@@ -97,8 +97,8 @@ class Message:
     body: str
     """Plain text, LF line ends, already wrapped."""
     date: datetime
-    list_unsubscribe: str
-    """A mailto or HTTPS address; never cut over lines."""
+    list_unsubscribe: str | None
+    """A mailto or HTTPS address; never cut over lines. None: to a colleague, who stays."""
     locale: str
     trigger: str
     step: str
@@ -107,7 +107,8 @@ class Message:
         _require("send_id", self.send_id, _SEND_ID, 64)
         _require("from_email", self.from_email, _ADDRESS, LONGEST_ADDRESS)
         _require("to_email", self.to_email, _ADDRESS, LONGEST_ADDRESS)
-        _require("list_unsubscribe", self.list_unsubscribe, _URL, LONGEST_URL)
+        if self.list_unsubscribe is not None:
+            _require("list_unsubscribe", self.list_unsubscribe, _URL, LONGEST_URL)
         _require("locale", self.locale, LOCALE, 35)
         if self.reply_to is not None:
             _require("reply_to", self.reply_to[1], _ADDRESS, LONGEST_ADDRESS)
@@ -127,7 +128,7 @@ class Message:
     @property
     def is_one_click(self) -> bool:
         """Whether a mail client may leave for its reader by one POST (RFC 8058)."""
-        return self.list_unsubscribe.startswith("https://")
+        return (self.list_unsubscribe or "").startswith("https://")
 
     def as_bytes(self) -> bytes:
         """The mail as RFC 5322 bytes: CRLF, ASCII on the wire, UTF-8 within.
@@ -143,7 +144,7 @@ class Message:
             f"Subject: {_text('Subject', self.subject)}",
             f"Date: {format_datetime(self.date)}",
             f"Message-ID: {self.message_id}",
-            f"List-Unsubscribe: <{self.list_unsubscribe}>",
+            *([f"List-Unsubscribe: <{self.list_unsubscribe}>"] if self.list_unsubscribe else []),
             *(["List-Unsubscribe-Post: List-Unsubscribe=One-Click"] if self.is_one_click else []),
             "Auto-Submitted: auto-generated",
             f"X-Lifecycle-Send: {self.send_id}",
@@ -175,7 +176,9 @@ class Message:
             subject=_decoded(headers["Subject"]),
             body=_decoded_body(headers["Content-Transfer-Encoding"], body),
             date=parsedate_to_datetime(headers["Date"]),
-            list_unsubscribe=headers["List-Unsubscribe"][1:-1],
+            list_unsubscribe=way_out[1:-1]
+            if (way_out := headers.get("List-Unsubscribe"))
+            else None,
             locale=headers["Content-Language"],
             trigger=_decoded(headers["X-Lifecycle-Trigger"]),
             step=_decoded(headers["X-Lifecycle-Step"]),

@@ -1,7 +1,9 @@
 """A decision becomes a Message: the right template, in the right language, with its footer.
 
 A template may name `account` (columns of account_360), `contact` (columns of dim_contacts) and
-`company` (section [company] of the settings); a footer also `unsubscribe_url`.
+`company` (section [company] of the settings); a footer also `unsubscribe_url`. The list of an
+account owner names `owner`, `list` and `company` (lifecycle/insight/owner_list.py), and has no
+footer: who works here cannot unsubscribe.
 """
 
 from __future__ import annotations
@@ -15,9 +17,11 @@ from email_validator import EmailNotValidError, validate_email
 from wcwidth import width
 
 from lifecycle.errors import Problem, TemplateError
+from lifecycle.ledger.tables import MORNING, OWNER_LIST
 from lifecycle.mail.folder import Templates, nearest
 from lifecycle.mail.message import Message, is_address, one_line
 from lifecycle.mail.sandbox import Values
+from lifecycle.mail.template import Template
 from lifecycle.mail.unsubscribe import NO_SEND, WayOut
 from lifecycle.mail.wrap import wrap
 from lifecycle.settings import Settings
@@ -84,10 +88,7 @@ class Renderer:
             "contact": Values("contact", contact),
             "company": self._company_values,
         }
-        subject = one_line(template.subject.render(values))
-        if not subject or width(subject) > WIDEST_SUBJECT:
-            what = f"the subject is {width(subject)} columns wide, not 1 to {WIDEST_SUBJECT}"
-            raise TemplateError([Problem(template.file, template.subject.line, what)])
+        subject = _subject(template, values)
         body = template.body.render(values).strip("\n")
         footer = self._signed_off(locale, {**values, "unsubscribe_url": unsubscribe_url})
         owner = _on_the_wire(account.get("owner_email") or "")
@@ -112,6 +113,59 @@ class Renderer:
         except ValueError as error:
             raise TemplateError([Problem(template.file, None, str(error))]) from None
 
+    def choose_list_locale(self, owner_locale: str | None) -> tuple[str, str]:
+        """The language of an owner's list, and whose it is: the owner's, ours, or English.
+
+        Raises TemplateError where there is no list in any of them.
+        """
+        available = self._folder.steps.get((OWNER_LIST, MORNING), {})
+        wanted = ((owner_locale, "owner"), (self._company.locale, "company"), ("en", "default"))
+        for locale, source in wanted:
+            if found := nearest(locale, available):
+                return found, source
+        missing = self._folder.missing(f"{OWNER_LIST}/{MORNING}", self._company.locale)
+        raise TemplateError([missing])
+
+    def render_list(
+        self,
+        *,
+        send_id: str,
+        locale: str,
+        owner: Mapping[str, Any],
+        news: Mapping[str, Any],
+        date: datetime,
+    ) -> Message:
+        """The list of one account owner: `owner` has name and email, `news` is `list` there.
+
+        Raises TemplateError as `render` does.
+        """
+        template = self._template(OWNER_LIST, MORNING, locale)
+        accounts = [Values("account", one) for one in news["accounts"]]
+        values = {
+            "owner": Values("owner", owner),
+            "list": Values("list", {**news, "accounts": accounts}),
+            "company": self._company_values,
+        }
+        subject = _subject(template, values)
+        try:
+            return Message(
+                send_id=send_id,
+                from_name=self._company.name,
+                from_email=_on_the_wire(self._company.from_email),
+                to_name=owner["name"],
+                to_email=_on_the_wire(owner["email"]),
+                reply_to=None,
+                subject=subject,
+                body=wrap(template.body.render(values).strip("\n") + "\n"),
+                date=date,
+                list_unsubscribe=None,
+                locale=locale,
+                trigger=OWNER_LIST,
+                step=MORNING,
+            )
+        except ValueError as error:
+            raise TemplateError([Problem(template.file, None, str(error))]) from None
+
     def _signed_off(self, locale: str, values: Mapping[str, Any]) -> str:
         footer = self._footer(locale)
         text = footer.render(values).strip("\n")
@@ -124,6 +178,14 @@ class Renderer:
     @cached_property
     def _company_values(self) -> Values:
         return Values("company", self._company.model_dump())
+
+
+def _subject(template: Template, values: Mapping[str, Any]) -> str:
+    subject = one_line(template.subject.render(values))
+    if not subject or width(subject) > WIDEST_SUBJECT:
+        what = f"the subject is {width(subject)} columns wide, not 1 to {WIDEST_SUBJECT}"
+        raise TemplateError([Problem(template.file, template.subject.line, what)])
+    return subject
 
 
 def _on_the_wire(address: str) -> str:

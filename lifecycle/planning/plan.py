@@ -36,6 +36,7 @@ from lifecycle.ledger.store import Ledger
 from lifecycle.ledger.tables import (
     MAILED,
     NOT_LEFT,
+    OWNER_LIST,
     enrollments,
     launches,
     recipients,
@@ -249,7 +250,7 @@ class _Planner:
         """Stop mails planned by an earlier run to contacts that may not be mailed any more."""
         waiting = self.memory.execute(
             select(sends.c.send_id, sends.c.account_id, sends.c.contact_id).where(
-                sends.c.state.in_(NOT_LEFT)
+                sends.c.state.in_(NOT_LEFT), sends.c.trigger != OWNER_LIST
             )
         ).all()
         for some in _chunks(waiting):
@@ -653,7 +654,9 @@ class _Planner:
         moment = sends.c.accepted_at
         for row in self.memory.execute(
             select(sends.c.address, sends.c.account_id, moment, sends.c.not_before).where(
-                sends.c.state.in_([*MAILED, *NOT_LEFT]), sends.c.not_before >= since
+                sends.c.state.in_([*MAILED, *NOT_LEFT]),
+                sends.c.not_before >= since,
+                sends.c.trigger != OWNER_LIST,
             )
         ):
             at = row.accepted_at or row.not_before

@@ -12,7 +12,7 @@ import duckdb
 import pyarrow as pa
 
 from lifecycle.calendar import country_code, holidays_of, zone_of_country
-from lifecycle.health import parameters
+from lifecycle.health import parameters, score_validation
 from lifecycle.health.definition import definition
 from lifecycle.settings import Settings
 from lifecycle.warehouse.connection import connect_work
@@ -82,6 +82,7 @@ def write(settings: Settings, *, run_id: str, as_of: datetime, loaded_at: dateti
         for table, columns in TABLES.items():
             _replace(connection, table, columns, sorted(rows[table], key=str))
         parameters.ensure(connection)
+        score_validation.ensure(connection)
         connection.execute("commit")
 
 

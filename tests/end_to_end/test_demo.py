@@ -17,7 +17,7 @@ def test_the_demo_company_gets_its_mails_once_and_can_be_explained(tmp_path, pre
     report = run_json("run", env=env)
     assert 250 <= report["accounts"] <= 350
     assert report["feed_status"] == "fresh"
-    assert set(report["by_trigger"]) == {"onboarding", "win_back_dormant"}
+    assert set(report["by_trigger"]) == {"_owner_list", "onboarding", "win_back_dormant"}
     assert report["planned"] >= report["accepted"] > 10
     assert set(report["seconds"]) == {
         *("pull", "gate_raw", "build", "gate_marts", "publish", "plan", "deliver")
@@ -32,7 +32,13 @@ def test_the_demo_company_gets_its_mails_once_and_can_be_explained(tmp_path, pre
     ]
     assert len(sent) == report["accepted"]
     assert {mail["Content-Language"] for mail in sent} == {"en", "ja"}
+    lists = [mail for mail in sent if mail["X-Lifecycle-Trigger"] == "_owner_list"]
+    assert len(lists) == report["owner_lists"]["lists"] == report["by_trigger"]["_owner_list"] > 1
+    assert len({mail["To"] for mail in lists}) == len(lists), "one list an owner"
+    assert not any(mail["List-Unsubscribe"] for mail in lists)
     for mail in sent:
+        if mail in lists:
+            continue
         assert mail["Auto-Submitted"] == "auto-generated"
         assert mail["List-Unsubscribe"].startswith("<mailto:")
         assert mail["Message-ID"].startswith(f"<{mail['X-Lifecycle-Send']}@")

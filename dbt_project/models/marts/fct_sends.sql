@@ -1,2 +1,2 @@
--- One row per mail that the ledger knew when the run began.
+-- One row per mail to a customer that the ledger knew when the run began.
 select * from {{ ref('stg_ledger_sends') }}

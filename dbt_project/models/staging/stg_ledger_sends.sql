@@ -1,4 +1,4 @@
--- One row per mail that the ledger knew when the run began.
+-- One row per mail to a customer that the ledger knew when the run began.
 select
   send_id,
   account_id,
@@ -16,3 +16,5 @@ select
   attempts,
   accepted_at
 from {{ source('raw', 'ledger_sends') }}
+-- A list for an account's owner belongs to no account.
+where account_id <> ''

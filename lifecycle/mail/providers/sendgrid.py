@@ -327,7 +327,8 @@ def _personalization(message: Message, tag: str | None = None) -> Personalizatio
 
 def _headers(message: Message) -> Iterable[tuple[str, str]]:
     yield "Message-ID", message.message_id
-    yield "List-Unsubscribe", f"<{message.list_unsubscribe}>"
+    if message.list_unsubscribe is not None:
+        yield "List-Unsubscribe", f"<{message.list_unsubscribe}>"
     if message.is_one_click:
         yield "List-Unsubscribe-Post", "List-Unsubscribe=One-Click"
     yield "Auto-Submitted", "auto-generated"

@@ -191,7 +191,8 @@ def upgrade() -> None:
             ["runs.run_id"],
         ),
         sa.PrimaryKeyConstraint("send_id"),
-        comment="One row per mail: account, contact, trigger, step and cycle.",
+        comment="One row per mail: account, contact, trigger, step and cycle. An owner's list "
+        "has neither account nor contact; its cycle is the day, 20260610.",
     )
     with op.batch_alter_table("sends", schema=None) as batch_op:
         batch_op.create_index("ix_sends_account", ["account_id", "trigger"], unique=False)
@@ -228,6 +229,19 @@ def upgrade() -> None:
         comment="One row per send: the rendered bytes, so that every attempt is identical.",
     )
     op.create_table(
+        "owner_news",
+        sa.Column("account_id", sa.String(length=255), nullable=False),
+        sa.Column("kind", sa.String(length=40), nullable=False),
+        sa.Column("send_id", sa.String(length=32), nullable=False),
+        sa.ForeignKeyConstraint(
+            ["send_id"],
+            ["sends.send_id"],
+        ),
+        sa.PrimaryKeyConstraint("account_id", "kind"),
+        comment="One row per account and kind of news that its owner was told of "
+        "and that is still so.",
+    )
+    op.create_table(
         "send_log",
         sa.Column("id", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), nullable=False),
         sa.Column("send_id", sa.String(length=32), nullable=False),
@@ -251,6 +265,7 @@ def downgrade() -> None:
         batch_op.drop_index(batch_op.f("ix_send_log_send_id"))
 
     op.drop_table("send_log")
+    op.drop_table("owner_news")
     op.drop_table("messages")
     op.drop_table("launch_baseline")
     with op.batch_alter_table("sends", schema=None) as batch_op:

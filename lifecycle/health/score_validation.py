@@ -1,0 +1,420 @@
+"""How well each score version told apart who left within 90 days, on snapshots of the history.
+
+The measures of every day are stored, so each version is scored on the same accounts and days,
+also on those before it was fitted. What a version may have learned from says so. Nothing here
+depends on the wall clock: the same history gives the same figures.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import astuple, dataclass, field
+from datetime import date, datetime, timedelta
+from itertools import pairwise
+from typing import Any
+
+import duckdb
+import numpy as np
+
+from lifecycle.health.evidence import Bin, Evidence
+from lifecycle.health.return_chance import Floats
+from lifecycle.health.return_fit import sample
+from lifecycle.health.validation import (
+    CalibrationBin,
+    Flags,
+    Interval,
+    auc_difference,
+    auc_interval,
+    brier,
+    calibration,
+    calibration_error,
+    roc,
+    top_decile_lift,
+)
+
+EQUAL_WEIGHTS = "equal weights"
+"""The version of days on which none had been fitted."""
+
+OUTCOME = timedelta(days=90)
+ENOUGH = 20
+"""Accounts that left, and that stayed: with fewer of either nothing is claimed."""
+
+MOST_ACCOUNTS = 20_000
+"""More make no interval anybody would notice narrower, and take minutes."""
+
+TABLE = "score_validation"
+COLUMNS = (
+    "version varchar, day date, reported_at timestamp, accounts bigint, churned bigint,"
+    " is_fitted_on boolean, auc double, auc_low double, auc_high double,"
+    " gain double, gain_low double, gain_high double, top_decile_lift double,"
+    " calibration_error double, brier double, band_changes double, reversed_share double"
+)
+
+
+@dataclass(frozen=True)
+class Version:
+    """A score as it was fitted; equal weights have no evidence and were never fitted."""
+
+    name: str
+    fitted_at: datetime | None = None
+    evidence: Evidence | None = None
+
+
+@dataclass(frozen=True)
+class Snapshots:
+    """One element an account and snapshot, of the accounts that were drawn."""
+
+    account: np.ndarray
+    day: np.ndarray
+    """datetime64[D]."""
+    as_of: np.ndarray
+    """datetime64[us], naive UTC."""
+    in_force: np.ndarray
+    """Name of the version of that day."""
+    measures: dict[str, Floats]
+    raw_score: Floats
+    """As it was stored, before smoothing."""
+    days_silent: Floats
+    """inf where the account was never active."""
+    left: Flags
+    band_changes: Floats
+    """Of the usage band within the 90 days after."""
+    reversals: Floats
+
+    def where(self, which: Flags) -> Snapshots:
+        """The chosen elements."""
+        values = {name: getattr(self, name)[which] for name in _ARRAYS}
+        measures = {name: its[which] for name, its in self.measures.items()}
+        return Snapshots(measures=measures, **values)
+
+    @property
+    def tells_enough(self) -> bool:
+        """Whether enough accounts left, and stayed, for a figure."""
+        return bool(min(self.left.sum(), (~self.left).sum()) >= ENOUGH)
+
+
+_ARRAYS = (
+    *("account", "day", "as_of", "in_force", "raw_score", "days_silent", "left"),
+    *("band_changes", "reversals"),
+)
+
+
+@dataclass(frozen=True)
+class Figures:
+    """One version on one snapshot, or on all of them; a row of the mart score_validation."""
+
+    version: str
+    day: date | None
+    """None: all snapshots."""
+    accounts: int
+    churned: int
+    is_fitted_on: bool
+    """The version may have learned from these outcomes: its figures flatter it."""
+    auc: Interval | None = None
+    gain: Interval | None = None
+    """AUC less that of days since last activity."""
+    lift: float | None = None
+    calibration_error: float | None = None
+    brier: float | None = None
+    band_changes: float | None = None
+    """Of an account in 90 days."""
+    reversed_share: float | None = None
+
+    def row(self, reported_at: datetime) -> tuple[object, ...]:
+        """As `raw.score_validation` has it."""
+        none = (None, None, None)
+        return (
+            *(self.version, self.day, reported_at, self.accounts, self.churned, self.is_fitted_on),
+            *(astuple(self.auc) if self.auc else none),
+            *(astuple(self.gain) if self.gain else none),
+            *(self.lift, self.calibration_error, self.brier),
+            *(self.band_changes, self.reversed_share),
+        )
+
+
+@dataclass(frozen=True)
+class Curves:
+    """What the figure of a version over all snapshots looks like."""
+
+    version: str
+    roc: tuple[Floats, Floats]
+    calibration: list[CalibrationBin] = field(default_factory=list)
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """A version against the one before, on the same accounts and days."""
+
+    version: str
+    before: str
+    accounts: int
+    churned: int
+    is_fitted_on: bool
+    """False: only outcomes that neither was fitted on."""
+    difference: Interval
+    """AUC of the version less that of the one before."""
+
+    @property
+    def is_worse(self) -> bool:
+        """Whether the newer one is worse for certain."""
+        return self.difference.high < 0
+
+
+@dataclass(frozen=True)
+class Validation:
+    """All that the history says of the scores."""
+
+    reported_at: datetime
+    """As-of of the history, naive UTC."""
+    versions: tuple[str, ...]
+    """Oldest first."""
+    figures: tuple[Figures, ...]
+    curves: tuple[Curves, ...]
+    silence: tuple[Floats, Floats] | None
+    """The ROC curve of days since last activity."""
+    comparisons: tuple[Comparison, ...]
+    drawn: int
+    """Accounts that were judged."""
+    of: int
+    """Accounts that there are."""
+
+    @property
+    def verdict(self) -> str:
+        """One sentence where the newest version is worse than the one before, else empty."""
+        for one in self.comparisons:
+            if one.version == self.versions[-1] and one.is_worse:
+                how = one.difference
+                seen = "" if one.is_fitted_on else " that it was not fitted on"
+                return (
+                    f"score version {one.version} is worse than {one.before} on the same "
+                    f"{one.accounts:,} snapshots of accounts{seen}: its AUC is {-how.value:.3f} "
+                    f"lower (95 % interval {-how.high:.3f} to {-how.low:.3f})"
+                )
+        return ""
+
+
+def ensure(connection: duckdb.DuckDBPyConnection) -> None:
+    """Make the table that the mart reads, empty, where it is not there yet."""
+    connection.execute(f"create table if not exists raw.{TABLE} ({COLUMNS})")
+
+
+def store(connection: duckdb.DuckDBPyConnection, found: Validation) -> None:
+    """Replace what the last report found."""
+    connection.begin()
+    connection.execute(f"create or replace table raw.{TABLE} ({COLUMNS})")
+    slots = ", ".join("?" * len(COLUMNS.split(",")))
+    for one in found.figures:
+        connection.execute(f"insert into raw.{TABLE} values ({slots})", one.row(found.reported_at))
+    connection.commit()
+
+
+def validate_scores(
+    connection: duckdb.DuckDBPyConnection, *, progress: Callable[[str], None] = lambda _: None
+) -> Validation:
+    """Judge every version of a warehouse on every snapshot whose outcome is known.
+
+    Reads the history that the last build left; writes nothing.
+    """
+    row = connection.execute("select as_of from raw.run_context").fetchone()
+    assert row is not None
+    everything, of = _snapshots(connection)
+    versions = _versions(connection)
+    if (everything.in_force == EQUAL_WEIGHTS).any() or not versions:
+        versions.insert(0, Version(EQUAL_WEIGHTS))
+    figures: list[Figures] = []
+    curves: list[Curves] = []
+    for version in versions:
+        progress(f"score version {version.name}")
+        theirs = everything.where(_is_scored(version, everything))
+        figures += [
+            _figures(version, theirs.where(theirs.day == day), day.item())
+            for day in np.unique(theirs.day)
+        ]
+        if not len(theirs.left):
+            continue
+        unseen = theirs.where(_is_unseen(version, theirs))
+        overall = unseen if unseen.tells_enough else theirs
+        figures.append(_figures(version, overall, None))
+        if overall.tells_enough:
+            risk, chance = _risk(version, overall), _p_churn(version, overall)
+            bins = [] if chance is None else calibration(chance, overall.left)
+            curves.append(Curves(version.name, roc(risk, overall.left), bins))
+    silence = None
+    if everything.tells_enough:
+        silence = roc(everything.days_silent, everything.left)
+    comparisons = [
+        one
+        for before, version in pairwise(versions)
+        for one in _comparisons(before, version, everything)
+    ]
+    return Validation(
+        reported_at=row[0],
+        versions=tuple(version.name for version in versions),
+        figures=tuple(figures),
+        curves=tuple(curves),
+        silence=silence,
+        comparisons=tuple(comparisons),
+        drawn=len(np.unique(everything.account)),
+        of=of,
+    )
+
+
+def _figures(version: Version, rows: Snapshots, day: date | None) -> Figures:
+    is_fitted_on = not bool(_is_unseen(version, rows).all())
+    counts = version.name, day, len(rows.left), int(rows.left.sum()), is_fitted_on
+    if not rows.tells_enough:
+        return Figures(*counts)
+    risk, chance = _risk(version, rows), _p_churn(version, rows)
+    mine = rows.in_force == version.name
+    changes = float(rows.band_changes[mine].sum())
+    return Figures(
+        *counts,
+        auc=auc_interval(risk, rows.left, account=rows.account),
+        gain=auc_difference(risk, rows.days_silent, rows.left, account=rows.account),
+        lift=top_decile_lift(risk, rows.left),
+        calibration_error=None if chance is None else calibration_error(chance, rows.left),
+        brier=None if chance is None else brier(chance, rows.left),
+        band_changes=changes / int(mine.sum()) if mine.any() else None,
+        reversed_share=float(rows.reversals[mine].sum()) / changes if changes else None,
+    )
+
+
+def _comparisons(before: Version, version: Version, everything: Snapshots) -> Iterator[Comparison]:
+    """On all that both were scored on, and on what neither was fitted on where that is enough.
+
+    The first flatters the newer one, so that worse there is worse indeed.
+    """
+    both = everything.where(_is_scored(before, everything) & _is_scored(version, everything))
+    unseen = both.where(_is_unseen(version, both))
+    for rows, is_fitted_on in ((unseen, False), (both, True)):
+        if not rows.tells_enough or (is_fitted_on and len(rows.left) == len(unseen.left)):
+            continue
+        difference = auc_difference(
+            _risk(version, rows), _risk(before, rows), rows.left, account=rows.account
+        )
+        yield Comparison(
+            *(version.name, before.name, len(rows.left), int(rows.left.sum())),
+            *(is_fitted_on, difference),
+        )
+
+
+def _is_scored(version: Version, rows: Snapshots) -> Flags:
+    """Equal weights are what was stored while they were in force; their rules are in dbt alone."""
+    if version.evidence is None:
+        return np.asarray(rows.in_force == EQUAL_WEIGHTS, np.bool_)
+    return np.ones(len(rows.left), np.bool_)
+
+
+def _is_unseen(version: Version, rows: Snapshots) -> Flags:
+    """Whether the outcome was still open when the version was fitted."""
+    if version.fitted_at is None:
+        return np.ones(len(rows.left), np.bool_)
+    known_at = rows.as_of + np.timedelta64(OUTCOME)
+    return np.asarray(known_at > np.datetime64(version.fitted_at), np.bool_)
+
+
+def _risk(version: Version, rows: Snapshots) -> Floats:
+    chance = _p_churn(version, rows)
+    return -rows.raw_score if chance is None else chance
+
+
+def _p_churn(version: Version, rows: Snapshots) -> Floats | None:
+    if version.evidence is None:
+        return None
+    return version.evidence.p_churn(
+        {name: rows.measures[name] for name in version.evidence.weights}
+    )
+
+
+# Reading. -----------------------------------------------------------------------------------
+
+
+def _versions(connection: duckdb.DuckDBPyConnection) -> list[Version]:
+    """The versions with evidence that the last run could know, oldest first."""
+    found = connection.execute(
+        """
+        select version, fitted_at from raw.score_versions
+        where has_evidence and fitted_at <= (select as_of from raw.run_context)
+        order by fitted_at, version
+        """
+    ).fetchall()
+    return [Version(name, fitted_at, _evidence(connection, name)) for name, fitted_at in found]
+
+
+def _evidence(connection: duckdb.DuckDBPyConnection, version: str) -> Evidence:
+    bins = connection.execute(
+        """
+        select measure, above, up_to, churned, stayed, evidence, points from raw.evidence_bins
+        where version = ? order by measure, above nulls last
+        """,
+        [version],
+    ).fetchall()
+    base = connection.execute(
+        """
+        select measure, weight, base_points, base_ln_odds from raw.evidence_base
+        where version = ? order by measure
+        """,
+        [version],
+    ).fetchall()
+    return Evidence(
+        bins=tuple(Bin(*row) for row in bins),
+        weights={measure: weight for measure, weight, *_ in base},
+        base_points=base[0][2],
+        base_ln_odds=base[0][3],
+    )
+
+
+def _snapshots(connection: duckdb.DuckDBPyConnection) -> tuple[Snapshots, int]:
+    """The snapshots of the accounts that are drawn, and how many accounts there are."""
+    ids = [
+        row[0]
+        for row in connection.execute(
+            "select distinct account_id from intermediate.int_score_snapshots order by 1"
+        ).fetchall()
+    ]
+    drawn = {"account_id": [ids[place] for place in sample(ids, MOST_ACCOUNTS)]}
+    connection.register("drawn", _arrow(drawn))
+    found = connection.execute(
+        """
+        select
+            snapshots.*,
+            count(changes.account_id) as band_changes,
+            count(case when changes.is_reversed then 1 end) as reversals
+        from intermediate.int_score_snapshots as snapshots
+        inner join drawn using (account_id)
+        left join intermediate.int_band_changes as changes
+            on changes.account_id = snapshots.account_id
+            and changes.as_of > snapshots.as_of
+            and changes.as_of <= snapshots.as_of + interval 90 days
+        group by all
+        order by snapshots.day, snapshots.account_id
+        """
+    ).fetchnumpy()
+    connection.unregister("drawn")
+
+    def numbers(name: str) -> Floats:
+        values = np.ma.asarray(found[name], np.float64)
+        return np.asarray(values.filled(np.nan), np.float64)
+
+    silent = numbers("days_silent")
+    in_force: Any = np.ma.asarray(found["score_version"], object)
+    fixed = {"account_id", "day", "as_of", "score_version", "usage_score_raw", "days_silent"}
+    fixed |= {"has_churned", "band_changes", "reversals"}
+    return Snapshots(
+        account=np.asarray(found["account_id"]),
+        day=np.asarray(found["day"], "datetime64[D]"),
+        as_of=np.asarray(found["as_of"], "datetime64[us]"),
+        in_force=np.array([name or EQUAL_WEIGHTS for name in in_force.filled("")], object),
+        measures={name: numbers(name) for name in found if name not in fixed},
+        raw_score=numbers("usage_score_raw"),
+        days_silent=np.where(np.isnan(silent), np.inf, silent),
+        left=np.asarray(found["has_churned"], np.bool_),
+        band_changes=numbers("band_changes"),
+        reversals=numbers("reversals"),
+    ), len(ids)
+
+
+def _arrow(columns: dict[str, list[str]]) -> object:
+    import pyarrow as pa
+
+    return pa.table({name: pa.array(values, pa.string()) for name, values in columns.items()})
