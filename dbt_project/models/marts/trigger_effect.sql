@@ -29,7 +29,7 @@ entries as (
     count(case when ended_at is null then 1 end) as still_enrolled,
     count(case when end_reason = 'exit' then 1 end) as left_by_exit,
     min(enrolled_at) as first_enrolled_at,
-    count(case when held_out then 1 end) as held_out
+    count(case when held_out then 1 end) as entries_held_out
   from enrollments
   group by trigger_name, trigger_version
 ),
