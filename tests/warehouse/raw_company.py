@@ -62,7 +62,8 @@ TABLES = {
     ),
     "ledger_enrollments": (
         "account_id varchar, trigger varchar, cycle bigint, trigger_version varchar,"
-        " enrolled_at timestamp, ended_at timestamp, end_reason varchar"
+        " enrolled_at timestamp, ended_at timestamp, end_reason varchar,"
+        " held_out boolean, goal_until timestamp, goal_met_at timestamp"
     ),
 }
 
