@@ -45,7 +45,7 @@ SHARES = {
     "redirect": 0.01,
     "too_many:3": 0.001,
     "too_many_retry_after:3": 0.001,
-    "bad_request": 0.01,
+    "bad_request": 0.02,
 }
 """Some 20 % in all; a 429 stops everybody for seconds, so there are few of them."""
 
