@@ -22,10 +22,15 @@ databases = count(1)
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Whole runs share one worker, where what they import and Prefect's API are warm."""
+    """Say which tests share one worker of `make test`: whole runs, for which imports and
+    Prefect's API are warm there, and those that share what is made once a module."""
     for item in items:
-        if "prefect_api" in getattr(item, "fixturenames", ()):
+        fixtures = getattr(item, "_fixtureinfo", None)
+        made = fixtures.name2fixturedefs if fixtures else {}
+        if "prefect_api" in made:
             item.add_marker(pytest.mark.xdist_group("runs"))
+        elif any(ways[-1].scope == "module" for ways in made.values()):
+            item.add_marker(pytest.mark.xdist_group(item.nodeid.partition("::")[0]))
 
 
 @pytest.fixture(scope="session")

@@ -78,7 +78,7 @@ def test_a_rerun_of_a_day_gives_the_same_day_and_touches_no_other(lived: Company
     stored = {day: lived.sql(DAY, [f"2026-06-{day:02}"]) for day in (8, 9, 10, 13)}
     change = "select account_id, usage_change from marts.account_360 order by 1"
     told = lived.sql(change)
-    for day in (9, 8, 10, 9, 13):
+    for day in (9, 8, 13):
         run(lived, day)
         assert {day: lived.sql(DAY, [f"2026-06-{day:02}"]) for day in stored} == stored
     assert lived.sql(change) == told
