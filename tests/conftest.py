@@ -20,17 +20,13 @@ settings.load_profile("lifecycle")
 databases = count(1)
 
 
-@pytest.hookimpl(tryfirst=True)
+LONG = ("end_to_end", "warehouse", "faults", "benchmarks", "cli")
+
+
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Say which tests share one worker of `make test`: whole runs, for which imports and
-    Prefect's API are warm there, and those that share what is made once a module."""
-    for item in items:
-        fixtures = getattr(item, "_fixtureinfo", None)
-        made = fixtures.name2fixturedefs if fixtures else {}
-        if "prefect_api" in made:
-            item.add_marker(pytest.mark.xdist_group("runs"))
-        elif any(ways[-1].scope == "module" for ways in made.values()):
-            item.add_marker(pytest.mark.xdist_group(item.nodeid.partition("::")[0]))
+    """The long ones first: `make test` gives a file at a time to each of two workers."""
+    rank = {name: place for place, name in enumerate(LONG)}
+    items.sort(key=lambda item: rank.get(item.path.parent.name, len(LONG)))
 
 
 @pytest.fixture(scope="session")
