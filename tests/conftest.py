@@ -24,7 +24,7 @@ LONG = ("end_to_end", "warehouse", "faults", "benchmarks", "cli")
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """The long ones first: `make test` gives a file at a time to each of two workers."""
+    """The long ones first: `make test` gives a file at a time to each of its workers."""
     rank = {name: place for place, name in enumerate(LONG)}
     items.sort(key=lambda item: rank.get(item.path.parent.name, len(LONG)))
 
