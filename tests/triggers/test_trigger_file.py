@@ -1,6 +1,7 @@
 """A trigger file becomes a trigger, or each of its problems is told with its line."""
 
 import json
+import re
 from datetime import date, time, timedelta
 from pathlib import Path
 
@@ -413,3 +414,11 @@ def test_who_is_held_out_stays_so_and_is_as_many_as_asked_for():
     other = parse_trigger(SHORT + "holdout: 20%", Path("triggers/other.yaml"), ACCOUNTS, CONTACTS)
     both = sum(other.holds_out(one) for one in held[20]) / len(held[20])
     assert 0.15 < both < 0.25, "each trigger holds out others"
+
+
+def test_the_example_of_the_page_can_be_read_and_every_key_is_on_it():
+    page = (CHECKOUT / "docs" / "triggers.md").read_text(encoding="utf-8")
+    trigger = parse(page.partition("```yaml\n")[2].partition("```")[0])
+    assert str(trigger.holdout) == "10%"
+    told = set(re.findall(r"^\| `(\w+)` \|", page, re.MULTILINE))
+    assert told == set(json_schema()["properties"]) - {"description"}
