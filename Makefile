@@ -36,7 +36,7 @@ run: install ## install, then run the whole pipeline once (DATA= AS_OF= CONFIG= 
 	@$(BIN)/lifecycle run $(if $(AS_OF),--as-of "$(AS_OF)") $(if $(DRY_RUN),--dry-run)
 
 test: install ## every test
-	@$(BIN)/pytest -q -n 3 --dist loadfile --no-loadscope-reorder
+	@$(BIN)/pytest -q -n 2 --dist loadfile --no-loadscope-reorder
 
 faults: install ## 20,000 mails, 200 kills, a fifth of the answers broken, on both ledgers
 	@$(BIN)/pytest -q -m long tests/faults
