@@ -12,7 +12,8 @@ from lifecycle.insight.document import Document, Section, Table, counted, moment
 from lifecycle.insight.report import WHY
 from lifecycle.ledger.store import Ledger
 from lifecycle.mail.message import Message
-from lifecycle.planning.plan import PlanResult, plan
+from lifecycle.planning.plan import plan
+from lifecycle.planning.result import PlanResult
 from lifecycle.settings import Settings
 from lifecycle.triggers.model import Trigger, find, load_triggers
 from lifecycle.warehouse.connection import connect_published

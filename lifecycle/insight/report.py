@@ -29,7 +29,7 @@ from lifecycle.ledger.tables import OWNER_LIST, State
 if TYPE_CHECKING:  # The command line shows a report without loading what made it.
     from lifecycle.mail.deliver import DeliveryResult
     from lifecycle.planning.owner_lists import OwnerLists
-    from lifecycle.planning.plan import PlanResult
+    from lifecycle.planning.result import PlanResult
     from lifecycle.sources.pull import PullResult
     from lifecycle.warehouse.build import BuildResult
     from lifecycle.warehouse.gate import GateResult

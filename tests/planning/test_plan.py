@@ -18,7 +18,8 @@ from lifecycle.ledger.store import Ledger
 from lifecycle.ledger.tables import enrollments, launches, sends, suppressions
 from lifecycle.ledger.tables import withheld as withheld_table
 from lifecycle.mail.deliver import deliver
-from lifecycle.planning.plan import PlanResult, decide
+from lifecycle.planning.plan import decide
+from lifecycle.planning.result import PlanResult
 from lifecycle.triggers.model import load_triggers
 from lifecycle.triggers.send_window import SendWindow
 

@@ -1,0 +1,137 @@
+"""What the ledger remembers, as the planner asks for it: read, never written."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime, timedelta
+from typing import Any
+
+from sqlalchemy import Connection, Row, and_, select
+
+from lifecycle.ledger.states import batches
+from lifecycle.ledger.tables import (
+    MAILED,
+    NOT_LEFT,
+    OWNER_LIST,
+    enrollments,
+    launches,
+    recipients,
+    sends,
+    steps,
+)
+from lifecycle.triggers.model import Trigger
+
+Rows = Sequence[Row[Any]]
+Cycle = tuple[str, int]
+"""An account's id and which of its entries into a trigger this is."""
+
+CAPS_LOOK_BACK = timedelta(days=366)
+
+
+def launched_at(ledger: Connection, trigger: str) -> datetime | None:
+    """The as-of of the trigger's first live run, or None."""
+    found: datetime | None = ledger.execute(
+        select(launches.c.launched_at).where(launches.c.trigger == trigger)
+    ).scalar()
+    return found
+
+
+def to_decide(ledger: Connection, trigger: Trigger, until: datetime) -> Rows:
+    """Open enrolments with a step that may go until then, or that know another version."""
+    return ledger.execute(
+        select(enrollments).where(
+            enrollments.c.trigger == trigger.name,
+            enrollments.c.ended_at.is_(None),
+            enrollments.c.held_out.is_(False),
+            (enrollments.c.next_at <= until) | (enrollments.c.next_version != trigger.version),
+        )
+    ).all()
+
+
+def held_out_through(ledger: Connection, trigger: str, now: datetime) -> Rows:
+    """Held-out enrolments whose last mail would have been due: account_id and cycle."""
+    return ledger.execute(
+        select(enrollments.c.account_id, enrollments.c.cycle).where(
+            enrollments.c.trigger == trigger,
+            enrollments.c.ended_at.is_(None),
+            enrollments.c.held_out.is_(True),
+            enrollments.c.next_at <= now,
+        )
+    ).all()
+
+
+def left_behind(ledger: Connection, names: Sequence[str]) -> Rows:
+    """Open enrolments of triggers that are not among these: account_id, trigger, cycle."""
+    return ledger.execute(
+        select(enrollments.c.account_id, enrollments.c.trigger, enrollments.c.cycle).where(
+            enrollments.c.ended_at.is_(None), enrollments.c.trigger.not_in(names)
+        )
+    ).all()
+
+
+def shut_in(ledger: Connection, trigger: str, now: datetime) -> Rows:
+    """Mails whose window shut before they left: send_id, and where the account keeps hours."""
+    return ledger.execute(
+        select(
+            sends.c.send_id,
+            enrollments.c.time_zone,
+            enrollments.c.time_zone_source,
+            enrollments.c.country,
+        )
+        .join(
+            enrollments,
+            and_(
+                enrollments.c.account_id == sends.c.account_id,
+                enrollments.c.trigger == sends.c.trigger,
+                enrollments.c.cycle == sends.c.cycle,
+            ),
+        )
+        .where(sends.c.trigger == trigger, sends.c.state.in_(NOT_LEFT), sends.c.closes_at <= now)
+    ).all()
+
+
+def not_left(ledger: Connection) -> Rows:
+    """Mails to customers that can still be stopped: send_id, account_id, contact_id."""
+    return ledger.execute(
+        select(sends.c.send_id, sends.c.account_id, sends.c.contact_id).where(
+            sends.c.state.in_(NOT_LEFT), sends.c.trigger != OWNER_LIST
+        )
+    ).all()
+
+
+def decided_steps(
+    ledger: Connection, trigger: str, account_ids: Sequence[str]
+) -> dict[Cycle, dict[str, datetime | None]]:
+    """By enrolment and step id: its `not_before`, or None where it was skipped."""
+    found: dict[Cycle, dict[str, datetime | None]] = {}
+    for some in batches(account_ids):
+        for row in ledger.execute(
+            select(steps).where(steps.c.trigger == trigger, steps.c.account_id.in_(some))
+        ):
+            found.setdefault((row.account_id, row.cycle), {})[row.step] = row.not_before
+    return found
+
+
+def chosen(ledger: Connection, trigger: str, account_ids: Sequence[str]) -> dict[Cycle, list[str]]:
+    """The contacts chosen when each enrolment began."""
+    found: dict[Cycle, list[str]] = {}
+    for some in batches(account_ids):
+        for row in ledger.execute(
+            select(recipients).where(
+                recipients.c.trigger == trigger, recipients.c.account_id.in_(some)
+            )
+        ):
+            found.setdefault((row.account_id, row.cycle), []).append(row.contact_id)
+    return found
+
+
+def mails(ledger: Connection, now: datetime) -> Rows:
+    """Every mail that a cap could still count, sent, under way or planned: address,
+    account_id, accepted_at, not_before."""
+    return ledger.execute(
+        select(sends.c.address, sends.c.account_id, sends.c.accepted_at, sends.c.not_before).where(
+            sends.c.state.in_([*MAILED, *NOT_LEFT]),
+            sends.c.not_before >= now - CAPS_LOOK_BACK,
+            sends.c.trigger != OWNER_LIST,
+        )
+    ).all()

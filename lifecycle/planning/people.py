@@ -1,0 +1,59 @@
+"""The people of accounts, and what stands against mailing each of them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import duckdb
+from sqlalchemy import Connection
+
+from lifecycle.ledger import suppressions
+from lifecycle.planning import audience
+from lifecycle.planning.audience import Row
+from lifecycle.planning.decision import Contact, Reason, objection
+from lifecycle.triggers.condition import Condition
+from lifecycle.triggers.model import Trigger
+
+GONE = (Reason.CONTACT_GONE, "no longer a contact of the account")
+
+
+class People:
+    """The contacts in the warehouse, with what the ledger knows of their addresses."""
+
+    def __init__(
+        self, warehouse: duckdb.DuckDBPyConnection, memory: Connection, erasure_key: str
+    ) -> None:
+        self._warehouse = warehouse
+        self._memory = memory
+        self._erasure_key = erasure_key
+        self._suppressed: dict[str, str] = {}
+
+    def of(
+        self, account_ids: Sequence[str], recipients: Condition | None = None
+    ) -> dict[str, list[Row]]:
+        """The contacts of these accounts, by account, each with `is_recipient`."""
+        found = audience.contacts(self._warehouse, account_ids, recipients)
+        addresses = {one["email_normalized"] for people in found.values() for one in people}
+        self._suppressed |= suppressions.reasons(self._memory, addresses, self._erasure_key)
+        return found
+
+    def objection(self, person: Row) -> tuple[Reason, str] | None:
+        """Why this person, one that `of` returned, may not be mailed at all, or None."""
+        address = person["email_normalized"]
+        return objection(
+            Contact(
+                contact_id=person["contact_id"],
+                address=address,
+                has_consent=bool(person["consent_basis"]),
+                is_unsubscribed=person["unsubscribed_at"] is not None,
+                suppressed_for=self._suppressed.get(address),
+            )
+        )
+
+    def objection_now(self, trigger: Trigger, person: Row | None) -> tuple[Reason, str] | None:
+        """Why this person, chosen when the account entered, may not get a step's mail."""
+        if person is None:
+            return GONE
+        if not person["is_recipient"]:
+            return Reason.NO_RECIPIENT, f"no longer matches {trigger.recipients.text}"
+        return self.objection(person)

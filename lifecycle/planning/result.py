@@ -1,0 +1,50 @@
+"""What a planning decided, counted: the decisions, and why others were not made."""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass, field
+
+from lifecycle.ledger.decisions import Decisions, Withheld
+from lifecycle.planning.decision import Reason
+
+
+@dataclass
+class PlanResult:
+    """What a run decided, counted."""
+
+    decisions: Decisions = field(default_factory=Decisions)
+    withheld: Counter[str] = field(default_factory=Counter)
+    """Accounts or mails that were decided against in this run, by reason."""
+    waiting: list[str] = field(default_factory=list)
+    """A sentence for each trigger that waits for the usage feed."""
+
+    @property
+    def planned(self) -> int:
+        """Mails planned by this run."""
+        return len(self.decisions.sends)
+
+    @property
+    def enrolled(self) -> dict[str, int]:
+        """Accounts that entered, by trigger."""
+        return dict(Counter(entry.trigger for entry in self.decisions.entries))
+
+    @property
+    def exited(self) -> dict[str, int]:
+        """Accounts that left before the end, by trigger."""
+        return dict(Counter(ending.trigger for ending in self.decisions.endings))
+
+    def withhold(
+        self,
+        trigger: str,
+        account_id: str,
+        reason: Reason,
+        detail: str,
+        contact_id: str = "",
+        step: str = "",
+    ) -> None:
+        """Write down a mail, or an entry, that was decided against."""
+        self.decisions.withheld.append(
+            Withheld(trigger, account_id, contact_id, step, reason, detail)
+        )
+        self.withheld[reason] += 1
