@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import fcntl
 import os
+import threading
 import time
 from contextlib import suppress
 from pathlib import Path
@@ -25,14 +26,17 @@ class Pause:
         self.file = file
         self._until = 0.0
         self._looked_at = float("-inf")
+        self._looking = threading.Lock()
 
     def left(self) -> float:
         """How many seconds are left of it; 0 where it is over."""
-        if time.monotonic() - self._looked_at > LOOK_EVERY_SECONDS:
-            self._looked_at = time.monotonic()
-            with suppress(FileNotFoundError):
-                self._until = max(self._until, os.stat(self.file).st_mtime)
-        return max(0.0, self._until - time.time())
+        # While one thread looks, the others wait: what they know is too old to leave by.
+        with self._looking:
+            if time.monotonic() - self._looked_at > LOOK_EVERY_SECONDS:
+                with suppress(FileNotFoundError):
+                    self._until = max(self._until, os.stat(self.file).st_mtime)
+                self._looked_at = time.monotonic()
+            return max(0.0, self._until - time.time())
 
     def extend(self, seconds: float) -> float:
         """Pause for that many seconds from now; never makes it shorter. Returns what is left."""
@@ -43,8 +47,10 @@ class Pause:
             fcntl.flock(fd, fcntl.LOCK_EX)
             there = os.fstat(fd).st_mtime
             # A file that was just made says now, and one whose pause is over says the past.
-            self._until = max(until, there)
-            os.utime(fd, (self._until, self._until))
+            until = max(until, there)
+            os.utime(fd, (until, until))
         finally:
             os.close(fd)
+        with self._looking:
+            self._until = max(self._until, until)
         return self.left()
