@@ -6,6 +6,7 @@ import os
 import threading
 import time
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -19,10 +20,11 @@ def test_no_thread_slips_through_while_another_one_is_looking(
     Pause(file).extend(60)
     begun, stat = threading.Event(), os.stat
 
-    def slow(path: Path) -> os.stat_result:
-        begun.set()
-        time.sleep(0.2)
-        return stat(path)
+    def slow(path: Path, **more: Any) -> os.stat_result:
+        if path == file:
+            begun.set()
+            time.sleep(0.2)
+        return stat(path, **more)
 
     monkeypatch.setattr("lifecycle.mail.providers.pause.os.stat", slow)
     of_a_new_worker = Pause(file)
