@@ -15,8 +15,8 @@ from unittest.mock import patch
 
 from flows.local_api import prepare
 
-RUN = ("dbt.cli.main", "flows.deliver_due", "flows.lifecycle_run")
-"""What a run imports."""
+RUN = ("dbt_project_read", "flows.deliver_due", "flows.lifecycle_run")
+"""What a run imports, and reads."""
 
 forks = get_context("forkserver")
 

@@ -51,21 +51,42 @@ def build(settings: Settings, *, progress: Callable[[str], None] | None = None) 
 def _dbt_build(settings: Settings, tell: Callable[[str], None]) -> Sequence[Any]:
     from dbt.cli.main import dbtRunner  # seconds to import, and only a run needs it
 
-    folder = settings.state_dir / "dbt"
-    folder.mkdir(parents=True, exist_ok=True)
-    arguments = [
-        *("build", "--project-dir", str(PROJECT), "--profiles-dir", str(PROJECT)),
-        *("--target-path", str(folder / "target"), "--log-path", str(folder / "logs")),
-        *("--log-level", "none", "--log-level-file", "info", "--no-print", "--no-use-colors"),
-        *("--no-send-anonymous-usage-stats", "--no-version-check"),
-        # Unit tests are about the code: the test suite runs them, not the daily run.
-        *("--exclude-resource-type", "unit_test"),
-    ]
+    # Unit tests are about the code: the test suite runs them, not the daily run.
+    arguments = ["build", "--exclude-resource-type", "unit_test", *_options(settings)]
+    project = read_project(settings)
     with _dbt_surroundings(settings):
-        outcome = dbtRunner(callbacks=[_teller(tell)]).invoke(arguments)
+        outcome = dbtRunner(project, callbacks=[_teller(tell)]).invoke(arguments)
     if outcome.exception is not None:
         raise WarehouseError(f"dbt: {outcome.exception}") from outcome.exception
     return getattr(outcome.result, "results", None) or []
+
+
+_projects: list[Any] = []
+
+
+def read_project(settings: Settings) -> Any:
+    """The dbt project as dbt has it in memory (a Manifest), read once a process: that takes as
+    long as all its models on a small company. Raises WarehouseError."""
+    from dbt.cli.main import dbtRunner
+
+    if not _projects:
+        with _dbt_surroundings(settings):
+            outcome = dbtRunner().invoke(["parse", *_options(settings)])
+        if outcome.exception is not None:
+            raise WarehouseError(f"dbt: {outcome.exception}") from outcome.exception
+        _projects.append(outcome.result)
+    return _projects[0]
+
+
+def _options(settings: Settings) -> list[str]:
+    folder = settings.state_dir / "dbt"
+    folder.mkdir(parents=True, exist_ok=True)
+    return [
+        *("--project-dir", str(PROJECT), "--profiles-dir", str(PROJECT)),
+        *("--target-path", str(folder / "target"), "--log-path", str(folder / "logs")),
+        *("--log-level", "none", "--log-level-file", "info", "--no-print", "--no-use-colors"),
+        *("--no-send-anonymous-usage-stats", "--no-version-check"),
+    ]
 
 
 @contextmanager

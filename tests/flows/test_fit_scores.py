@@ -14,7 +14,7 @@ from flows.fit_scores import fit_scores
 from lifecycle.cli import app
 from lifecycle.errors import AlreadyRunning
 from lifecycle.run import only_one
-from lifecycle.warehouse.build import build
+from warehouse.dbt_in_process import build_untested
 from warehouse.raw_company import Company as RawCompany
 from warehouse.test_build import WEDNESDAY, company_of
 
@@ -24,7 +24,7 @@ def built(tmp_path_factory: pytest.TempPathFactory) -> RawCompany:
     """A company after a build, with three accounts that were ever active."""
     company = company_of(tmp_path_factory.mktemp("fitted") / "company")
     company.see(WEDNESDAY)
-    build(company.settings)
+    build_untested(company.settings)
     return company
 
 
@@ -61,14 +61,14 @@ def test_the_next_build_goes_by_what_was_fitted_and_an_earlier_day_does_not(
         " from marts.account_dormancy where days_silent is not null order by 1"
     )
     built.see(WEDNESDAY)
-    build(built.settings)
+    build_untested(built.settings)
     assert built.sql(asked) == [
         ("abroad", 60, False, True),
         ("busy", 60, False, True),
         ("stopped", 60, False, True),
     ]
     built.see("2026-06-10 00:59", loaded_at=WEDNESDAY)
-    build(built.settings)
+    build_untested(built.settings)
     assert built.sql(asked)[2] == ("stopped", 7, True, False)
 
 

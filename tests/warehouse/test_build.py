@@ -13,7 +13,7 @@ import pytest
 from lifecycle.errors import GateStopped, WarehouseError
 from lifecycle.triggers.columns import account_columns, contact_columns
 from lifecycle.warehouse.build import PROJECT, WAREHOUSE, BuildResult, build
-from warehouse.dbt_in_process import dbt
+from warehouse.dbt_in_process import build_untested, dbt
 from warehouse.raw_company import Company, utc
 
 WEDNESDAY = "2026-06-10 01:00"  # ten in the morning in Tokyo
@@ -216,7 +216,7 @@ def test_a_late_feed_makes_unknown_what_needs_it_and_a_holiday_is_not_late(tmp_p
     company = company_of(tmp_path / "company")
     # Newest event: Wednesday 05:00 in Tokyo. Two business days later it is too old.
     company.see("2026-06-12 01:00")
-    build(company.settings)
+    build_untested(company.settings)
     feed = company.sql("select feed_status, reason from marts.feed_health")
     assert feed == [("late", "the newest event is 53 business hours old; 36 are allowed")]
     needs_feed = [name for name, column in account_columns().items() if column.needs_feed]
@@ -228,7 +228,7 @@ def test_a_late_feed_makes_unknown_what_needs_it_and_a_holiday_is_not_late(tmp_p
     # Golden Week: from Saturday 2 May to Wednesday 6 May 2026 nobody works in Japan.
     company.sql("delete from raw.usage_events where occurred_at > '2026-05-01'")
     company.see("2026-05-06 14:00")
-    build(company.settings)
+    build_untested(company.settings)
     assert company.sql("select feed_status from marts.feed_health") == [("fresh",)]
 
 
@@ -240,7 +240,7 @@ def test_a_thin_day_is_late(tmp_path: Path) -> None:
         " where occurred_at between '2026-06-08 15:00' and '2026-06-09 15:00'"
     )
     company.see(WEDNESDAY)
-    build(company.settings)
+    build_untested(company.settings)
     assert company.sql("select feed_status, reason from marts.feed_health") == [
         ("late", "only 0 events on 2026-06-09; the same weekday usually has 3")
     ]
@@ -249,7 +249,7 @@ def test_a_thin_day_is_late(tmp_path: Path) -> None:
 def test_the_crm_is_seen_as_it_was_known(tmp_path: Path) -> None:
     company = company_of(tmp_path / "company")
     company.see(WEDNESDAY)
-    build(company.settings)
+    build_untested(company.settings)
     thursday = "2026-06-11 01:00"
     company.deliver(
         "accounts", thursday, account("busy", segment="enterprise"), account("abroad", plan="new")
@@ -257,12 +257,12 @@ def test_the_crm_is_seen_as_it_was_known(tmp_path: Path) -> None:
     left = contact("c1", "busy", unsubscribed_at="2026-06-10 20:00")
     company.deliver("contacts", thursday, left)
     company.see(thursday)
-    build(company.settings)
+    build_untested(company.settings)
     seen = "select account_id, segment from marts.account_360 order by 1"
     assert company.sql(seen) == [("abroad", None), ("busy", "enterprise")]
     # Back on Wednesday all is as it was, but who has left since stays away.
     company.see(WEDNESDAY, loaded_at=thursday)
-    build(company.settings)
+    build_untested(company.settings)
     assert [row for row in company.sql(seen) if row[0] in ("busy", "stopped")] == [
         ("busy", "smb"),
         ("stopped", "smb"),
@@ -273,7 +273,7 @@ def test_the_crm_is_seen_as_it_was_known(tmp_path: Path) -> None:
     ]
     # Before the first delivery the oldest version known stands in.
     company.see("2026-06-01 01:00", loaded_at=thursday)
-    build(company.settings)
+    build_untested(company.settings)
     assert ("stopped", "smb") in company.sql(seen)
     days = "select distinct day from marts.fct_account_health_daily order by 1"
     assert [str(day) for (day,) in company.sql(days)] == ["2026-06-01", "2026-06-10", "2026-06-11"]

@@ -10,7 +10,7 @@ import pytest
 
 from commands import CHECKOUT
 from lifecycle.health.definition import RULES, definition
-from lifecycle.warehouse.build import build
+from warehouse.dbt_in_process import build_untested, dbt
 from warehouse.raw_company import Company
 from warehouse.test_build import account
 
@@ -43,7 +43,7 @@ def company_of(folder: Path) -> Company:
 def run(company: Company, *days: int) -> None:
     for day in days:
         company.see(f"2026-06-{day:02} 03:00", loaded_at="2026-06-30 00:00")
-        build(company.settings)
+        build_untested(company.settings)
 
 
 def scores(company: Company, account_id: str) -> dict[int, tuple[Any, ...]]:
@@ -85,8 +85,6 @@ def test_a_rerun_of_a_day_gives_the_same_day_and_touches_no_other(lived: Company
 
 
 def test_a_full_refresh_keeps_the_history(lived: Company, tmp_path: Path) -> None:
-    from warehouse.dbt_in_process import dbt
-
     before = lived.sql("select * from marts.fct_account_health_daily order by day, account_id")
     done = dbt(
         lived.settings, tmp_path / "t", "run", "-s", "fct_account_health_daily", "--full-refresh"
