@@ -10,6 +10,8 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from itertools import chain
 
+from sqlalchemy import Connection
+
 from lifecycle.errors import ClockError, InputError
 from lifecycle.ledger import delivery, feedback, warmup
 from lifecycle.ledger.store import Ledger
@@ -43,6 +45,7 @@ class DeliveryResult:
 
 
 OLDEST_REAL_CLOCK = timedelta(hours=24)
+RELEASE_EVERY = timedelta(seconds=1)
 
 
 def check_live(settings: Settings, ledger: Ledger, now: datetime) -> None:
@@ -89,9 +92,12 @@ def deliver(
         work = _Delivery(settings, ledger, provider, now)
         work.resolve()
         with ThreadPoolExecutor(delivery.IN_FLIGHT, thread_name_prefix="mail") as pool:
-            while work.deliver_some(pool):
-                if progress is not None:
-                    progress(f"{work.result.accepted} mails accepted")
+            try:
+                while work.deliver_some(pool):
+                    if progress is not None:
+                        progress(f"{work.result.accepted} mails accepted")
+            finally:
+                work.write_down()  # also where somebody interrupts it
     finally:
         provider.close()
     with ledger.read() as connection:
@@ -114,6 +120,9 @@ class _Delivery:
         self.bucket = TokenBucket(settings.delivery.per_second)
         self.breaker = CircuitBreaker(provider.name, settings.delivery.give_up_after)
         self._began, self._now = time.monotonic(), now
+        self._released_at: datetime | None = None
+        self._handed_over: list[tuple[delivery.Claim, Outcome]] = []
+        """Attempts that are over and not yet written down: the next claim's transaction does."""
         self.room = delivery.Room()
         if provider.live and settings.warmup.start:
             with ledger.read() as connection:
@@ -147,40 +156,55 @@ class _Delivery:
             delivery.hold(connection, self.now(), horizon)
 
     def deliver_some(self, pool: ThreadPoolExecutor) -> bool:
-        """Claim, hand over and settle as many mails as may be in flight.
+        """Write down what became of the last mails, claim as many as may be in flight, and
+        hand them over.
 
         False when nothing was queued. Raises DeliveryError when the provider takes nothing.
         """
-        now, size = self.now(), self.provider.batch_size
+        now = self.now()
         with self.ledger.write() as connection:
-            delivery.release(connection, now)
-            claims, any_queued = delivery.claim(
-                connection,
-                now,
-                worker=self.worker,
-                lease=self.lease,
-                limit=delivery.IN_FLIGHT if size == 1 else size,
-                room=self.room,
-                erasure_key=self.settings.privacy.erasure_key.get_secret_value(),
-            )
+            self._settle(connection, now)
+            claims, any_queued = self._claim(connection, now)
+        self.breaker.check()
+        size = self.provider.batch_size
         requests = [
             [Mail(claim.send_id, claim.mime) for claim in claims[start : start + size]]
             for start in range(0, len(claims), size)
         ]
-        outcomes = list(chain.from_iterable(pool.map(self._send, requests)))
-        now = self.now()
-        with self.ledger.write() as connection:
-            delivery.settle_all(
-                connection,
-                [self._settlement(*pair, now) for pair in zip(claims, outcomes, strict=True)],
-                now,
-                worker=self.worker,
-            )
-        for claim, outcome in zip(claims, outcomes, strict=True):
+        outcomes = chain.from_iterable(pool.map(self._send, requests))
+        self._handed_over = list(zip(claims, outcomes, strict=True))
+        return any_queued
+
+    def write_down(self) -> None:
+        """Settle the attempts that are over, if there are any."""
+        if self._handed_over:
+            with self.ledger.write() as connection:
+                self._settle(connection, self.now())
+
+    def _claim(self, connection: Connection, now: datetime) -> tuple[list[delivery.Claim], bool]:
+        if self.breaker.is_open:
+            return [], False
+        if self._released_at is None or now - self._released_at >= RELEASE_EVERY:
+            delivery.release(connection, now)
+            self._released_at = now
+        size = self.provider.batch_size
+        return delivery.claim(
+            connection,
+            now,
+            worker=self.worker,
+            lease=self.lease,
+            limit=delivery.IN_FLIGHT if size == 1 else size,
+            room=self.room,
+            erasure_key=self.settings.privacy.erasure_key.get_secret_value(),
+        )
+
+    def _settle(self, connection: Connection, now: datetime) -> None:
+        settlements = [self._settlement(*pair, now) for pair in self._handed_over]
+        delivery.settle_all(connection, settlements, now, worker=self.worker)
+        for claim, outcome in self._handed_over:
             self.breaker.see(outcome)
             self.result.count(outcome.state, claim.trigger)
-        self.breaker.check()
-        return any_queued
+        self._handed_over = []
 
     def _send(self, mails: list[Mail]) -> list[Outcome]:
         self.bucket.take(len(mails))

@@ -63,9 +63,14 @@ class CircuitBreaker:
             self._refused += 1
             self._last = outcome
 
+    @property
+    def is_open(self) -> bool:
+        """Whether the limit is reached. 0 is no limit."""
+        return bool(self.limit) and self._refused >= self.limit
+
     def check(self) -> None:
-        """Raise DeliveryError once the limit is reached. 0 is no limit."""
-        if self.limit and self._refused >= self.limit:
+        """Raise DeliveryError once the limit is reached."""
+        if self.is_open:
             raise DeliveryError(
                 f"{self.provider} took none of the last {self._refused} mails; the last one is "
                 f"{self._last.state}: {self._last.detail}. What is queued stays in the ledger "

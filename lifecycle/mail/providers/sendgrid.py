@@ -70,6 +70,9 @@ AT_ONCE = 16
 OF_THE_ACCOUNT = frozenset({401, 402, 403, 404, 405, 407})
 """The key, the plan, the sender or base_url is wrong; every other mail would fare the same."""
 TOO_LARGE = 413
+NO_TRACKING = TrackingSettings(
+    ClickTracking(False, False), OpenTracking(False), SubscriptionTracking(False), Ganalytics(False)
+)
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
@@ -300,12 +303,7 @@ def _request(shared: Message, readers: list[Personalization], body: str) -> Mapp
     for place, reader in enumerate(readers):
         request.add_personalization(reader, place)
     request.category = [Category(f"{shared.trigger}/{shared.step}"), Category(shared.trigger)]
-    request.tracking_settings = TrackingSettings(
-        ClickTracking(False, False),
-        OpenTracking(False),
-        SubscriptionTracking(False),
-        Ganalytics(False),
-    )
+    request.tracking_settings = NO_TRACKING
     built: Mapping[str, Any] = request.get()
     return built
 
