@@ -370,7 +370,7 @@ def explain(settings: Settings, ledger: Ledger, wanted: str) -> Explanation:
         rejected = published.rejected(warehouse, account_id)
         feed = published.feed(warehouse)
     past = AccountHistory(ledger, account_id)
-    waiting = {row.trigger: row.waiting_for for row in history.launched(ledger)}
+    waiting = {(row.trigger, row.version): row.waiting_for for row in history.waiting(ledger)}
     people = {row["contact_id"]: row["name"] or row["email_normalized"] for row in contacts}
     known = {trigger.name: trigger for trigger in triggers}
     names = [*known, *sorted(past.triggers - known.keys())]
@@ -384,7 +384,7 @@ def explain(settings: Settings, ledger: Ledger, wanted: str) -> Explanation:
         history=past,
         suppressed=history.suppressed(ledger, [row["email_normalized"] for row in contacts]),
         triggers=[
-            _story(name, known.get(name), account, past, people, waiting.get(name), settings)
+            _story(name, known.get(name), account, past, people, waiting, settings)
             for name in names
         ],
     )
@@ -396,7 +396,7 @@ def _story(
     account: Mapping[str, Any] | None,
     past: AccountHistory,
     people: Mapping[str, str],
-    waiting_for: str | None,
+    waiting: Mapping[tuple[str, str], str],
     settings: Settings,
 ) -> TriggerStory:
     outcome, kept_out, matches = None, "", None
@@ -407,6 +407,8 @@ def _story(
             kept_out, matches = "a churned account matches no trigger", False
     elif trigger is not None:
         kept_out, matches = "the CRM does not hold the account", False
+    inside = [row for row in past.enrollments if row.trigger == name and row.ended_at is None]
+    version = inside[-1].trigger_version if inside else trigger.version if trigger else ""
     return TriggerStory(
         name=name,
         trigger=trigger,
@@ -415,7 +417,7 @@ def _story(
         kept_out=kept_out,
         history=past,
         people=people,
-        waiting_for=waiting_for,
+        waiting_for=waiting.get((name, version)),
         time_zone=_zone(account, settings),
     )
 

@@ -51,6 +51,7 @@ WHY = {
     "template_error": "the mail could not be written",
     "waiting_for_feed": "the usage feed is late: nobody is judged by missing data",
     "account_set_aside": "the account's row in the CRM is not usable",
+    "version_unreadable": "the version of the trigger that it entered cannot be read any more",
 }
 """What each reason for withholding means, in words."""
 

@@ -33,7 +33,8 @@ class Status:
     runs: list[dict[str, Any]]
     """The newest runs: run_id, status, as_of, started_at, and counts of their reports."""
     triggers: list[dict[str, Any]]
-    """One item a trigger: in_sequence, waiting_for, and its mails by state."""
+    """One item a trigger: in_sequence, its versions that wait (version, since, for), and its
+    mails by state."""
     next_due: str | None
     needs_a_person: list[dict[str, Any]]
     """Mails of which nothing proves whether they left: send_id, account, step, state, detail."""
@@ -100,9 +101,10 @@ class Status:
         if self.next_due:
             parts.append(f"The next mail may go {self._when(self.next_due)}.")
         parts += [
-            f"{one['trigger']} waits since {self._when(one['waiting_since'])}: {one['waiting_for']}"
+            f"{one['trigger']} (version {wait['version'][:8]}) waits since "
+            f"{self._when(wait['since'])}: {wait['for']}"
             for one in self.triggers
-            if one["waiting_for"]
+            for wait in one["waiting"]
         ]
         if self.suppressed:
             told = ", ".join(f"{n:,} {reason}" for reason, n in sorted(self.suppressed.items()))
@@ -130,7 +132,8 @@ class Status:
 
 def status(settings: Settings, ledger: Ledger) -> Status:
     """Read how things stand. Raises LedgerError."""
-    launched = {row.trigger: row for row in history.launched(ledger)}
+    launched = {row.trigger for row in history.launched(ledger)}
+    waiting = history.waiting(ledger)
     mails, inside = history.sends_by_state(ledger), history.enrolled_now(ledger)
     following = history.next_mail(ledger)
     total = sum(mails.values(), Counter())
@@ -143,8 +146,15 @@ def status(settings: Settings, ledger: Ledger) -> Status:
             {
                 "trigger": name,
                 "in_sequence": inside.get(name, 0),
-                "waiting_since": _iso(launched[name].waiting_since) if name in launched else None,
-                "waiting_for": launched[name].waiting_for if name in launched else None,
+                "waiting": [
+                    {
+                        "version": row.version,
+                        "since": _iso(row.waiting_since),
+                        "for": row.waiting_for,
+                    }
+                    for row in waiting
+                    if row.trigger == name
+                ],
                 "mails": dict(mails.get(name, Counter())),
             }
             for name in sorted({*launched, *mails, *inside})

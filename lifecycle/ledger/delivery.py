@@ -17,7 +17,17 @@ from itertools import chain
 from typing import Any
 
 import psutil
-from sqlalchemy import ColumnElement, Connection, Row, and_, bindparam, func, select, update
+from sqlalchemy import (
+    ColumnElement,
+    Connection,
+    Row,
+    and_,
+    bindparam,
+    func,
+    select,
+    tuple_,
+    update,
+)
 
 from lifecycle.ledger import suppressions
 from lifecycle.ledger.states import batches, log, move
@@ -28,9 +38,9 @@ from lifecycle.ledger.tables import (
     State,
     UtcDateTime,
     enrollments,
-    launches,
     messages,
     sends,
+    trigger_versions,
 )
 from lifecycle.triggers.model import Cap
 
@@ -103,7 +113,7 @@ def hold(ledger: Connection, now: datetime, horizon: timedelta) -> None:
 def release(ledger: Connection, now: datetime) -> None:
     """Queue the mails whose moment has come, and expire those whose use is over.
 
-    Mails of a trigger that waits stay where they are, and may expire there; so do those
+    Mails of a version that waits stay where they are, and may expire there; so do those
     whose window has shut, until the next run finds them another opening.
     """
     late = (sends.c.state.in_(NOT_LEFT), sends.c.expires_at <= now)
@@ -304,8 +314,9 @@ def _may_go(now: datetime) -> tuple[ColumnElement[bool], ...]:
 
 
 def _waits() -> ColumnElement[bool]:
-    return sends.c.trigger.in_(
-        select(launches.c.trigger).where(launches.c.waiting_since.is_not(None))
+    versions = select(trigger_versions.c.trigger, trigger_versions.c.version)
+    return tuple_(sends.c.trigger, sends.c.trigger_version).in_(
+        versions.where(trigger_versions.c.waiting_since.is_not(None))
     )
 
 

@@ -28,6 +28,7 @@ from lifecycle.ledger.tables import (
     sends,
     steps,
     suppressions,
+    trigger_versions,
     withheld,
 )
 
@@ -61,8 +62,15 @@ def enrolled_now(ledger: Ledger) -> dict[str, int]:
 
 
 def launched(ledger: Ledger) -> Rows:
-    """The triggers that have run live, with what they wait for."""
+    """The triggers that have run live."""
     return _all(ledger, select(launches).order_by(launches.c.trigger))
+
+
+def waiting(ledger: Ledger) -> Rows:
+    """The versions of triggers whose mails wait, and why, the newest first."""
+    is_waiting = trigger_versions.c.waiting_since.is_not(None)
+    order = trigger_versions.c.trigger, trigger_versions.c.first_at.desc()
+    return _all(ledger, select(trigger_versions).where(is_waiting).order_by(*order))
 
 
 def mails_waiting(ledger: Ledger) -> int:
