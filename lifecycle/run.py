@@ -15,13 +15,13 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from typing import Protocol
 from zoneinfo import ZoneInfo, available_timezones
 
 from lifecycle import settings as settings_file
-from lifecycle.errors import AlreadyRunning, ClockError, GateStopped, Problems
+from lifecycle.errors import AlreadyRunning, ClockError, GateStopped, InputError, Problems
 from lifecycle.insight.report import RunReport, Stop
 from lifecycle.insight.validate import validate
 from lifecycle.ledger import history, runs
@@ -225,6 +225,21 @@ def parse_as_of(text: str) -> datetime:
 def _at(text: str, zone: ZoneInfo) -> datetime:
     moment = datetime.fromisoformat(text)
     return (moment if moment.tzinfo else moment.replace(tzinfo=zone)).astimezone(UTC)
+
+
+def day_begins(settings: Settings, day: str, *, after: datetime) -> datetime:
+    """When a day (2026-12-01) begins in the company's time zone, as UTC.
+
+    Raises InputError for what is no day, or one that began before `after`.
+    """
+    zone = ZoneInfo(settings.company.time_zone)
+    try:
+        begins = datetime.combine(date.fromisoformat(day), datetime.min.time(), zone)
+    except ValueError:
+        raise InputError(f"{day!r} is not a day; write it as 2026-12-01") from None
+    if begins <= after:
+        raise InputError(f"{day} has begun already; it is {after.astimezone(zone):%Y-%m-%d %H:%M}")
+    return begins.astimezone(UTC)
 
 
 def delivery_clock(settings: Settings, ledger: Ledger, as_of: str | None = None) -> datetime:

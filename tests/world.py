@@ -59,11 +59,16 @@ class World:
         with self.ledger.read() as memory:
             result = decide(settings, self.warehouse, memory, load_triggers(settings), as_of=at)
         if not dry_run:
-            runs.begin(self.ledger, run_id=run_id, as_of=at, source="files")
+            self.begin(run_id, at)
             with self.ledger.write() as connection:
                 record(connection, result.decisions, run_id=run_id, at=at)
             deliver(settings, self.ledger, now=at)
         return result
+
+    def begin(self, run_id: str, now: datetime | str) -> None:
+        """Record that a run starts."""
+        at = utc(now) if isinstance(now, str) else now
+        runs.begin(self.ledger, run_id=run_id, as_of=at, source="files")
 
     def rows(self, table, *columns):
         with self.ledger.read() as connection:

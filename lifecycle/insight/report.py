@@ -52,6 +52,9 @@ WHY = {
     "waiting_for_feed": "the usage feed is late: nobody is judged by missing data",
     "account_set_aside": "the account's row in the CRM is not usable",
     "version_unreadable": "the version of the trigger that it entered cannot be read any more",
+    "paused": "somebody paused the trigger",
+    "turned_off": "somebody turned the trigger off: nobody enters any more",
+    "on_hold": "somebody put the account on hold",
 }
 """What each reason for withholding means, in words."""
 

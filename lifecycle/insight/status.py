@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections import Counter
 from dataclasses import asdict, dataclass
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any
 
 from lifecycle.insight import published
@@ -33,8 +33,10 @@ class Status:
     runs: list[dict[str, Any]]
     """The newest runs: run_id, status, as_of, started_at, and counts of their reports."""
     triggers: list[dict[str, Any]]
-    """One item a trigger: in_sequence, its versions that wait (version, since, for), and its
-    mails by state."""
+    """One item a trigger: in_sequence, its versions that wait (version, since, for), who stopped
+    it (mode, since, by, why), and its mails by state."""
+    holds: list[dict[str, Any]]
+    """Accounts on hold: account_id, until, since, by, why."""
     next_due: str | None
     needs_a_person: list[dict[str, Any]]
     """Mails of which nothing proves whether they left: send_id, account, step, state, detail."""
@@ -90,7 +92,7 @@ class Status:
         return Section("Last runs", (table(columns, rows), *stops))
 
     def _mails(self) -> Section:
-        if not self.triggers:
+        if not self.triggers and not self.holds:
             return Section("", ())
         seen = [state for state, count in self.states.items() if count or state in ALWAYS_SHOWN]
         rows = (
@@ -105,6 +107,17 @@ class Status:
             f"{self._when(wait['since'])}: {wait['for']}"
             for one in self.triggers
             for wait in one["waiting"]
+        ]
+        parts += [
+            f"{one['trigger']} is {one['stop']['mode']} since {self._when(one['stop']['since'])}, "
+            f"by {one['stop']['by']}: {one['stop']['why']}"
+            for one in self.triggers
+            if one["stop"]
+        ]
+        parts += [
+            f"Account {one['account_id']} is on hold until {self._when(one['until'])}, "
+            f"by {one['by']}: {one['why']}"
+            for one in self.holds
         ]
         if self.suppressed:
             told = ", ".join(f"{n:,} {reason}" for reason, n in sorted(self.suppressed.items()))
@@ -130,10 +143,10 @@ class Status:
         return told[4:].rpartition(" ")[0] if short else told
 
 
-def status(settings: Settings, ledger: Ledger) -> Status:
-    """Read how things stand. Raises LedgerError."""
+def status(settings: Settings, ledger: Ledger, *, as_of: datetime | None = None) -> Status:
+    """Read how things stand; `as_of` is the clock of mails, or now. Raises LedgerError."""
     launched = {row.trigger for row in history.launched(ledger)}
-    waiting = history.waiting(ledger)
+    waiting, stops = history.waiting(ledger), history.stops(ledger)
     mails, inside = history.sends_by_state(ledger), history.enrolled_now(ledger)
     following = history.next_mail(ledger)
     total = sum(mails.values(), Counter())
@@ -155,9 +168,14 @@ def status(settings: Settings, ledger: Ledger) -> Status:
                     for row in waiting
                     if row.trigger == name
                 ],
+                "stop": _stop(stops.get(name)),
                 "mails": dict(mails.get(name, Counter())),
             }
-            for name in sorted({*launched, *mails, *inside})
+            for name in sorted({*launched, *mails, *inside, *stops})
+        ],
+        holds=[
+            {**one, "until": _iso(one["until"]), "since": _iso(one["since"])}
+            for one in history.holds(ledger, as_of or datetime.now(UTC)).values()
         ],
         next_due=_iso(following.not_before) if following else None,
         needs_a_person=[
@@ -211,6 +229,12 @@ def _run(row: Any) -> dict[str, Any]:
         "accepted": report.get("accepted"),
         "withheld": sum(report["withheld"].values()) if report else None,
         "why": why,
+    }
+
+
+def _stop(one: dict[str, Any] | None) -> dict[str, Any] | None:
+    return one and {"mode": one["mode"], "since": _iso(one["since"])} | {
+        name: one[name] for name in ("by", "why")
     }
 
 

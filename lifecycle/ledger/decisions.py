@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Connection, bindparam, func, select, update
+from sqlalchemy import Connection, bindparam, func, or_, select, update
 from sqlalchemy.dialects import postgresql, sqlite
 
+from lifecycle.ledger import controls
 from lifecycle.ledger.backup import in_doubt
 from lifecycle.ledger.states import batches, insert, log, move
 from lifecycle.ledger.tables import (
@@ -213,7 +214,11 @@ class Decisions:
 
 
 def record(ledger: Connection, made: Decisions, *, run_id: str, at: datetime) -> None:
-    """Write what was decided. `at` is the run's as-of; the caller's transaction holds it all."""
+    """Write what was decided. `at` is the run's as-of; the caller's transaction holds it all.
+
+    Nobody enters what was stopped, and no account that was put on hold, since it was decided.
+    """
+    made = _without_stopped(ledger, made, at)
     _use_first(ledger, made.first_uses, run_id, at)
     _wait(ledger, made.waiting, at)
     _launch(ledger, made.launches, run_id, at)
@@ -247,6 +252,27 @@ def record(ledger: Connection, made: Decisions, *, run_id: str, at: datetime) ->
     _migrate(ledger, made.migrations, at)
     _move_on(ledger, made.progress)
     _complete(ledger, at)
+
+
+def _without_stopped(ledger: Connection, made: Decisions, at: datetime) -> Decisions:
+    stopped, on_hold = controls.stops(ledger), controls.holds(ledger, at)
+    kept_out = {
+        (one.account_id, one.trigger, one.cycle)
+        for one in made.entries
+        if one.trigger in stopped or one.account_id in on_hold
+    }
+
+    def may_stay(one: Entry | StepFate | PlannedSend) -> bool:
+        return (one.account_id, one.trigger, one.cycle) not in kept_out
+
+    if not kept_out:
+        return made
+    return replace(
+        made,
+        entries=[one for one in made.entries if may_stay(one)],
+        steps=[one for one in made.steps if may_stay(one)],
+        sends=[one for one in made.sends if may_stay(one)],
+    )
 
 
 def _use_first(ledger: Connection, versions: list[FirstUse], run_id: str, at: datetime) -> None:
@@ -454,7 +480,7 @@ def _migrate(ledger: Connection, migrations: list[Migration], at: datetime) -> N
             sends.c.account_id == bindparam("of_account"),
             sends.c.trigger == bindparam("of_trigger"),
             sends.c.cycle == bindparam("of_cycle"),
-            sends.c.state.in_(OPEN),
+            or_(*(sends.c.state == state for state in OPEN)),  # a list cannot go with many rows
         )
         .values(trigger_version=bindparam("to_version"))
     )

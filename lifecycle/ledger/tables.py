@@ -79,6 +79,9 @@ NOT_LEFT = (State.PLANNED, State.QUEUED)
 MAILED = (State.ATTEMPTING, State.ACCEPTED, State.DELIVERED, State.UNCERTAIN, State.HELD)
 """States in which the customer has, or may have, the mail: what a cap counts."""
 
+PAUSED, OFF = "paused", "off"
+"""What stops a trigger: nothing of it moves; or nobody enters, and those inside finish."""
+
 OWNER_LIST = "_owner_list"
 """The trigger of the mails to account owners; no trigger file can have the name."""
 MORNING = "morning"

@@ -15,7 +15,7 @@ import duckdb
 from sqlalchemy import Connection
 from sqlalchemy import Row as SqlRow
 
-from lifecycle.ledger import memory
+from lifecycle.ledger import controls, memory
 from lifecycle.ledger.decisions import (
     Ending,
     Entry,
@@ -28,6 +28,7 @@ from lifecycle.ledger.decisions import (
     record,
 )
 from lifecycle.ledger.store import Ledger
+from lifecycle.ledger.tables import PAUSED
 from lifecycle.mail.render import Renderer
 from lifecycle.planning import audience, versions
 from lifecycle.planning.audience import Row
@@ -130,6 +131,9 @@ class _Planner:
             )
         }
 
+        self.stops = controls.stops(ledger)
+        self.holds = controls.holds(ledger, as_of)
+
     def run(self, trigger: Trigger) -> None:
         """Decide all that this trigger does now.
 
@@ -162,6 +166,9 @@ class _Planner:
         if self.feed_is_fresh:
             seen = audience.seen_false(self.warehouse)
             self.made.seen_false.extend((trigger.name, account_id) for account_id in seen)
+        if stop := self.stops.get(trigger.name):
+            self._keep_out(trigger, stop, launched)
+            return
         before_launch: set[str] = set()
         if launched is None:
             before_launch = self._launch(trigger)
@@ -188,8 +195,12 @@ class _Planner:
             return False
         self._meet_goals(trigger)
         self._put_off(version)
-        self._continue(version, moving)
-        self._finish_held_out(trigger)
+        stop = self.stops.get(trigger.name)
+        if stop is None or stop.mode != PAUSED:
+            self._continue(version, moving)
+            self._finish_held_out(trigger)
+        elif inside := self._left_inside(trigger.name, version.care):
+            self.result.withheld[Reason.PAUSED] += inside
         return True
 
     def _meet_goals(self, trigger: Trigger) -> None:
@@ -283,6 +294,26 @@ class _Planner:
         self.made.launches.append(Launch(trigger.name, str(trigger.launch), tuple(sorted(before))))
         return before
 
+    def _keep_out(self, trigger: Trigger, stop: SqlRow[Any], launched: datetime | None) -> None:
+        """Nobody enters what is paused or off; it is not launched by then either."""
+        is_paused = stop.mode == PAUSED
+        what = "paused: its mails stay where they are" if is_paused else "off: nobody enters"
+        self.result.waiting.append(f"{trigger.name} is {what} ({stop.by}: {stop.why})")
+        if launched is not None:
+            reason = Reason.PAUSED if is_paused else Reason.TURNED_OFF
+            entrants = audience.entrants(self.warehouse, trigger.enter, self.as_of)
+            if entrants and trigger.on is None:
+                self.result.withheld[reason] += len(entrants)
+
+    def _on_hold(self, trigger: Trigger, account_id: str) -> bool:
+        """Whether somebody holds an account back; if so, that is written down."""
+        if (hold := self.holds.get(account_id)) is None:
+            return False
+        until = hold.until.astimezone(ZoneInfo(self.settings.company.time_zone))
+        told = f"until {until:%Y-%m-%d} ({hold.by}: {hold.why})"
+        self.result.withhold(trigger.name, account_id, Reason.ON_HOLD, told)
+        return True
+
     def _enter(self, trigger: Trigger, before_launch: set[str]) -> None:
         candidates = audience.entrants(self.warehouse, trigger.enter, self.as_of)
         for account_id in before_launch & candidates.keys():
@@ -291,6 +322,9 @@ class _Planner:
             "select count(*) from verdict join baseline using (account_id) where is_member"
         ).fetchone()
         assert matched_before is not None
+        for account_id in sorted(self.holds.keys() & candidates.keys()):
+            self._on_hold(trigger, account_id)
+            del candidates[account_id]
         held_back = matched_before[0] + len(before_launch)
         if held_back:
             self.result.withheld[Reason.MATCHED_BEFORE_LAUNCH] += held_back
@@ -369,7 +403,9 @@ class _Planner:
         due = [
             row
             for row in (*own, *(row for row in moving if not row.held_out))
-            if row.account_id not in left and row.account_id not in self.set_aside
+            if row.account_id not in left
+            and row.account_id not in self.set_aside
+            and not self._on_hold(trigger, row.account_id)
         ]
         for some in _chunks(due):
             ids = [row.account_id for row in some]

@@ -17,7 +17,7 @@ class PlanResult:
     withheld: Counter[str] = field(default_factory=Counter)
     """Accounts or mails that were decided against in this run, by reason."""
     waiting: list[str] = field(default_factory=list)
-    """A sentence for each trigger that waits for the usage feed."""
+    """A sentence for each trigger that waits: for the usage feed, or for a person."""
 
     @property
     def planned(self) -> int:
