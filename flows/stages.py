@@ -9,16 +9,20 @@ from __future__ import annotations
 import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
+from datetime import timedelta
 from typing import Any
 
 from prefect import task
 from prefect.cache_policies import NO_CACHE
 
+from flows import approval
 from flows.artifacts import leave_artifacts
 from flows.privacy import hide_addresses_in_logs
 from lifecycle.errors import WarehouseError
+from lifecycle.insight.document import as_markdown
 from lifecycle.ledger import history
 from lifecycle.mail.deliver import deliver as deliver_mails
+from lifecycle.masking import mask_addresses
 from lifecycle.planning.owner_lists import plan_lists
 from lifecycle.planning.plan import plan as plan_mails
 from lifecycle.run import Run
@@ -105,6 +109,24 @@ def plan(run: Run) -> None:
                 run.settings, run.ledger, run_id=run.run_id, as_of=run.as_of, dry_run=run.dry_run
             )
         )
+
+
+def approve(run: Run) -> None:
+    """Ask a person where the run reaches more people than its budget; else go on at once.
+
+    A deployment's run waits for its form; any other stops, and goes on where it stood when
+    somebody approves it by command. Raises OverBudget where it is not approved.
+    """
+    if run.report.flood is None or run.dry_run:
+        return
+    with run.stage("approve"):
+        wait_hours = timedelta(hours=run.settings.guard.wait_hours)
+        if approval.can_ask() and wait_hours:
+            run.wait(run.over_budget())
+            told = mask_addresses(as_markdown([run.report.over_budget()]))
+            if said := approval.ask(told, within=wait_hours):
+                run.decide(said.approve, by=said.by, why=said.why)
+        run.check_approved()
 
 
 @task(**own_memory)

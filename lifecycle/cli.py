@@ -401,6 +401,34 @@ def decide(
         typer.echo(f"{send_id} {goes}.")
 
 
+ARun = Annotated[str, typer.Argument(metavar="RUN", help="As `lifecycle status` names it.")]
+
+
+@app.command()
+def approve(context: typer.Context, run: ARun, by: By, why: Why, as_json: AsJson = False) -> None:
+    """Let the mails of a run go that reaches more people than its budget."""
+    from lifecycle.ledger import approvals
+
+    with context.obj.ledger() as (_, ledger):
+        mails = approvals.approve(ledger, run, by=by, why=why)
+    told = f"{run} is approved: {mails} mails go with the next delivery, at their hour."
+    _say(told, {"run_id": run, "decision": "approved", "mails": mails}, as_json)
+
+
+@app.command()
+def reject(context: typer.Context, run: ARun, by: By, why: Why, as_json: AsJson = False) -> None:
+    """Cancel the mails of a run over its budget, and end what it began."""
+    from lifecycle.ledger import approvals
+    from lifecycle.run import delivery_clock
+
+    with context.obj.ledger() as (settings, ledger):
+        now = delivery_clock(settings, ledger)
+        done = approvals.reject(ledger, run, now=now, by=by, why=why)
+    told = f"{run} is rejected: {done.mails} mails were cancelled, {done.accounts} accounts left."
+    answer = {"run_id": run, "decision": "rejected", "mails": done.mails, "accounts": done.accounts}
+    _say(told, answer, as_json)
+
+
 ATrigger = Annotated[
     str, typer.Argument(metavar="TRIGGER", help="The trigger's name: its file without .yaml.")
 ]

@@ -10,7 +10,7 @@ from typing import Any
 
 from lifecycle.insight import published
 from lifecycle.insight.document import Document, Section, Table, counted, moment, table
-from lifecycle.ledger import history
+from lifecycle.ledger import approvals, history
 from lifecycle.ledger.store import Ledger
 from lifecycle.ledger.tables import State
 from lifecycle.settings import Settings
@@ -35,6 +35,8 @@ class Status:
     triggers: list[dict[str, Any]]
     """One item a trigger: in_sequence, its versions that wait (version, since, for), who stopped
     it (mode, since, by, why), and its mails by state."""
+    needs_approval: list[dict[str, Any]]
+    """Runs over their budget that nobody decided about: run_id, as_of, people, mails, why."""
     holds: list[dict[str, Any]]
     """Accounts on hold: account_id, until, since, by, why."""
     next_due: str | None
@@ -57,7 +59,13 @@ class Status:
         """The status for a person."""
         return [
             part
-            for part in (self._warehouse(), self._runs(), self._mails(), self._unsure())
+            for part in (
+                self._warehouse(),
+                self._runs(),
+                self._approvals(),
+                self._mails(),
+                self._unsure(),
+            )
             if part.parts
         ]
 
@@ -90,6 +98,17 @@ class Status:
         )
         stops = [f"{run['run_id']}: {run['why']}" for run in self.runs if run["why"]]
         return Section("Last runs", (table(columns, rows), *stops))
+
+    def _approvals(self) -> Section:
+        if not self.needs_approval:
+            return Section("", ())
+        columns = ("run", "people", "mails left", "why")
+        rows = (
+            [one[name] for name in ("run_id", "people", "mails", "why")]
+            for one in self.needs_approval
+        )
+        ask = "Decide: lifecycle approve RUN --by NAME --why TEXT, or lifecycle reject RUN …"
+        return Section("Waits for an approval", (table(columns, rows), ask), "warning")
 
     def _mails(self) -> Section:
         if not self.triggers and not self.holds:
@@ -172,6 +191,16 @@ def status(settings: Settings, ledger: Ledger, *, as_of: datetime | None = None)
                 "mails": dict(mails.get(name, Counter())),
             }
             for name in sorted({*launched, *mails, *inside, *stops})
+        ],
+        needs_approval=[
+            {
+                "run_id": row.run_id,
+                "as_of": _iso(row.as_of),
+                "people": row.people,
+                "mails": row.mails,
+                "why": row.over_budget,
+            }
+            for row in approvals.waiting(ledger)
         ],
         holds=[
             {**one, "until": _iso(one["until"]), "since": _iso(one["since"])}

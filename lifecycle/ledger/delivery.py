@@ -30,7 +30,7 @@ from sqlalchemy import (
     update,
 )
 
-from lifecycle.ledger import suppressions
+from lifecycle.ledger import approvals, suppressions
 from lifecycle.ledger.states import batches, log, move
 from lifecycle.ledger.tables import (
     MAILED,
@@ -117,9 +117,9 @@ def hold(ledger: Connection, now: datetime, horizon: timedelta) -> None:
 def release(ledger: Connection, now: datetime) -> None:
     """Queue the mails whose moment has come, and expire those whose use is over.
 
-    Mails of a version that waits, of a paused trigger or of an account on hold stay where
-    they are, and may expire there; so do those whose window has shut, until the next run finds
-    them another opening.
+    Mails of a version that waits, of a paused trigger, of an account on hold or of a run
+    that nobody approved stay where they are, and may expire there; so do those whose window has
+    shut, until the next run finds them another opening.
     """
     late = (sends.c.state.in_(NOT_LEFT), sends.c.expires_at <= now)
     move(ledger, State.EXPIRED, "too late to be useful", now, *late)
@@ -329,6 +329,7 @@ def _waits(now: datetime) -> ColumnElement[bool]:
         ),
         sends.c.trigger.in_(paused),
         sends.c.account_id.in_(on_hold),
+        and_(sends.c.run_id.in_(approvals.not_approved()), sends.c.trigger != OWNER_LIST),
     )
 
 

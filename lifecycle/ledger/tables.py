@@ -82,6 +82,9 @@ MAILED = (State.ATTEMPTING, State.ACCEPTED, State.DELIVERED, State.UNCERTAIN, St
 PAUSED, OFF = "paused", "off"
 """What stops a trigger: nothing of it moves; or nobody enters, and those inside finish."""
 
+APPROVED, REJECTED = "approved", "rejected"
+"""What a person decides about a run over its budget."""
+
 OWNER_LIST = "_owner_list"
 """The trigger of the mails to account owners; no trigger file can have the name."""
 MORNING = "morning"

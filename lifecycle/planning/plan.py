@@ -15,7 +15,7 @@ import duckdb
 from sqlalchemy import Connection
 from sqlalchemy import Row as SqlRow
 
-from lifecycle.ledger import controls, memory
+from lifecycle.ledger import approvals, controls, memory
 from lifecycle.ledger.decisions import (
     Ending,
     Entry,
@@ -30,7 +30,7 @@ from lifecycle.ledger.decisions import (
 from lifecycle.ledger.store import Ledger
 from lifecycle.ledger.tables import PAUSED
 from lifecycle.mail.render import Renderer
-from lifecycle.planning import audience, versions
+from lifecycle.planning import audience, guard, versions
 from lifecycle.planning.audience import Row
 from lifecycle.planning.decision import Enrolment, Place, Reason, last_due, next_opening
 from lifecycle.planning.launch import baseline
@@ -57,6 +57,8 @@ def plan(
 ) -> PlanResult:
     """Decide what every trigger does now, and write it to the ledger unless it is a dry run.
 
+    The mails of a run over its budget wait in the ledger for an approval.
+
     `only` names the one trigger to look at, for a preview. Raises TriggerError or
     TemplateError for files that cannot be used, LedgerError and WarehouseError.
     """
@@ -65,9 +67,13 @@ def plan(
         result = decide(
             settings, warehouse, known, triggers, as_of=as_of, only=only, rehearsal=dry_run
         )
+        sends = result.decisions.sends
+        result.flood = guard.judge(settings, warehouse, known, sends, as_of=as_of)
     if not dry_run:
         with ledger.write() as connection:
             record(connection, result.decisions, run_id=run_id, at=as_of)
+            why = result.flood.why if result.flood else None
+            approvals.mark(connection, run_id, people=guard.people(sends), over_budget=why)
     return result
 
 
