@@ -2,8 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from contextvars import copy_context
 from datetime import timedelta
+from threading import Event, Thread
+from uuid import UUID
 
+from prefect.client.orchestration import get_client
 from prefect.context import FlowRunContext
 from prefect.exceptions import FlowPauseTimeout
 from prefect.flow_runs import pause_flow_run
@@ -21,19 +27,52 @@ class Approval(RunInput):
     why: str = Field(min_length=1, description="Why; it is written down.")
 
 
-def can_ask() -> bool:
-    """Whether this is a deployment's flow run: only that has somebody to wait for."""
+def under_way() -> UUID | None:
+    """The flow run of a deployment that this is; None elsewhere, where nobody sees a form."""
     context = FlowRunContext.get()
-    return bool(context and context.flow_run and context.flow_run.deployment_id)
+    if context is None or context.flow_run is None or context.flow_run.deployment_id is None:
+        return None
+    return context.flow_run.id
 
 
-def ask(description: str, *, within: timedelta) -> Approval | None:
-    """Wait for the form; None when nobody filled it in time. `description` is Markdown."""
+def ask(
+    flow_run: UUID,
+    description: str,
+    *,
+    within: timedelta,
+    said_elsewhere: Callable[[], Approval | None],
+) -> Approval | None:
+    """Wait for the form, or for what somebody said elsewhere; None when nobody did in time.
+
+    `description` is Markdown.
+    """
     form = Approval.with_initial_data(description=description)
     seconds = max(1, round(within.total_seconds()))
     try:
-        return pause_flow_run(
-            wait_for_input=form, timeout=seconds, poll_interval=min(POLL_SECONDS, seconds)
-        )
+        with _listening(flow_run, said_elsewhere):
+            return pause_flow_run(
+                wait_for_input=form, timeout=seconds, poll_interval=min(POLL_SECONDS, seconds)
+            )
     except FlowPauseTimeout:
         return None
+
+
+@contextmanager
+def _listening(flow_run: UUID, said_elsewhere: Callable[[], Approval | None]) -> Iterator[None]:
+    """Fill in the form for whoever decided by command meanwhile."""
+    over = Event()
+
+    def listen() -> None:
+        with get_client(sync_client=True) as client:
+            while not over.wait(POLL_SECONDS):
+                if said := said_elsewhere():
+                    answer = {"approve": said.approve, "by": said.by, "why": said.why}
+                    client.resume_flow_run(flow_run, run_input=answer)
+
+    listener = Thread(target=copy_context().run, args=(listen,), daemon=True)
+    listener.start()
+    try:
+        yield
+    finally:
+        over.set()
+        listener.join()

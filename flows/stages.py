@@ -10,6 +10,7 @@ import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import timedelta
+from functools import partial
 from typing import Any
 
 from prefect import task
@@ -20,7 +21,8 @@ from flows.artifacts import leave_artifacts
 from flows.privacy import hide_addresses_in_logs
 from lifecycle.errors import WarehouseError
 from lifecycle.insight.document import as_markdown
-from lifecycle.ledger import history
+from lifecycle.ledger import approvals, history
+from lifecycle.ledger.tables import APPROVED
 from lifecycle.mail.deliver import deliver as deliver_mails
 from lifecycle.masking import mask_addresses
 from lifecycle.planning.owner_lists import plan_lists
@@ -120,13 +122,24 @@ def approve(run: Run) -> None:
     if run.report.flood is None or run.dry_run:
         return
     with run.stage("approve"):
-        wait_hours = timedelta(hours=run.settings.guard.wait_hours)
-        if approval.can_ask() and wait_hours:
+        within = timedelta(hours=run.settings.guard.wait_hours)
+        flow_run = approval.under_way()
+        if flow_run and within:
             run.wait(run.over_budget())
             told = mask_addresses(as_markdown([run.report.over_budget()]))
-            if said := approval.ask(told, within=wait_hours):
+            said = approval.ask(
+                flow_run, told, within=within, said_elsewhere=partial(_by_command, run)
+            )
+            if said and not _by_command(run):
                 run.decide(said.approve, by=said.by, why=said.why)
         run.check_approved()
+
+
+def _by_command(run: Run) -> approval.Approval | None:
+    said = approvals.decision(run.ledger, run.run_id)
+    if said is None:
+        return None
+    return approval.Approval(approve=said.decision == APPROVED, by=said.by, why=said.why)
 
 
 @task(**own_memory)

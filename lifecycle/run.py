@@ -183,14 +183,11 @@ class Run:
         )
 
     def decide(self, approve: bool, *, by: str, why: str) -> None:
-        """Write down what a person decided, unless somebody was faster."""
-        try:
-            if approve:
-                approvals.approve(self.ledger, self.run_id, by=by, why=why)
-            else:
-                approvals.reject(self.ledger, self.run_id, now=self.now(), by=by, why=why)
-        except InputError as error:
-            log.warning("%s", error)
+        """Write down what a person decided. Raises InputError if somebody was faster."""
+        if approve:
+            approvals.approve(self.ledger, self.run_id, by=by, why=why)
+        else:
+            approvals.reject(self.ledger, self.run_id, now=self.now(), by=by, why=why)
 
     def check_approved(self) -> None:
         """Raise OverBudget unless somebody approved the run."""

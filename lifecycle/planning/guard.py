@@ -80,7 +80,7 @@ def _over_budget(
 ) -> tuple[int, str] | None:
     guard = settings.guard
     if reached > guard.people:
-        return guard.people, f"it reaches {reached:,} people; guard.people is {guard.people:,}"
+        return guard.people, f"it reaches {_people(reached)}; guard.people is {guard.people:,}"
     days = _days_before(ledger, as_of, ZoneInfo(settings.company.time_zone))
     if len(days) < DAYS:
         return None
@@ -89,9 +89,13 @@ def _over_budget(
     if reached <= budget:
         return None
     return budget, (
-        f"it reaches {reached:,} people; the busiest of the last {DAYS} days with a run reached "
+        f"it reaches {_people(reached)}; the busiest of the last {DAYS} days with a run reached "
         f"{busiest:,}, and guard.times is {guard.times:g}"
     )
+
+
+def _people(number: int) -> str:
+    return "1 person" if number == 1 else f"{number:,} people"
 
 
 def _days_before(ledger: Connection, as_of: datetime, zone: ZoneInfo) -> list[int]:
