@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
 from typing import Any
@@ -12,7 +12,7 @@ from lifecycle.insight import published
 from lifecycle.insight.document import Document, Section, Table, counted, moment, table
 from lifecycle.insight.find import find_account
 from lifecycle.insight.report import WHY
-from lifecycle.ledger import history
+from lifecycle.ledger import approvals, history
 from lifecycle.ledger.history import AccountHistory
 from lifecycle.ledger.store import Ledger
 from lifecycle.ledger.tables import NOT_LEFT, PAUSED
@@ -202,6 +202,8 @@ class TriggerStory:
     waiting_for: str | None
     stop: Mapping[str, Any] | None
     """Who paused the trigger or turned it off: mode, since, by, why."""
+    unapproved: Collection[str]
+    """Runs whose mails wait for an approval."""
     time_zone: str
 
     def as_json(self) -> dict[str, Any]:
@@ -250,6 +252,8 @@ class TriggerStory:
             return f"it waits: {self.waiting_for}"
         if self.stop and (self.stop["mode"] == PAUSED or not (open_now or waiting)):
             return f"nothing, until somebody resumes the trigger: {self._stopped()}."
+        if waiting and all(row.run_id in self.unapproved for row in waiting):
+            return f"it waits for an approval of run {waiting[0].run_id}."
         if waiting:
             first = min(waiting, key=lambda row: row.not_before)
             return f"{first.step} goes {moment(first.not_before, self.time_zone)} at the earliest."
@@ -394,6 +398,7 @@ def explain(
     past = AccountHistory(ledger, account_id)
     waiting = {(row.trigger, row.version): row.waiting_for for row in history.waiting(ledger)}
     stops, holds = history.stops(ledger), history.holds(ledger, as_of or datetime.now(UTC))
+    unapproved = approvals.unapproved(ledger)
     people = {row["contact_id"]: row["name"] or row["email_normalized"] for row in contacts}
     known = {trigger.name: trigger for trigger in triggers}
     names = [*known, *sorted(past.triggers - known.keys())]
@@ -407,7 +412,17 @@ def explain(
         history=past,
         suppressed=history.suppressed(ledger, [row["email_normalized"] for row in contacts]),
         triggers=[
-            _story(name, known.get(name), account, past, people, waiting, stops.get(name), settings)
+            _story(
+                name,
+                known.get(name),
+                account,
+                past,
+                people,
+                waiting,
+                stops.get(name),
+                unapproved,
+                settings,
+            )
             for name in names
         ],
         hold=holds.get(account_id),
@@ -422,6 +437,7 @@ def _story(
     people: Mapping[str, str],
     waiting: Mapping[tuple[str, str], str],
     stop: Mapping[str, Any] | None,
+    unapproved: Collection[str],
     settings: Settings,
 ) -> TriggerStory:
     outcome, kept_out, matches = None, "", None
@@ -444,6 +460,7 @@ def _story(
         people=people,
         waiting_for=waiting.get((name, version)),
         stop=stop,
+        unapproved=unapproved,
         time_zone=_zone(account, settings),
     )
 

@@ -69,6 +69,12 @@ def waiting(ledger: Ledger) -> list[Row[Any]]:
         return list(connection.execute(query))
 
 
+def unapproved(ledger: Ledger) -> set[str]:
+    """The ids of the runs whose mails may not go: nobody approved them, or they were rejected."""
+    with ledger.read() as connection:
+        return set(connection.scalars(not_approved()))
+
+
 def decision(ledger: Ledger, run_id: str) -> Row[Any] | None:
     """What was decided about a run, as a row of `approvals`."""
     with ledger.read() as connection:
