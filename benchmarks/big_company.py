@@ -35,6 +35,9 @@ path = "data"
 [events]
 core = ["report_created", "dashboard_viewed"]
 outcome = ["report_shared"]
+
+[guard]
+people = 10_000_000
 """
 
 COUNTRIES = """

@@ -6,7 +6,7 @@ from typing import Any, Literal
 
 from prefect import flow
 
-from flows.stages import begin, build, deliver, gate, plan, publish, pull, report
+from flows.stages import approve, begin, build, deliver, gate, plan, publish, pull, report
 
 
 @flow(name="lifecycle-run", persist_result=False)
@@ -31,6 +31,7 @@ def lifecycle_run(
         gate(run, "marts")
         publish(run)
         plan(run)
+        approve(run)
         deliver(run)
         report(run)
     return run.report.as_json()

@@ -9,16 +9,22 @@ from __future__ import annotations
 import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
+from datetime import timedelta
+from functools import partial
 from typing import Any
 
 from prefect import task
 from prefect.cache_policies import NO_CACHE
 
+from flows import approval
 from flows.artifacts import leave_artifacts
 from flows.privacy import hide_addresses_in_logs
 from lifecycle.errors import WarehouseError
-from lifecycle.ledger import history
+from lifecycle.insight.document import as_markdown
+from lifecycle.ledger import approvals, history
+from lifecycle.ledger.tables import APPROVED
 from lifecycle.mail.deliver import deliver as deliver_mails
+from lifecycle.masking import mask_addresses
 from lifecycle.planning.owner_lists import plan_lists
 from lifecycle.planning.plan import plan as plan_mails
 from lifecycle.run import Run
@@ -105,6 +111,35 @@ def plan(run: Run) -> None:
                 run.settings, run.ledger, run_id=run.run_id, as_of=run.as_of, dry_run=run.dry_run
             )
         )
+
+
+def approve(run: Run) -> None:
+    """Ask a person where the run reaches more people than its budget; else go on at once.
+
+    A deployment's run waits for its form; any other stops, and goes on where it stood when
+    somebody approves it by command. Raises OverBudget where it is not approved.
+    """
+    if run.report.flood is None or run.dry_run:
+        return
+    with run.stage("approve"):
+        within = timedelta(hours=run.settings.guard.wait_hours)
+        flow_run = approval.under_way()
+        if flow_run and within:
+            run.wait(run.over_budget())
+            told = mask_addresses(as_markdown([run.report.over_budget()]))
+            said = approval.ask(
+                flow_run, told, within=within, said_elsewhere=partial(_by_command, run)
+            )
+            if said and not _by_command(run):
+                run.decide(said.approve, by=said.by, why=said.why)
+        run.check_approved()
+
+
+def _by_command(run: Run) -> approval.Approval | None:
+    said = approvals.decision(run.ledger, run.run_id)
+    if said is None:
+        return None
+    return approval.Approval(approve=said.decision == APPROVED, by=said.by, why=said.why)
 
 
 @task(**own_memory)

@@ -259,9 +259,10 @@ def explain(
 ) -> None:
     """Tell an account's story: how it stands, and which mails it got or did not, and why."""
     from lifecycle.insight.explain import explain
+    from lifecycle.run import delivery_clock
 
     with context.obj.ledger() as (settings, ledger):
-        story = explain(settings, ledger, account)
+        story = explain(settings, ledger, account, as_of=delivery_clock(settings, ledger))
     _show(story.as_json, story.as_document, as_json)
 
 
@@ -281,9 +282,10 @@ def validate(context: typer.Context, as_json: AsJson = False) -> None:
 def status(context: typer.Context, as_json: AsJson = False) -> None:
     """Show the last runs, the queue, and what waits for a person."""
     from lifecycle.insight.status import status
+    from lifecycle.run import delivery_clock
 
     with context.obj.ledger() as (settings, ledger):
-        found = status(settings, ledger)
+        found = status(settings, ledger, as_of=delivery_clock(settings, ledger))
     _show(found.as_json, found.as_document, as_json)
 
 
@@ -397,6 +399,139 @@ def decide(
     else:
         goes = "goes again at its window's next opening" if verdict == "resend" else "is given up"
         typer.echo(f"{send_id} {goes}.")
+
+
+ARun = Annotated[str, typer.Argument(metavar="RUN", help="As `lifecycle status` names it.")]
+
+
+@app.command()
+def approve(context: typer.Context, run: ARun, by: By, why: Why, as_json: AsJson = False) -> None:
+    """Let the mails of a run go that reaches more people than its budget."""
+    from lifecycle.ledger import approvals
+
+    with context.obj.ledger() as (_, ledger):
+        mails = approvals.approve(ledger, run, by=by, why=why)
+    told = f"{run} is approved: {mails} mails go with the next delivery, at their hour."
+    _say(told, {"run_id": run, "decision": "approved", "mails": mails}, as_json)
+
+
+@app.command()
+def reject(context: typer.Context, run: ARun, by: By, why: Why, as_json: AsJson = False) -> None:
+    """Cancel the mails of a run over its budget, and end what it began."""
+    from lifecycle.ledger import approvals
+    from lifecycle.run import delivery_clock
+
+    with context.obj.ledger() as (settings, ledger):
+        now = delivery_clock(settings, ledger)
+        done = approvals.reject(ledger, run, now=now, by=by, why=why)
+    told = f"{run} is rejected: {done.mails} mails were cancelled, {done.accounts} accounts left."
+    answer = {"run_id": run, "decision": "rejected", "mails": done.mails, "accounts": done.accounts}
+    _say(told, answer, as_json)
+
+
+ATrigger = Annotated[
+    str, typer.Argument(metavar="TRIGGER", help="The trigger's name: its file without .yaml.")
+]
+AnAccount = Annotated[
+    str, typer.Argument(metavar="ACCOUNT", help="The account's id, its name, or a part of it.")
+]
+
+
+@app.command()
+def pause(
+    context: typer.Context, trigger: ATrigger, by: By, why: Why, as_json: AsJson = False
+) -> None:
+    """Stop a trigger where it stands: nobody enters, its mails wait, and may become too late."""
+    from lifecycle.insight.find import trigger_name
+    from lifecycle.ledger import controls
+
+    with context.obj.ledger() as (settings, ledger):
+        controls.pause(ledger, trigger_name(settings, ledger, trigger), by=by, why=why)
+    told = f"{trigger} is paused: nobody enters, and its mails stay where they are."
+    _say(told, {"trigger": trigger, "mode": "paused"}, as_json)
+
+
+@app.command()
+def off(
+    context: typer.Context, trigger: ATrigger, by: By, why: Why, as_json: AsJson = False
+) -> None:
+    """Turn a trigger off: nobody enters any more, and those inside finish."""
+    from lifecycle.insight.find import trigger_name
+    from lifecycle.ledger import controls
+
+    with context.obj.ledger() as (settings, ledger):
+        controls.turn_off(ledger, trigger_name(settings, ledger, trigger), by=by, why=why)
+    told = f"{trigger} is off: nobody enters any more, and those inside finish."
+    _say(told, {"trigger": trigger, "mode": "off"}, as_json)
+
+
+@app.command()
+def resume(
+    context: typer.Context, trigger: ATrigger, by: By, why: Why, as_json: AsJson = False
+) -> None:
+    """Let a trigger that is paused or off go on. What is too late by now is not sent."""
+    from lifecycle.insight.find import trigger_name
+    from lifecycle.ledger import controls
+
+    with context.obj.ledger() as (settings, ledger):
+        was = controls.resume(ledger, trigger_name(settings, ledger, trigger), by=by, why=why)
+    _say(f"{trigger} was {was} and goes on.", {"trigger": trigger, "was": was}, as_json)
+
+
+@app.command()
+def cancel(
+    context: typer.Context, trigger: ATrigger, by: By, why: Why, as_json: AsJson = False
+) -> None:
+    """End all who are inside a trigger, and what is queued for them. Others may still enter."""
+    from lifecycle.insight.find import trigger_name
+    from lifecycle.ledger import controls
+    from lifecycle.run import delivery_clock
+
+    with context.obj.ledger() as (settings, ledger):
+        name, now = trigger_name(settings, ledger, trigger), delivery_clock(settings, ledger)
+        done = controls.cancel(ledger, name, now=now, by=by, why=why)
+    told = f"{trigger}: {done.accounts} accounts left it, {done.mails} mails were cancelled."
+    answer = {"trigger": trigger, "accounts": done.accounts, "mails": done.mails}
+    _say(told, answer, as_json)
+
+
+@app.command()
+def hold(
+    context: typer.Context,
+    account: AnAccount,
+    until: Annotated[
+        str, typer.Option(metavar="DAY", help="The first day on which mail may go: 2026-12-01.")
+    ],
+    by: By,
+    why: Why,
+    as_json: AsJson = False,
+) -> None:
+    """Send an account nothing until a day: an open incident, a negotiation."""
+    from lifecycle.insight.find import account_id
+    from lifecycle.ledger import controls
+    from lifecycle.run import day_begins, delivery_clock
+
+    with context.obj.ledger() as (settings, ledger):
+        moment = day_begins(settings, until, after=delivery_clock(settings, ledger))
+        found = account_id(settings, ledger, account)
+        controls.hold(ledger, found, until=moment, by=by, why=why)
+    answer = {"account_id": found, "until": moment.isoformat()}
+    _say(f"{found} is on hold: nothing goes to it before {until}.", answer, as_json)
+
+
+@app.command()
+def unhold(
+    context: typer.Context, account: AnAccount, by: By, why: Why, as_json: AsJson = False
+) -> None:
+    """End an account's hold early. What is too late by now is not sent."""
+    from lifecycle.insight.find import account_id
+    from lifecycle.ledger import controls
+    from lifecycle.run import delivery_clock
+
+    with context.obj.ledger() as (settings, ledger):
+        found = account_id(settings, ledger, account)
+        controls.unhold(ledger, found, now=delivery_clock(settings, ledger), by=by, why=why)
+    _say(f"{found} is not on hold any more.", {"account_id": found}, as_json)
 
 
 @app.command()
@@ -533,6 +668,14 @@ def _show(
         console.print(as_rich(as_document()), crop=False)
     else:
         typer.echo(as_text(as_document(), width=console.width), nl=False)
+
+
+def _say(told: str, as_data: dict[str, Any], as_json: bool) -> None:
+    """What a command did: a sentence for a person, or an object for a machine."""
+    if as_json:
+        _print_json(as_data)
+    else:
+        typer.echo(told)
 
 
 def _print_json(value: dict[str, Any]) -> None:

@@ -14,7 +14,9 @@ LifecycleError                      1  the run failed: nothing is wrong with the
 │   ├── SuiteError                  2  an expectations file
 │   ├── UnknownName                 2  an account or a trigger that does not exist
 │   └── ClockError                  2  an as-of that this state folder cannot go back to
-└── GateStopped                     3  the data is not to be trusted; nothing was sent
+└── Stopped                         3  the run stopped before it sent anything
+    ├── GateStopped                 3  the data is not to be trusted
+    └── OverBudget                  3  it reaches too many people to go without an approval
 
 A message says where, what is wrong, and what was probably meant.
 """
@@ -110,10 +112,18 @@ class SuiteError(Problems):
     """An expectations file."""
 
 
-class GateStopped(LifecycleError):
-    """The data is not to be trusted. Nothing was planned and nothing was sent."""
+class Stopped(LifecycleError):
+    """The run stopped before it sent anything."""
 
     exit_status = 3
+
+
+class OverBudget(Stopped):
+    """The run reaches so many people that a person has to approve it, or nobody would."""
+
+
+class GateStopped(Stopped):
+    """The data is not to be trusted. Nothing was planned and nothing was sent."""
 
     def __init__(self, door: str, failures: Sequence[str]) -> None:
         self.door = door

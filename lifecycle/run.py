@@ -15,17 +15,18 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
-from typing import Protocol
+from typing import Protocol, TextIO
 from zoneinfo import ZoneInfo, available_timezones
 
 from lifecycle import settings as settings_file
-from lifecycle.errors import AlreadyRunning, ClockError, GateStopped, Problems
+from lifecycle.errors import AlreadyRunning, ClockError, InputError, OverBudget, Problems, Stopped
 from lifecycle.insight.report import RunReport, Stop
 from lifecycle.insight.validate import validate
-from lifecycle.ledger import history, runs
+from lifecycle.ledger import approvals, history, runs
 from lifecycle.ledger.store import Ledger
+from lifecycle.ledger.tables import APPROVED
 from lifecycle.mail.deliver import check_live
 from lifecycle.masking import mask_addresses
 from lifecycle.notify import notify
@@ -98,6 +99,7 @@ class Run:
         )
         self._stands = stands
         self._stage = "begin"
+        self._lock: TextIO | None = None
 
     @classmethod
     @contextmanager
@@ -126,13 +128,14 @@ class Run:
             wrong = [problem for problem in validate(settings).problems if problem.stops_a_run]
             if wrong:
                 raise Problems(wrong)
-            with only_one(settings.state_dir), Ledger.open(settings.ledger_url) as ledger:
+            with only_one(settings.state_dir) as lock, Ledger.open(settings.ledger_url) as ledger:
                 runs.check(ledger, as_of=moment, source=settings.source.kind)
                 if not dry_run:
                     check_live(settings, ledger, moment)
                 _keep_to_one_source(settings)
                 stands = as_of is not None or settings.source.kind == "demo"
                 run = cls(settings, ledger, as_of=moment, dry_run=dry_run, stands=stands)
+                run._lock = lock
                 try:
                     with run._recorded():
                         yield run
@@ -143,14 +146,7 @@ class Run:
         except Exception as error:
             # What somebody asked for by hand fails before their eyes.
             if as_of is None and not dry_run:
-                subject = "stopped" if isinstance(error, GateStopped) else "failed"
-                problems = notify(
-                    settings,
-                    subject=f"The daily run {subject}: {_first_line(error)}",
-                    body=f"{error}\n\nState folder: {settings.state_dir}\n",
-                )
-                for problem in problems:
-                    log.warning("%s", problem)
+                _tell(settings, "stopped" if isinstance(error, Stopped) else "failed", error)
             raise
 
     def now(self) -> datetime:
@@ -175,6 +171,42 @@ class Run:
             spent = time.perf_counter() - begun
             self.report.seconds[name] = round(self.report.seconds.get(name, 0) + spent, 3)
 
+    def over_budget(self) -> OverBudget:
+        """What there is to say of a run that needs an approval and has none."""
+        flood = self.report.flood
+        assert flood is not None
+        triggers = "\n".join(f"  - {name}: {n:,}" for name, n in flood.by_trigger.items())
+        return OverBudget(
+            f"nothing was sent, run {self.run_id} needs an approval: {flood.why}\n{triggers}\n"
+            f"lifecycle approve {self.run_id} --by NAME --why TEXT sends what has not expired by "
+            f"then; lifecycle reject {self.run_id} --by NAME --why TEXT cancels it"
+        )
+
+    def decide(self, approve: bool, *, by: str, why: str) -> None:
+        """Write down what a person decided. Raises InputError if somebody was faster."""
+        if approve:
+            approvals.approve(self.ledger, self.run_id, by=by, why=why)
+        else:
+            approvals.reject(self.ledger, self.run_id, now=self.now(), by=by, why=why)
+
+    def check_approved(self) -> None:
+        """Raise OverBudget unless somebody approved the run."""
+        said = approvals.decision(self.ledger, self.run_id)
+        if said is None:
+            raise self.over_budget()
+        if said.decision != APPROVED:
+            raise OverBudget(f"nothing was sent: {said.by} rejected the run: {said.why}")
+
+    def wait(self, why: Stopped) -> None:
+        """Tell that the run waits for a person, and let others begin meanwhile.
+
+        What is left of it, delivering, is safe beside another run.
+        """
+        runs.wait(self.ledger, self.run_id)
+        if self._lock is not None:
+            fcntl.flock(self._lock, fcntl.LOCK_UN)
+        _tell(self.settings, "waits", why)
+
     def progress(self, text: str) -> None:
         """Say how far the stage under way has got."""
         watched().step(text)
@@ -192,7 +224,7 @@ class Run:
         try:
             yield
         except BaseException as error:
-            self.report.status = "stopped" if isinstance(error, GateStopped) else "failed"
+            self.report.status = "stopped" if isinstance(error, Stopped) else "failed"
             self.report.stopped = Stop.at(self._stage, error)
             self.report.write(self.settings.reports_dir)
             raise
@@ -225,6 +257,21 @@ def parse_as_of(text: str) -> datetime:
 def _at(text: str, zone: ZoneInfo) -> datetime:
     moment = datetime.fromisoformat(text)
     return (moment if moment.tzinfo else moment.replace(tzinfo=zone)).astimezone(UTC)
+
+
+def day_begins(settings: Settings, day: str, *, after: datetime) -> datetime:
+    """When a day (2026-12-01) begins in the company's time zone, as UTC.
+
+    Raises InputError for what is no day, or one that began before `after`.
+    """
+    zone = ZoneInfo(settings.company.time_zone)
+    try:
+        begins = datetime.combine(date.fromisoformat(day), datetime.min.time(), zone)
+    except ValueError:
+        raise InputError(f"{day!r} is not a day; write it as 2026-12-01") from None
+    if begins <= after:
+        raise InputError(f"{day} has begun already; it is {after.astimezone(zone):%Y-%m-%d %H:%M}")
+    return begins.astimezone(UTC)
 
 
 def delivery_clock(settings: Settings, ledger: Ledger, as_of: str | None = None) -> datetime:
@@ -271,7 +318,7 @@ def _keep_to_one_source(settings: Settings) -> None:
 
 
 @contextmanager
-def only_one(state_dir: Path) -> Iterator[None]:
+def only_one(state_dir: Path) -> Iterator[TextIO]:
     """Hold the state folder's lock; the system gives it back when the process dies.
 
     Raises AlreadyRunning when another process holds it.
@@ -286,7 +333,7 @@ def only_one(state_dir: Path) -> Iterator[None]:
         holder = {"pid": os.getpid(), "since": f"{datetime.now(UTC):%Y-%m-%d %H:%M:%S} UTC"}
         file.write(json.dumps(holder))
         file.flush()
-        yield
+        yield file
 
 
 def _who_holds(path: str) -> str:
@@ -296,6 +343,16 @@ def _who_holds(path: str) -> str:
     except (OSError, ValueError, KeyError):
         who = "it has only just begun"
     return f"another run is working in {Path(path).parent} ({who}); wait for it, or end it"
+
+
+def _tell(settings: Settings, subject: str, error: Exception) -> None:
+    problems = notify(
+        settings,
+        subject=f"The daily run {subject}: {_first_line(error)}",
+        body=f"{error}\n\nState folder: {settings.state_dir}\n",
+    )
+    for problem in problems:
+        log.warning("%s", problem)
 
 
 def _first_line(error: BaseException) -> str:

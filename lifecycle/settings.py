@@ -191,6 +191,19 @@ class Plan(Section):
     )
 
 
+class Guard(Section):
+    """How many people a run may reach before a person has to approve it."""
+
+    people: int = Field(1_000, ge=0, description="distinct addresses of the mails a run plans")
+    times: float = Field(
+        3, gt=0, description="the busiest of the last 28 days with a run, once there are 28"
+    )
+    never_below: int = Field(50, ge=0, description="people whom `times` never forbids")
+    wait_hours: float = Field(
+        6, ge=0, description="that a run in Prefect waits for its form; by command there is longer"
+    )
+
+
 class Owners(Section):
     """The morning list of each account owner: what is new on their accounts."""
 
@@ -408,6 +421,7 @@ class Settings(BaseSettings):
     dormancy: Dormancy = Dormancy()
     health: Health = Health()
     plan: Plan = Plan()
+    guard: Guard = Guard()
     owners: Owners = Owners()
     delivery: Delivery = Delivery()
     sendgrid: SendGrid = SendGrid()

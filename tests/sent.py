@@ -33,7 +33,6 @@ def put_all(ledger: Ledger, numbers: list[int], state: State, **more: Any) -> No
         {
             **shared,
             "account_id": f"a{number}",
-            "next_version": "v",
             "held_out": False,
             "enrolled_at": NOW,
             "time_zone": "Asia/Tokyo",

@@ -2,22 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
 from typing import Any
 from zoneinfo import ZoneInfo
 
-import duckdb
-
-from lifecycle.errors import UnknownName
 from lifecycle.insight import published
 from lifecycle.insight.document import Document, Section, Table, counted, moment, table
+from lifecycle.insight.find import find_account
 from lifecycle.insight.report import WHY
-from lifecycle.ledger import history
+from lifecycle.ledger import approvals, history
 from lifecycle.ledger.history import AccountHistory
 from lifecycle.ledger.store import Ledger
-from lifecycle.ledger.tables import NOT_LEFT
+from lifecycle.ledger.tables import NOT_LEFT, PAUSED
 from lifecycle.settings import Settings
 from lifecycle.triggers.condition import Outcome
 from lifecycle.triggers.model import Trigger, load_triggers
@@ -46,6 +44,8 @@ class Explanation:
     suppressed: Mapping[str, str]
     """Address: why it may not be mailed."""
     triggers: Sequence[TriggerStory]
+    hold: Mapping[str, Any] | None
+    """Who put the account on hold: until, since, by, why."""
 
     @property
     def time_zone(self) -> str:
@@ -61,12 +61,13 @@ class Explanation:
             "contacts": [_plain(row) for row in self.contacts],
             "rejected_rows": [_plain(row) for row in self.rejected],
             "suppressed": dict(self.suppressed),
+            "hold": _plain(self.hold) if self.hold else None,
             "triggers": [story.as_json() for story in self.triggers],
         }
 
     def as_document(self) -> Document:
         """The story for a person."""
-        parts = [self._who(), self._stands(), self._people(), self._set_aside()]
+        parts = [self._who(), self._held(), self._stands(), self._people(), self._set_aside()]
         stories = [story.as_section() for story in self.triggers]
         return [section for section in (*parts, *stories) if section.parts]
 
@@ -94,6 +95,13 @@ class Explanation:
         if one["background"]:
             parts.append(f"Background: {one['background']}")
         return Section(f"{one['name']} ({one['account_id']})", tuple(parts))
+
+    def _held(self) -> Section:
+        if self.hold is None:
+            return Section("", ())
+        until = moment(self.hold["until"], self.settings.company.time_zone)
+        told = f"Nothing goes to it, and it enters nothing: {self.hold['by']}: {self.hold['why']}"
+        return Section(f"On hold until {until}", (told,), "warning")
 
     def _stands(self) -> Section:
         if self.account is None:
@@ -192,6 +200,10 @@ class TriggerStory:
     people: Mapping[str, str]
     """Contact id: name."""
     waiting_for: str | None
+    stop: Mapping[str, Any] | None
+    """Who paused the trigger or turned it off: mode, since, by, why."""
+    unapproved: Collection[str]
+    """Runs whose mails wait for an approval."""
     time_zone: str
 
     def as_json(self) -> dict[str, Any]:
@@ -201,6 +213,7 @@ class TriggerStory:
             "audience": self.trigger.audience.text if self.trigger else None,
             "matches": self.matches,
             "because": _tree(self.outcome),
+            "stop": _plain(self.stop) if self.stop else None,
             "enrollments": [_plain(row._mapping) for row in self._of("enrollments")],
             "steps": [_plain(row._mapping) for row in self._of("steps")],
             "sends": [
@@ -218,6 +231,8 @@ class TriggerStory:
     def as_section(self) -> Section:
         """The story for a person."""
         parts: list[str | Table] = [*self._judgement(), *self._entries()]
+        if self.stop:
+            parts.append(f"{self._stopped()}.")
         if rows := self._mails():
             parts.append(table(("step", "to", "state", "when", "why"), rows))
         if rows := self._withheld():
@@ -235,6 +250,10 @@ class TriggerStory:
         waiting = [row for row in self._of("sends") if row.state in NOT_LEFT]
         if self.waiting_for and (open_now or waiting or self.matches is not False):
             return f"it waits: {self.waiting_for}"
+        if self.stop and (self.stop["mode"] == PAUSED or not (open_now or waiting)):
+            return f"nothing, until somebody resumes the trigger: {self._stopped()}."
+        if waiting and all(row.run_id in self.unapproved for row in waiting):
+            return f"it waits for an approval of run {waiting[0].run_id}."
         if waiting:
             first = min(waiting, key=lambda row: row.not_before)
             return f"{first.step} goes {moment(first.not_before, self.time_zone)} at the earliest."
@@ -247,6 +266,11 @@ class TriggerStory:
             when = moment(open_now[-1].next_at, self.time_zone)
             return f"{left} may go {when} at the earliest, if the account is still in."
         return self._may_enter()
+
+    def _stopped(self) -> str:
+        assert self.stop is not None
+        since = moment(self.stop["since"], self.time_zone)
+        return f"{self.stop['mode']} since {since} by {self.stop['by']}: {self.stop['why']}"
 
     def _may_enter(self) -> str:
         entered = self._of("enrollments")
@@ -356,21 +380,25 @@ class TriggerStory:
         return [row for row in getattr(self.history, what) if row.trigger == self.name]
 
 
-def explain(settings: Settings, ledger: Ledger, wanted: str) -> Explanation:
-    """Tell the story of the account with that id or name.
+def explain(
+    settings: Settings, ledger: Ledger, wanted: str, *, as_of: datetime | None = None
+) -> Explanation:
+    """Tell the story of the account with that id or name; `as_of` is the clock of mails, or now.
 
     Raises UnknownName when no account, or more than one, may be meant; WarehouseError when
     nothing was published yet; TriggerError.
     """
     triggers = load_triggers(settings)
     with connect_published(settings) as warehouse:
-        account_id = _find(warehouse, ledger, wanted)
+        account_id = find_account(warehouse, ledger, wanted)
         account = published.account(warehouse, account_id)
         contacts = published.contacts(warehouse, account_id)
         rejected = published.rejected(warehouse, account_id)
         feed = published.feed(warehouse)
     past = AccountHistory(ledger, account_id)
-    waiting = {row.trigger: row.waiting_for for row in history.launched(ledger)}
+    waiting = {(row.trigger, row.version): row.waiting_for for row in history.waiting(ledger)}
+    stops, holds = history.stops(ledger), history.holds(ledger, as_of or datetime.now(UTC))
+    unapproved = approvals.unapproved(ledger)
     people = {row["contact_id"]: row["name"] or row["email_normalized"] for row in contacts}
     known = {trigger.name: trigger for trigger in triggers}
     names = [*known, *sorted(past.triggers - known.keys())]
@@ -384,9 +412,20 @@ def explain(settings: Settings, ledger: Ledger, wanted: str) -> Explanation:
         history=past,
         suppressed=history.suppressed(ledger, [row["email_normalized"] for row in contacts]),
         triggers=[
-            _story(name, known.get(name), account, past, people, waiting.get(name), settings)
+            _story(
+                name,
+                known.get(name),
+                account,
+                past,
+                people,
+                waiting,
+                stops.get(name),
+                unapproved,
+                settings,
+            )
             for name in names
         ],
+        hold=holds.get(account_id),
     )
 
 
@@ -396,7 +435,9 @@ def _story(
     account: Mapping[str, Any] | None,
     past: AccountHistory,
     people: Mapping[str, str],
-    waiting_for: str | None,
+    waiting: Mapping[tuple[str, str], str],
+    stop: Mapping[str, Any] | None,
+    unapproved: Collection[str],
     settings: Settings,
 ) -> TriggerStory:
     outcome, kept_out, matches = None, "", None
@@ -407,6 +448,8 @@ def _story(
             kept_out, matches = "a churned account matches no trigger", False
     elif trigger is not None:
         kept_out, matches = "the CRM does not hold the account", False
+    inside = [row for row in past.enrollments if row.trigger == name and row.ended_at is None]
+    version = inside[-1].trigger_version if inside else trigger.version if trigger else ""
     return TriggerStory(
         name=name,
         trigger=trigger,
@@ -415,27 +458,11 @@ def _story(
         kept_out=kept_out,
         history=past,
         people=people,
-        waiting_for=waiting_for,
+        waiting_for=waiting.get((name, version)),
+        stop=stop,
+        unapproved=unapproved,
         time_zone=_zone(account, settings),
     )
-
-
-def _find(warehouse: duckdb.DuckDBPyConnection, ledger: Ledger, wanted: str) -> str:
-    found = published.search(warehouse, wanted)
-    for rank in (0, 1, 2):
-        meant = [row for row in found if row["rank"] == rank]
-        if len(meant) == 1:
-            return str(meant[0]["account_id"])
-        if meant:
-            raise UnknownName(f"more than one account may be meant:\n{_listed(meant)}")
-    if AccountHistory(ledger, wanted).triggers or published.rejected(warehouse, wanted):
-        return wanted
-    hint = f"; did you mean one of these?\n{_listed(found)}" if found else ""
-    raise UnknownName(f"no account {wanted!r}{hint}")
-
-
-def _listed(found: Sequence[Mapping[str, Any]]) -> str:
-    return "\n".join(f"  {row['account_id']}  {row['name']}" for row in found)
 
 
 def _zone(account: Mapping[str, Any] | None, settings: Settings) -> str:

@@ -86,6 +86,10 @@ class Preview:
             "planned. Nothing is written or sent by this preview.",
             *self.result.waiting,
         ]
+        if self.result.flood:
+            parts.append(
+                f"A run of this alone would wait for an approval: {self.result.flood.why}."
+            )
         left_out = [
             (str(reason), count, WHY.get(reason, ""))
             for reason, count in self.result.withheld.most_common()

@@ -28,6 +28,7 @@ from lifecycle.ledger.tables import OWNER_LIST, State
 
 if TYPE_CHECKING:  # The command line shows a report without loading what made it.
     from lifecycle.mail.deliver import DeliveryResult
+    from lifecycle.planning.guard import Flood
     from lifecycle.planning.owner_lists import OwnerLists
     from lifecycle.planning.result import PlanResult
     from lifecycle.sources.pull import PullResult
@@ -51,6 +52,10 @@ WHY = {
     "template_error": "the mail could not be written",
     "waiting_for_feed": "the usage feed is late: nobody is judged by missing data",
     "account_set_aside": "the account's row in the CRM is not usable",
+    "version_unreadable": "the version of the trigger that it entered cannot be read any more",
+    "paused": "somebody paused the trigger",
+    "turned_off": "somebody turned the trigger off: nobody enters any more",
+    "on_hold": "somebody put the account on hold",
 }
 """What each reason for withholding means, in words."""
 
@@ -88,7 +93,7 @@ class RunReport:
     time_zone: str
     """The company's: what a person reads times in."""
     status: str = "running"
-    """running, done, stopped (by a gate) or failed."""
+    """running, done, stopped (by a gate, or for want of an approval) or failed."""
     accounts: int | None = None
     feed_status: str | None = None
     feed_reason: str | None = None
@@ -109,7 +114,9 @@ class RunReport:
     withheld: dict[str, int] = field(default_factory=dict)
     """Reason: mails and entries decided against."""
     waiting: list[str] = field(default_factory=list)
-    """A sentence for each trigger that waits for the usage feed."""
+    """A sentence for each trigger that waits."""
+    flood: Flood | None = None
+    """Why it needs an approval: people, budget, why, by_trigger, sample."""
     owner_lists: dict[str, int] = field(default_factory=dict)
     """lists planned for account owners, accounts on them, and owners whose news waits because
     they had today's list."""
@@ -165,6 +172,7 @@ class RunReport:
         self.enrolled, self.exited = made.enrolled, made.exited
         self.withheld = {str(reason): count for reason, count in made.withheld.items()}
         self.waiting = list(made.waiting)
+        self.flood = made.flood
 
     def add_owner_lists(self, made: OwnerLists) -> None:
         """What account owners are told, and what nobody could be."""
@@ -217,6 +225,7 @@ class RunReport:
             for part in (
                 self._headline(),
                 self._stop(),
+                self.over_budget(),
                 self._mails(),
                 self._withheld(),
                 self._owners(),
@@ -314,6 +323,25 @@ class RunReport:
             told = ", ".join(f"{count:,} {fate}" for fate, count in others.items())
             parts.append(f"Due, but not accepted: {told}.")
         return Section("Mails", tuple(parts))
+
+    def over_budget(self) -> Section:
+        """Why the run needs an approval, and whom it reaches; empty where it needs none."""
+        if self.flood is None:
+            return Section("", ())
+        told = "This run would wait for an approval" if self.dry_run else "Needs an approval"
+        parts: list[str | Table] = [
+            f"More people than its budget of {self.flood.budget:,}: {self.flood.why}.",
+            table(("trigger", "people"), self.flood.by_trigger.items()),
+            "Some of the accounts:",
+            table(
+                ("account", "name", "trigger"),
+                ((one["account_id"], one["name"], one["trigger"]) for one in self.flood.sample),
+            ),
+        ]
+        if not self.dry_run:
+            parts.append(f"lifecycle approve {self.run_id} --by NAME --why TEXT")
+            parts.append(f"lifecycle reject {self.run_id} --by NAME --why TEXT")
+        return Section(told, tuple(parts), "warning")
 
     def _withheld(self) -> Section:
         if not self.withheld:

@@ -5,12 +5,12 @@ from __future__ import annotations
 import json
 from collections import Counter
 from dataclasses import asdict, dataclass
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any
 
 from lifecycle.insight import published
 from lifecycle.insight.document import Document, Section, Table, counted, moment, table
-from lifecycle.ledger import history
+from lifecycle.ledger import approvals, history
 from lifecycle.ledger.store import Ledger
 from lifecycle.ledger.tables import State
 from lifecycle.settings import Settings
@@ -33,7 +33,12 @@ class Status:
     runs: list[dict[str, Any]]
     """The newest runs: run_id, status, as_of, started_at, and counts of their reports."""
     triggers: list[dict[str, Any]]
-    """One item a trigger: in_sequence, waiting_for, and its mails by state."""
+    """One item a trigger: in_sequence, its versions that wait (version, since, for), who stopped
+    it (mode, since, by, why), and its mails by state."""
+    needs_approval: list[dict[str, Any]]
+    """Runs over their budget that nobody decided about: run_id, as_of, people, mails, why."""
+    holds: list[dict[str, Any]]
+    """Accounts on hold: account_id, until, since, by, why."""
     next_due: str | None
     needs_a_person: list[dict[str, Any]]
     """Mails of which nothing proves whether they left: send_id, account, step, state, detail."""
@@ -54,7 +59,13 @@ class Status:
         """The status for a person."""
         return [
             part
-            for part in (self._warehouse(), self._runs(), self._mails(), self._unsure())
+            for part in (
+                self._warehouse(),
+                self._runs(),
+                self._approvals(),
+                self._mails(),
+                self._unsure(),
+            )
             if part.parts
         ]
 
@@ -88,8 +99,19 @@ class Status:
         stops = [f"{run['run_id']}: {run['why']}" for run in self.runs if run["why"]]
         return Section("Last runs", (table(columns, rows), *stops))
 
+    def _approvals(self) -> Section:
+        if not self.needs_approval:
+            return Section("", ())
+        columns = ("run", "people", "mails left", "why")
+        rows = (
+            [one[name] for name in ("run_id", "people", "mails", "why")]
+            for one in self.needs_approval
+        )
+        ask = "Decide: lifecycle approve RUN --by NAME --why TEXT, or lifecycle reject RUN …"
+        return Section("Waits for an approval", (table(columns, rows), ask), "warning")
+
     def _mails(self) -> Section:
-        if not self.triggers:
+        if not self.triggers and not self.holds:
             return Section("", ())
         seen = [state for state, count in self.states.items() if count or state in ALWAYS_SHOWN]
         rows = (
@@ -100,9 +122,21 @@ class Status:
         if self.next_due:
             parts.append(f"The next mail may go {self._when(self.next_due)}.")
         parts += [
-            f"{one['trigger']} waits since {self._when(one['waiting_since'])}: {one['waiting_for']}"
+            f"{one['trigger']} (version {wait['version'][:8]}) waits since "
+            f"{self._when(wait['since'])}: {wait['for']}"
             for one in self.triggers
-            if one["waiting_for"]
+            for wait in one["waiting"]
+        ]
+        parts += [
+            f"{one['trigger']} is {one['stop']['mode']} since {self._when(one['stop']['since'])}, "
+            f"by {one['stop']['by']}: {one['stop']['why']}"
+            for one in self.triggers
+            if one["stop"]
+        ]
+        parts += [
+            f"Account {one['account_id']} is on hold until {self._when(one['until'])}, "
+            f"by {one['by']}: {one['why']}"
+            for one in self.holds
         ]
         if self.suppressed:
             told = ", ".join(f"{n:,} {reason}" for reason, n in sorted(self.suppressed.items()))
@@ -128,9 +162,10 @@ class Status:
         return told[4:].rpartition(" ")[0] if short else told
 
 
-def status(settings: Settings, ledger: Ledger) -> Status:
-    """Read how things stand. Raises LedgerError."""
-    launched = {row.trigger: row for row in history.launched(ledger)}
+def status(settings: Settings, ledger: Ledger, *, as_of: datetime | None = None) -> Status:
+    """Read how things stand; `as_of` is the clock of mails, or now. Raises LedgerError."""
+    launched = {row.trigger for row in history.launched(ledger)}
+    waiting, stops = history.waiting(ledger), history.stops(ledger)
     mails, inside = history.sends_by_state(ledger), history.enrolled_now(ledger)
     following = history.next_mail(ledger)
     total = sum(mails.values(), Counter())
@@ -143,11 +178,33 @@ def status(settings: Settings, ledger: Ledger) -> Status:
             {
                 "trigger": name,
                 "in_sequence": inside.get(name, 0),
-                "waiting_since": _iso(launched[name].waiting_since) if name in launched else None,
-                "waiting_for": launched[name].waiting_for if name in launched else None,
+                "waiting": [
+                    {
+                        "version": row.version,
+                        "since": _iso(row.waiting_since),
+                        "for": row.waiting_for,
+                    }
+                    for row in waiting
+                    if row.trigger == name
+                ],
+                "stop": _stop(stops.get(name)),
                 "mails": dict(mails.get(name, Counter())),
             }
-            for name in sorted({*launched, *mails, *inside})
+            for name in sorted({*launched, *mails, *inside, *stops})
+        ],
+        needs_approval=[
+            {
+                "run_id": row.run_id,
+                "as_of": _iso(row.as_of),
+                "people": row.people,
+                "mails": row.mails,
+                "why": row.over_budget,
+            }
+            for row in approvals.waiting(ledger)
+        ],
+        holds=[
+            {**one, "until": _iso(one["until"]), "since": _iso(one["since"])}
+            for one in history.holds(ledger, as_of or datetime.now(UTC)).values()
         ],
         next_due=_iso(following.not_before) if following else None,
         needs_a_person=[
@@ -201,6 +258,12 @@ def _run(row: Any) -> dict[str, Any]:
         "accepted": report.get("accepted"),
         "withheld": sum(report["withheld"].values()) if report else None,
         "why": why,
+    }
+
+
+def _stop(one: dict[str, Any] | None) -> dict[str, Any] | None:
+    return one and {"mode": one["mode"], "since": _iso(one["since"])} | {
+        name: one[name] for name in ("by", "why")
     }
 
 

@@ -17,6 +17,7 @@ STAGES = {
     "gate_marts": "checking the marts",
     "publish": "publishing the marts",
     "plan": "planning mails",
+    "approve": "asking for an approval",
     "deliver": "delivering mails",
 }
 

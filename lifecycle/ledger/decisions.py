@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass, field
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field, replace
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Connection, bindparam, select, update
+from sqlalchemy import Connection, bindparam, func, or_, select, update
 from sqlalchemy.dialects import postgresql, sqlite
 
+from lifecycle.ledger import controls
 from lifecycle.ledger.backup import in_doubt
 from lifecycle.ledger.states import batches, insert, log, move
 from lifecycle.ledger.tables import (
@@ -22,8 +25,22 @@ from lifecycle.ledger.tables import (
     recipients,
     sends,
     steps,
+    trigger_versions,
     withheld,
 )
+
+
+@dataclass(frozen=True)
+class FirstUse:
+    """A version of a trigger that no run went by before."""
+
+    trigger: str
+    version: str
+    content: str
+    """The file's text."""
+    templates: Mapping[str, Mapping[str, str]]
+    """What its mails say now: step, locale, text."""
+    git_commit: str | None
 
 
 @dataclass(frozen=True)
@@ -67,13 +84,32 @@ class Ending:
 
 @dataclass(frozen=True)
 class Progress:
-    """When an enrolment's next step may go, as the trigger's present version has it."""
+    """When an enrolment's next step may go; None: no step is left."""
 
     account_id: str
     trigger: str
     cycle: int
     next_at: datetime | None
-    next_version: str
+
+
+@dataclass(frozen=True)
+class Migration:
+    """An enrolment goes on by another version of its trigger than the one it entered by.
+
+    Steps that both versions have stay as they were decided; what is planned of a step that the
+    new one lacks is cancelled.
+    """
+
+    account_id: str
+    trigger: str
+    cycle: int
+    from_version: str
+    to_version: str
+    steps: tuple[str, ...]
+    """Those of the new version."""
+    next_at: datetime
+    """When the new version looks at it first."""
+    goal_until: datetime | None
 
 
 @dataclass(frozen=True)
@@ -159,13 +195,15 @@ class Objection:
 class Decisions:
     """All that one run decided."""
 
+    first_uses: list[FirstUse] = field(default_factory=list)
     launches: list[Launch] = field(default_factory=list)
-    waiting: dict[str, str | None] = field(default_factory=dict)
-    """Trigger: why its mails stay where they are, or None where they may go on."""
+    waiting: dict[tuple[str, str], str | None] = field(default_factory=dict)
+    """(trigger, version): why its mails stay where they are, or None where they may go on."""
     seen_false: list[tuple[str, str]] = field(default_factory=list)
     """(trigger, account) seen outside the audience with a fresh feed."""
     entries: list[Entry] = field(default_factory=list)
     endings: list[Ending] = field(default_factory=list)
+    migrations: list[Migration] = field(default_factory=list)
     progress: list[Progress] = field(default_factory=list)
     goals: list[GoalMet] = field(default_factory=list)
     steps: list[StepFate] = field(default_factory=list)
@@ -176,8 +214,14 @@ class Decisions:
 
 
 def record(ledger: Connection, made: Decisions, *, run_id: str, at: datetime) -> None:
-    """Write what was decided. `at` is the run's as-of; the caller's transaction holds it all."""
-    _launch(ledger, made, run_id, at)
+    """Write what was decided. `at` is the run's as-of; the caller's transaction holds it all.
+
+    Nobody enters what was stopped, and no account that was put on hold, since it was decided.
+    """
+    made = _without_stopped(ledger, made, at)
+    _use_first(ledger, made.first_uses, run_id, at)
+    _wait(ledger, made.waiting, at)
+    _launch(ledger, made.launches, run_id, at)
     _mark_seen_false(ledger, made.seen_false, at)
     _enrol(ledger, made.entries, run_id)
     insert(ledger, steps, ({**asdict(fate), "decided_at": at} for fate in made.steps))
@@ -205,12 +249,62 @@ def record(ledger: Connection, made: Decisions, *, run_id: str, at: datetime) ->
         )
     _meet_goals(ledger, made.goals, at)
     _end(ledger, made.endings, at)
+    _migrate(ledger, made.migrations, at)
     _move_on(ledger, made.progress)
     _complete(ledger, at)
 
 
-def _launch(ledger: Connection, made: Decisions, run_id: str, at: datetime) -> None:
-    for launch in made.launches:
+def _without_stopped(ledger: Connection, made: Decisions, at: datetime) -> Decisions:
+    stopped, on_hold = controls.stops(ledger), controls.holds(ledger, at)
+    kept_out = {
+        (one.account_id, one.trigger, one.cycle)
+        for one in made.entries
+        if one.trigger in stopped or one.account_id in on_hold
+    }
+
+    def may_stay(one: Entry | StepFate | PlannedSend) -> bool:
+        return (one.account_id, one.trigger, one.cycle) not in kept_out
+
+    if not kept_out:
+        return made
+    return replace(
+        made,
+        entries=[one for one in made.entries if may_stay(one)],
+        steps=[one for one in made.steps if may_stay(one)],
+        sends=[one for one in made.sends if may_stay(one)],
+    )
+
+
+def _use_first(ledger: Connection, versions: list[FirstUse], run_id: str, at: datetime) -> None:
+    insert(
+        ledger,
+        trigger_versions,
+        (
+            {
+                **vars(one),
+                "templates": json.dumps(one.templates, ensure_ascii=False),
+                "first_run_id": run_id,
+                "first_at": at,
+            }
+            for one in versions
+        ),
+    )
+
+
+def _wait(ledger: Connection, waiting: Mapping[tuple[str, str], str | None], at: datetime) -> None:
+    since = trigger_versions.c.waiting_since
+    for (trigger, version), why in waiting.items():
+        one = update(trigger_versions).where(
+            trigger_versions.c.trigger == trigger, trigger_versions.c.version == version
+        )
+        if why is None:
+            ledger.execute(one.values(waiting_since=None, waiting_for=None))
+        else:
+            ledger.execute(one.values(waiting_since=func.coalesce(since, at), waiting_for=why))
+
+
+def _launch(ledger: Connection, made: list[Launch], run_id: str, at: datetime) -> None:
+    for launch in made:
         ledger.execute(
             launches.insert().values(
                 trigger=launch.trigger, mode=launch.mode, launched_at=at, run_id=run_id
@@ -218,17 +312,6 @@ def _launch(ledger: Connection, made: Decisions, run_id: str, at: datetime) -> N
         )
         rows = ({"trigger": launch.trigger, "account_id": account} for account in launch.baseline)
         insert(ledger, launch_baseline, rows)
-    for trigger, why in made.waiting.items():
-        one = launches.c.trigger == trigger
-        if why is None:
-            values: dict[str, Any] = {"waiting_since": None, "waiting_for": None}
-            ledger.execute(update(launches).where(one).values(**values))
-        else:
-            ledger.execute(
-                update(launches)
-                .where(one, launches.c.waiting_since.is_(None))
-                .values(waiting_since=at, waiting_for=why)
-            )
 
 
 def _mark_seen_false(ledger: Connection, seen: list[tuple[str, str]], at: datetime) -> None:
@@ -250,7 +333,7 @@ def _mark_seen_false(ledger: Connection, seen: list[tuple[str, str]], at: dateti
 
 def _enrol(ledger: Connection, entries: list[Entry], run_id: str) -> None:
     def enrolment(entry: Entry) -> dict[str, Any]:
-        row = {**asdict(entry), "run_id": run_id, "next_version": entry.trigger_version}
+        row = {**asdict(entry), "run_id": run_id}
         del row["contact_ids"]
         return row
 
@@ -359,7 +442,7 @@ def _move_on(ledger: Connection, progress: list[Progress]) -> None:
             enrollments.c.trigger == bindparam("of_trigger"),
             enrollments.c.cycle == bindparam("of_cycle"),
         )
-        .values(next_at=bindparam("next_at"), next_version=bindparam("next_version"))
+        .values(next_at=bindparam("next_at"))
     )
     for batch in batches(progress):
         ledger.execute(
@@ -370,10 +453,67 @@ def _move_on(ledger: Connection, progress: list[Progress]) -> None:
                     "of_trigger": one.trigger,
                     "of_cycle": one.cycle,
                     "next_at": one.next_at,
-                    "next_version": one.next_version,
                 }
                 for one in batch
             ],
+        )
+
+
+def _migrate(ledger: Connection, migrations: list[Migration], at: datetime) -> None:
+    change = (
+        update(enrollments)
+        .where(
+            enrollments.c.account_id == bindparam("of_account"),
+            enrollments.c.trigger == bindparam("of_trigger"),
+            enrollments.c.cycle == bindparam("of_cycle"),
+        )
+        .values(
+            trigger_version=bindparam("to_version"),
+            next_at=bindparam("next_at"),
+            goal_until=bindparam("goal_until"),
+        )
+    )
+    # What is under way waits for what its sequence waits for.
+    follow = (
+        update(sends)
+        .where(
+            sends.c.account_id == bindparam("of_account"),
+            sends.c.trigger == bindparam("of_trigger"),
+            sends.c.cycle == bindparam("of_cycle"),
+            or_(*(sends.c.state == state for state in OPEN)),  # a list cannot go with many rows
+        )
+        .values(trigger_version=bindparam("to_version"))
+    )
+    for batch in batches(migrations):
+        moved = [
+            {
+                "of_account": one.account_id,
+                "of_trigger": one.trigger,
+                "of_cycle": one.cycle,
+                "to_version": one.to_version,
+            }
+            for one in batch
+        ]
+        ledger.execute(follow, moved)
+        ledger.execute(
+            change,
+            [
+                {**row, "next_at": one.next_at, "goal_until": one.goal_until}
+                for row, one in zip(moved, batch, strict=True)
+            ],
+        )
+    for trigger, version, steps_left in {
+        (one.trigger, one.to_version, one.steps) for one in migrations
+    }:
+        move(
+            ledger,
+            State.CANCELLED,
+            "its step is not in the trigger any more",
+            at,
+            sends.c.trigger == trigger,
+            sends.c.trigger_version == version,
+            sends.c.step.not_in(steps_left),
+            sends.c.state.in_(NOT_LEFT),
         )
 
 

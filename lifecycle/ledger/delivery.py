@@ -17,20 +17,34 @@ from itertools import chain
 from typing import Any
 
 import psutil
-from sqlalchemy import ColumnElement, Connection, Row, and_, bindparam, func, select, update
+from sqlalchemy import (
+    ColumnElement,
+    Connection,
+    Row,
+    and_,
+    bindparam,
+    func,
+    or_,
+    select,
+    tuple_,
+    update,
+)
 
-from lifecycle.ledger import suppressions
+from lifecycle.ledger import approvals, suppressions
 from lifecycle.ledger.states import batches, log, move
 from lifecycle.ledger.tables import (
     MAILED,
     NOT_LEFT,
     OWNER_LIST,
+    PAUSED,
     State,
     UtcDateTime,
+    account_holds,
     enrollments,
-    launches,
     messages,
     sends,
+    trigger_stops,
+    trigger_versions,
 )
 from lifecycle.triggers.model import Cap
 
@@ -103,8 +117,9 @@ def hold(ledger: Connection, now: datetime, horizon: timedelta) -> None:
 def release(ledger: Connection, now: datetime) -> None:
     """Queue the mails whose moment has come, and expire those whose use is over.
 
-    Mails of a trigger that waits stay where they are, and may expire there; so do those
-    whose window has shut, until the next run finds them another opening.
+    Mails of a version that waits, of a paused trigger, of an account on hold or of a run
+    that nobody approved stay where they are, and may expire there; so do those whose window has
+    shut, until the next run finds them another opening.
     """
     late = (sends.c.state.in_(NOT_LEFT), sends.c.expires_at <= now)
     move(ledger, State.EXPIRED, "too late to be useful", now, *late)
@@ -289,23 +304,32 @@ def settle(
     )
 
 
-def next_due(ledger: Connection) -> datetime | None:
+def next_due(ledger: Connection, now: datetime) -> datetime | None:
     """When the next planned mail may go."""
     moment: datetime | None = ledger.scalar(
         select(func.min(sends.c.not_before, type_=UtcDateTime)).where(
-            sends.c.state.in_(NOT_LEFT), ~_waits()
+            sends.c.state.in_(NOT_LEFT), ~_waits(now)
         )
     )
     return moment
 
 
 def _may_go(now: datetime) -> tuple[ColumnElement[bool], ...]:
-    return sends.c.not_before <= now, sends.c.closes_at > now, ~_waits()
+    return sends.c.not_before <= now, sends.c.closes_at > now, ~_waits(now)
 
 
-def _waits() -> ColumnElement[bool]:
-    return sends.c.trigger.in_(
-        select(launches.c.trigger).where(launches.c.waiting_since.is_not(None))
+def _waits(now: datetime) -> ColumnElement[bool]:
+    """Mails that stay where they are: read in the transaction that would move them."""
+    versions = select(trigger_versions.c.trigger, trigger_versions.c.version)
+    paused = select(trigger_stops.c.trigger).where(trigger_stops.c.mode == PAUSED)
+    on_hold = select(account_holds.c.account_id).where(account_holds.c.until > now)
+    return or_(
+        tuple_(sends.c.trigger, sends.c.trigger_version).in_(
+            versions.where(trigger_versions.c.waiting_since.is_not(None))
+        ),
+        sends.c.trigger.in_(paused),
+        sends.c.account_id.in_(on_hold),
+        and_(sends.c.run_id.in_(approvals.not_approved()), sends.c.trigger != OWNER_LIST),
     )
 
 

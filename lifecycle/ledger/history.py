@@ -9,6 +9,7 @@ from typing import Any
 
 from sqlalchemy import Row, Select, func, select
 
+from lifecycle.ledger import controls
 from lifecycle.ledger.store import Ledger
 from lifecycle.ledger.tables import (
     MAILED,
@@ -28,6 +29,7 @@ from lifecycle.ledger.tables import (
     sends,
     steps,
     suppressions,
+    trigger_versions,
     withheld,
 )
 
@@ -61,8 +63,27 @@ def enrolled_now(ledger: Ledger) -> dict[str, int]:
 
 
 def launched(ledger: Ledger) -> Rows:
-    """The triggers that have run live, with what they wait for."""
+    """The triggers that have run live."""
     return _all(ledger, select(launches).order_by(launches.c.trigger))
+
+
+def waiting(ledger: Ledger) -> Rows:
+    """The versions of triggers whose mails wait, and why, the newest first."""
+    is_waiting = trigger_versions.c.waiting_since.is_not(None)
+    order = trigger_versions.c.trigger, trigger_versions.c.first_at.desc()
+    return _all(ledger, select(trigger_versions).where(is_waiting).order_by(*order))
+
+
+def stops(ledger: Ledger) -> dict[str, dict[str, Any]]:
+    """The triggers that are paused or off: trigger, mode, since, by, why."""
+    with ledger.read() as connection:
+        return {name: dict(row._mapping) for name, row in controls.stops(connection).items()}
+
+
+def holds(ledger: Ledger, now: datetime) -> dict[str, dict[str, Any]]:
+    """The accounts on hold at a moment: account_id, until, since, by, why."""
+    with ledger.read() as connection:
+        return {name: dict(row._mapping) for name, row in controls.holds(connection, now).items()}
 
 
 def mails_waiting(ledger: Ledger) -> int:

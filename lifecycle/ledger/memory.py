@@ -18,6 +18,7 @@ from lifecycle.ledger.tables import (
     recipients,
     sends,
     steps,
+    trigger_versions,
 )
 from lifecycle.triggers.model import Trigger
 
@@ -36,23 +37,52 @@ def launched_at(ledger: Connection, trigger: str) -> datetime | None:
     return found
 
 
-def to_decide(ledger: Connection, trigger: Trigger, until: datetime) -> Rows:
-    """Open enrolments with a step that may go until then, or that know another version."""
+def known_versions(ledger: Connection, trigger: str) -> dict[str, Row[Any]]:
+    """The versions of a trigger that runs went by, as rows of `trigger_versions`."""
+    query = select(trigger_versions).where(trigger_versions.c.trigger == trigger)
+    return {row.version: row for row in ledger.execute(query)}
+
+
+def versions_in_use(ledger: Connection, trigger: str, now: datetime) -> list[str]:
+    """The versions by which somebody goes on, or may still meet a goal."""
+    may_meet = enrollments.c.goal_met_at.is_(None) & (enrollments.c.goal_until >= now)
+    query = select(enrollments.c.trigger_version).where(
+        enrollments.c.trigger == trigger, enrollments.c.ended_at.is_(None) | may_meet
+    )
+    return sorted(ledger.scalars(query.distinct()))
+
+
+def inside_by_others(ledger: Connection, trigger: Trigger) -> Rows:
+    """Open enrolments that go on by any version but this one."""
     return ledger.execute(
         select(enrollments).where(
             enrollments.c.trigger == trigger.name,
             enrollments.c.ended_at.is_(None),
-            enrollments.c.held_out.is_(False),
-            (enrollments.c.next_at <= until) | (enrollments.c.next_version != trigger.version),
+            enrollments.c.trigger_version != trigger.version,
         )
     ).all()
 
 
-def held_out_through(ledger: Connection, trigger: str, now: datetime) -> Rows:
-    """Held-out enrolments whose last mail would have been due: account_id and cycle."""
+def to_decide(ledger: Connection, trigger: Trigger, until: datetime) -> Rows:
+    """Open enrolments of this version with a step that may go until then."""
+    return ledger.execute(
+        select(enrollments).where(
+            enrollments.c.trigger == trigger.name,
+            enrollments.c.trigger_version == trigger.version,
+            enrollments.c.ended_at.is_(None),
+            enrollments.c.held_out.is_(False),
+            enrollments.c.next_at <= until,
+        )
+    ).all()
+
+
+def held_out_through(ledger: Connection, trigger: Trigger, now: datetime) -> Rows:
+    """Held-out enrolments of this version whose last mail would have been due: account_id and
+    cycle."""
     return ledger.execute(
         select(enrollments.c.account_id, enrollments.c.cycle).where(
-            enrollments.c.trigger == trigger,
+            enrollments.c.trigger == trigger.name,
+            enrollments.c.trigger_version == trigger.version,
             enrollments.c.ended_at.is_(None),
             enrollments.c.held_out.is_(True),
             enrollments.c.next_at <= now,
@@ -69,8 +99,9 @@ def left_behind(ledger: Connection, names: Sequence[str]) -> Rows:
     ).all()
 
 
-def shut_in(ledger: Connection, trigger: str, now: datetime) -> Rows:
-    """Mails whose window shut before they left: send_id, and where the account keeps hours."""
+def shut_in(ledger: Connection, trigger: str, versions: Sequence[str], now: datetime) -> Rows:
+    """Mails whose window shut before they left, of enrolments that go on by one of the
+    versions: send_id, and where the account keeps hours."""
     return ledger.execute(
         select(
             sends.c.send_id,
@@ -86,7 +117,12 @@ def shut_in(ledger: Connection, trigger: str, now: datetime) -> Rows:
                 enrollments.c.cycle == sends.c.cycle,
             ),
         )
-        .where(sends.c.trigger == trigger, sends.c.state.in_(NOT_LEFT), sends.c.closes_at <= now)
+        .where(
+            sends.c.trigger == trigger,
+            sends.c.state.in_(NOT_LEFT),
+            sends.c.closes_at <= now,
+            enrollments.c.trigger_version.in_(versions),
+        )
     ).all()
 
 

@@ -82,6 +82,12 @@ def begin(ledger: Ledger, *, run_id: str, as_of: datetime, source: str) -> None:
         )
 
 
+def wait(ledger: Ledger, run_id: str) -> None:
+    """Record that a run waits for a person: it is not under way, and was not killed."""
+    with ledger.write() as connection:
+        connection.execute(update(runs).where(runs.c.run_id == run_id).values(status="waiting"))
+
+
 def finish(ledger: Ledger, *, run_id: str, status: str, report: Mapping[str, Any]) -> None:
     """Record how a run ended: done, stopped or failed, and its report."""
     with ledger.write() as connection:

@@ -79,6 +79,12 @@ NOT_LEFT = (State.PLANNED, State.QUEUED)
 MAILED = (State.ATTEMPTING, State.ACCEPTED, State.DELIVERED, State.UNCERTAIN, State.HELD)
 """States in which the customer has, or may have, the mail: what a cap counts."""
 
+PAUSED, OFF = "paused", "off"
+"""What stops a trigger: nothing of it moves; or nobody enters, and those inside finish."""
+
+APPROVED, REJECTED = "approved", "rejected"
+"""What a person decides about a run over its budget."""
+
 OWNER_LIST = "_owner_list"
 """The trigger of the mails to account owners; no trigger file can have the name."""
 MORNING = "morning"
@@ -103,9 +109,11 @@ runs = Table(
     Column("as_of", UtcDateTime, nullable=False, index=True),
     Column("started_at", UtcDateTime, nullable=False, doc="wall clock"),
     Column("finished_at", UtcDateTime, doc="wall clock"),
-    Column("status", String(16), nullable=False, doc="running, done, stopped, failed"),
+    Column("status", String(16), nullable=False, doc="running, waiting, done, stopped, failed"),
     Column("source", String(16), nullable=False),
     Column("report", Text, doc="the JSON object of `run --json`"),
+    Column("people", Integer, doc="distinct addresses of the mails that it planned"),
+    Column("over_budget", Text, doc="why its mails wait for an approval; null: they do not"),
     comment="One row per run that was not a dry run.",
 )
 
@@ -116,9 +124,55 @@ launches = Table(
     Column("launched_at", UtcDateTime, nullable=False, doc="as-of of the first live run"),
     Column("mode", String(40), nullable=False),
     Column("run_id", String(64), ForeignKey("runs.run_id"), nullable=False),
-    Column("waiting_since", UtcDateTime, doc="its mails stay where they are since then"),
-    Column("waiting_for", Text, doc="why: the feed is late"),
     comment="One row per trigger that has run live.",
+)
+
+trigger_versions = Table(
+    "trigger_versions",
+    metadata,
+    Column("trigger", String(100), primary_key=True),
+    Column("version", String(64), primary_key=True, doc="SHA-256 of what the file says"),
+    Column("content", Text, nullable=False, doc="the file's text"),
+    Column("templates", Text, nullable=False, doc="JSON: step, locale, text; when first used"),
+    Column("git_commit", String(64), doc="that holds the file as it was; null: none does"),
+    Column("first_run_id", String(64), ForeignKey("runs.run_id"), nullable=False),
+    Column("first_at", UtcDateTime, nullable=False, doc="as-of of that run"),
+    Column("waiting_since", UtcDateTime, doc="its mails stay where they are since then"),
+    Column("waiting_for", Text, doc="why: the feed is late, or it cannot be read any more"),
+    comment="One row per version of a trigger that a run went by.",
+)
+
+trigger_stops = Table(
+    "trigger_stops",
+    metadata,
+    Column("trigger", String(100), primary_key=True),
+    Column("mode", String(16), nullable=False, doc="paused: all waits; off: nobody enters"),
+    Column("since", UtcDateTime, nullable=False, doc="wall clock"),
+    Column("by", String(100), nullable=False, doc="who"),
+    Column("why", Text, nullable=False),
+    comment="One row per trigger that is paused or off; resuming takes it away.",
+)
+
+account_holds = Table(
+    "account_holds",
+    metadata,
+    Column("account_id", String(255), primary_key=True),
+    Column("until", UtcDateTime, nullable=False, doc="nothing goes to it before"),
+    Column("since", UtcDateTime, nullable=False, doc="wall clock"),
+    Column("by", String(100), nullable=False, doc="who"),
+    Column("why", Text, nullable=False),
+    comment="One row per account that somebody put on hold; it is over by itself.",
+)
+
+approvals = Table(
+    "approvals",
+    metadata,
+    Column("run_id", String(64), ForeignKey("runs.run_id"), primary_key=True),
+    Column("decision", String(16), nullable=False, doc="approved or rejected"),
+    Column("at", UtcDateTime, nullable=False, doc="wall clock"),
+    Column("by", String(100), nullable=False, doc="who"),
+    Column("why", Text, nullable=False),
+    comment="One row per run over its budget that a person decided about.",
 )
 
 launch_baseline = Table(
@@ -136,16 +190,19 @@ enrollments = Table(
     Column("account_id", String(255), primary_key=True),
     Column("trigger", String(100), primary_key=True),
     Column("cycle", Integer, primary_key=True, doc="1 for the first entry"),
-    Column("trigger_version", String(64), nullable=False),
+    Column("trigger_version", String(64), nullable=False, doc="by which it goes on"),
     Column("enrolled_at", UtcDateTime, nullable=False),
     Column("run_id", String(64), ForeignKey("runs.run_id"), nullable=False),
     Column("time_zone", String(64), nullable=False, doc="IANA"),
     Column("time_zone_source", String(16), nullable=False, doc="account, country or company"),
     Column("country", String(2), doc="whose holidays count"),
     Column("next_at", UtcDateTime, doc="when its next step may go; null: no step is left"),
-    Column("next_version", String(64), nullable=False, doc="of the trigger that says so"),
     Column("ended_at", UtcDateTime),
-    Column("end_reason", String(32), doc="exit, completed, churned, deleted, trigger_removed"),
+    Column(
+        "end_reason",
+        String(32),
+        doc="exit, completed, churned, deleted, trigger_removed, cancelled, rejected",
+    ),
     Column("seen_false_at", UtcDateTime, doc="audience seen false with a fresh feed since entry"),
     Column("held_out", Boolean, nullable=False, doc="entered without mails, to compare with"),
     Column("goal_until", UtcDateTime, doc="the end of the time its goal has; null: no goal"),
@@ -281,8 +338,8 @@ actions = Table(
     metadata,
     Column("id", BigInteger().with_variant(Integer, "sqlite"), primary_key=True),
     Column("at", UtcDateTime, nullable=False, doc="wall clock"),
-    Column("action", String(40), nullable=False, doc="resend, give_up, erase, restore"),
-    Column("subject", String(320), nullable=False, doc="a send, or a hash of an address"),
+    Column("action", String(40), nullable=False, doc="resend, pause, hold, approve, erase, …"),
+    Column("subject", String(320), nullable=False, doc="a send, trigger, account, run, hash"),
     Column("by", String(100), nullable=False, doc="who"),
     Column("why", Text, nullable=False),
     comment="One row per thing that a person decided.",

@@ -101,7 +101,7 @@ def deliver(
     finally:
         provider.close()
     with ledger.read() as connection:
-        work.result.next_due = delivery.next_due(connection)
+        work.result.next_due = delivery.next_due(connection, work.now())
     return work.result
 
 

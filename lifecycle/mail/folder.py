@@ -9,13 +9,20 @@ email_templates/_owner_list/morning.<locale>.txt the list of an account owner; a
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable, Mapping
 from pathlib import Path
 
 from lifecycle.errors import Problem, TemplateError
 from lifecycle.ledger.tables import MORNING, OWNER_LIST
 from lifecycle.mail.message import LOCALE
-from lifecycle.mail.template import Template, Text, read_footer, read_template
+from lifecycle.mail.template import (
+    Template,
+    Text,
+    parse_template,
+    read_footer,
+    read_template,
+    read_text,
+)
 from lifecycle.settings import CHECKOUT
 
 
@@ -28,6 +35,8 @@ class Templates:
         """By trigger and step: locale → file."""
         self.footers: dict[str, Path] = {}
         """Locale → file."""
+        self.kept: dict[tuple[str, str], Mapping[str, str]] = {}
+        """By trigger and step that no longer has a file: locale → text."""
         self.strays: list[Path] = []
         """Files that are neither."""
         for path in sorted(folder.rglob("*")):
@@ -51,9 +60,28 @@ class Templates:
         else:
             self.strays.append(path)
 
+    def keep(self, trigger: str, texts: Mapping[str, Mapping[str, str]]) -> None:
+        """Have these texts (by step and locale) stand in for files that are gone."""
+        gone = {step: said for step, said in texts.items() if (trigger, step) not in self.steps}
+        self.kept.update({(trigger, step): said for step, said in gone.items()})
+
+    def locales(self, trigger: str, step: str) -> Collection[str]:
+        """The languages that a step's mail is there in."""
+        return (self.steps.get((trigger, step)) or self.kept.get((trigger, step), {})).keys()
+
+    def texts(self, trigger: str, step: str) -> dict[str, str]:
+        """What a step's files say, by locale. Raises TemplateError when one cannot be read."""
+        files = self.steps.get((trigger, step), {})
+        return {locale: read_text(path, self.name(path)) for locale, path in files.items()}
+
     def template(self, trigger: str, step: str, locale: str) -> Template:
         """Read one template. Raises TemplateError when it is missing or has no proper form."""
         path = self.steps.get((trigger, step), {}).get(locale)
+        kept = self.kept.get((trigger, step), {}).get(locale)
+        if path is None and kept is not None:
+            return parse_template(
+                kept, f"{self.folder.name}/{trigger}/{step}.{locale}.txt, as kept"
+            )
         if path is None:
             raise TemplateError([self.missing(f"{trigger}/{step}", locale)])
         return read_template(path, self.name(path))

@@ -8,7 +8,7 @@ footer: who works here cannot unsubscribe.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from datetime import datetime
 from functools import cache, cached_property
 from typing import Any, Literal
@@ -39,12 +39,26 @@ class Renderer:
 
     def __init__(self, settings: Settings, *, rehearsal: bool = False) -> None:
         """In a rehearsal the mails' way out leads nowhere: who looks at one must not leave."""
+        self._settings = settings
         self._folder = Templates(settings.folder("email_templates"))
         self._company = settings.company
         self._way_out = WayOut(settings)
         self._rehearsal = rehearsal
         self._template = cache(self._folder.template)
         self._footer = cache(self._folder.footer)
+
+    def texts(self, trigger: str, steps: Iterable[str]) -> dict[str, dict[str, str]]:
+        """What the mails of steps say now, by step and locale. Raises TemplateError."""
+        return {step: self._folder.texts(trigger, step) for step in steps}
+
+    def keeping(self, trigger: str, texts: Mapping[str, Mapping[str, str]]) -> Renderer:
+        """A renderer for which these texts (by step and locale) stand in for files that are
+        gone; this one where none is."""
+        if all(self._folder.locales(trigger, step) for step in texts):
+            return self
+        other = Renderer(self._settings, rehearsal=self._rehearsal)
+        other._folder.keep(trigger, texts)
+        return other
 
     def choose_locale(
         self, trigger: str, step: str, contact_locale: str | None, account_locale: str | None
@@ -54,7 +68,7 @@ class Renderer:
         Of each, `en` will do for `en-US`; one that the step has no template for is passed over.
         Raises TemplateError when not even the company's is there.
         """
-        available = self._folder.steps.get((trigger, step), {})
+        available = self._folder.locales(trigger, step)
         wanted: tuple[tuple[str | None, LocaleSource], ...] = (
             (contact_locale, "contact"),
             (account_locale, "account"),

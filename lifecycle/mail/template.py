@@ -154,11 +154,13 @@ class Template:
 
 
 def read_template(path: Path, file: str) -> Template:
-    """Headers, a blank line, a body. Raises TemplateError with every problem of the form.
+    """A template from its file, which messages call `file`. Raises as `parse_template` does."""
+    return parse_template(read_text(path, file), file)
 
-    `file` is what messages call it.
-    """
-    lines = _read(path, file).split("\n")
+
+def parse_template(text: str, file: str) -> Template:
+    """Headers, a blank line, a body. Raises TemplateError with every problem of the form."""
+    lines = text.split("\n")
     problems: list[Problem] = []
     subject: Text | None = None
     end = next((at for at, line in enumerate(lines) if not line.strip()), len(lines))
@@ -188,10 +190,11 @@ def read_template(path: Path, file: str) -> Template:
 
 def read_footer(path: Path, file: str) -> Text:
     """A file that is all body. Raises TemplateError when it cannot be read."""
-    return Text(file, 1, _read(path, file))
+    return Text(file, 1, read_text(path, file))
 
 
-def _read(path: Path, file: str) -> str:
+def read_text(path: Path, file: str) -> str:
+    """What a file says. Raises TemplateError when it cannot be read."""
     try:
         return path.read_text(encoding="utf-8-sig")
     except OSError as error:

@@ -25,8 +25,12 @@ def naive(moment: datetime) -> datetime:
     return moment.astimezone(UTC).replace(tzinfo=None)
 
 
-def judge(warehouse: duckdb.DuckDBPyConnection, trigger: Trigger) -> None:
+def judge(
+    warehouse: duckdb.DuckDBPyConnection, trigger: Trigger, *, only_entered: bool = False
+) -> None:
     """Fill the temporary table `verdict`: one row an account, each condition's outcome.
+
+    With `only_entered` just those that `remember` knows to have entered.
 
     Columns: account_id, is_member, is_false, leaves, reached (the goal), and step_0, step_1, …
     A condition whose columns are null is null: neither member nor false.
@@ -50,8 +54,10 @@ def judge(warehouse: duckdb.DuckDBPyConnection, trigger: Trigger) -> None:
             *steps,
         ]
     )
+    entered = "where account_id in (select account_id from latest)" if only_entered else ""
     warehouse.execute(
-        f"create or replace temp table verdict as select {columns} from marts.account_360 a"
+        "create or replace temp table verdict as"
+        f" select {columns} from marts.account_360 a {entered}"
     )
 
 
@@ -61,7 +67,7 @@ def remember(
     """Show the warehouse what the ledger knows of a trigger, as Arrow.
 
     `latest`: one row an account that ever entered, its newest cycle.
-    `hopeful`, where it has a goal: one row an enrolment that may still meet it.
+    `hopeful`: one row an enrolment that may still meet its goal.
     `baseline`: one row an account that matched before launch and was not seen false since.
     """
     newest = (
@@ -73,6 +79,7 @@ def remember(
     latest = select(
         enrollments.c.account_id,
         enrollments.c.cycle,
+        enrollments.c.trigger_version,
         enrollments.c.enrolled_at,
         enrollments.c.ended_at,
         enrollments.c.seen_false_at,
@@ -85,13 +92,14 @@ def remember(
         ),
     )
     warehouse.register("latest", _arrow(ledger, latest, LATEST))
-    if trigger.goal:
-        hopeful = select(enrollments.c.account_id, enrollments.c.cycle).where(
-            enrollments.c.trigger == trigger.name,
-            enrollments.c.goal_met_at.is_(None),
-            enrollments.c.goal_until >= now,
-        )
-        warehouse.register("hopeful", _arrow(ledger, hopeful, HOPEFUL))
+    hopeful = select(
+        enrollments.c.account_id, enrollments.c.cycle, enrollments.c.trigger_version
+    ).where(
+        enrollments.c.trigger == trigger.name,
+        enrollments.c.goal_met_at.is_(None),
+        enrollments.c.goal_until >= now,
+    )
+    warehouse.register("hopeful", _arrow(ledger, hopeful, HOPEFUL))
     baseline = select(launch_baseline.c.account_id).where(
         launch_baseline.c.trigger == trigger.name, launch_baseline.c.seen_false_at.is_(None)
     )
@@ -103,13 +111,16 @@ LATEST = pa.schema(
     {
         "account_id": pa.string(),
         "cycle": pa.int64(),
+        "trigger_version": pa.string(),
         "enrolled_at": MOMENT,
         "ended_at": MOMENT,
         "seen_false_at": MOMENT,
     }
 )
 BASELINE = pa.schema({"account_id": pa.string()})
-HOPEFUL = pa.schema({"account_id": pa.string(), "cycle": pa.int64()})
+HOPEFUL = pa.schema(
+    {"account_id": pa.string(), "cycle": pa.int64(), "trigger_version": pa.string()}
+)
 
 
 def _arrow(ledger: Connection, query: Select[Any], schema: pa.Schema) -> pa.Table:
@@ -155,13 +166,13 @@ def seen_false(warehouse: duckdb.DuckDBPyConnection) -> list[str]:
     return [row["account_id"] for row in rows(warehouse, query)]
 
 
-def arrived(warehouse: duckdb.DuckDBPyConnection) -> list[Row]:
-    """Enrolments that meet their goal now: account_id and cycle."""
+def arrived(warehouse: duckdb.DuckDBPyConnection, version: str) -> list[Row]:
+    """Enrolments by a version that meet their goal now: account_id and cycle."""
     query = """
         select h.account_id, h.cycle from hopeful h join verdict v using (account_id)
-        where v.reached order by all
+        where v.reached and h.trigger_version = $version order by all
     """
-    return rows(warehouse, query)
+    return rows(warehouse, query, {"version": version})
 
 
 def members(warehouse: duckdb.DuckDBPyConnection, *, or_unknown: bool = False) -> list[str]:
@@ -171,17 +182,28 @@ def members(warehouse: duckdb.DuckDBPyConnection, *, or_unknown: bool = False) -
     return [row["account_id"] for row in rows(warehouse, query)]
 
 
-def leavers(warehouse: duckdb.DuckDBPyConnection) -> list[Row]:
-    """Open enrolments that end now: account_id, cycle, reason (deleted, churned or exit)."""
+def leavers(warehouse: duckdb.DuckDBPyConnection, versions: Sequence[str]) -> list[Row]:
+    """Open enrolments by these versions that end now: account_id, cycle, reason (deleted,
+    churned or exit)."""
     query = """
         select l.account_id, l.cycle,
             case when v.account_id is null then 'deleted'
                  when v.is_churned then 'churned' else 'exit' end as reason
         from latest l left join verdict v using (account_id)
-        where l.ended_at is null and (v.account_id is null or v.is_churned or v.leaves)
+        where l.ended_at is null and list_contains($versions, l.trigger_version)
+            and (v.account_id is null or v.is_churned or v.leaves)
         order by 1
     """
-    return rows(warehouse, query)
+    return rows(warehouse, query, {"versions": list(versions)})
+
+
+def insiders(warehouse: duckdb.DuckDBPyConnection, versions: Sequence[str]) -> list[Row]:
+    """Open enrolments by these versions: account_id."""
+    query = """
+        select account_id from latest
+        where ended_at is null and list_contains($versions, trigger_version)
+    """
+    return rows(warehouse, query, {"versions": list(versions)})
 
 
 def accounts(warehouse: duckdb.DuckDBPyConnection, account_ids: Sequence[str]) -> dict[str, Row]:

@@ -30,6 +30,10 @@ class Reason(StrEnum):
     TEMPLATE_ERROR = "template_error"
     WAITING_FOR_FEED = "waiting_for_feed"
     ACCOUNT_SET_ASIDE = "account_set_aside"
+    VERSION_UNREADABLE = "version_unreadable"
+    PAUSED = "paused"
+    TURNED_OFF = "turned_off"
+    ON_HOLD = "on_hold"
 
 
 @dataclass(frozen=True)

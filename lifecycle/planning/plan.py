@@ -13,27 +13,31 @@ from zoneinfo import ZoneInfo
 
 import duckdb
 from sqlalchemy import Connection
+from sqlalchemy import Row as SqlRow
 
-from lifecycle.ledger import memory
+from lifecycle.ledger import approvals, controls, memory
 from lifecycle.ledger.decisions import (
     Ending,
     Entry,
     GoalMet,
     Launch,
+    Migration,
     Objection,
     Progress,
     PutOff,
     record,
 )
 from lifecycle.ledger.store import Ledger
+from lifecycle.ledger.tables import PAUSED
 from lifecycle.mail.render import Renderer
-from lifecycle.planning import audience
+from lifecycle.planning import audience, guard, versions
 from lifecycle.planning.audience import Row
 from lifecycle.planning.decision import Enrolment, Place, Reason, last_due, next_opening
 from lifecycle.planning.launch import baseline
 from lifecycle.planning.people import GONE, People
 from lifecycle.planning.result import PlanResult
 from lifecycle.planning.steps import Inside, Steps
+from lifecycle.planning.versions import Unreadable, Version
 from lifecycle.settings import Settings
 from lifecycle.triggers.model import Trigger, load_triggers
 from lifecycle.warehouse.connection import connect_published
@@ -53,6 +57,8 @@ def plan(
 ) -> PlanResult:
     """Decide what every trigger does now, and write it to the ledger unless it is a dry run.
 
+    The mails of a run over its budget wait in the ledger for an approval.
+
     `only` names the one trigger to look at, for a preview. Raises TriggerError or
     TemplateError for files that cannot be used, LedgerError and WarehouseError.
     """
@@ -61,9 +67,13 @@ def plan(
         result = decide(
             settings, warehouse, known, triggers, as_of=as_of, only=only, rehearsal=dry_run
         )
+        sends = result.decisions.sends
+        result.flood = guard.judge(settings, warehouse, known, sends, as_of=as_of)
     if not dry_run:
         with ledger.write() as connection:
             record(connection, result.decisions, run_id=run_id, at=as_of)
+            why = result.flood.why if result.flood else None
+            approvals.mark(connection, run_id, people=guard.people(sends), over_budget=why)
     return result
 
 
@@ -81,8 +91,7 @@ def decide(
 
     The mails of a rehearsal are for looking at: their way out leads nowhere.
     """
-    renderer = Renderer(settings, rehearsal=rehearsal)
-    planner = _Planner(settings, warehouse, ledger, as_of, renderer)
+    planner = _Planner(settings, warehouse, ledger, as_of, rehearsal=rehearsal)
     for trigger in triggers:
         if only in (None, trigger.name):
             planner.run(trigger)
@@ -101,9 +110,11 @@ class _Planner:
         warehouse: duckdb.DuckDBPyConnection,
         ledger: Connection,
         as_of: datetime,
-        renderer: Renderer,
+        *,
+        rehearsal: bool,
     ) -> None:
         self.settings = settings
+        self.rehearsal = rehearsal
         self.warehouse = warehouse
         self.ledger = ledger
         self.as_of = as_of
@@ -113,7 +124,8 @@ class _Planner:
         self.people = People(
             warehouse, ledger, erasure_key=settings.privacy.erasure_key.get_secret_value()
         )
-        self.steps = Steps(ledger, self.people, renderer, self.result, now=as_of, ahead=self.ahead)
+        self.renderer = Renderer(settings, rehearsal=rehearsal)
+        self.steps = Steps(ledger, self.people, self.result, now=as_of, ahead=self.ahead)
         feed = audience.rows(warehouse, "select feed_status, reason from marts.feed_health")[0]
         self.feed_is_fresh = feed["feed_status"] == "fresh"
         self.feed_reason = feed["reason"]
@@ -125,34 +137,47 @@ class _Planner:
             )
         }
 
+        self.stops = controls.stops(ledger)
+        self.holds = controls.holds(ledger, as_of)
+
     def run(self, trigger: Trigger) -> None:
-        """Decide all that this trigger does now."""
-        audience.judge(self.warehouse, trigger)
-        audience.remember(self.warehouse, self.ledger, trigger, self.as_of)
+        """Decide all that this trigger does now.
+
+        Who is inside goes on by the version that they entered by; who enters, by the file.
+        """
         launched = memory.launched_at(self.ledger, trigger.name)
         if trigger.on and launched is None and self.as_of < self._day_begins(trigger.on):
             return
-        waits = trigger.needs_feed and not self.feed_is_fresh
-        self._leave(trigger, waits)
-        if launched is not None or not waits:
-            self.made.waiting[trigger.name] = self.feed_reason if waits else None
-        if waits:
-            self._wait(trigger)
+        renderer, find_commit = self.renderer, not self.rehearsal
+        if new := versions.first_use(self.ledger, trigger, renderer, find_commit=find_commit):
+            self.made.first_uses.append(new)
+        audience.remember(self.warehouse, self.ledger, trigger, self.as_of)
+        others = list(versions.older(self.ledger, trigger, renderer, self.as_of))
+        for other in others:
+            if isinstance(other, Version):
+                audience.judge(self.warehouse, other.trigger, only_entered=True)
+                self._meet_goals(other.trigger) if trigger.migrate else self._go_on(other)
+            elif not trigger.migrate:
+                audience.judge(self.warehouse, trigger, only_entered=True)
+                self._keep_waiting(trigger, other)
+        audience.judge(self.warehouse, trigger)
+        care = [trigger.version]
+        if trigger.migrate:
+            care += [
+                other.trigger.version if isinstance(other, Version) else other.version
+                for other in others
+            ]
+        if not self._go_on(Version(trigger, renderer, tuple(care), trigger.name)):
             return
         if self.feed_is_fresh:
             seen = audience.seen_false(self.warehouse)
             self.made.seen_false.extend((trigger.name, account_id) for account_id in seen)
+        if stop := self.stops.get(trigger.name):
+            self._keep_out(trigger, stop, launched)
+            return
         before_launch: set[str] = set()
         if launched is None:
             before_launch = self._launch(trigger)
-        if trigger.goal:
-            self.made.goals.extend(
-                GoalMet(row["account_id"], trigger.name, row["cycle"])
-                for row in audience.arrived(self.warehouse)
-            )
-        self._put_off(trigger)
-        self._continue(trigger)
-        self._finish_held_out(trigger)
         if trigger.on is None or launched is None:  # a broadcast goes once
             self._enter(trigger, before_launch)
 
@@ -160,23 +185,87 @@ class _Planner:
         zone = ZoneInfo(self.settings.company.time_zone)
         return datetime.combine(day, time(), zone).astimezone(UTC)
 
+    def _go_on(self, version: Version) -> bool:
+        """Decide about those inside, by the version whose verdict is the warehouse's now.
+
+        False where it waits for the usage feed.
+        """
+        trigger = version.trigger
+        waits = trigger.needs_feed and not self.feed_is_fresh
+        self._leave(trigger.name, version.care, waits)
+        moving = self._migrate(trigger) if trigger.migrate else []
+        for one in {trigger.version, *version.care}:
+            self.made.waiting[trigger.name, one] = self.feed_reason if waits else None
+        if waits:
+            self._wait(version)
+            return False
+        self._meet_goals(trigger)
+        self._put_off(version)
+        stop = self.stops.get(trigger.name)
+        if stop is None or stop.mode != PAUSED:
+            self._continue(version, moving)
+            self._finish_held_out(trigger)
+        elif inside := self._left_inside(trigger.name, version.care):
+            self.result.withheld[Reason.PAUSED] += inside
+        return True
+
+    def _meet_goals(self, trigger: Trigger) -> None:
+        self.made.goals.extend(
+            GoalMet(row["account_id"], trigger.name, row["cycle"])
+            for row in audience.arrived(self.warehouse, trigger.version)
+        )
+
     # Leaving and waiting. ----------------------------------------------------------------
 
-    def _leave(self, trigger: Trigger, waits: bool) -> None:
-        for row in audience.leavers(self.warehouse):
+    def _leave(self, trigger: str, care: Sequence[str], waits: bool) -> None:
+        for row in audience.leavers(self.warehouse, care):
             account_id, reason = row["account_id"], row["reason"]
             if reason == "deleted" and account_id in self.set_aside:
                 told = self.set_aside[account_id]
-                self.result.withhold(trigger.name, account_id, Reason.ACCOUNT_SET_ASIDE, told)
+                self.result.withhold(trigger, account_id, Reason.ACCOUNT_SET_ASIDE, told)
             elif reason != "exit" or not waits:
-                self.made.endings.append(Ending(account_id, trigger.name, row["cycle"], reason))
+                self.made.endings.append(Ending(account_id, trigger, row["cycle"], reason))
 
-    def _wait(self, trigger: Trigger) -> None:
-        self.result.waiting.append(f"{trigger.name} waits: {self.feed_reason}")
-        gone = {one.account_id for one in self.made.endings if one.trigger == trigger.name}
-        inside = audience.rows(self.warehouse, "from latest where ended_at is null")
-        held = [row for row in inside if row["account_id"] not in gone]
-        self.result.withheld[Reason.WAITING_FOR_FEED] += len(held)
+    def _wait(self, version: Version) -> None:
+        self.result.waiting.append(f"{version.called} waits: {self.feed_reason}")
+        inside = self._left_inside(version.trigger.name, version.care)
+        self.result.withheld[Reason.WAITING_FOR_FEED] += inside
+
+    def _keep_waiting(self, trigger: Trigger, lost: Unreadable) -> None:
+        """Keep those inside where they are: nobody knows what comes next for them."""
+        self._leave(trigger.name, [lost.version], waits=True)
+        self.made.waiting[trigger.name, lost.version] = f"it cannot be read: {lost.why}"
+        if inside := self._left_inside(trigger.name, [lost.version]):
+            self.result.withheld[Reason.VERSION_UNREADABLE] += inside
+            self.result.waiting.append(
+                f"{versions.called(trigger.name, lost.version)} cannot be read: {lost.why}. Those"
+                " who entered by it wait; `migrate: true` in the file moves them to it"
+            )
+
+    def _left_inside(self, trigger: str, care: Sequence[str]) -> int:
+        gone = {one.account_id for one in self.made.endings if one.trigger == trigger}
+        return sum(row["account_id"] not in gone for row in audience.insiders(self.warehouse, care))
+
+    def _migrate(self, trigger: Trigger) -> list[SqlRow[Any]]:
+        """Move those inside by other versions to the file's; returns their enrolments."""
+        left = {one.account_id for one in self.made.endings if one.trigger == trigger.name}
+        inside = memory.inside_by_others(self.ledger, trigger)
+        moving = [row for row in inside if row.account_id not in left]
+        for row in moving:
+            enrolment = _enrolment(row)
+            self.made.migrations.append(
+                Migration(
+                    account_id=row.account_id,
+                    trigger=trigger.name,
+                    cycle=row.cycle,
+                    from_version=row.trigger_version,
+                    to_version=trigger.version,
+                    steps=tuple(step.id for step in trigger.steps),
+                    next_at=last_due(trigger, enrolment) if row.held_out else self.as_of,
+                    goal_until=_goal_until(trigger, row.enrolled_at),
+                )
+            )
+        return moving
 
     def end_removed(self, names: Sequence[str]) -> None:
         """End what triggers began whose file is gone."""
@@ -211,6 +300,26 @@ class _Planner:
         self.made.launches.append(Launch(trigger.name, str(trigger.launch), tuple(sorted(before))))
         return before
 
+    def _keep_out(self, trigger: Trigger, stop: SqlRow[Any], launched: datetime | None) -> None:
+        """Nobody enters what is paused or off; it is not launched by then either."""
+        is_paused = stop.mode == PAUSED
+        what = "paused: its mails stay where they are" if is_paused else "off: nobody enters"
+        self.result.waiting.append(f"{trigger.name} is {what} ({stop.by}: {stop.why})")
+        if launched is not None:
+            reason = Reason.PAUSED if is_paused else Reason.TURNED_OFF
+            entrants = audience.entrants(self.warehouse, trigger.enter, self.as_of)
+            if entrants and trigger.on is None:
+                self.result.withheld[reason] += len(entrants)
+
+    def _on_hold(self, trigger: Trigger, account_id: str) -> bool:
+        """Whether somebody holds an account back; if so, that is written down."""
+        if (hold := self.holds.get(account_id)) is None:
+            return False
+        until = hold.until.astimezone(ZoneInfo(self.settings.company.time_zone))
+        told = f"until {until:%Y-%m-%d} ({hold.by}: {hold.why})"
+        self.result.withhold(trigger.name, account_id, Reason.ON_HOLD, told)
+        return True
+
     def _enter(self, trigger: Trigger, before_launch: set[str]) -> None:
         candidates = audience.entrants(self.warehouse, trigger.enter, self.as_of)
         for account_id in before_launch & candidates.keys():
@@ -219,6 +328,9 @@ class _Planner:
             "select count(*) from verdict join baseline using (account_id) where is_member"
         ).fetchone()
         assert matched_before is not None
+        for account_id in sorted(self.holds.keys() & candidates.keys()):
+            self._on_hold(trigger, account_id)
+            del candidates[account_id]
         held_back = matched_before[0] + len(before_launch)
         if held_back:
             self.result.withheld[Reason.MATCHED_BEFORE_LAUNCH] += held_back
@@ -268,8 +380,9 @@ class _Planner:
             self.result.withhold(trigger.name, account_id, Reason.HELD_OUT, told)
             next_at: datetime | None = last_due(trigger, enrolment)
         else:
-            inside = Inside(trigger, enrolment, account, mailable, list(mailable))
-            next_at = self.steps.decide(inside)
+            next_at = self.steps.decide(
+                Inside(trigger, enrolment, account, mailable, list(mailable), self.renderer)
+            )
         self.made.entries.append(
             Entry(
                 account_id=account_id,
@@ -283,18 +396,22 @@ class _Planner:
                 next_at=next_at,
                 contact_ids=() if held_out else tuple(mailable),
                 held_out=held_out,
-                goal_until=enrolment.enrolled_at + trigger.goal.within if trigger.goal else None,
+                goal_until=_goal_until(trigger, enrolment.enrolled_at),
             )
         )
 
     # Going on. ---------------------------------------------------------------------------
 
-    def _continue(self, trigger: Trigger) -> None:
+    def _continue(self, version: Version, moving: Sequence[SqlRow[Any]]) -> None:
+        trigger = version.trigger
         left = {one.account_id for one in self.made.endings if one.trigger == trigger.name}
+        own = memory.to_decide(self.ledger, trigger, self.as_of + self.ahead)
         due = [
             row
-            for row in memory.to_decide(self.ledger, trigger, self.as_of + self.ahead)
-            if row.account_id not in left and row.account_id not in self.set_aside
+            for row in (*own, *(row for row in moving if not row.held_out))
+            if row.account_id not in left
+            and row.account_id not in self.set_aside
+            and not self._on_hold(trigger, row.account_id)
         ]
         for some in _chunks(due):
             ids = [row.account_id for row in some]
@@ -304,32 +421,31 @@ class _Planner:
             chosen = memory.chosen(self.ledger, trigger.name, ids)
             for row in some:
                 key = (row.account_id, row.cycle)
-                enrolment = Enrolment(
-                    account_id=row.account_id,
-                    trigger=trigger.name,
-                    cycle=row.cycle,
-                    enrolled_at=row.enrolled_at,
-                    place=Place(row.time_zone, row.time_zone_source, row.country),
-                    decided=decided.get(key, {}),
-                )
-                known = {person["contact_id"]: person for person in people.get(row.account_id, [])}
                 next_at = self.steps.decide(
-                    Inside(trigger, enrolment, accounts[row.account_id], known, chosen.get(key, []))
+                    Inside(
+                        trigger,
+                        _enrolment(row, decided.get(key, {})),
+                        accounts[row.account_id],
+                        {person["contact_id"]: person for person in people.get(row.account_id, [])},
+                        chosen.get(key, []),
+                        version.renderer,
+                    )
                 )
                 self.made.progress.append(
-                    Progress(row.account_id, trigger.name, row.cycle, next_at, trigger.version)
+                    Progress(row.account_id, trigger.name, row.cycle, next_at)
                 )
 
     def _finish_held_out(self, trigger: Trigger) -> None:
         """Those held out are through when their last mail would have been due."""
         self.made.progress.extend(
-            Progress(row.account_id, trigger.name, row.cycle, None, trigger.version)
-            for row in memory.held_out_through(self.ledger, trigger.name, self.as_of)
+            Progress(row.account_id, trigger.name, row.cycle, None)
+            for row in memory.held_out_through(self.ledger, trigger, self.as_of)
         )
 
-    def _put_off(self, trigger: Trigger) -> None:
+    def _put_off(self, version: Version) -> None:
         """Find the next opening for mails whose window shut before they left."""
-        for row in memory.shut_in(self.ledger, trigger.name, self.as_of):
+        trigger = version.trigger
+        for row in memory.shut_in(self.ledger, trigger.name, version.care, self.as_of):
             place = Place(row.time_zone, row.time_zone_source, row.country)
             if opening := next_opening(trigger, place, self.as_of):
                 self.made.put_off.append(PutOff(row.send_id, opening.not_before, opening.closes_at))
@@ -337,6 +453,22 @@ class _Planner:
 
 def _place(account: Mapping[str, Any]) -> Place:
     return Place(account["time_zone"], account["time_zone_source"], account["country_code"])
+
+
+def _enrolment(row: SqlRow[Any], decided: Mapping[str, datetime | None] | None = None) -> Enrolment:
+    """An enrolment as the ledger has it, with its steps that are decided."""
+    return Enrolment(
+        account_id=row.account_id,
+        trigger=row.trigger,
+        cycle=row.cycle,
+        enrolled_at=row.enrolled_at,
+        place=Place(row.time_zone, row.time_zone_source, row.country),
+        decided=decided or {},
+    )
+
+
+def _goal_until(trigger: Trigger, enrolled_at: datetime) -> datetime | None:
+    return enrolled_at + trigger.goal.within if trigger.goal else None
 
 
 def _chunks(items: Sequence[Any]) -> Iterator[list[Any]]:

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 
 from lifecycle.ledger.decisions import Decisions, Withheld
 from lifecycle.planning.decision import Reason
+from lifecycle.planning.guard import Flood
 
 
 @dataclass
@@ -16,8 +17,10 @@ class PlanResult:
     decisions: Decisions = field(default_factory=Decisions)
     withheld: Counter[str] = field(default_factory=Counter)
     """Accounts or mails that were decided against in this run, by reason."""
+    flood: Flood | None = None
+    """Why it would have to wait for an approval."""
     waiting: list[str] = field(default_factory=list)
-    """A sentence for each trigger that waits for the usage feed."""
+    """A sentence for each trigger that waits: for the usage feed, or for a person."""
 
     @property
     def planned(self) -> int:

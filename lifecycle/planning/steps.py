@@ -35,6 +35,8 @@ class Inside:
     """The account's contacts, by id."""
     chosen: Sequence[str]
     """The contacts that were chosen when it entered."""
+    renderer: Renderer
+    """Of the mails that its version of the trigger has."""
 
 
 class Steps:
@@ -47,14 +49,12 @@ class Steps:
         self,
         ledger: Connection,
         people: People,
-        renderer: Renderer,
         result: PlanResult,
         *,
         now: datetime,
         ahead: timedelta,
     ) -> None:
         self._people = people
-        self._renderer = renderer
         self._result = result
         self._now = now
         self._ahead = ahead
@@ -137,10 +137,10 @@ class Steps:
             enrolment.account_id, person["contact_id"], trigger.name, step.id, enrolment.cycle
         )
         try:
-            locale, source = self._renderer.choose_locale(
+            locale, source = inside.renderer.choose_locale(
                 trigger.name, step.id, person["locale"], account["locale"]
             )
-            message = self._renderer.render(
+            message = inside.renderer.render(
                 send_id=send_id,
                 trigger=trigger.name,
                 step=step.id,

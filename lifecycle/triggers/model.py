@@ -41,7 +41,7 @@ SLUG_HINT = "use small letters, digits, _ and -, a letter first"
 
 MOST_HELD_OUT = 0.5
 
-NOT_SUPPORTED = frozenset({"migrate", "locale"})
+NOT_SUPPORTED = frozenset({"locale"})
 """Keys of the language that this version refuses rather than ignores."""
 
 
@@ -315,6 +315,10 @@ class TriggerFile(TriggerPart):
     late: Late = Field(default_factory=Late)
     steps: tuple[Step, ...] = Field(json_schema_extra={"minItems": 1})
     include_churned: StrictBool = False
+    migrate: StrictBool = Field(
+        False,
+        description="those inside move to this version; else they finish the one they entered",
+    )
 
     @model_validator(mode="before")
     @classmethod
@@ -359,6 +363,8 @@ class Trigger(TriggerFile):
     file: Path
     version: str
     """SHA-256 (hex) of what the file says; comments and layout do not count."""
+    text: str = Field(repr=False)
+    """The file itself, so that whoever entered by it can finish by it."""
 
     @property
     def conditions(self) -> Iterator[Condition]:
@@ -428,6 +434,13 @@ def find(triggers: Iterable[Trigger], name: str) -> Trigger:
     return known[name]
 
 
+def names(folder: Path) -> list[str]:
+    """The names of all trigger files in a folder, also of those that cannot be used."""
+    if not folder.is_dir():
+        return []
+    return sorted({path.stem for path in folder.iterdir() if _is_trigger(path)})
+
+
 def read_folder(folder: Path) -> tuple[list[Trigger], list[Problem]]:
     """The triggers of a folder that can be used, and the problems of those that cannot."""
     if not folder.is_dir():
@@ -436,7 +449,7 @@ def read_folder(folder: Path) -> tuple[list[Trigger], list[Problem]]:
     triggers: dict[str, Trigger] = {}
     problems: list[Problem] = []
     for path in sorted(folder.iterdir()):
-        if path.suffix.lower() not in ENDINGS or path.name.startswith("."):
+        if not _is_trigger(path):
             continue
         try:
             trigger = read_trigger(path, accounts, contacts)
@@ -475,7 +488,11 @@ def parse_trigger(text: str, path: Path, accounts: Columns, contacts: Columns) -
     if problems:
         raise TriggerError(dict.fromkeys(problems))
     fields = {field: getattr(told, field) for field in TriggerFile.model_fields}
-    return Trigger(**fields, name=path.stem, file=path, version=_version(file.plain))
+    return Trigger(**fields, name=path.stem, file=path, version=_version(file.plain), text=text)
+
+
+def _is_trigger(path: Path) -> bool:
+    return path.suffix.lower() in ENDINGS and not path.name.startswith(".")
 
 
 def _name(path: Path) -> str:

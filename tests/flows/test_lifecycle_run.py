@@ -44,14 +44,14 @@ def test_the_stages_stand_in_their_order(monkeypatch: pytest.MonkeyPatch) -> Non
         called.append("end")
 
     monkeypatch.setattr(contents, "begin", begin)
-    for name in ("pull", "build", "publish", "plan", "deliver", "report"):
+    for name in ("pull", "build", "publish", "plan", "approve", "deliver", "report"):
         monkeypatch.setattr(contents, name, lambda run, name=name: called.append(name))
     monkeypatch.setattr(contents, "gate", lambda run, door: called.append(f"gate {door}"))
 
     assert contents.lifecycle_run.fn(as_of="2026-06-10") == {"run_id": "1"}
     assert called == [
         *("begin 2026-06-10", "pull", "gate raw", "build", "gate marts"),
-        *("publish", "plan", "deliver", "report", "end"),
+        *("publish", "plan", "approve", "deliver", "report", "end"),
     ]
 
 

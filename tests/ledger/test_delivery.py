@@ -13,7 +13,14 @@ from company import utc
 from lifecycle.errors import LedgerError, SettingsError
 from lifecycle.ledger import delivery
 from lifecycle.ledger.store import Ledger
-from lifecycle.ledger.tables import State, enrollments, launches, send_identity, send_log, sends
+from lifecycle.ledger.tables import (
+    State,
+    enrollments,
+    send_identity,
+    send_log,
+    sends,
+    trigger_versions,
+)
 
 NOW = utc("2026-06-10 01:00")
 LEASE = timedelta(minutes=5)
@@ -70,11 +77,13 @@ def test_mails_of_a_waiting_trigger_stay_where_they_are(ledger):
     plan(ledger, planned(1))
     with ledger.write() as connection:
         connection.execute(
-            launches.insert().values(
+            trigger_versions.insert().values(
                 trigger="win_back",
-                launched_at=NOW,
-                mode="existing",
-                run_id="r1",
+                version="v1",
+                content="",
+                templates="{}",
+                first_run_id="r1",
+                first_at=NOW,
                 waiting_since=NOW,
                 waiting_for="the feed is late",
             )
@@ -82,7 +91,7 @@ def test_mails_of_a_waiting_trigger_stay_where_they_are(ledger):
     assert claim(ledger) == []
     assert states(ledger) == {"a1": "planned"}
     with ledger.write() as connection:
-        connection.execute(update(launches).values(waiting_since=None))
+        connection.execute(update(trigger_versions).values(waiting_since=None))
     assert len(claim(ledger)) == 1
 
 

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import threading
 
+from alembic.autogenerate import compare_metadata
+from alembic.runtime.migration import MigrationContext
 from sqlalchemy import text
 
 from lifecycle.ledger.store import Ledger
+from lifecycle.ledger.tables import metadata
 
 
 def test_one_writes_at_a_time_and_others_read_meanwhile(ledger_url: str) -> None:
@@ -26,3 +29,11 @@ def test_one_writes_at_a_time_and_others_read_meanwhile(ledger_url: str) -> None
                 assert connection.scalar(text("select count(*) from sends")) == 0
         assert wrote.wait(30)
         second.join()
+
+
+def test_the_migrations_make_the_tables_that_the_code_knows(ledger_url: str) -> None:
+    with Ledger.open(ledger_url) as ledger, ledger.read() as connection:
+        context = MigrationContext.configure(connection, opts={"compare_type": True})
+        changes = compare_metadata(context, metadata)
+    with_expression = "ix_sends_due"  # Alembic cannot compare it
+    assert [one for one in changes if getattr(one[1], "name", "") != with_expression] == []

@@ -145,7 +145,8 @@ WRONG = {
     # keys
     "descripton: x": 'descripton: unknown key (did you mean "description"?)',
     "zzz: x": "zzz: unknown key (keys are description, audience, recipients, launch, enter, on,"
-    " exit_when, goal, holdout, priority, caps, send_window, late, steps, include_churned)",
+    " exit_when, goal, holdout, priority, caps, send_window, late, steps, include_churned,"
+    " migrate)",
     "goal: {when: not is_dormant}": "goal.within: is required",
     "goal: {when: is_dorment, within: 28d}": "goal.when: account_360 has no column 'is_dorment'"
     ' (did you mean "is_dormant"?)',
@@ -154,7 +155,7 @@ WRONG = {
     "holdout: 10": "holdout: 10 is not a holdout; write 10% (at most 50%)",
     "holdout: 60%": "holdout: '60%' is not a holdout; write 10% (at most 50%)",
     "holdout: 0%": "holdout: '0%' is not a holdout; write 10% (at most 50%)",
-    "migrate: true": "migrate: not supported yet",
+    "migrate: yes please": "migrate: has to be true or false",
     # values
     "description: 5": "description: has to be a text",
     "enter: always": "enter: 'always' is not a way to enter; write once, once_per_episode or"

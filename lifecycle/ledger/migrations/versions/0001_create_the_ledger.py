@@ -11,6 +11,16 @@ depends_on = None
 
 def upgrade() -> None:
     op.create_table(
+        "account_holds",
+        sa.Column("account_id", sa.String(length=255), nullable=False),
+        sa.Column("until", sa.DateTime(), nullable=False),
+        sa.Column("since", sa.DateTime(), nullable=False),
+        sa.Column("by", sa.String(length=100), nullable=False),
+        sa.Column("why", sa.Text(), nullable=False),
+        sa.PrimaryKeyConstraint("account_id"),
+        comment="One row per account that somebody put on hold; it is over by itself.",
+    )
+    op.create_table(
         "actions",
         sa.Column("id", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), nullable=False),
         sa.Column("at", sa.DateTime(), nullable=False),
@@ -66,6 +76,8 @@ def upgrade() -> None:
         sa.Column("status", sa.String(length=16), nullable=False),
         sa.Column("source", sa.String(length=16), nullable=False),
         sa.Column("report", sa.Text(), nullable=True),
+        sa.Column("people", sa.Integer(), nullable=True),
+        sa.Column("over_budget", sa.Text(), nullable=True),
         sa.PrimaryKeyConstraint("run_id"),
         comment="One row per run that was not a dry run.",
     )
@@ -96,6 +108,16 @@ def upgrade() -> None:
         comment="One row per address that may not be mailed any more, whatever the account.",
     )
     op.create_table(
+        "trigger_stops",
+        sa.Column("trigger", sa.String(length=100), nullable=False),
+        sa.Column("mode", sa.String(length=16), nullable=False),
+        sa.Column("since", sa.DateTime(), nullable=False),
+        sa.Column("by", sa.String(length=100), nullable=False),
+        sa.Column("why", sa.Text(), nullable=False),
+        sa.PrimaryKeyConstraint("trigger"),
+        comment="One row per trigger that is paused or off; resuming takes it away.",
+    )
+    op.create_table(
         "withheld",
         sa.Column("trigger", sa.String(length=100), nullable=False),
         sa.Column("account_id", sa.String(length=255), nullable=False),
@@ -113,6 +135,20 @@ def upgrade() -> None:
         batch_op.create_index("ix_withheld_account", ["account_id"], unique=False)
 
     op.create_table(
+        "approvals",
+        sa.Column("run_id", sa.String(length=64), nullable=False),
+        sa.Column("decision", sa.String(length=16), nullable=False),
+        sa.Column("at", sa.DateTime(), nullable=False),
+        sa.Column("by", sa.String(length=100), nullable=False),
+        sa.Column("why", sa.Text(), nullable=False),
+        sa.ForeignKeyConstraint(
+            ["run_id"],
+            ["runs.run_id"],
+        ),
+        sa.PrimaryKeyConstraint("run_id"),
+        comment="One row per run over its budget that a person decided about.",
+    )
+    op.create_table(
         "enrollments",
         sa.Column("account_id", sa.String(length=255), nullable=False),
         sa.Column("trigger", sa.String(length=100), nullable=False),
@@ -124,7 +160,6 @@ def upgrade() -> None:
         sa.Column("time_zone_source", sa.String(length=16), nullable=False),
         sa.Column("country", sa.String(length=2), nullable=True),
         sa.Column("next_at", sa.DateTime(), nullable=True),
-        sa.Column("next_version", sa.String(length=64), nullable=False),
         sa.Column("ended_at", sa.DateTime(), nullable=True),
         sa.Column("end_reason", sa.String(length=32), nullable=True),
         sa.Column("seen_false_at", sa.DateTime(), nullable=True),
@@ -149,8 +184,6 @@ def upgrade() -> None:
         sa.Column("launched_at", sa.DateTime(), nullable=False),
         sa.Column("mode", sa.String(length=40), nullable=False),
         sa.Column("run_id", sa.String(length=64), nullable=False),
-        sa.Column("waiting_since", sa.DateTime(), nullable=True),
-        sa.Column("waiting_for", sa.Text(), nullable=True),
         sa.ForeignKeyConstraint(
             ["run_id"],
             ["runs.run_id"],
@@ -205,6 +238,24 @@ def upgrade() -> None:
             unique=False,
         )
 
+    op.create_table(
+        "trigger_versions",
+        sa.Column("trigger", sa.String(length=100), nullable=False),
+        sa.Column("version", sa.String(length=64), nullable=False),
+        sa.Column("content", sa.Text(), nullable=False),
+        sa.Column("templates", sa.Text(), nullable=False),
+        sa.Column("git_commit", sa.String(length=64), nullable=True),
+        sa.Column("first_run_id", sa.String(length=64), nullable=False),
+        sa.Column("first_at", sa.DateTime(), nullable=False),
+        sa.Column("waiting_since", sa.DateTime(), nullable=True),
+        sa.Column("waiting_for", sa.Text(), nullable=True),
+        sa.ForeignKeyConstraint(
+            ["first_run_id"],
+            ["runs.run_id"],
+        ),
+        sa.PrimaryKeyConstraint("trigger", "version"),
+        comment="One row per version of a trigger that a run went by.",
+    )
     op.create_table(
         "launch_baseline",
         sa.Column("trigger", sa.String(length=100), nullable=False),
@@ -268,6 +319,7 @@ def downgrade() -> None:
     op.drop_table("owner_news")
     op.drop_table("messages")
     op.drop_table("launch_baseline")
+    op.drop_table("trigger_versions")
     with op.batch_alter_table("sends", schema=None) as batch_op:
         batch_op.drop_index("ix_sends_due")
         batch_op.drop_index("ix_sends_expiry")
@@ -280,10 +332,12 @@ def downgrade() -> None:
         batch_op.drop_index("ix_enrollments_open")
 
     op.drop_table("enrollments")
+    op.drop_table("approvals")
     with op.batch_alter_table("withheld", schema=None) as batch_op:
         batch_op.drop_index("ix_withheld_account")
 
     op.drop_table("withheld")
+    op.drop_table("trigger_stops")
     op.drop_table("suppressions")
     op.drop_table("steps")
     with op.batch_alter_table("runs", schema=None) as batch_op:
@@ -298,3 +352,4 @@ def downgrade() -> None:
 
     op.drop_table("feedback")
     op.drop_table("actions")
+    op.drop_table("account_holds")

@@ -1,0 +1,78 @@
+"""The form of a run that waits: whoever opens it in Prefect approves or rejects there."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from contextvars import copy_context
+from datetime import timedelta
+from threading import Event, Thread
+from uuid import UUID
+
+from prefect.client.orchestration import get_client
+from prefect.context import FlowRunContext
+from prefect.exceptions import FlowPauseTimeout
+from prefect.flow_runs import pause_flow_run
+from prefect.input import RunInput
+from pydantic import Field
+
+POLL_SECONDS = 10
+
+
+class Approval(RunInput):
+    """What a person says about a run over its budget."""
+
+    approve: bool = Field(description="Yes sends the mails; no cancels them and what they began.")
+    by: str = Field(min_length=1, description="Who says so: a name or a ticket.")
+    why: str = Field(min_length=1, description="Why; it is written down.")
+
+
+def under_way() -> UUID | None:
+    """The flow run of a deployment that this is; None elsewhere, where nobody sees a form."""
+    context = FlowRunContext.get()
+    if context is None or context.flow_run is None or context.flow_run.deployment_id is None:
+        return None
+    return context.flow_run.id
+
+
+def ask(
+    flow_run: UUID,
+    description: str,
+    *,
+    within: timedelta,
+    said_elsewhere: Callable[[], Approval | None],
+) -> Approval | None:
+    """Wait for the form, or for what somebody said elsewhere; None when nobody did in time.
+
+    `description` is Markdown.
+    """
+    form = Approval.with_initial_data(description=description)
+    seconds = max(1, round(within.total_seconds()))
+    try:
+        with _listening(flow_run, said_elsewhere):
+            return pause_flow_run(
+                wait_for_input=form, timeout=seconds, poll_interval=min(POLL_SECONDS, seconds)
+            )
+    except FlowPauseTimeout:
+        return None
+
+
+@contextmanager
+def _listening(flow_run: UUID, said_elsewhere: Callable[[], Approval | None]) -> Iterator[None]:
+    """Fill in the form for whoever decided by command meanwhile."""
+    over = Event()
+
+    def listen() -> None:
+        with get_client(sync_client=True) as client:
+            while not over.wait(POLL_SECONDS):
+                if said := said_elsewhere():
+                    answer = {"approve": said.approve, "by": said.by, "why": said.why}
+                    client.resume_flow_run(flow_run, run_input=answer)
+
+    listener = Thread(target=copy_context().run, args=(listen,), daemon=True)
+    listener.start()
+    try:
+        yield
+    finally:
+        over.set()
+        listener.join()

@@ -1,0 +1,58 @@
+"""Which account, or which trigger, somebody means."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import duckdb
+
+from lifecycle.errors import UnknownName, did_you_mean
+from lifecycle.insight import published
+from lifecycle.ledger import controls
+from lifecycle.ledger.history import AccountHistory
+from lifecycle.ledger.store import Ledger
+from lifecycle.settings import Settings
+from lifecycle.triggers import model
+from lifecycle.warehouse.connection import connect_published
+
+
+def trigger_name(settings: Settings, ledger: Ledger, wanted: str) -> str:
+    """A trigger of the folder, even one that cannot be used, or one that the ledger knows.
+
+    Raises UnknownName with the nearest known name.
+    """
+    known = {*model.names(settings.folder("triggers")), *controls.known_triggers(ledger)}
+    if wanted not in known:
+        hint = did_you_mean(wanted, known) or f"there are: {', '.join(sorted(known)) or 'none'}"
+        raise UnknownName(f"no trigger {wanted!r}; {hint}")
+    return wanted
+
+
+def account_id(settings: Settings, ledger: Ledger, wanted: str) -> str:
+    """The account with that id, that name, or a part of it.
+
+    Raises UnknownName when no account, or more than one, may be meant; WarehouseError when
+    nothing was published yet.
+    """
+    with connect_published(settings) as warehouse:
+        return find_account(warehouse, ledger, wanted)
+
+
+def find_account(warehouse: duckdb.DuckDBPyConnection, ledger: Ledger, wanted: str) -> str:
+    """The same, of a warehouse that is open."""
+    found = published.search(warehouse, wanted)
+    for rank in (0, 1, 2):
+        meant = [row for row in found if row["rank"] == rank]
+        if len(meant) == 1:
+            return str(meant[0]["account_id"])
+        if meant:
+            raise UnknownName(f"more than one account may be meant:\n{_listed(meant)}")
+    if AccountHistory(ledger, wanted).triggers or published.rejected(warehouse, wanted):
+        return wanted
+    hint = f"; did you mean one of these?\n{_listed(found)}" if found else ""
+    raise UnknownName(f"no account {wanted!r}{hint}")
+
+
+def _listed(found: Sequence[Mapping[str, Any]]) -> str:
+    return "\n".join(f"  {row['account_id']}  {row['name']}" for row in found)

@@ -1,0 +1,92 @@
+"""The versions of a trigger: the file's own, and those by which people inside go on.
+
+Who entered by a version finishes by it, as the ledger keeps it: the file's text, read with the
+columns of today. Its mails are those in the folder now, so that a corrected typo reaches
+everybody; the text that was kept with the version stands in only for a file that is gone.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import datetime
+
+from sqlalchemy import Connection
+
+from lifecycle.errors import TriggerError
+from lifecycle.ledger import memory
+from lifecycle.ledger.decisions import FirstUse
+from lifecycle.mail.render import Renderer
+from lifecycle.triggers.columns import account_columns, contact_columns
+from lifecycle.triggers.commit import commit_of
+from lifecycle.triggers.model import Trigger, parse_trigger
+
+
+@dataclass(frozen=True)
+class Version:
+    """A version that people inside go on by, ready for use."""
+
+    trigger: Trigger
+    renderer: Renderer
+    """Of its mails."""
+    care: tuple[str, ...]
+    """The versions of the enrolments that it decides about: its own, and those it takes over."""
+
+    called: str
+    """In messages."""
+
+
+@dataclass(frozen=True)
+class Unreadable:
+    """A version that somebody is inside of and that cannot be used any more."""
+
+    version: str
+    why: str
+
+
+def called(trigger: str, version: str) -> str:
+    """How messages call an older version of a trigger."""
+    return f"{trigger} (version {version[:8]})"
+
+
+def first_use(
+    ledger: Connection, trigger: Trigger, renderer: Renderer, *, find_commit: bool
+) -> FirstUse | None:
+    """What the ledger keeps of a version that no run went by yet; None if one did."""
+    if trigger.version in memory.known_versions(ledger, trigger.name):
+        return None
+    return FirstUse(
+        trigger=trigger.name,
+        version=trigger.version,
+        content=trigger.text,
+        templates=renderer.texts(trigger.name, [step.id for step in trigger.steps]),
+        git_commit=commit_of(trigger.file) if find_commit else None,
+    )
+
+
+def older(
+    ledger: Connection, present: Trigger, renderer: Renderer, now: datetime
+) -> Iterator[Version | Unreadable]:
+    """The versions besides the present one by which somebody goes on, or may meet a goal."""
+    in_use = set(memory.versions_in_use(ledger, present.name, now)) - {present.version}
+    if not in_use:
+        return
+    kept = memory.known_versions(ledger, present.name)
+    accounts, contacts = account_columns(), contact_columns()
+    for version in sorted(in_use):
+        if version not in kept:
+            yield Unreadable(version, "the ledger has no text of it")
+            continue
+        try:
+            read = parse_trigger(kept[version].content, present.file, accounts, contacts)
+        except TriggerError as error:
+            yield Unreadable(version, "; ".join(problem.what for problem in error.problems))
+            continue
+        yield Version(
+            # The ledger's name for it, even if what a version is made of changes one day.
+            read.model_copy(update={"version": version}),
+            renderer.keeping(present.name, json.loads(kept[version].templates)),
+            (version,),
+            called(present.name, version),
+        )

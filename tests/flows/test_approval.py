@@ -1,0 +1,196 @@
+"""A run over its budget, from the plan on: stopped by command, waiting in Prefect."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from threading import Thread
+from typing import Any
+
+import pytest
+from prefect import flow
+from prefect.client.orchestration import get_client
+from prefect.flow_engine import run_flow
+from prefect.settings import PREFECT_API_URL, temporary_settings
+from sqlalchemy import select
+
+from flows import approval, stages
+from lifecycle.errors import OverBudget
+from lifecycle.ledger import approvals, runs
+from lifecycle.ledger.tables import approvals as approvals_table
+from lifecycle.ledger.tables import runs as runs_table
+from lifecycle.ledger.tables import sends
+from lifecycle.mail.deliver import deliver
+from lifecycle.run import only_one
+from lifecycle.sources.demo import CLOCK
+from planned import Told
+
+SAYS_YES = {"approve": True, "by": "aiko", "why": "as agreed"}
+SAYS_NO = {"approve": False, "by": "bo", "why": "wrong offer"}
+
+
+@pytest.fixture
+def config(told: Told, monkeypatch: pytest.MonkeyPatch) -> str:
+    """Of a company in which any mail is one too many."""
+    monkeypatch.setenv("LIFECYCLE__GUARD__PEOPLE", "0")
+    monkeypatch.setenv("LIFECYCLE__OWNERS__MORNING_LIST", "false")
+    told.publish()
+    return str(told.company.folder / "lifecycle.toml")
+
+
+def rest_of_a_run(config: str, **asked: Any) -> dict[str, Any]:
+    """A daily run on marts that are published."""
+    with stages.begin(config=config, **asked) as run:
+        stages.plan.fn(run)
+        stages.approve(run)
+        stages.deliver.fn(run)
+        stages.report.fn(run)
+    return run.report.as_json()
+
+
+def states(told: Told) -> list[str]:
+    with told.ledger.read() as connection:
+        return list(connection.scalars(select(sends.c.state)))
+
+
+def last_run(told: Told) -> Any:
+    with told.ledger.read() as connection:
+        return connection.execute(select(runs_table)).one()
+
+
+def test_a_run_by_hand_stops_and_goes_on_where_it_stood_once_it_is_approved(
+    told: Told, config: str
+) -> None:
+    with pytest.raises(OverBudget, match=r"it reaches 1 person; guard\.people is 0") as stopped:
+        rest_of_a_run(config)
+    assert stopped.value.exit_status == 3
+    row = last_run(told)
+    assert f"lifecycle approve {row.run_id} --by NAME --why TEXT" in str(stopped.value)
+    assert "  - win_back: 1" in str(stopped.value)
+    assert (row.status, row.people) == ("stopped", 1)
+    report = json.loads(row.report)
+    assert report["flood"]["by_trigger"] == {"win_back": 1}
+    assert report["stopped"]["exit_status"] == 3
+    page = (told.settings.reports_dir / "latest.txt").read_text()
+    assert "Needs an approval" in page
+    assert "若竹設備株式会社" in page
+    deliver(told.settings, told.ledger, now=CLOCK)
+    assert states(told) == ["planned"]
+    approvals.approve(told.ledger, row.run_id, by="aiko", why="as agreed")
+    deliver(told.settings, told.ledger, now=CLOCK)
+    assert states(told) == ["accepted"]
+
+
+def test_a_dry_run_says_that_it_would_wait_and_does_not(told: Told, config: str) -> None:
+    report = rest_of_a_run(config, dry_run=True)
+    assert report["flood"]["people"] == 1
+    assert states(told) == []
+
+
+@pytest.fixture
+def deployed(prefect_api: str) -> Iterator[Any]:
+    """Runs `rest_of_a_run` as a deployment's flow run, while somebody fills in its form."""
+    the_flow = flow(name="rest-of-a-run", persist_result=False)(rest_of_a_run)
+
+    def go(
+        config: str, form: dict[str, Any] | None, by_command: Any = None
+    ) -> tuple[Any, dict[str, Any]]:
+        seen: dict[str, Any] = {}
+        with get_client(sync_client=True) as client:
+            deployment = client.create_deployment(client.create_flow(the_flow), name="daily")
+            flow_run = client.create_flow_run_from_deployment(
+                deployment, parameters={"config": config}
+            )
+
+            def fill_in() -> None:
+                deadline = time.monotonic() + 30
+                while time.monotonic() < deadline:
+                    state = client.read_flow_run(flow_run.id).state
+                    if state is not None and state.is_paused():
+                        break
+                    time.sleep(0.05)
+                seen["lock"] = can_begin(config)
+                if by_command is not None:
+                    by_command()
+                elif form is not None:
+                    time.sleep(0.2)
+                    client.resume_flow_run(flow_run.id, run_input=form)
+
+            person = Thread(target=fill_in)
+            person.start()
+            state = run_flow(the_flow, flow_run, parameters={"config": config}, return_type="state")
+            person.join()
+        return state, seen
+
+    with temporary_settings({PREFECT_API_URL: prefect_api}):
+        yield go
+
+
+def can_begin(config: str) -> bool:
+    """Whether another run could begin: nobody holds the state folder's lock."""
+    with only_one(Path(config).parent / ".lifecycle"):
+        return True
+
+
+def test_a_run_in_prefect_waits_for_its_form_and_then_delivers(
+    told: Told, config: str, deployed: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(approval, "POLL_SECONDS", 1)
+    state, seen = deployed(config, SAYS_YES)
+    assert state.is_completed(), state
+    assert seen == {"lock": True}
+    assert states(told) == ["accepted"]
+    row = last_run(told)
+    assert row.status == "done"
+    with told.ledger.read() as connection:
+        (said,) = connection.execute(select(approvals_table)).all()
+    assert (said.run_id, said.decision, said.by) == (row.run_id, "approved", "aiko")
+
+
+def test_a_no_in_the_form_cancels(
+    told: Told, config: str, deployed: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(approval, "POLL_SECONDS", 1)
+    state, _ = deployed(config, SAYS_NO)
+    assert state.is_failed()
+    assert "bo rejected the run: wrong offer" in str(state.message)
+    assert states(told) == ["cancelled"]
+    assert last_run(told).status == "stopped"
+
+
+def test_a_run_that_waits_for_its_form_goes_on_when_it_is_approved_by_command(
+    told: Told, config: str, deployed: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(approval, "POLL_SECONDS", 1)
+
+    def by_command() -> None:
+        approvals.approve(told.ledger, last_run(told).run_id, by="chie", why="as agreed")
+
+    state, _ = deployed(config, None, by_command)
+    assert state.is_completed(), state
+    assert states(told) == ["accepted"]
+    with told.ledger.read() as connection:
+        assert [row.by for row in connection.execute(select(approvals_table))] == ["chie"]
+
+
+def test_a_form_that_nobody_fills_in_ends_the_run_and_the_command_still_works(
+    told: Told, config: str, deployed: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("LIFECYCLE__GUARD__WAIT_HOURS", str(1 / 3600))
+    state, _ = deployed(config, None)
+    assert state.is_failed()
+    row = last_run(told)
+    assert row.status == "stopped"
+    assert states(told) == ["planned"]
+    assert approvals.approve(told.ledger, row.run_id, by="aiko", why="late but yes") == 1
+
+
+def test_a_later_run_may_begin_beside_one_that_waits(told: Told) -> None:
+    runs.begin(told.ledger, run_id="waits", as_of=CLOCK, source="demo")
+    runs.wait(told.ledger, "waits")
+    runs.begin(told.ledger, run_id="next", as_of=CLOCK, source="demo")
+    with told.ledger.read() as connection:
+        found = dict(connection.execute(select(runs_table.c.run_id, runs_table.c.status)).all())
+    assert found == {"waits": "waiting", "next": "running"}

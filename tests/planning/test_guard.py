@@ -1,0 +1,187 @@
+"""A run that reaches more people than its budget waits for a person."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from datetime import timedelta
+
+import pytest
+from sqlalchemy import insert, select
+
+from company import Company, utc
+from lifecycle.errors import InputError, LedgerError, UnknownName
+from lifecycle.ledger import approvals, runs
+from lifecycle.ledger import tables as ledger_tables
+from lifecycle.ledger.store import Ledger
+from lifecycle.ledger.tables import actions, enrollments, sends
+from lifecycle.mail.deliver import deliver
+from lifecycle.planning import plan as plan_module
+from lifecycle.planning.plan import plan
+from lifecycle.planning.result import PlanResult
+from lifecycle.settings import Guard
+from planned import MONDAY, WIN_BACK, Told
+
+NOON = MONDAY + timedelta(hours=5)
+AIKO = {"by": "aiko", "why": "as agreed"}
+
+
+@pytest.fixture
+def told(tmp_path, ledger_url) -> Iterator[Told]:
+    company = Company(tmp_path / "company")
+    company.trigger("win_back", WIN_BACK, "check_in", "case_study")
+    with Ledger.open(ledger_url) as ledger:
+        told = Told(company, company.settings, ledger, MONDAY)
+        told.publish()
+        yield told
+
+
+def run(told: Told, *, dry_run: bool = False, **guard) -> PlanResult:
+    """A run of one mail, to C1 of A1."""
+    settings = told.settings.model_copy(update={"guard": Guard(**guard)})
+    runs.begin(told.ledger, run_id="r1", as_of=MONDAY, source="files")
+    return plan(settings, told.ledger, run_id="r1", as_of=MONDAY, dry_run=dry_run)
+
+
+def history(told: Told, days: int, people: int = 0, **more) -> None:
+    """Runs that were done on the days before, at one in the morning in Tokyo, and one then."""
+    rows = [
+        {
+            "run_id": f"old-{day}",
+            "as_of": utc("2026-06-07 16:00") - timedelta(days=day),
+            "started_at": MONDAY,
+            "status": "done",
+            "source": "files",
+            "people": people,
+            **more,
+        }
+        for day in range(1, days + 1)
+    ]
+    with told.ledger.write() as connection:
+        connection.execute(insert(ledger_tables.runs), rows)
+
+
+def outcome(told: Told) -> list[tuple[str, str]]:
+    with told.ledger.read() as connection:
+        query = select(sends.c.step, sends.c.state).order_by(sends.c.not_before)
+        return [tuple(row) for row in connection.execute(query)]
+
+
+def test_a_run_within_its_budget_is_not_held_up(told):
+    assert run(told, people=1).flood is None
+    deliver(told.settings, told.ledger, now=NOON)
+    assert outcome(told) == [("check_in", "accepted")]
+
+
+def test_a_run_over_its_budget_is_planned_whole_and_waits(told):
+    flood = run(told, people=0).flood
+    assert flood is not None
+    assert (flood.people, flood.budget, flood.by_trigger) == (1, 0, {"win_back": 1})
+    assert flood.sample == (
+        {"account_id": "A1", "name": "若竹設備株式会社", "trigger": "win_back"},
+    )
+    assert "@" not in str(flood)
+    deliver(told.settings, told.ledger, now=NOON)
+    assert outcome(told) == [("check_in", "planned")]
+    (waits,) = approvals.waiting(told.ledger)
+    assert (waits.run_id, waits.people, waits.mails) == ("r1", 1, 1)
+
+    assert approvals.approve(told.ledger, "r1", **AIKO) == 1
+    deliver(told.settings, told.ledger, now=NOON)
+    assert outcome(told) == [("check_in", "accepted")]
+    assert approvals.waiting(told.ledger) == []
+    with told.ledger.read() as connection:
+        columns = actions.c.action, actions.c.subject, actions.c.by, actions.c.why
+        assert connection.execute(select(*columns)).all() == [
+            ("approve", "r1", "aiko", "as agreed")
+        ]
+
+
+def test_an_approval_that_comes_too_late_sends_nothing(told):
+    run(told, people=0)
+    late = MONDAY + timedelta(days=4)
+    deliver(told.settings, told.ledger, now=late)
+    assert outcome(told) == [("check_in", "expired")]
+    assert approvals.waiting(told.ledger) == []
+    assert approvals.approve(told.ledger, "r1", **AIKO) == 0
+    deliver(told.settings, told.ledger, now=late)
+    assert outcome(told) == [("check_in", "expired")]
+
+
+def test_a_rejected_run_takes_back_its_mails_and_what_it_began(told):
+    run(told, people=0)
+    done = approvals.reject(told.ledger, "r1", now=NOON, **AIKO)
+    assert (done.accounts, done.mails) == (1, 1)
+    assert outcome(told) == [("check_in", "cancelled")]
+    with told.ledger.read() as connection:
+        assert connection.execute(select(enrollments.c.end_reason)).all() == [("rejected",)]
+    with pytest.raises(InputError, match="r1 was rejected by aiko: as agreed"):
+        approvals.approve(told.ledger, "r1", **AIKO)
+
+
+def test_a_later_run_is_not_held_up_by_one_that_waits(told):
+    run(told, people=0)
+    runs.begin(told.ledger, run_id="r2", as_of=NOON, source="files")
+    with told.ledger.write() as connection:
+        connection.execute(ledger_tables.enrollments.update().values(ended_at=NOON))
+    told.company.trigger("rescue", WIN_BACK, "check_in", "case_study")
+    plan(told.settings, told.ledger, run_id="r2", as_of=NOON)
+    deliver(told.settings, told.ledger, now=NOON)
+    with told.ledger.read() as connection:
+        query = select(sends.c.trigger, sends.c.state).order_by(sends.c.trigger)
+        assert connection.execute(query).all() == [("rescue", "accepted"), ("win_back", "planned")]
+
+
+@pytest.mark.parametrize(("days", "waits"), [(27, False), (28, True)])
+def test_the_usual_counts_once_there_are_28_days(told, days, waits):
+    history(told, days)
+    assert (run(told, never_below=0).flood is not None) is waits
+
+
+@pytest.mark.parametrize(
+    ("moment", "waits"),
+    [
+        ("2026-05-10 23:30", False),  # 08:30 in Tokyo on the oldest of the 28 days
+        ("2026-05-10 14:30", True),  # 23:30 the day before
+    ],
+)
+def test_the_usual_is_the_busiest_day_and_days_are_those_of_the_company(told, moment, waits):
+    history(told, 28)
+    busy = {"run_id": "busy", "started_at": MONDAY, "status": "done", "source": "files"}
+    with told.ledger.write() as connection:
+        row = {**busy, "as_of": utc(moment), "people": 1}
+        connection.execute(insert(ledger_tables.runs), [row])
+    assert (run(told, never_below=0, times=1).flood is not None) is waits
+
+
+def test_a_day_before_the_last_28_is_not_usual_any_more(told):
+    history(told, 29)
+    with told.ledger.write() as connection:
+        table = ledger_tables.runs
+        connection.execute(table.update().where(table.c.run_id == "old-29").values(people=9))
+    assert run(told, never_below=0).flood is not None
+
+
+def test_a_few_people_after_quiet_days_are_no_flood(told):
+    history(told, 28)
+    assert run(told, never_below=1).flood is None
+
+
+def test_runs_that_were_stopped_are_no_measure(told):
+    history(told, 28, people=1_000, status="stopped")
+    assert run(told, never_below=0).flood is None, "there is no usual yet"
+
+
+def test_a_dry_run_tells_and_marks_nothing(told):
+    assert run(told, dry_run=True, people=0).flood is not None
+    with pytest.raises(UnknownName, match="no run 'r1' was over its budget"):
+        approvals.approve(told.ledger, "r1", **AIKO)
+
+
+def test_mails_and_mark_are_written_together_or_not_at_all(told, monkeypatch):
+    def crash(*_: object, **__: object) -> None:
+        raise LedgerError("the disk is gone")
+
+    monkeypatch.setattr(plan_module.approvals, "mark", crash)
+    with pytest.raises(LedgerError):
+        run(told, people=0)
+    assert outcome(told) == []
