@@ -89,12 +89,13 @@ class Journey:
         people: str = "ann of a1",
         files: Mapping[str, str] | None = None,
         mails_in: Mapping[str, str] | None = None,
+        spread_minutes: float = 0,
     ) -> None:
         self.shared, self.files = shared, files or {}
         self.company = Company(folder)
         zone, country = where.split()
         self.zone = ZoneInfo(zone)
-        self.settings = _settings(self.company.settings, zone, country)
+        self.settings = _settings(self.company.settings, zone, country, spread_minutes)
         self.ledger = Ledger.open(self.settings.ledger_url)
         pairs = [one.split(" of ") for one in people.split(", ")]
         place = {"time_zone": zone, "country_code": country, "is_dormant": False}
@@ -139,8 +140,8 @@ class Journey:
         script = [line.strip() for line in days.strip().splitlines()]
         acts = [act for line in script for act in self._read(line)]
         first, last = min(wall for wall, _ in acts).date(), date.fromisoformat(until)
-        for ahead in range((last - first).days + 1):
-            acts.append((datetime.combine(first + timedelta(days=ahead), SIX), self._morning))
+        mornings = (first + timedelta(days=ahead) for ahead in range((last - first).days + 1))
+        acts += [(datetime.combine(day, SIX), self._morning) for day in mornings]
         self.now = self._utc(datetime.combine(first, time()))
         for wall, act in sorted(acts, key=lambda one: one[0]):
             self._mails_until(self._utc(wall))
@@ -271,6 +272,7 @@ class Journey:
         return " ".join(words)
 
 
-def _settings(settings: Settings, zone: str, country: str) -> Settings:
+def _settings(settings: Settings, zone: str, country: str, spread_minutes: float) -> Settings:
     company = settings.company.model_copy(update={"time_zone": zone, "country": country})
-    return settings.model_copy(update={"company": company})
+    plan = settings.plan.model_copy(update={"spread_minutes": spread_minutes})
+    return settings.model_copy(update={"company": company, "plan": plan})

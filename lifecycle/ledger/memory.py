@@ -70,10 +70,11 @@ def left_behind(ledger: Connection, names: Sequence[str]) -> Rows:
 
 
 def shut_in(ledger: Connection, trigger: str, now: datetime) -> Rows:
-    """Mails whose window shut before they left: send_id, and where the account keeps hours."""
+    """Mails whose window shut before they left: send_id, account_id, step, cycle, expires_at,
+    and where the account keeps hours."""
     return ledger.execute(
         select(
-            sends.c.send_id,
+            *(sends.c[name] for name in ("send_id", "account_id", "step", "cycle", "expires_at")),
             enrollments.c.time_zone,
             enrollments.c.time_zone_source,
             enrollments.c.country,

@@ -29,7 +29,15 @@ from lifecycle.ledger.store import Ledger
 from lifecycle.mail.render import Renderer
 from lifecycle.planning import audience
 from lifecycle.planning.audience import Row
-from lifecycle.planning.decision import Enrolment, Place, Reason, last_due, next_opening
+from lifecycle.planning.decision import (
+    Enrolment,
+    Place,
+    Reason,
+    in_turn,
+    last_due,
+    next_opening,
+    turn_of,
+)
 from lifecycle.planning.launch import baseline
 from lifecycle.planning.people import GONE, People
 from lifecycle.planning.result import PlanResult
@@ -108,12 +116,21 @@ class _Planner:
         self.ledger = ledger
         self.as_of = as_of
         self.ahead = timedelta(hours=settings.plan.ahead_hours)
+        self.spread = timedelta(minutes=settings.plan.spread_minutes)
         self.result = PlanResult()
         self.made = self.result.decisions
         self.people = People(
             warehouse, ledger, erasure_key=settings.privacy.erasure_key.get_secret_value()
         )
-        self.steps = Steps(ledger, self.people, renderer, self.result, now=as_of, ahead=self.ahead)
+        self.steps = Steps(
+            ledger,
+            self.people,
+            renderer,
+            self.result,
+            now=as_of,
+            ahead=self.ahead,
+            spread=self.spread,
+        )
         feed = audience.rows(warehouse, "select feed_status, reason from marts.feed_health")[0]
         self.feed_is_fresh = feed["feed_status"] == "fresh"
         self.feed_reason = feed["reason"]
@@ -331,8 +348,12 @@ class _Planner:
         """Find the next opening for mails whose window shut before they left."""
         for row in memory.shut_in(self.ledger, trigger.name, self.as_of):
             place = Place(row.time_zone, row.time_zone_source, row.country)
-            if opening := next_opening(trigger, place, self.as_of):
-                self.made.put_off.append(PutOff(row.send_id, opening.not_before, opening.closes_at))
+            opening = next_opening(trigger, place, self.as_of)
+            if opening is None:
+                continue
+            turn = turn_of(row.account_id, trigger.name, row.step, row.cycle)
+            mine = in_turn(opening, self.as_of, turn, self.spread, row.expires_at)
+            self.made.put_off.append(PutOff(row.send_id, mine.not_before, mine.closes_at))
 
 
 def _place(account: Mapping[str, Any]) -> Place:

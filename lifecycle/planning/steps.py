@@ -52,12 +52,14 @@ class Steps:
         *,
         now: datetime,
         ahead: timedelta,
+        spread: timedelta,
     ) -> None:
         self._people = people
         self._renderer = renderer
         self._result = result
         self._now = now
         self._ahead = ahead
+        self._spread = spread
         self._by_address, self._by_account = MailCount(), MailCount()
         for row in memory.mails(ledger, now):
             at = row.accepted_at or row.not_before
@@ -71,7 +73,12 @@ class Steps:
             step.id: inside.account[f"step_{number}"] for number, step in enumerate(trigger.steps)
         }
         for decision in decide_steps(
-            trigger, enrolment, now=self._now, ahead=self._ahead, holds=holds
+            trigger,
+            enrolment,
+            now=self._now,
+            ahead=self._ahead,
+            holds=holds,
+            spread=self._spread,
         ):
             if decision.action == "wait":
                 return decision.timing.not_before
