@@ -76,6 +76,17 @@ class Shared:
     contact_columns: Columns
 
 
+@dataclass(frozen=True)
+class Left:
+    """A mail that left."""
+
+    send: Any
+    """Its row of `sends`."""
+    at: datetime
+    active_at: datetime | None
+    """When a run had last seen its account active."""
+
+
 class Journey:
     """One company's days; `people` are written as `ann of a1`."""
 
@@ -116,8 +127,10 @@ class Journey:
         also its trigger, its reader and its language."""
         self.withheld: list[str] = []
         """Each mail or entry decided against: `Wed 10 Jun capped`."""
-        self.addresses: list[str] = []
-        """Where each mail went."""
+        self.left: list[Left] = []
+        """The same with all that the ledger knows of each."""
+        self.seen_active: dict[str, datetime] = {}
+        """When a run last saw an account active."""
         shared.marts.feed("fresh")
 
     def write(self, name: str, text: str) -> None:
@@ -205,9 +218,12 @@ class Journey:
 
     def _run(self, now: datetime) -> None:
         self._publish()
+        for name, row in self.accounts.items():
+            if row["is_dormant"] is False:
+                self.seen_active[name] = now
         self.run_number += 1
         run_id = f"run-{self.run_number}"
-        triggers = sorted(self.triggers.values(), key=lambda it: (-it.priority, it.name))
+        triggers = list(self.triggers.values())
         with self.ledger.read() as known:
             made = decide(self.settings, self.shared.warehouse, known, triggers, as_of=now)
         runs.begin(self.ledger, run_id=run_id, as_of=now, source="files")
@@ -257,9 +273,11 @@ class Journey:
             taken = [delivery.Settlement(claim.send_id, State.ACCEPTED, None) for claim in claims]
             delivery.settle_all(connection, taken, now, worker="w:1:1")
             ids = [claim.send_id for claim in claims]
-            left = connection.execute(select(sends).where(sends.c.send_id.in_(ids))).all()
-        self.addresses += [row.address for row in left]
-        self.mails += sorted(self._told(row, now) for row in left)
+            found = connection.execute(select(sends).where(sends.c.send_id.in_(ids)))
+            rows = sorted(found, key=lambda row: ids.index(row.send_id))
+        active = dict(self.seen_active)
+        self.left += [Left(row, now, active.get(row.account_id)) for row in rows]
+        self.mails += sorted(self._told(row, now) for row in rows)
 
     def _told(self, row: Any, now: datetime) -> str:
         words = [f"{now.astimezone(self.zone):%a %d %b %H:%M}", row.step]

@@ -39,12 +39,14 @@ def launched_at(ledger: Connection, trigger: str) -> datetime | None:
 def to_decide(ledger: Connection, trigger: Trigger, until: datetime) -> Rows:
     """Open enrolments with a step that may go until then, or that know another version."""
     return ledger.execute(
-        select(enrollments).where(
+        select(enrollments)
+        .where(
             enrollments.c.trigger == trigger.name,
             enrollments.c.ended_at.is_(None),
             enrollments.c.held_out.is_(False),
             (enrollments.c.next_at <= until) | (enrollments.c.next_version != trigger.version),
         )
+        .order_by(enrollments.c.account_id, enrollments.c.cycle)
     ).all()
 
 
@@ -118,9 +120,9 @@ def chosen(ledger: Connection, trigger: str, account_ids: Sequence[str]) -> dict
     found: dict[Cycle, list[str]] = {}
     for some in batches(account_ids):
         for row in ledger.execute(
-            select(recipients).where(
-                recipients.c.trigger == trigger, recipients.c.account_id.in_(some)
-            )
+            select(recipients)
+            .where(recipients.c.trigger == trigger, recipients.c.account_id.in_(some))
+            .order_by(recipients.c.contact_id)
         ):
             found.setdefault((row.account_id, row.cycle), []).append(row.contact_id)
     return found

@@ -198,9 +198,10 @@ def decide_steps(
     """Decide the steps that come due before the next run, in order.
 
     `ahead` is how far the next run is away; `holds` says for each step id whether its own
-    condition is true; `spread` is over how long a backlog leaves (`in_turn`). The first step that has to wait ends the list, so that no step
-    overtakes the one before it. Two steps keep at least the distance that the file gives
-    them, or a day where it is longer: a backlog is not sent in one burst.
+    condition is true; `spread` is over how long a backlog leaves (`in_turn`). The first step
+    that has to wait ends the list, so that no step overtakes the one before it. Two steps keep
+    at least the distance that the file gives them, or a day where it is longer: a backlog is
+    not sent in one burst.
     """
     decisions: list[StepDecision] = []
     previous: tuple[datetime, datetime] | None = None  # (due_at, not_before) of the last mail

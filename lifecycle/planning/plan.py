@@ -91,7 +91,7 @@ def decide(
     """
     renderer = Renderer(settings, rehearsal=rehearsal)
     planner = _Planner(settings, warehouse, ledger, as_of, renderer)
-    for trigger in triggers:
+    for trigger in sorted(triggers, key=lambda it: it.rank):
         if only in (None, trigger.name):
             planner.run(trigger)
     if only is None:

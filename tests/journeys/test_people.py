@@ -84,7 +84,10 @@ def test_a_new_address_is_written_to_from_the_next_mail_on(prepare):
         2026-06-12  ann: email = ann.ito@example.com
     """
     assert len(journey.live(days, until="2026-06-18")) == 2
-    assert journey.addresses == ["ann@example.com", "ann.ito@example.com"]
+    assert [mail.send.address for mail in journey.left] == [
+        "ann@example.com",
+        "ann.ito@example.com",
+    ]
 
 
 LANGUAGES = {"check_in": "en ja"}
