@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Iterator, Sequence
 from datetime import datetime, timedelta
-from typing import Any
+from typing import Any, Literal
 
 from sqlalchemy import Connection, Row, and_, select
 
@@ -26,6 +26,7 @@ Cycle = tuple[str, int]
 """An account's id and which of its entries into a trigger this is."""
 
 CAPS_LOOK_BACK = timedelta(days=366)
+COUNTED = frozenset((*MAILED, *NOT_LEFT))
 
 
 def launched_at(ledger: Connection, trigger: str) -> datetime | None:
@@ -128,13 +129,22 @@ def chosen(ledger: Connection, trigger: str, account_ids: Sequence[str]) -> dict
     return found
 
 
-def mails(ledger: Connection, now: datetime) -> Rows:
-    """Every mail that a cap could still count, sent, under way or planned: address,
-    account_id, accepted_at, not_before."""
-    return ledger.execute(
-        select(sends.c.address, sends.c.account_id, sends.c.accepted_at, sends.c.not_before).where(
-            sends.c.state.in_([*MAILED, *NOT_LEFT]),
-            sends.c.not_before >= now - CAPS_LOOK_BACK,
-            sends.c.trigger != OWNER_LIST,
-        )
-    ).all()
+def mails(
+    ledger: Connection,
+    holder: Literal["address", "account_id"],
+    keys: Collection[str],
+    now: datetime,
+) -> Iterator[tuple[str, datetime]]:
+    """The mails that a cap of these addresses or accounts could still count, sent, under way or
+    planned: each with its address or account, and its moment."""
+    for some in batches(keys):
+        # A condition on the state would lead SQLite to all mails that were ever accepted.
+        for row in ledger.execute(
+            select(
+                sends.c[holder].label("key"),
+                *(sends.c[name] for name in ("state", "trigger", "accepted_at", "not_before")),
+            ).where(sends.c[holder].in_(some))
+        ):
+            counts = row.state in COUNTED and row.trigger != OWNER_LIST
+            if counts and row.not_before >= now - CAPS_LOOK_BACK:
+                yield row.key, row.accepted_at or row.not_before

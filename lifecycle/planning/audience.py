@@ -11,7 +11,7 @@ from typing import Any
 
 import duckdb
 import pyarrow as pa
-from sqlalchemy import Connection, Select, and_, func, select
+from sqlalchemy import Connection, Select, String, and_, cast, func, select
 
 from lifecycle.ledger.tables import enrollments, launch_baseline
 from lifecycle.triggers.condition import Condition
@@ -26,7 +26,7 @@ def naive(moment: datetime) -> datetime:
 
 
 def judge(warehouse: duckdb.DuckDBPyConnection, trigger: Trigger) -> None:
-    """Fill the temporary table `verdict`: one row an account, each condition's outcome.
+    """Show the warehouse the view `verdict`: one row an account, each condition's outcome.
 
     Columns: account_id, is_member, is_false, leaves, reached (the goal), and step_0, step_1, …
     A condition whose columns are null is null: neither member nor false.
@@ -51,7 +51,7 @@ def judge(warehouse: duckdb.DuckDBPyConnection, trigger: Trigger) -> None:
         ]
     )
     warehouse.execute(
-        f"create or replace temp table verdict as select {columns} from marts.account_360 a"
+        f"create or replace temp view verdict as select {columns} from marts.account_360 a"
     )
 
 
@@ -113,9 +113,16 @@ HOPEFUL = pa.schema({"account_id": pa.string(), "cycle": pa.int64()})
 
 
 def _arrow(ledger: Connection, query: Select[Any], schema: pa.Schema) -> pa.Table:
-    columns = list(zip(*ledger.execute(query).all(), strict=True)) or [()] * len(schema.names)
+    """The rows of a query. Moments come as text, so that Python makes no datetime of each."""
+    fields = dict(query.selected_columns.items())
+    asked = [
+        cast(fields[field.name], String) if field.type == MOMENT else fields[field.name]
+        for field in schema
+    ]
+    rows = ledger.execute(query.with_only_columns(*asked)).all()
+    columns = list(zip(*rows, strict=True)) or [()] * len(schema.names)
     arrays = [
-        pa.array([naive(one) if isinstance(one, datetime) else one for one in values], kind)
+        pa.array(values, pa.string() if kind == MOMENT else kind).cast(kind)
         for values, kind in zip(columns, schema.types, strict=True)
     ]
     return pa.table(arrays, schema=schema)

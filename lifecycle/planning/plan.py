@@ -242,6 +242,7 @@ class _Planner:
         for account_ids in _chunks(list(candidates)):
             accounts = audience.accounts(self.warehouse, account_ids)
             people = self.people.of(account_ids, trigger.recipients)
+            self.steps.recall(trigger, people)
             for account_id in account_ids:
                 self._enter_account(
                     trigger,
@@ -317,6 +318,7 @@ class _Planner:
             ids = [row.account_id for row in some]
             accounts = audience.accounts(self.warehouse, ids)
             people = self.people.of(ids, trigger.recipients)
+            self.steps.recall(trigger, people)
             decided = memory.decided_steps(self.ledger, trigger.name, ids)
             chosen = memory.chosen(self.ledger, trigger.name, ids)
             for row in some:
