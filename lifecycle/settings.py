@@ -189,6 +189,12 @@ class Plan(Section):
     ahead_hours: float = Field(
         24, gt=0, description="mails due before the next run are planned by this one"
     )
+    spread_minutes: float = Field(
+        30,
+        ge=0,
+        description="after a send window opens, in which the mails that waited for it leave;"
+        " 0: all at once",
+    )
 
 
 class Guard(Section):

@@ -22,6 +22,9 @@ contact = "support@example.com"
 country = "JP"
 time_zone = "Asia/Tokyo"
 locale = "en"
+
+[plan]
+spread_minutes = 0
 """
 
 FOOTER = "{{ company.name }}, {{ company.postal_address }}\nLeave: {{ unsubscribe_url }}\n"

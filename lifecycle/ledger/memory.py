@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Iterator, Sequence
 from datetime import datetime, timedelta
-from typing import Any
+from typing import Any, Literal
 
 from sqlalchemy import Connection, Row, and_, select
 
@@ -27,6 +27,7 @@ Cycle = tuple[str, int]
 """An account's id and which of its entries into a trigger this is."""
 
 CAPS_LOOK_BACK = timedelta(days=366)
+COUNTED = frozenset((*MAILED, *NOT_LEFT))
 
 
 def launched_at(ledger: Connection, trigger: str) -> datetime | None:
@@ -55,11 +56,13 @@ def versions_in_use(ledger: Connection, trigger: str, now: datetime) -> list[str
 def inside_by_others(ledger: Connection, trigger: Trigger) -> Rows:
     """Open enrolments that go on by any version but this one."""
     return ledger.execute(
-        select(enrollments).where(
+        select(enrollments)
+        .where(
             enrollments.c.trigger == trigger.name,
             enrollments.c.ended_at.is_(None),
             enrollments.c.trigger_version != trigger.version,
         )
+        .order_by(enrollments.c.account_id, enrollments.c.cycle)
     ).all()
 
 
@@ -101,10 +104,10 @@ def left_behind(ledger: Connection, names: Sequence[str]) -> Rows:
 
 def shut_in(ledger: Connection, trigger: str, versions: Sequence[str], now: datetime) -> Rows:
     """Mails whose window shut before they left, of enrolments that go on by one of the
-    versions: send_id, and where the account keeps hours."""
+    versions: send_id, account_id, step, cycle, expires_at, and where the account keeps hours."""
     return ledger.execute(
         select(
-            sends.c.send_id,
+            *(sends.c[name] for name in ("send_id", "account_id", "step", "cycle", "expires_at")),
             enrollments.c.time_zone,
             enrollments.c.time_zone_source,
             enrollments.c.country,
@@ -153,21 +156,30 @@ def chosen(ledger: Connection, trigger: str, account_ids: Sequence[str]) -> dict
     found: dict[Cycle, list[str]] = {}
     for some in batches(account_ids):
         for row in ledger.execute(
-            select(recipients).where(
-                recipients.c.trigger == trigger, recipients.c.account_id.in_(some)
-            )
+            select(recipients)
+            .where(recipients.c.trigger == trigger, recipients.c.account_id.in_(some))
+            .order_by(recipients.c.contact_id)
         ):
             found.setdefault((row.account_id, row.cycle), []).append(row.contact_id)
     return found
 
 
-def mails(ledger: Connection, now: datetime) -> Rows:
-    """Every mail that a cap could still count, sent, under way or planned: address,
-    account_id, accepted_at, not_before."""
-    return ledger.execute(
-        select(sends.c.address, sends.c.account_id, sends.c.accepted_at, sends.c.not_before).where(
-            sends.c.state.in_([*MAILED, *NOT_LEFT]),
-            sends.c.not_before >= now - CAPS_LOOK_BACK,
-            sends.c.trigger != OWNER_LIST,
-        )
-    ).all()
+def mails(
+    ledger: Connection,
+    holder: Literal["address", "account_id"],
+    keys: Collection[str],
+    now: datetime,
+) -> Iterator[tuple[str, datetime]]:
+    """The mails that a cap of these addresses or accounts could still count, sent, under way or
+    planned: each with its address or account, and its moment."""
+    for some in batches(keys):
+        # A condition on the state would lead SQLite to all mails that were ever accepted.
+        for row in ledger.execute(
+            select(
+                sends.c[holder].label("key"),
+                *(sends.c[name] for name in ("state", "trigger", "accepted_at", "not_before")),
+            ).where(sends.c[holder].in_(some))
+        ):
+            counts = row.state in COUNTED and row.trigger != OWNER_LIST
+            if counts and row.not_before >= now - CAPS_LOOK_BACK:
+                yield row.key, row.accepted_at or row.not_before

@@ -11,7 +11,7 @@ from typing import Any
 
 import duckdb
 import pyarrow as pa
-from sqlalchemy import Connection, Select, and_, func, select
+from sqlalchemy import Connection, Select, String, and_, cast, func, select
 
 from lifecycle.ledger.tables import enrollments, launch_baseline
 from lifecycle.triggers.condition import Condition
@@ -28,7 +28,7 @@ def naive(moment: datetime) -> datetime:
 def judge(
     warehouse: duckdb.DuckDBPyConnection, trigger: Trigger, *, only_entered: bool = False
 ) -> None:
-    """Fill the temporary table `verdict`: one row an account, each condition's outcome.
+    """Show the warehouse the view `verdict`: one row an account, each condition's outcome.
 
     With `only_entered` just those that `remember` knows to have entered.
 
@@ -56,7 +56,7 @@ def judge(
     )
     entered = "where account_id in (select account_id from latest)" if only_entered else ""
     warehouse.execute(
-        "create or replace temp table verdict as"
+        "create or replace temp view verdict as"
         f" select {columns} from marts.account_360 a {entered}"
     )
 
@@ -124,9 +124,16 @@ HOPEFUL = pa.schema(
 
 
 def _arrow(ledger: Connection, query: Select[Any], schema: pa.Schema) -> pa.Table:
-    columns = list(zip(*ledger.execute(query).all(), strict=True)) or [()] * len(schema.names)
+    """The rows of a query. Moments come as text, so that Python makes no datetime of each."""
+    fields = dict(query.selected_columns.items())
+    asked = [
+        cast(fields[field.name], String) if field.type == MOMENT else fields[field.name]
+        for field in schema
+    ]
+    rows = ledger.execute(query.with_only_columns(*asked)).all()
+    columns = list(zip(*rows, strict=True)) or [()] * len(schema.names)
     arrays = [
-        pa.array([naive(one) if isinstance(one, datetime) else one for one in values], kind)
+        pa.array(values, pa.string() if kind == MOMENT else kind).cast(kind)
         for values, kind in zip(columns, schema.types, strict=True)
     ]
     return pa.table(arrays, schema=schema)

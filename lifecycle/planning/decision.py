@@ -5,8 +5,10 @@ All moments are aware UTC datetimes.
 
 from __future__ import annotations
 
+import hashlib
+import json
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from enum import StrEnum
 
@@ -103,6 +105,32 @@ def next_opening(trigger: Trigger, place: Place, moment: datetime) -> Opening | 
     return Opening(opens, closes)
 
 
+NO_SPREAD = timedelta()
+
+
+def in_turn(
+    opening: Opening, waited_from: datetime, turn: float, spread: timedelta, until: datetime | None
+) -> Opening:
+    """The opening as one mail uses it, whose turn is a share (0 to 1) of the first minutes.
+
+    A window that opens finds all that waited for it: they leave over its first `spread`, or
+    as much of it as there is before it closes and before `until`, and not in one burst. What
+    did not wait, because the window was open, goes at once.
+    """
+    opens = opening.not_before
+    if opens <= waited_from:
+        return opening
+    room = min(spread, opening.closes_at - opens, (until or opening.closes_at) - opens)
+    seconds = int(max(room, NO_SPREAD).total_seconds() * turn)
+    return replace(opening, not_before=opens + timedelta(seconds=seconds))
+
+
+def turn_of(account_id: str, trigger: str, step: str, cycle: int) -> float:
+    """When in a backlog the mails of a step go: from 0 to just under 1, the same for ever."""
+    key = json.dumps([account_id, trigger, step, cycle], ensure_ascii=False).encode()
+    return int.from_bytes(hashlib.sha256(key).digest()[:4]) / 2**32
+
+
 @dataclass(frozen=True)
 class Timing:
     """When a step is due, may go, and is too late."""
@@ -120,16 +148,25 @@ class Timing:
 
 
 def timing(
-    trigger: Trigger, step: Step, enrolled_at: datetime, place: Place, now: datetime
+    trigger: Trigger,
+    step: Step,
+    enrolment: Enrolment,
+    now: datetime,
+    spread: timedelta = NO_SPREAD,
 ) -> Timing:
     """When a step of an enrolment is due, may go, and is too late, seen from `now`."""
-    due_at = step.after.add_to(enrolled_at, place.time_zone, place.country)
+    place = enrolment.place
+    due_at = step.after.add_to(enrolment.enrolled_at, place.time_zone, place.country)
     first = next_opening(trigger, place, due_at)
     if first is None:
         return Timing(due_at, None, None)
     expires_at = first.not_before + trigger.late.after if trigger.late.do == "skip" else None
-    ahead = first if now <= first.not_before else next_opening(trigger, place, now)
-    return Timing(due_at, ahead, expires_at)
+    turn = turn_of(enrolment.account_id, trigger.name, step.id, enrolment.cycle)
+    mine = in_turn(first, due_at, turn, spread, expires_at)
+    if now > mine.not_before:
+        later = next_opening(trigger, place, now)
+        return Timing(due_at, later and in_turn(later, now, turn, spread, expires_at), expires_at)
+    return Timing(due_at, mine, expires_at)
 
 
 def last_due(trigger: Trigger, enrolment: Enrolment) -> datetime:
@@ -160,13 +197,15 @@ def decide_steps(
     now: datetime,
     ahead: timedelta,
     holds: Mapping[str, bool | None],
+    spread: timedelta = NO_SPREAD,
 ) -> list[StepDecision]:
     """Decide the steps that come due before the next run, in order.
 
     `ahead` is how far the next run is away; `holds` says for each step id whether its own
-    condition is true. The first step that has to wait ends the list, so that no step
-    overtakes the one before it. Two steps keep at least the distance that the file gives
-    them, or a day where it is longer: a backlog is not sent in one burst.
+    condition is true; `spread` is over how long a backlog leaves (`in_turn`). The first step
+    that has to wait ends the list, so that no step overtakes the one before it. Two steps keep
+    at least the distance that the file gives them, or a day where it is longer: a backlog is
+    not sent in one burst.
     """
     decisions: list[StepDecision] = []
     previous: tuple[datetime, datetime] | None = None  # (due_at, not_before) of the last mail
@@ -181,7 +220,8 @@ def decide_steps(
         earliest = now
         if previous is not None:
             earliest = max(now, previous[1] + min(due_at - previous[0], timedelta(days=1)))
-        decision = _decide_step(trigger, enrolment, step, now, earliest, ahead, holds[step.id])
+        when = timing(trigger, step, enrolment, earliest, spread)
+        decision = _decide_step(step, when, now + ahead, holds[step.id])
         decisions.append(decision)
         if decision.action == "wait":
             break
@@ -190,23 +230,14 @@ def decide_steps(
     return decisions
 
 
-def _decide_step(
-    trigger: Trigger,
-    enrolment: Enrolment,
-    step: Step,
-    now: datetime,
-    earliest: datetime,
-    ahead: timedelta,
-    holds: bool | None,
-) -> StepDecision:
-    when = timing(trigger, step, enrolment.enrolled_at, enrolment.place, earliest)
+def _decide_step(step: Step, when: Timing, next_run: datetime, holds: bool | None) -> StepDecision:
     if when.not_before is None:
         return StepDecision(step, "skip", when, Reason.NO_WINDOW, "its window never opens")
     if when.expires_at is not None and when.not_before >= when.expires_at:
         return StepDecision(
             step, "skip", when, Reason.LATE, f"could go until {when.expires_at:%Y-%m-%d %H:%M} UTC"
         )
-    if when.not_before > now + ahead:
+    if when.not_before > next_run:
         return StepDecision(step, "wait", when)
     if holds is not True:
         value = "unknown" if holds is None else "false"

@@ -32,7 +32,15 @@ from lifecycle.ledger.tables import PAUSED
 from lifecycle.mail.render import Renderer
 from lifecycle.planning import audience, guard, versions
 from lifecycle.planning.audience import Row
-from lifecycle.planning.decision import Enrolment, Place, Reason, last_due, next_opening
+from lifecycle.planning.decision import (
+    Enrolment,
+    Place,
+    Reason,
+    in_turn,
+    last_due,
+    next_opening,
+    turn_of,
+)
 from lifecycle.planning.launch import baseline
 from lifecycle.planning.people import GONE, People
 from lifecycle.planning.result import PlanResult
@@ -92,7 +100,7 @@ def decide(
     The mails of a rehearsal are for looking at: their way out leads nowhere.
     """
     planner = _Planner(settings, warehouse, ledger, as_of, rehearsal=rehearsal)
-    for trigger in triggers:
+    for trigger in sorted(triggers, key=lambda it: it.rank):
         if only in (None, trigger.name):
             planner.run(trigger)
     if only is None:
@@ -119,13 +127,21 @@ class _Planner:
         self.ledger = ledger
         self.as_of = as_of
         self.ahead = timedelta(hours=settings.plan.ahead_hours)
+        self.spread = timedelta(minutes=settings.plan.spread_minutes)
         self.result = PlanResult()
         self.made = self.result.decisions
         self.people = People(
             warehouse, ledger, erasure_key=settings.privacy.erasure_key.get_secret_value()
         )
         self.renderer = Renderer(settings, rehearsal=rehearsal)
-        self.steps = Steps(ledger, self.people, self.result, now=as_of, ahead=self.ahead)
+        self.steps = Steps(
+            ledger,
+            self.people,
+            self.result,
+            now=as_of,
+            ahead=self.ahead,
+            spread=self.spread,
+        )
         feed = audience.rows(warehouse, "select feed_status, reason from marts.feed_health")[0]
         self.feed_is_fresh = feed["feed_status"] == "fresh"
         self.feed_reason = feed["reason"]
@@ -337,6 +353,7 @@ class _Planner:
         for account_ids in _chunks(list(candidates)):
             accounts = audience.accounts(self.warehouse, account_ids)
             people = self.people.of(account_ids, trigger.recipients)
+            self.steps.recall(trigger, people)
             for account_id in account_ids:
                 self._enter_account(
                     trigger,
@@ -417,6 +434,7 @@ class _Planner:
             ids = [row.account_id for row in some]
             accounts = audience.accounts(self.warehouse, ids)
             people = self.people.of(ids, trigger.recipients)
+            self.steps.recall(trigger, people)
             decided = memory.decided_steps(self.ledger, trigger.name, ids)
             chosen = memory.chosen(self.ledger, trigger.name, ids)
             for row in some:
@@ -447,8 +465,12 @@ class _Planner:
         trigger = version.trigger
         for row in memory.shut_in(self.ledger, trigger.name, version.care, self.as_of):
             place = Place(row.time_zone, row.time_zone_source, row.country)
-            if opening := next_opening(trigger, place, self.as_of):
-                self.made.put_off.append(PutOff(row.send_id, opening.not_before, opening.closes_at))
+            opening = next_opening(trigger, place, self.as_of)
+            if opening is None:
+                continue
+            turn = turn_of(row.account_id, trigger.name, row.step, row.cycle)
+            mine = in_turn(opening, self.as_of, turn, self.spread, row.expires_at)
+            self.made.put_off.append(PutOff(row.send_id, mine.not_before, mine.closes_at))
 
 
 def _place(account: Mapping[str, Any]) -> Place:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from typing import Literal
 
 from sqlalchemy import Connection
 
@@ -53,16 +54,35 @@ class Steps:
         *,
         now: datetime,
         ahead: timedelta,
+        spread: timedelta,
     ) -> None:
         self._people = people
         self._result = result
         self._now = now
         self._ahead = ahead
+        self._spread = spread
+        self._ledger = ledger
         self._by_address, self._by_account = MailCount(), MailCount()
-        for row in memory.mails(ledger, now):
-            at = row.accepted_at or row.not_before
-            self._by_address.add(row.address, at)
-            self._by_account.add(row.account_id, at)
+        self._recalled: set[tuple[str, str]] = set()
+
+    def recall(self, trigger: Trigger, people: Mapping[str, Sequence[Row]]) -> None:
+        """Look up the mails that the trigger's caps count for these accounts and their people.
+
+        Before `decide` is asked about them; what was looked up once is remembered.
+        """
+        if trigger.caps.contact:
+            addresses = {one["email_normalized"] for some in people.values() for one in some}
+            self._look_up("address", addresses, self._by_address)
+        if trigger.caps.account:
+            self._look_up("account_id", people, self._by_account)
+
+    def _look_up(
+        self, holder: Literal["address", "account_id"], keys: Iterable[str], count: MailCount
+    ) -> None:
+        new = [key for key in keys if (holder, key) not in self._recalled]
+        self._recalled.update((holder, key) for key in new)
+        for key, at in memory.mails(self._ledger, holder, new, self._now):
+            count.add(key, at)
 
     def decide(self, inside: Inside) -> datetime | None:
         """Decide the steps that come due; returns when the next one may go, None for none."""
@@ -71,7 +91,12 @@ class Steps:
             step.id: inside.account[f"step_{number}"] for number, step in enumerate(trigger.steps)
         }
         for decision in decide_steps(
-            trigger, enrolment, now=self._now, ahead=self._ahead, holds=holds
+            trigger,
+            enrolment,
+            now=self._now,
+            ahead=self._ahead,
+            holds=holds,
+            spread=self._spread,
         ):
             if decision.action == "wait":
                 return decision.timing.not_before

@@ -58,6 +58,7 @@ EXPECTED_ARGUMENTS: dict[type[exp.Expr], set[str]] = {
     exp.Between: {"this", "low", "high"},
     exp.In: {"this", "expressions"},
     exp.Coalesce: {"this", "expressions"},
+    exp.Trim: {"this"},  # what it trims is always blanks
     exp.Literal: {"this", "is_string"},
     exp.Like: {"this", "expression", "negate"},
     exp.ILike: {"this", "expression", "negate"},
@@ -531,6 +532,9 @@ class _Checker:
             known = [name for name, _ in FUNCTIONS.values()]
             hint = did_you_mean(name, known) or f"there are {', '.join(known)}"
             return Fault(f"function {name!r} is not part of the condition language", hint)
+        if type(node) in FUNCTIONS:
+            name, _ = FUNCTIONS[type(node)]
+            return Fault(f"{name}(…) has more in it than the condition language knows")
         if isinstance(node, exp.In):
             return Fault("in needs a list of literals", "write in ('a', 'b')")
         words = re.sub(r"(?<!^)(?=[A-Z])", " ", type(node).__name__).lower()

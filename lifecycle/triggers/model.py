@@ -367,6 +367,11 @@ class Trigger(TriggerFile):
     """The file itself, so that whoever entered by it can finish by it."""
 
     @property
+    def rank(self) -> tuple[int, str]:
+        """Its place among all triggers: those of higher priority first, then by name."""
+        return -self.priority, self.name
+
+    @property
     def conditions(self) -> Iterator[Condition]:
         """Every condition that it asks of an account."""
         yield self.audience
@@ -461,7 +466,7 @@ def read_folder(folder: Path) -> tuple[list[Trigger], list[Problem]]:
             what = f"is a second trigger {path.stem!r} beside {other}"
             problems.append(Problem(_name(path), None, what))
         triggers[trigger.name] = trigger
-    return sorted(triggers.values(), key=lambda it: (-it.priority, it.name)), problems
+    return sorted(triggers.values(), key=lambda it: it.rank), problems
 
 
 def read_trigger(path: Path, accounts: Columns, contacts: Columns) -> Trigger:

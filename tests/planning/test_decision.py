@@ -143,9 +143,12 @@ FILES = st.builds(
     MOMENTS,
     st.sampled_from(ZONES),
     st.lists(st.floats(0.05, 9), min_size=1, max_size=30),
+    st.sampled_from([0, 30, 6 * 60]).map(lambda minutes: timedelta(minutes=minutes)),
     st.data(),
 )
-def test_steps_go_once_in_order_inside_the_window_and_in_time(text, enrolled_at, zone, gaps, data):
+def test_steps_go_once_in_order_inside_the_window_and_in_time(
+    text, enrolled_at, zone, gaps, spread, data
+):
     known = trigger(text)
     place = Place(zone, "account", "JP")
     decided: dict[str, datetime | None] = {}
@@ -153,7 +156,7 @@ def test_steps_go_once_in_order_inside_the_window_and_in_time(text, enrolled_at,
     for gap in gaps:
         one = Enrolment("a1", "win_back", 1, enrolled_at, place, dict(decided))
         holds = {step.id: data.draw(st.sampled_from([True, False, None])) for step in known.steps}
-        for made in decide_steps(known, one, now=now, ahead=DAY, holds=holds):
+        for made in decide_steps(known, one, now=now, ahead=DAY, holds=holds, spread=spread):
             if made.action == "wait":
                 continue
             assert made.step.id not in decided
@@ -163,6 +166,7 @@ def test_steps_go_once_in_order_inside_the_window_and_in_time(text, enrolled_at,
                 assert holds[made.step.id] is True
                 assert now <= at <= now + DAY
                 assert at < made.timing.expires_at
+                assert at < made.timing.opening.closes_at
                 assert at >= made.timing.due_at
                 assert known.send_window.is_open(at, zone, "JP")
                 went.append(at)

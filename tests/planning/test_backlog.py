@@ -1,0 +1,64 @@
+"""After a closed window the mails that waited leave in turn; the others go at once."""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from company import utc
+from lifecycle.planning.decision import Opening, in_turn, turn_of
+
+OPENS = utc("2026-06-10 00:00")
+CLOSES = OPENS + timedelta(hours=8)
+MINUTE = timedelta(minutes=1)
+
+turns = st.floats(0, 1, exclude_max=True)
+spreads = st.integers(0, 24 * 60).map(lambda minutes: minutes * MINUTE)
+lengths = st.integers(1, 24 * 60).map(lambda minutes: minutes * MINUTE)
+
+
+def leaves(turn: float, spread: timedelta, **changes: datetime) -> datetime:
+    times = {"waited_from": OPENS - MINUTE, "closes_at": CLOSES, "until": None} | changes
+    opening = Opening(OPENS, times.pop("closes_at"))
+    return in_turn(opening, turn=turn, spread=spread, **times).not_before
+
+
+@given(turns, spreads, lengths, st.none() | lengths)
+def test_what_waited_leaves_in_the_first_minutes_and_while_it_may(turn, spread, length, late):
+    closes_at, until = OPENS + length, late and OPENS + late
+    at = leaves(turn, spread, closes_at=closes_at, until=until)
+    assert OPENS <= at < closes_at
+    assert at <= OPENS + spread
+    assert until is None or at < until
+
+
+@given(turns, spreads, st.integers(0, 8 * 60))
+def test_what_comes_due_while_the_window_is_open_goes_at_once(turn, spread, minutes):
+    due = OPENS + minutes * MINUTE
+    opening = Opening(due, CLOSES)  # as `next_opening` gives it inside a window
+    assert in_turn(opening, due, turn, spread, None) == opening
+
+
+def test_a_backlog_fills_its_minutes_evenly():
+    spread = 30 * MINUTE
+    minutes = [0] * 30
+    for number in range(3000):
+        at = leaves(turn_of(f"a{number}", "win_back", "check_in", 1), spread)
+        minutes[int((at - OPENS) / MINUTE)] += 1
+    # 100 each on average, with a standard deviation of 10.
+    assert min(minutes) > 55
+    assert max(minutes) < 145
+
+
+def test_without_a_spread_all_leave_together():
+    assert {leaves(turn_of(f"a{n}", "t", "s", 1), timedelta()) for n in range(50)} == {OPENS}
+
+
+def test_a_turn_is_another_one_for_each_account_trigger_step_and_cycle():
+    mine = ("a1", "win_back", "check_in", 1)
+    others = [("a2", *mine[1:]), ("a1", "news", "check_in", 1)]
+    others += [("a1", "win_back", "last_call", 1), ("a1", "win_back", "check_in", 2)]
+    assert len({turn_of(*mine), *(turn_of(*one) for one in others)}) == 5
+    assert turn_of(*mine) == turn_of(*mine)
