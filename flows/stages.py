@@ -17,6 +17,7 @@ from prefect.cache_policies import NO_CACHE
 from flows.artifacts import leave_artifacts
 from flows.privacy import hide_addresses_in_logs
 from lifecycle.errors import WarehouseError
+from lifecycle.insight.effect import newest, read_effects
 from lifecycle.ledger import history
 from lifecycle.mail.deliver import deliver as deliver_mails
 from lifecycle.planning.owner_lists import plan_lists
@@ -89,6 +90,7 @@ def publish(run: Run) -> None:
         publish_marts(run.settings, run_id=run.run_id)
         with connect_published(run.settings) as warehouse:
             run.report.add_published(warehouse)
+            run.report.add_effects(newest(read_effects(run.settings, warehouse)))
 
 
 @task(**own_memory)

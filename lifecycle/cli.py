@@ -228,6 +228,21 @@ def owners(context: typer.Context, as_of: AsOf = None, as_json: AsJson = False) 
     _show(seen.as_json, seen.as_document, as_json)
 
 
+@app.command()
+def effect(
+    context: typer.Context,
+    trigger: Annotated[
+        str | None, typer.Argument(metavar="TRIGGER", help="One trigger; else all of them.")
+    ] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Show what mails changed: those reached beside those held out, for each version."""
+    from lifecycle.insight.effect import effect
+
+    found = effect(context.obj.settings(), trigger)
+    _show(found.as_json, found.as_document, as_json)
+
+
 @app.command("score-report")
 def score_report(
     context: typer.Context,

@@ -191,6 +191,14 @@ class Plan(Section):
     )
 
 
+class Effect(Section):
+    """What is told of the difference that mails make."""
+
+    worth_seeing_points: float = Field(
+        10, gt=0, le=100, description="the smallest difference that matters, of 100 goals"
+    )
+
+
 class Owners(Section):
     """The morning list of each account owner: what is new on their accounts."""
 
@@ -408,6 +416,7 @@ class Settings(BaseSettings):
     dormancy: Dormancy = Dormancy()
     health: Health = Health()
     plan: Plan = Plan()
+    effect: Effect = Effect()
     owners: Owners = Owners()
     delivery: Delivery = Delivery()
     sendgrid: SendGrid = SendGrid()

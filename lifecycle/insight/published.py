@@ -47,6 +47,12 @@ def stage_health(warehouse: duckdb.DuckDBPyConnection) -> list[Row]:
     return rows(warehouse, query)
 
 
+def effects(warehouse: duckdb.DuckDBPyConnection) -> list[Row]:
+    """The rows of trigger_effect, by trigger, the version that was entered last first."""
+    query = "select * from marts.trigger_effect order by trigger_name, first_enrolled_at desc"
+    return rows(warehouse, query)
+
+
 def rejected_examples(warehouse: duckdb.DuckDBPyConnection) -> list[Row]:
     """A few rows that were set aside, newest first: table, file, row, column, reason (masked)."""
     query = f"""
