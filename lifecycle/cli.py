@@ -205,16 +205,35 @@ def preview(
             "--every-mail", metavar="", help="Show each mail, not one of each step and language."
         ),
     ] = False,
+    out: Annotated[
+        Path | None,
+        typer.Option(metavar="FOLDER", help="Write every mail and a list of them to a new folder."),
+    ] = None,
+    send_to: Annotated[
+        str | None,
+        typer.Option(
+            metavar="ME", help="Mail what is shown to yourself, marked as a preview; nobody else."
+        ),
+    ] = None,
     as_json: AsJson = False,
 ) -> None:
-    """Show exactly who would get what from a trigger. Nothing is written or sent."""
-    from lifecycle.insight.preview import preview
+    """Show exactly who would get what from a trigger. No customer is mailed."""
+    from lifecycle.insight.preview import colleague, preview
+    from lifecycle.insight.preview_folder import check_folder, write_folder
     from lifecycle.run import delivery_clock
 
     with context.obj.ledger() as (settings, ledger):
+        if out is not None:
+            check_folder(out)
+        me = colleague(settings, ledger, send_to) if send_to is not None else None
         moment = delivery_clock(settings, ledger, as_of)
         seen = preview(settings, ledger, trigger, as_of=moment, every_mail=every_mail)
+    if out is not None:
+        write_folder(seen, out)
+    if me is not None:
+        seen = seen.send_to(settings, me)
     _show(seen.as_json, seen.as_document, as_json)
+    seen.check_sent()
 
 
 @app.command()
