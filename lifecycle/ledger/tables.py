@@ -197,7 +197,7 @@ sends = Table(
         "locale_source",
         String(16),
         nullable=False,
-        doc="contact, account or company; owner, default",
+        doc="trigger, contact, account or company; owner, default",
     ),
     Column("priority", Integer, nullable=False, default=0),
     Column("account_cap", String(16), doc="as in the trigger file, 3/7d"),

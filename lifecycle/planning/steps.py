@@ -138,7 +138,7 @@ class Steps:
         )
         try:
             locale, source = self._renderer.choose_locale(
-                trigger.name, step.id, person["locale"], account["locale"]
+                trigger.name, step.id, person["locale"], account["locale"], trigger.locale
             )
             message = self._renderer.render(
                 send_id=send_id,

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
-from lifecycle.errors import Problem
+from lifecycle.errors import Problem, did_you_mean
+from lifecycle.ledger.tables import OWNER_LIST
 from lifecycle.mail.check import check_templates
+from lifecycle.mail.folder import Templates, nearest
 from lifecycle.settings import Settings
 from lifecycle.triggers.columns import account_columns, contact_columns
-from lifecycle.triggers.model import read_folder
+from lifecycle.triggers.model import Trigger, read_folder
 
 
 def check(settings: Settings) -> list[Problem]:
@@ -20,11 +23,33 @@ def check(settings: Settings) -> list[Problem]:
     triggers, problems = read_folder(settings.folder("triggers"))
     unread = {Path(problem.file).stem for problem in problems}
     steps = [(trigger.name, [step.id for step in trigger.steps]) for trigger in triggers]
+    of_one_language = {trigger.name for trigger in triggers if trigger.locale}
     return [
         *problems,
+        *_without_their_language(settings, triggers),
         *(
             problem
-            for problem in check_templates(settings, steps, account_columns(), contact_columns())
+            for problem in check_templates(
+                settings, steps, account_columns(), contact_columns(), of_one_language
+            )
             if Path(problem.file).parent.name not in unread
         ),
     ]
+
+
+def _without_their_language(settings: Settings, triggers: Iterable[Trigger]) -> Iterator[Problem]:
+    """Triggers whose `locale` a step has no mail in."""
+    mails = Templates(settings.folder("email_templates")).steps
+    spoken = {locale for (of, _), files in mails.items() for locale in files if of != OWNER_LIST}
+    for trigger in triggers:
+        silent = [
+            step.id
+            for step in trigger.steps
+            if trigger.locale
+            and nearest(trigger.locale, mails.get((trigger.name, step.id), {})) is None
+        ]
+        if silent:
+            what = f"no mail in {trigger.locale} for {', '.join(silent)}"
+            hint = did_you_mean(str(trigger.locale), spoken)
+            hint = hint or f"there are mails in {', '.join(sorted(spoken))}"
+            yield trigger.problem("locale", what, hint)

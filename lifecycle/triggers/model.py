@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import date, timedelta
 from pathlib import Path
@@ -26,6 +26,7 @@ from pydantic import (
 )
 
 from lifecycle.errors import Problem, TriggerError, UnknownName, did_you_mean
+from lifecycle.mail.message import LOCALE
 from lifecycle.settings import Settings
 from lifecycle.triggers.columns import Columns, account_columns, contact_columns
 from lifecycle.triggers.condition import Condition, ConditionError, parse_condition
@@ -41,7 +42,7 @@ SLUG_HINT = "use small letters, digits, _ and -, a letter first"
 
 MOST_HELD_OUT = 0.5
 
-NOT_SUPPORTED = frozenset({"migrate", "locale"})
+NOT_SUPPORTED = frozenset({"migrate"})
 """Keys of the language that this version refuses rather than ignores."""
 
 
@@ -311,6 +312,9 @@ class TriggerFile(TriggerPart):
     )
     priority: int = Field(50, strict=True, ge=0, le=1000, description="higher wins")
     caps: Caps = Field(default_factory=Caps)
+    locale: StrictStr | None = Field(
+        None, description="the language of all its mails; else each reader's own", examples=["ja"]
+    )
     send_window: SendWindow = Field(default_factory=SendWindow)
     late: Late = Field(default_factory=Late)
     steps: tuple[Step, ...] = Field(json_schema_extra={"minItems": 1})
@@ -331,6 +335,13 @@ class TriggerFile(TriggerPart):
         if faults:
             raise PlacedFaults(*faults)
         return {**data, "launch": "existing", "enter": "once"}
+
+    @field_validator("locale")
+    @classmethod
+    def _language(cls, value: str | None) -> str | None:
+        if value is not None and not LOCALE.fullmatch(value):
+            raise ValueError(f"{value!r} is not a language; write ja or en-US")
+        return value
 
     @field_validator("steps")
     @classmethod
@@ -359,6 +370,9 @@ class Trigger(TriggerFile):
     file: Path
     version: str
     """SHA-256 (hex) of what the file says; comments and layout do not count."""
+    lines: Mapping[str, int] = Field(repr=False)
+    """The line of each key of the file and of each step: `audience`, `goal.when`,
+    `steps.check_in.when`."""
 
     @property
     def conditions(self) -> Iterator[Condition]:
@@ -381,6 +395,12 @@ class Trigger(TriggerFile):
     def needs_feed(self) -> bool:
         """Whether entry, exit and steps wait while the usage feed is late."""
         return any(condition.needs_feed for condition in self.conditions)
+
+    def problem(self, key: str, what: str, hint: str = "", *, stops_a_run: bool = True) -> Problem:
+        """A problem at a key of its file."""
+        return Problem(
+            _name(self.file), self.lines.get(key), f"{key}: {what}", hint, stops_a_run=stops_a_run
+        )
 
     def step(self, step_id: str) -> Step:
         """The step of that id. Raises KeyError."""
@@ -475,7 +495,13 @@ def parse_trigger(text: str, path: Path, accounts: Columns, contacts: Columns) -
     if problems:
         raise TriggerError(dict.fromkeys(problems))
     fields = {field: getattr(told, field) for field in TriggerFile.model_fields}
-    return Trigger(**fields, name=path.stem, file=path, version=_version(file.plain))
+    return Trigger(
+        **fields,
+        name=path.stem,
+        file=path,
+        version=_version(file.plain),
+        lines=file.lines(),
+    )
 
 
 def _name(path: Path) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import date, datetime
 from io import StringIO
 from typing import Any, get_args
@@ -74,6 +74,23 @@ class YamlFile:
                 break
             content = content[part]
         return line
+
+    def lines(self) -> dict[str, int]:
+        """The line of every key; an item of a list goes by its id, or its number from 1."""
+        return dict(self._lines(self._content, ()))
+
+    def _lines(self, content: Any, place: tuple[int | str, ...]) -> Iterator[tuple[str, int]]:
+        keys: Sequence[int | str] = ()
+        if isinstance(content, CommentedMap):
+            keys = list(content)
+        elif isinstance(content, CommentedSeq):
+            keys = range(len(content))
+        for key in keys:
+            here = (*place, key)
+            line = self.line_of(here)
+            if line is not None:
+                yield self._key(here), line
+            yield from self._lines(content[key], here)
 
     def problems(
         self, error: ValidationError, model: type[BaseModel], not_supported: frozenset[str]

@@ -184,7 +184,7 @@ def test_every_mail_goes_when_asked_but_never_a_flood(see, told, relay) -> None:
             " 'x' || i || '@example.com' as email, 'x' || i || '@example.com' as email_normalized)"
             f" from marts.dim_contacts c, range({MOST}) as numbers (i) where contact_id = 'C1'"
         )
-    with pytest.raises(InputError, match="52 mails to me@example.com at once, and 50 are allowed"):
+    with pytest.raises(InputError, match=r"^52 mails to .* at once, and 50 are allowed"):
         see(people, every_mail=True).send_to(told.company.settings, ME)
     assert len(relay.taken) == 2
 

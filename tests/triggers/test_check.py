@@ -37,6 +37,21 @@ def test_a_step_without_a_mail_is_a_problem(company):
     assert any("win_back/hello" in str(problem) for problem in check(company.settings))
 
 
+def test_a_trigger_of_one_language_needs_its_mails_in_it_alone(company):
+    folder = company.folder / "email_templates" / "win_back"
+    company.trigger("win_back", SHORT + "locale: jp\n", "hello")
+    (problem,) = check(company.settings)
+    assert (
+        str(problem)
+        == "triggers/win_back.yaml:5: locale: no mail in jp for hello (there are mails in en)"
+    )
+    (folder / "hello.en.txt").rename(folder / "hello.ja.txt")
+    (problem,) = check(company.settings)
+    assert problem.hint == "there are mails in ja"
+    company.trigger("win_back", SHORT + "locale: ja-JP\n")
+    assert check(company.settings) == []  # and none in the company's English
+
+
 def test_a_mail_that_asks_for_an_unknown_column_is_a_problem(company):
     mail = company.folder / "email_templates" / "win_back" / "hello.en.txt"
     mail.write_text("Subject: x\n\n{{ account.nme }}\n")

@@ -125,6 +125,15 @@ def test_a_launch_is_one_of_three(launch, mode, since):
     assert len(str(trigger.launch)) <= 40  # what the ledger keeps
 
 
+def test_every_key_has_its_line():
+    lines = parse(FULL).lines
+    text = FULL.splitlines()
+    assert text[lines["goal.within"] - 1].startswith("goal:")
+    assert text[lines["caps.contact"] - 1].startswith("caps:")
+    assert "case_study" in text[lines["steps.case_study.when"] - 1]
+    assert text[lines["audience"] - 1].startswith("audience:")
+
+
 def test_a_trigger_waits_for_the_feed_if_any_of_its_conditions_needs_it():
     calm = SHORT.replace("is_dormant", "plan = 'team'")
     assert not parse(calm).needs_feed
@@ -145,7 +154,7 @@ WRONG = {
     # keys
     "descripton: x": 'descripton: unknown key (did you mean "description"?)',
     "zzz: x": "zzz: unknown key (keys are description, audience, recipients, launch, enter, on,"
-    " exit_when, goal, holdout, priority, caps, send_window, late, steps, include_churned)",
+    " exit_when, goal, holdout, priority, caps, locale, send_window, late, steps, include_churned)",
     "goal: {when: not is_dormant}": "goal.within: is required",
     "goal: {when: is_dorment, within: 28d}": "goal.when: account_360 has no column 'is_dorment'"
     ' (did you mean "is_dormant"?)',
@@ -155,6 +164,7 @@ WRONG = {
     "holdout: 60%": "holdout: '60%' is not a holdout; write 10% (at most 50%)",
     "holdout: 0%": "holdout: '0%' is not a holdout; write 10% (at most 50%)",
     "migrate: true": "migrate: not supported yet",
+    "locale: japanese!": "locale: 'japanese!' is not a language; write ja or en-US",
     # values
     "description: 5": "description: has to be a text",
     "enter: always": "enter: 'always' is not a way to enter; write once, once_per_episode or"
@@ -210,7 +220,8 @@ WRONG_STEPS = {
     " business days as 6h, 3d or 5bd",
     "steps: [{id: a, after: 0d, whn: is_dormant}]": "steps.a.whn: unknown key"
     ' (did you mean "when"?)',
-    "steps: [{id: a, after: 0d, locale: ja}]": "steps.a.locale: not supported yet",
+    "steps: [{id: a, after: 0d, locale: ja}]": "steps.a.locale: unknown key (keys are id,"
+    " after, when)",
     "steps: [{id: a, after: 0d, when: plam = 'x'}]": "steps.a.when: account_360 has no column"
     " 'plam' (did you mean \"plan\"?)",
     "steps: [{id: a, after: 0d}, {id: a, after: 1d}]": "steps.a.id: is there twice",
