@@ -312,6 +312,14 @@ def validate(context: typer.Context, as_json: AsJson = False) -> None:
 
 
 @app.command()
+def schema() -> None:
+    """Print the JSON Schema of a trigger file: it is kept as triggers/trigger.schema.json."""
+    from lifecycle.triggers.model import json_schema
+
+    _print_json(json_schema())
+
+
+@app.command()
 def status(context: typer.Context, as_json: AsJson = False) -> None:
     """Show the last runs, the queue, and what waits for a person."""
     from lifecycle.insight.status import status

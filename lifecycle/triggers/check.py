@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
-from lifecycle.errors import Problem, did_you_mean
+from lifecycle.errors import Problem, SourceError, did_you_mean
 from lifecycle.ledger.tables import OWNER_LIST
 from lifecycle.mail.check import check_templates
 from lifecycle.mail.folder import Templates, nearest
 from lifecycle.settings import Settings
-from lifecycle.triggers.columns import account_columns, contact_columns
+from lifecycle.sources.files import Folder
+from lifecycle.triggers.columns import USAGE_FEED, account_columns, contact_columns
 from lifecycle.triggers.model import Trigger, read_folder
+
+SHOWN = 3
+"""Names of a longer list that a problem gives."""
 
 
 def check(settings: Settings) -> list[Problem]:
@@ -27,6 +31,8 @@ def check(settings: Settings) -> list[Problem]:
     return [
         *problems,
         *_without_their_language(settings, triggers),
+        *_without_a_cap(triggers),
+        *_without_their_feed(settings, triggers),
         *(
             problem
             for problem in check_templates(
@@ -53,3 +59,39 @@ def _without_their_language(settings: Settings, triggers: Iterable[Trigger]) -> 
             hint = did_you_mean(str(trigger.locale), spoken)
             hint = hint or f"there are mails in {', '.join(sorted(spoken))}"
             yield trigger.problem("locale", what, hint)
+
+
+def _without_a_cap(triggers: Sequence[Trigger]) -> Iterator[Problem]:
+    """Triggers whose mail may reach somebody who got another trigger's on the same day."""
+    for trigger in triggers:
+        others = sorted(other.name for other in triggers if other is not trigger)
+        account = trigger.caps.account
+        if others and not trigger.caps.contact and not (account and account.count == 1):
+            yield trigger.problem(
+                "caps",
+                f"the same person may get its mail and one of {_listed(others)} on one day",
+                "cap it: caps: {contact: 1/1d}",
+                stops_a_run=False,
+            )
+
+
+def _without_their_feed(settings: Settings, triggers: Iterable[Trigger]) -> Iterator[Problem]:
+    """Conditions over columns that are always null, because the source lacks what makes them."""
+    if settings.source.kind != "files":
+        return
+    try:
+        supplied = Folder.of(settings).supplied()
+    except SourceError:
+        return  # the run itself says what is wrong with its source
+    for trigger in triggers:
+        for key, condition in trigger.placed_conditions:
+            for need, columns in condition.needs.items():
+                table = "usage_events" if need == USAGE_FEED else need
+                if table not in supplied:
+                    what = f"{_listed(columns)}: always unknown, for the source has no {table}"
+                    yield trigger.problem(key, what, stops_a_run=False)
+
+
+def _listed(names: Sequence[str]) -> str:
+    shown = ", ".join(names[:SHOWN])
+    return shown if len(names) <= SHOWN else f"{shown} and {len(names) - SHOWN} more"

@@ -203,6 +203,15 @@ class Condition:
         return frozenset(column.name for column in self.checked.columns())
 
     @property
+    def needs(self) -> dict[str, list[str]]:
+        """What its columns are null without: by that, the columns."""
+        found: dict[str, list[str]] = {}
+        for column in sorted(set(self.checked.columns()), key=lambda column: column.name):
+            for need in sorted(column.needs):
+                found.setdefault(need, []).append(column.name)
+        return found
+
+    @property
     def needs_feed(self) -> bool:
         """Whether it asks about anything that is unknown while the usage feed is late."""
         return any(column.needs_feed for column in self.checked.columns())

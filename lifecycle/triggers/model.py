@@ -242,7 +242,7 @@ class Goal(TriggerPart):
 class Step(TriggerPart):
     """One mail of a trigger."""
 
-    id: StrictStr
+    id: StrictStr = Field(json_schema_extra={"pattern": f"^{SLUG.pattern}$"})
     after: DelayText = Field(description="since the account entered")
     when: AccountCondition | None = Field(None, description="judged when the step is due")
 
@@ -376,11 +376,18 @@ class Trigger(TriggerFile):
 
     @property
     def conditions(self) -> Iterator[Condition]:
-        """Every condition that it asks of an account."""
-        yield self.audience
+        """Every condition that it asks of an account, to let it in, keep it or mail it."""
+        yield from (condition for key, condition in self.placed_conditions if key != "goal.when")
+
+    @property
+    def placed_conditions(self) -> Iterator[tuple[str, Condition]]:
+        """Every condition over account_360, with its key as in `lines`."""
+        yield "audience", self.audience
         if self.exit_when:
-            yield self.exit_when
-        yield from (step.when for step in self.steps if step.when)
+            yield "exit_when", self.exit_when
+        if self.goal:
+            yield "goal.when", self.goal.when
+        yield from ((f"steps.{step.id}.when", step.when) for step in self.steps if step.when)
 
     def holds_out(self, account_id: str) -> bool:
         """Whether this account enters without getting a mail.
@@ -397,10 +404,9 @@ class Trigger(TriggerFile):
         return any(condition.needs_feed for condition in self.conditions)
 
     def problem(self, key: str, what: str, hint: str = "", *, stops_a_run: bool = True) -> Problem:
-        """A problem at a key of its file."""
-        return Problem(
-            _name(self.file), self.lines.get(key), f"{key}: {what}", hint, stops_a_run=stops_a_run
-        )
+        """A problem at a key of its file; where the file leaves it out, at the first one."""
+        line = self.lines.get(key, min(self.lines.values(), default=None))
+        return Problem(_name(self.file), line, f"{key}: {what}", hint, stops_a_run=stops_a_run)
 
     def step(self, step_id: str) -> Step:
         """The step of that id. Raises KeyError."""
@@ -422,7 +428,11 @@ def json_schema() -> dict[str, Any]:
             "properties": {"launch": False, "enter": False, "steps": {"maxItems": 1}},
         },
     ]
-    return {"$schema": "https://json-schema.org/draft/2020-12/schema", **schema}
+    return {
+        "$schema": "https://json-schema.org/draft/2020-12/schema",
+        **schema,
+        "title": "A trigger: who gets which mails when",
+    }
 
 
 # Files. --------------------------------------------------------------------------------

@@ -13,12 +13,12 @@ COLUMNS = Columns(
     [
         Column("stage", "varchar", True, accepted_values=frozenset({"onboarding", "mature"})),
         Column("touch_model", "varchar"),
-        Column("days_silent", "bigint", needs_feed=True),
+        Column("days_silent", "bigint", needs=frozenset({"usage_feed"})),
         Column("mrr", "double"),
-        Column("is_dormant", "boolean", needs_feed=True),
+        Column("is_dormant", "boolean", needs=frozenset({"usage_feed"})),
         Column("renewal_at", "timestamp"),
         Column("signed_on", "date"),
-        Column("usage_reasons", "varchar[]", needs_feed=True),
+        Column("usage_reasons", "varchar[]", needs=frozenset({"usage_feed"})),
     ],
 )
 

@@ -25,6 +25,7 @@ from lifecycle.triggers.model import (
 from lifecycle.triggers.send_window import Delay
 
 CHECKOUT = Path(__file__).parents[2]
+SCHEMA = CHECKOUT / "triggers" / "trigger.schema.json"
 ACCOUNTS, CONTACTS = account_columns(), contact_columns()
 
 FULL = """\
@@ -371,6 +372,23 @@ def test_the_schema_takes_what_the_model_takes_and_refuses_what_it_can():
         assert not valid(SHORT + line + "\n"), line
     assert not valid(SHORT.replace("launch: new_only\n", ""))
     assert not valid(SHORT.replace("after: 0d", "after: soon"))
+
+
+@pytest.mark.parametrize(
+    "path", sorted((CHECKOUT / "triggers").glob("*.yaml")), ids=lambda it: it.stem
+)
+def test_a_shipped_trigger_names_the_schema_and_keeps_to_it(path):
+    text = path.read_text(encoding="utf-8")
+    assert text.startswith(f"# yaml-language-server: $schema={SCHEMA.name}\n")
+    assert valid(text)
+    assert not valid(text.replace("audience:", "audiense:"))
+    assert not valid(text.replace("id: ", "id: Not "))
+
+
+def test_the_schema_that_is_shipped_is_the_models():
+    assert json.loads(SCHEMA.read_text(encoding="utf-8")) == json_schema(), (
+        "lifecycle schema > triggers/trigger.schema.json"
+    )
 
 
 BROADCAST = """\
