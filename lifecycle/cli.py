@@ -289,13 +289,17 @@ def explain(
     account: Annotated[
         str, typer.Argument(metavar="ACCOUNT", help="The account's id, its name, or a part of it.")
     ],
+    trigger: Annotated[
+        str | None,
+        typer.Option(metavar="NAME", help="One trigger alone, with each of its rules as a tree."),
+    ] = None,
     as_json: AsJson = False,
 ) -> None:
     """Tell an account's story: how it stands, and which mails it got or did not, and why."""
     from lifecycle.insight.explain import explain
 
     with context.obj.ledger() as (settings, ledger):
-        story = explain(settings, ledger, account)
+        story = explain(settings, ledger, account, only=trigger)
     _show(story.as_json, story.as_document, as_json)
 
 

@@ -2,28 +2,30 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
+from functools import cached_property
 from typing import Any
 from zoneinfo import ZoneInfo
 
 import duckdb
 
-from lifecycle.errors import UnknownName
+from lifecycle.errors import UnknownName, did_you_mean
 from lifecycle.insight import published
+from lifecycle.insight.deciding_runs import DecidingRuns, deciding_runs
 from lifecycle.insight.document import Document, Section, Table, counted, moment, table
-from lifecycle.insight.report import WHY
+from lifecycle.insight.rule import ANSWER, tree_as_json, tree_as_rows
+from lifecycle.insight.schedule import StepStory, schedule
 from lifecycle.ledger import history
 from lifecycle.ledger.history import AccountHistory
 from lifecycle.ledger.store import Ledger
 from lifecycle.ledger.tables import NOT_LEFT
 from lifecycle.settings import Settings
+from lifecycle.triggers.commit import commit_of
 from lifecycle.triggers.condition import Outcome
 from lifecycle.triggers.model import Trigger, load_triggers
 from lifecycle.warehouse.connection import connect_published
-
-ANSWER = {True: "yes", False: "no", None: "unknown"}
 
 PENDING = {"planned": "planned", "queued": "on its way", "attempting": "on its way"}
 SAID_BY_STATE = ("processed", "delivered")
@@ -46,6 +48,8 @@ class Explanation:
     suppressed: Mapping[str, str]
     """Address: why it may not be mailed."""
     triggers: Sequence[TriggerStory]
+    runs: DecidingRuns
+    """The runs that decided what is told."""
 
     @property
     def time_zone(self) -> str:
@@ -62,13 +66,16 @@ class Explanation:
             "rejected_rows": [_plain(row) for row in self.rejected],
             "suppressed": dict(self.suppressed),
             "triggers": [story.as_json() for story in self.triggers],
+            "published_by": self.runs.published,
+            "runs": [run.as_json() for run in self.runs.runs],
         }
 
     def as_document(self) -> Document:
         """The story for a person."""
         parts = [self._who(), self._stands(), self._people(), self._set_aside()]
         stories = [story.as_section() for story in self.triggers]
-        return [section for section in (*parts, *stories) if section.parts]
+        told = (*parts, *stories, self.runs.as_section(self.time_zone))
+        return [section for section in told if section.parts]
 
     def _who(self) -> Section:
         if self.account is None:
@@ -184,8 +191,10 @@ class TriggerStory:
     """None: its file is gone."""
     matches: bool | None
     """Whether the account is in the audience now; None: unknown."""
-    outcome: Outcome | None
-    """What each part of the audience says."""
+    rules: Mapping[str, Outcome]
+    """What each of the trigger's conditions says of the account, by its key in the file."""
+    recipients: Mapping[str, Outcome]
+    """What `recipients` says of each of the account's contacts, by id."""
     kept_out: str
     """Why it cannot match whatever the audience says; empty otherwise."""
     history: AccountHistory
@@ -193,6 +202,29 @@ class TriggerStory:
     """Contact id: name."""
     waiting_for: str | None
     time_zone: str
+    now: datetime
+    """The moment that the marts show; steps that are to come are seen from there."""
+    is_asked_for: bool = False
+    """Somebody asked about this trigger alone: every rule is shown."""
+
+    @cached_property
+    def commit(self) -> str | None:
+        """The commit that holds the trigger's file as it is now; None where none does."""
+        return commit_of(self.trigger.file) if self.trigger else None
+
+    @cached_property
+    def schedule(self) -> list[StepStory]:
+        """The steps of every enrolment, by the file as it is now."""
+        if self.trigger is None:
+            return []
+        decided = self._of("steps")
+        return [
+            story
+            for one in self._of("enrollments")
+            for story in schedule(
+                self.trigger, one, [row for row in decided if row.cycle == one.cycle], self.now
+            )
+        ]
 
     def as_json(self) -> dict[str, Any]:
         """The story as data."""
@@ -200,7 +232,12 @@ class TriggerStory:
             "trigger": self.name,
             "audience": self.trigger.audience.text if self.trigger else None,
             "matches": self.matches,
-            "because": _tree(self.outcome),
+            "because": tree_as_json(self.rules.get("audience")),
+            "rules": {key: tree_as_json(one) for key, one in self.rules.items()},
+            "recipients": {one: tree_as_json(tree) for one, tree in self.recipients.items()},
+            "version": self.trigger.version if self.trigger else None,
+            "git_commit": self.commit,
+            "schedule": [story.as_json() for story in self.schedule],
             "enrollments": [_plain(row._mapping) for row in self._of("enrollments")],
             "steps": [_plain(row._mapping) for row in self._of("steps")],
             "sends": [
@@ -217,7 +254,8 @@ class TriggerStory:
 
     def as_section(self) -> Section:
         """The story for a person."""
-        parts: list[str | Table] = [*self._judgement(), *self._entries()]
+        parts: list[str | Table] = [*self._file(), *self._judgement(), *self._entries()]
+        parts += self._steps()
         if rows := self._mails():
             parts.append(table(("step", "to", "state", "when", "why"), rows))
         if rows := self._withheld():
@@ -279,17 +317,51 @@ class TriggerStory:
         return left[0] if left else "the next step"
 
     def _judgement(self) -> list[str | Table]:
-        if self.trigger is None or self.outcome is None:
+        if self.trigger is None or "audience" not in self.rules:
             return []
         told: list[str | Table] = [f"Audience: {self.trigger.audience.text}"]
-        if self.outcome.parts:
-            rows = ((part.text, ANSWER[part.holds]) for part in self.outcome.parts)
-            told.append(table(("here", ""), rows))
+        if self.is_asked_for or self.rules["audience"].parts:
+            told.append(table(("rule", "here", ""), self._trees()))
         else:
-            told.append(f"Here: {self.outcome}.")
+            told.append(f"Here: {self.rules['audience']}.")
         if self.kept_out:
             told.append(f"It does not match all the same: {self.kept_out}.")
         return told
+
+    def _trees(self) -> Iterator[tuple[str, str, str]]:
+        shown = self.rules if self.is_asked_for else {"audience": self.rules["audience"]}
+        trees = [*shown.items()]
+        if self.is_asked_for:
+            trees += [
+                (f"recipients: {self._person(contact_id)}", tree)
+                for contact_id, tree in self.recipients.items()
+            ]
+        for rule, tree in trees:
+            for number, row in enumerate(tree_as_rows(tree)):
+                yield ("" if number else rule, *row)
+
+    def _file(self) -> list[str]:
+        if self.trigger is None:
+            return []
+        kept = f"of commit {self.commit[:8]}" if self.commit else "not committed as it stands"
+        file = f"{self.trigger.file.parent.name}/{self.trigger.file.name}"
+        return [f"{file}, version {self.trigger.version[:8]}, {kept}."]
+
+    def _steps(self) -> list[Table]:
+        newest = max((story.cycle for story in self.schedule), default=0)
+        rows = [
+            (
+                story.step,
+                moment(story.due_at, self.time_zone).rpartition(" ")[0],
+                moment(story.not_before, self.time_zone).rpartition(" ")[0] or None,
+                story.fate,
+                story.why,
+            )
+            for story in self.schedule
+            if self.is_asked_for or story.cycle == newest
+        ]
+        columns = ("step", "due", "may go", "fate", "why")
+        return [table(columns, rows)] if rows else []
 
     def _entries(self) -> list[str]:
         told = []
@@ -302,6 +374,8 @@ class TriggerStory:
             if row.ended_at:
                 line += f", ended {moment(row.ended_at, self.time_zone)}: {row.end_reason}"
             told.append(f"{line}.")
+            if self.is_asked_for or row.ended_at is None:
+                told.append(f"By version {row.trigger_version[:8]}, decided by {row.run_id}.")
         return told
 
     def _mails(self) -> list[list[str | None]]:
@@ -329,12 +403,6 @@ class TriggerStory:
                 for fact in self.history.facts[row.send_id]
                 if fact.kind not in SAID_BY_STATE
             ]
-        for row in self._of("steps"):
-            if row.fate == "skipped":
-                when = moment(row.decided_at, self.time_zone).rpartition(" ")[0]
-                told.append(
-                    [row.step, "everybody", "skipped", when, WHY.get(row.reason, row.reason)]
-                )
         return told
 
     def _withheld(self) -> list[list[str | None]]:
@@ -356,11 +424,14 @@ class TriggerStory:
         return [row for row in getattr(self.history, what) if row.trigger == self.name]
 
 
-def explain(settings: Settings, ledger: Ledger, wanted: str) -> Explanation:
-    """Tell the story of the account with that id or name.
+def explain(
+    settings: Settings, ledger: Ledger, wanted: str, *, only: str | None = None
+) -> Explanation:
+    """Tell the story of the account with that id or name; `only` names one trigger.
 
-    Raises UnknownName when no account, or more than one, may be meant; WarehouseError when
-    nothing was published yet; TriggerError.
+    Raises UnknownName when no account, or more than one, may be meant, and for a trigger that
+    neither has a file nor ever had to do with the account; WarehouseError when nothing was
+    published yet; TriggerError.
     """
     triggers = load_triggers(settings)
     with connect_published(settings) as warehouse:
@@ -369,11 +440,15 @@ def explain(settings: Settings, ledger: Ledger, wanted: str) -> Explanation:
         contacts = published.contacts(warehouse, account_id)
         rejected = published.rejected(warehouse, account_id)
         feed = published.feed(warehouse)
+        published_by, now = published.run_id(warehouse), published.as_of(warehouse)
     past = AccountHistory(ledger, account_id)
     waiting = {row.trigger: row.waiting_for for row in history.launched(ledger)}
     people = {row["contact_id"]: row["name"] or row["email_normalized"] for row in contacts}
     known = {trigger.name: trigger for trigger in triggers}
     names = [*known, *sorted(past.triggers - known.keys())]
+    if only is not None and only not in names:
+        hint = did_you_mean(only, names) or f"there are: {', '.join(sorted(names)) or 'none'}"
+        raise UnknownName(f"no trigger {only!r}; {hint}")
     return Explanation(
         account_id=account_id,
         settings=settings,
@@ -384,40 +459,42 @@ def explain(settings: Settings, ledger: Ledger, wanted: str) -> Explanation:
         history=past,
         suppressed=history.suppressed(ledger, [row["email_normalized"] for row in contacts]),
         triggers=[
-            _story(name, known.get(name), account, past, people, waiting.get(name), settings)
+            TriggerStory(
+                name=name,
+                trigger=known.get(name),
+                **_judged(known.get(name), account, contacts),
+                history=past,
+                people=people,
+                waiting_for=waiting.get(name),
+                time_zone=_zone(account, settings),
+                now=now,
+                is_asked_for=only is not None,
+            )
             for name in names
+            if only in (None, name)
         ],
+        runs=deciding_runs(ledger, past.run_ids(only), published_by),
     )
 
 
-def _story(
-    name: str,
+def _judged(
     trigger: Trigger | None,
     account: Mapping[str, Any] | None,
-    past: AccountHistory,
-    people: Mapping[str, str],
-    waiting_for: str | None,
-    settings: Settings,
-) -> TriggerStory:
-    outcome, kept_out, matches = None, "", None
+    contacts: Sequence[Mapping[str, Any]],
+) -> dict[str, Any]:
+    """What a trigger's conditions say of the account: rules, recipients, kept_out, matches."""
+    rules: dict[str, Outcome] = {}
+    recipients: dict[str, Outcome] = {}
+    kept_out, matches = "", None
     if trigger is not None and account is not None:
-        outcome = trigger.audience.tree(account)
-        matches = outcome.holds
+        rules = {key: one.tree(account) for key, one in trigger.placed_conditions}
+        recipients = {row["contact_id"]: trigger.recipients.tree(row) for row in contacts}
+        matches = rules["audience"].holds
         if account["is_churned"] and not trigger.include_churned:
             kept_out, matches = "a churned account matches no trigger", False
     elif trigger is not None:
         kept_out, matches = "the CRM does not hold the account", False
-    return TriggerStory(
-        name=name,
-        trigger=trigger,
-        matches=matches,
-        outcome=outcome,
-        kept_out=kept_out,
-        history=past,
-        people=people,
-        waiting_for=waiting_for,
-        time_zone=_zone(account, settings),
-    )
+    return {"rules": rules, "recipients": recipients, "kept_out": kept_out, "matches": matches}
 
 
 def _find(warehouse: duckdb.DuckDBPyConnection, ledger: Ledger, wanted: str) -> str:
@@ -440,16 +517,6 @@ def _listed(found: Sequence[Mapping[str, Any]]) -> str:
 
 def _zone(account: Mapping[str, Any] | None, settings: Settings) -> str:
     return str(account["time_zone"]) if account else settings.company.time_zone
-
-
-def _tree(outcome: Outcome | None) -> dict[str, Any] | None:
-    if outcome is None:
-        return None
-    return {
-        "text": outcome.text,
-        "holds": outcome.holds,
-        "parts": [_tree(part) for part in outcome.parts],
-    }
 
 
 def _plain(row: Mapping[Any, Any]) -> dict[str, Any]:

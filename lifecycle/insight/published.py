@@ -70,6 +70,11 @@ def as_of(warehouse: duckdb.DuckDBPyConnection) -> datetime:
     return found.replace(tzinfo=UTC)
 
 
+def run_id(warehouse: duckdb.DuckDBPyConnection) -> str:
+    """The run that published."""
+    return str(rows(warehouse, "select run_id from marts.published")[0]["run_id"])
+
+
 def account(warehouse: duckdb.DuckDBPyConnection, account_id: str) -> Row | None:
     """The account's row of account_360, or None."""
     found = rows(warehouse, "select * from marts.account_360 where account_id = ?", [account_id])

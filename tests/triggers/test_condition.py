@@ -222,6 +222,19 @@ def test_the_tree_shows_each_part_with_its_value_and_outcome():
     ]
 
 
+def test_the_tree_says_how_its_parts_are_joined_and_writes_signs_as_people_do():
+    text = "days_silent >= 18 and (mrr <= 5 or stage <> 'mature') and not (mrr > 1 or is_dormant)"
+    row = {"days_silent": 12, "mrr": 6.0, "stage": " >= ", "is_dormant": False}
+    tree = parse_condition(text, COLUMNS).tree(row)
+    assert tree.joins == "and"
+    assert str(tree.parts[0]) == "days_silent 12 ≥ 18: no"
+    assert [part.joins for part in tree.parts] == ["", "or", "not"]
+    assert [str(part) for part in tree.parts[1].parts] == [
+        "mrr 6 ≤ 5: no",
+        "stage ' >= ' ≠ 'mature': yes",
+    ]
+
+
 def test_the_tree_takes_a_row_as_the_warehouse_gives_it():
     values = {
         "renewal_at": datetime(2026, 11, 1, 9),  # noqa: DTZ001 (as in the warehouse: naive UTC)

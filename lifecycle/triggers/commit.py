@@ -1,0 +1,26 @@
+"""Which commit of a git checkout holds a file as it is now."""
+
+from __future__ import annotations
+
+import subprocess
+from pathlib import Path
+
+
+def commit_of(file: Path) -> str | None:
+    """The checkout's commit, or None where the file is not in it as it stands: no checkout, no
+    git on this machine, a change that was not committed, a file that git does not know.
+    """
+    asked = "--porcelain=v2 --branch --untracked-files=all --ignored=matching"
+    try:
+        found = subprocess.run(
+            ["git", "-C", str(file.parent), "status", *asked.split(), "--", file.name],
+            capture_output=True,
+            text=True,
+            check=True,
+        )
+    except (OSError, subprocess.CalledProcessError):
+        return None
+    told, *changes = found.stdout.splitlines() or [""]
+    is_clean = all(line.startswith("# ") for line in changes)
+    oid = told.removeprefix("# branch.oid ")
+    return oid if is_clean and oid != told and oid != "(initial)" else None
