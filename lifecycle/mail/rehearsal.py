@@ -23,6 +23,8 @@ from lifecycle.mail.providers import Mail, open_provider
 from lifecycle.settings import Settings
 
 MARK = "[Preview] "
+PREVIEW_ID = "preview-"
+"""How the id of a mail to oneself begins; no send's does."""
 MOST = 50
 """Mails to oneself at once."""
 
@@ -99,7 +101,7 @@ def marked(mail: Message, me: str, now: datetime) -> Message:
     """The mail as a preview for one colleague; each has an id of its own, that no ledger knows."""
     return replace(
         mail,
-        send_id=f"preview-{secrets.token_hex(12)}",
+        send_id=f"{PREVIEW_ID}{secrets.token_hex(12)}",
         to_name="",
         to_email=me,
         subject=MARK + mail.subject,
