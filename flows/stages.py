@@ -21,6 +21,7 @@ from flows.artifacts import leave_artifacts
 from flows.privacy import hide_addresses_in_logs
 from lifecycle.errors import WarehouseError
 from lifecycle.insight.document import as_markdown
+from lifecycle.insight.effect import newest, read_effects
 from lifecycle.ledger import approvals, history
 from lifecycle.ledger.tables import APPROVED
 from lifecycle.mail.deliver import deliver as deliver_mails
@@ -95,6 +96,7 @@ def publish(run: Run) -> None:
         publish_marts(run.settings, run_id=run.run_id)
         with connect_published(run.settings) as warehouse:
             run.report.add_published(warehouse)
+            run.report.add_effects(newest(read_effects(run.settings, warehouse)))
 
 
 @task(**own_memory)

@@ -205,16 +205,35 @@ def preview(
             "--every-mail", metavar="", help="Show each mail, not one of each step and language."
         ),
     ] = False,
+    out: Annotated[
+        Path | None,
+        typer.Option(metavar="FOLDER", help="Write every mail and a list of them to a new folder."),
+    ] = None,
+    send_to: Annotated[
+        str | None,
+        typer.Option(
+            metavar="ME", help="Mail what is shown to yourself, marked as a preview; nobody else."
+        ),
+    ] = None,
     as_json: AsJson = False,
 ) -> None:
-    """Show exactly who would get what from a trigger. Nothing is written or sent."""
-    from lifecycle.insight.preview import preview
+    """Show exactly who would get what from a trigger. No customer is mailed."""
+    from lifecycle.insight.preview import colleague, preview
+    from lifecycle.insight.preview_folder import check_folder, write_folder
     from lifecycle.run import delivery_clock
 
     with context.obj.ledger() as (settings, ledger):
+        if out is not None:
+            check_folder(out)
+        me = colleague(settings, ledger, send_to) if send_to is not None else None
         moment = delivery_clock(settings, ledger, as_of)
         seen = preview(settings, ledger, trigger, as_of=moment, every_mail=every_mail)
+    if out is not None:
+        write_folder(seen, out)
+    if me is not None:
+        seen = seen.send_to(settings, me)
     _show(seen.as_json, seen.as_document, as_json)
+    seen.check_sent()
 
 
 @app.command()
@@ -226,6 +245,21 @@ def owners(context: typer.Context, as_of: AsOf = None, as_json: AsJson = False) 
     with context.obj.ledger() as (settings, ledger):
         seen = owners(settings, ledger, as_of=delivery_clock(settings, ledger, as_of))
     _show(seen.as_json, seen.as_document, as_json)
+
+
+@app.command()
+def effect(
+    context: typer.Context,
+    trigger: Annotated[
+        str | None, typer.Argument(metavar="TRIGGER", help="One trigger; else all of them.")
+    ] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Show what mails changed: those reached beside those held out, for each version."""
+    from lifecycle.insight.effect import effect
+
+    found = effect(context.obj.settings(), trigger)
+    _show(found.as_json, found.as_document, as_json)
 
 
 @app.command("score-report")
@@ -255,6 +289,10 @@ def explain(
     account: Annotated[
         str, typer.Argument(metavar="ACCOUNT", help="The account's id, its name, or a part of it.")
     ],
+    trigger: Annotated[
+        str | None,
+        typer.Option(metavar="NAME", help="One trigger alone, with each of its rules as a tree."),
+    ] = None,
     as_json: AsJson = False,
 ) -> None:
     """Tell an account's story: how it stands, and which mails it got or did not, and why."""
@@ -262,7 +300,8 @@ def explain(
     from lifecycle.run import delivery_clock
 
     with context.obj.ledger() as (settings, ledger):
-        story = explain(settings, ledger, account, as_of=delivery_clock(settings, ledger))
+        moment = delivery_clock(settings, ledger)
+        story = explain(settings, ledger, account, only=trigger, as_of=moment)
     _show(story.as_json, story.as_document, as_json)
 
 
@@ -276,6 +315,14 @@ def validate(context: typer.Context, as_json: AsJson = False) -> None:
         _show(found.as_json, found.as_document, as_json)
     if found.problems:
         raise Problems(found.problems)
+
+
+@app.command()
+def schema() -> None:
+    """Print the JSON Schema of a trigger file: it is kept as triggers/trigger.schema.json."""
+    from lifecycle.triggers.model import json_schema
+
+    _print_json(json_schema())
 
 
 @app.command()

@@ -19,6 +19,7 @@ from lifecycle.ledger.store import Ledger
 from lifecycle.ledger.tables import NOT_LEFT, State, actions, feedback, messages, sends
 from lifecycle.ledger.tables import suppressions as suppressions_table
 from lifecycle.mail.message import is_address
+from lifecycle.mail.rehearsal import PREVIEW_ID
 from lifecycle.settings import Settings
 from lifecycle.warehouse.connection import connect_work
 
@@ -55,6 +56,8 @@ def erase(settings: Settings, ledger: Ledger, address: str, *, by: str, why: str
     for send_id in send_ids:
         with suppress(FileNotFoundError):
             (settings.outbox_dir / f"{send_id}.eml").unlink()
+    for preview in settings.outbox_dir.glob(f"{PREVIEW_ID}*.eml"):
+        preview.unlink(missing_ok=True)  # whoever it shows, it can be made again
     return Erased(len(send_ids), rows)
 
 

@@ -210,6 +210,14 @@ class Guard(Section):
     )
 
 
+class Effect(Section):
+    """What is told of the difference that mails make."""
+
+    worth_seeing_points: float = Field(
+        10, gt=0, le=100, description="the smallest difference that matters, of 100 goals"
+    )
+
+
 class Owners(Section):
     """The morning list of each account owner: what is new on their accounts."""
 
@@ -428,6 +436,7 @@ class Settings(BaseSettings):
     health: Health = Health()
     plan: Plan = Plan()
     guard: Guard = Guard()
+    effect: Effect = Effect()
     owners: Owners = Owners()
     delivery: Delivery = Delivery()
     sendgrid: SendGrid = SendGrid()

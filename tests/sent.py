@@ -33,6 +33,7 @@ def put_all(ledger: Ledger, numbers: list[int], state: State, **more: Any) -> No
         {
             **shared,
             "account_id": f"a{number}",
+            "entered_version": "v",
             "held_out": False,
             "enrolled_at": NOW,
             "time_zone": "Asia/Tokyo",

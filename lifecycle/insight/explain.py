@@ -2,26 +2,30 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import UTC, date, datetime
+from datetime import UTC, date, datetime, timedelta
+from functools import cached_property
 from typing import Any
 from zoneinfo import ZoneInfo
 
+from lifecycle.errors import TriggerError, UnknownName, did_you_mean
 from lifecycle.insight import published
+from lifecycle.insight.deciding_runs import DecidingRuns, deciding_runs
 from lifecycle.insight.document import Document, Section, Table, counted, moment, table
 from lifecycle.insight.find import find_account
-from lifecycle.insight.report import WHY
-from lifecycle.ledger import approvals, history
+from lifecycle.insight.rule import ANSWER, tree_as_json, tree_as_rows
+from lifecycle.insight.schedule import StepStory, schedule
+from lifecycle.ledger import approvals, history, memory
 from lifecycle.ledger.history import AccountHistory
 from lifecycle.ledger.store import Ledger
 from lifecycle.ledger.tables import NOT_LEFT, PAUSED
+from lifecycle.planning import versions
 from lifecycle.settings import Settings
+from lifecycle.triggers.commit import commit_of
 from lifecycle.triggers.condition import Outcome
 from lifecycle.triggers.model import Trigger, load_triggers
 from lifecycle.warehouse.connection import connect_published
-
-ANSWER = {True: "yes", False: "no", None: "unknown"}
 
 PENDING = {"planned": "planned", "queued": "on its way", "attempting": "on its way"}
 SAID_BY_STATE = ("processed", "delivered")
@@ -46,6 +50,8 @@ class Explanation:
     triggers: Sequence[TriggerStory]
     hold: Mapping[str, Any] | None
     """Who put the account on hold: until, since, by, why."""
+    runs: DecidingRuns
+    """The runs that decided what is told."""
 
     @property
     def time_zone(self) -> str:
@@ -63,13 +69,16 @@ class Explanation:
             "suppressed": dict(self.suppressed),
             "hold": _plain(self.hold) if self.hold else None,
             "triggers": [story.as_json() for story in self.triggers],
+            "published_by": self.runs.published,
+            "runs": [run.as_json() for run in self.runs.runs],
         }
 
     def as_document(self) -> Document:
         """The story for a person."""
         parts = [self._who(), self._held(), self._stands(), self._people(), self._set_aside()]
         stories = [story.as_section() for story in self.triggers]
-        return [section for section in (*parts, *stories) if section.parts]
+        told = (*parts, *stories, self.runs.as_section(self.time_zone))
+        return [section for section in told if section.parts]
 
     def _who(self) -> Section:
         if self.account is None:
@@ -192,8 +201,10 @@ class TriggerStory:
     """None: its file is gone."""
     matches: bool | None
     """Whether the account is in the audience now; None: unknown."""
-    outcome: Outcome | None
-    """What each part of the audience says."""
+    rules: Mapping[str, Outcome]
+    """What each of the trigger's conditions says of the account, by its key in the file."""
+    recipients: Mapping[str, Outcome]
+    """What `recipients` says of each of the account's contacts, by id."""
     kept_out: str
     """Why it cannot match whatever the audience says; empty otherwise."""
     history: AccountHistory
@@ -205,6 +216,32 @@ class TriggerStory:
     unapproved: Collection[str]
     """Runs whose mails wait for an approval."""
     time_zone: str
+    now: datetime
+    """The moment that the marts show; steps that are to come are seen from there."""
+    spread: timedelta
+    """Over how much of an opening the mails that waited for it leave."""
+    versions: Mapping[str, tuple[Trigger | None, str | None]]
+    """Versions that the account entered or goes on by, each with its commit; no trigger where it
+    cannot be read any more."""
+    is_asked_for: bool = False
+    """Somebody asked about this trigger alone: every rule is shown."""
+
+    @cached_property
+    def commit(self) -> str | None:
+        """The commit that holds the trigger's file as it is now; None where none does."""
+        return commit_of(self.trigger.file) if self.trigger else None
+
+    @cached_property
+    def schedule(self) -> list[StepStory]:
+        """The steps of every enrolment, by the version that it goes on by."""
+        decided = self._of("steps")
+        told = []
+        for one in self._of("enrollments"):
+            version, _ = self.versions.get(one.trigger_version, (None, None))
+            if version is not None:
+                its_own = [row for row in decided if row.cycle == one.cycle]
+                told += schedule(version, one, its_own, self.now, self.spread)
+        return told
 
     def as_json(self) -> dict[str, Any]:
         """The story as data."""
@@ -212,8 +249,13 @@ class TriggerStory:
             "trigger": self.name,
             "audience": self.trigger.audience.text if self.trigger else None,
             "matches": self.matches,
-            "because": _tree(self.outcome),
             "stop": _plain(self.stop) if self.stop else None,
+            "because": tree_as_json(self.rules.get("audience")),
+            "rules": {key: tree_as_json(one) for key, one in self.rules.items()},
+            "recipients": {one: tree_as_json(tree) for one, tree in self.recipients.items()},
+            "version": self.trigger.version if self.trigger else None,
+            "git_commit": self.commit,
+            "schedule": [story.as_json() for story in self.schedule],
             "enrollments": [_plain(row._mapping) for row in self._of("enrollments")],
             "steps": [_plain(row._mapping) for row in self._of("steps")],
             "sends": [
@@ -230,9 +272,10 @@ class TriggerStory:
 
     def as_section(self) -> Section:
         """The story for a person."""
-        parts: list[str | Table] = [*self._judgement(), *self._entries()]
+        parts: list[str | Table] = [*self._file(), *self._judgement(), *self._entries()]
         if self.stop:
             parts.append(f"{self._stopped()}.")
+        parts += self._steps()
         if rows := self._mails():
             parts.append(table(("step", "to", "state", "when", "why"), rows))
         if rows := self._withheld():
@@ -303,17 +346,51 @@ class TriggerStory:
         return left[0] if left else "the next step"
 
     def _judgement(self) -> list[str | Table]:
-        if self.trigger is None or self.outcome is None:
+        if self.trigger is None or "audience" not in self.rules:
             return []
         told: list[str | Table] = [f"Audience: {self.trigger.audience.text}"]
-        if self.outcome.parts:
-            rows = ((part.text, ANSWER[part.holds]) for part in self.outcome.parts)
-            told.append(table(("here", ""), rows))
+        if self.is_asked_for or self.rules["audience"].parts:
+            told.append(table(("rule", "here", ""), self._trees()))
         else:
-            told.append(f"Here: {self.outcome}.")
+            told.append(f"Here: {self.rules['audience']}.")
         if self.kept_out:
             told.append(f"It does not match all the same: {self.kept_out}.")
         return told
+
+    def _trees(self) -> Iterator[tuple[str, str, str]]:
+        shown = self.rules if self.is_asked_for else {"audience": self.rules["audience"]}
+        trees = [*shown.items()]
+        if self.is_asked_for:
+            trees += [
+                (f"recipients: {self._person(contact_id)}", tree)
+                for contact_id, tree in self.recipients.items()
+            ]
+        for rule, tree in trees:
+            for number, row in enumerate(tree_as_rows(tree)):
+                yield ("" if number else rule, *row)
+
+    def _file(self) -> list[str]:
+        if self.trigger is None:
+            return []
+        kept = f"of commit {self.commit[:8]}" if self.commit else "not committed as it stands"
+        file = f"{self.trigger.file.parent.name}/{self.trigger.file.name}"
+        return [f"{file}, version {self.trigger.version[:8]}, {kept}."]
+
+    def _steps(self) -> list[Table]:
+        newest = max((story.cycle for story in self.schedule), default=0)
+        rows = [
+            (
+                story.step,
+                moment(story.due_at, self.time_zone).rpartition(" ")[0],
+                moment(story.not_before, self.time_zone).rpartition(" ")[0] or None,
+                story.fate,
+                story.why,
+            )
+            for story in self.schedule
+            if self.is_asked_for or story.cycle == newest
+        ]
+        columns = ("step", "due", "may go", "fate", "why")
+        return [table(columns, rows)] if rows else []
 
     def _entries(self) -> list[str]:
         told = []
@@ -326,7 +403,13 @@ class TriggerStory:
             if row.ended_at:
                 line += f", ended {moment(row.ended_at, self.time_zone)}: {row.end_reason}"
             told.append(f"{line}.")
+            if self.is_asked_for or row.ended_at is None:
+                told.append(f"By {self._version(row.trigger_version)}, decided by {row.run_id}.")
         return told
+
+    def _version(self, version: str) -> str:
+        _, commit = self.versions.get(version, (None, None))
+        return f"version {version[:8]}" + (f" of commit {commit[:8]}" if commit else "")
 
     def _mails(self) -> list[list[str | None]]:
         told: list[list[str | None]] = []
@@ -353,12 +436,6 @@ class TriggerStory:
                 for fact in self.history.facts[row.send_id]
                 if fact.kind not in SAID_BY_STATE
             ]
-        for row in self._of("steps"):
-            if row.fate == "skipped":
-                when = moment(row.decided_at, self.time_zone).rpartition(" ")[0]
-                told.append(
-                    [row.step, "everybody", "skipped", when, WHY.get(row.reason, row.reason)]
-                )
         return told
 
     def _withheld(self) -> list[list[str | None]]:
@@ -381,12 +458,20 @@ class TriggerStory:
 
 
 def explain(
-    settings: Settings, ledger: Ledger, wanted: str, *, as_of: datetime | None = None
+    settings: Settings,
+    ledger: Ledger,
+    wanted: str,
+    *,
+    only: str | None = None,
+    as_of: datetime | None = None,
 ) -> Explanation:
-    """Tell the story of the account with that id or name; `as_of` is the clock of mails, or now.
+    """Tell the story of the account with that id or name.
 
-    Raises UnknownName when no account, or more than one, may be meant; WarehouseError when
-    nothing was published yet; TriggerError.
+    `only` names one trigger; `as_of` is the clock of mails, or now.
+
+    Raises UnknownName when no account, or more than one, may be meant, and for a trigger that
+    neither has a file nor ever had to do with the account; WarehouseError when nothing was
+    published yet; TriggerError.
     """
     triggers = load_triggers(settings)
     with connect_published(settings) as warehouse:
@@ -395,6 +480,7 @@ def explain(
         contacts = published.contacts(warehouse, account_id)
         rejected = published.rejected(warehouse, account_id)
         feed = published.feed(warehouse)
+        published_by, now = published.run_id(warehouse), published.as_of(warehouse)
     past = AccountHistory(ledger, account_id)
     waiting = {(row.trigger, row.version): row.waiting_for for row in history.waiting(ledger)}
     stops, holds = history.stops(ledger), history.holds(ledger, as_of or datetime.now(UTC))
@@ -402,6 +488,9 @@ def explain(
     people = {row["contact_id"]: row["name"] or row["email_normalized"] for row in contacts}
     known = {trigger.name: trigger for trigger in triggers}
     names = [*known, *sorted(past.triggers - known.keys())]
+    if only is not None and only not in names:
+        hint = did_you_mean(only, names) or f"there are: {', '.join(sorted(names)) or 'none'}"
+        raise UnknownName(f"no trigger {only!r}; {hint}")
     return Explanation(
         account_id=account_id,
         settings=settings,
@@ -412,71 +501,72 @@ def explain(
         history=past,
         suppressed=history.suppressed(ledger, [row["email_normalized"] for row in contacts]),
         triggers=[
-            _story(
-                name,
-                known.get(name),
-                account,
-                past,
-                people,
-                waiting,
-                stops.get(name),
-                unapproved,
-                settings,
+            TriggerStory(
+                name=name,
+                trigger=known.get(name),
+                **_judged(known.get(name), account, contacts),
+                history=past,
+                people=people,
+                waiting_for=waiting.get((name, _version(name, known.get(name), past))),
+                stop=stops.get(name),
+                unapproved=unapproved,
+                time_zone=_zone(account, settings),
+                now=now,
+                spread=timedelta(minutes=settings.plan.spread_minutes),
+                versions=_versions(ledger, settings, name, known.get(name)),
+                is_asked_for=only is not None,
             )
             for name in names
+            if only in (None, name)
         ],
         hold=holds.get(account_id),
+        runs=deciding_runs(ledger, past.run_ids(only), published_by),
     )
 
 
-def _story(
-    name: str,
+def _judged(
     trigger: Trigger | None,
     account: Mapping[str, Any] | None,
-    past: AccountHistory,
-    people: Mapping[str, str],
-    waiting: Mapping[tuple[str, str], str],
-    stop: Mapping[str, Any] | None,
-    unapproved: Collection[str],
-    settings: Settings,
-) -> TriggerStory:
-    outcome, kept_out, matches = None, "", None
+    contacts: Sequence[Mapping[str, Any]],
+) -> dict[str, Any]:
+    """What a trigger's conditions say of the account: rules, recipients, kept_out, matches."""
+    rules: dict[str, Outcome] = {}
+    recipients: dict[str, Outcome] = {}
+    kept_out, matches = "", None
     if trigger is not None and account is not None:
-        outcome = trigger.audience.tree(account)
-        matches = outcome.holds
+        rules = {key: one.tree(account) for key, one in trigger.placed_conditions}
+        recipients = {row["contact_id"]: trigger.recipients.tree(row) for row in contacts}
+        matches = rules["audience"].holds
         if account["is_churned"] and not trigger.include_churned:
             kept_out, matches = "a churned account matches no trigger", False
     elif trigger is not None:
         kept_out, matches = "the CRM does not hold the account", False
+    return {"rules": rules, "recipients": recipients, "kept_out": kept_out, "matches": matches}
+
+
+def _versions(
+    ledger: Ledger, settings: Settings, name: str, trigger: Trigger | None
+) -> dict[str, tuple[Trigger | None, str | None]]:
+    file = trigger.file if trigger else settings.folder("triggers") / f"{name}.yaml"
+    with ledger.read() as connection:
+        kept = memory.known_versions(connection, name)
+    found: dict[str, tuple[Trigger | None, str | None]] = {}
+    for version, row in kept.items():
+        try:
+            found[version] = versions.read(row, file), row.git_commit
+        except TriggerError:
+            found[version] = None, row.git_commit
+    return found
+
+
+def _version(name: str, trigger: Trigger | None, past: AccountHistory) -> str:
+    """The version by which the account goes on, or by which it would enter."""
     inside = [row for row in past.enrollments if row.trigger == name and row.ended_at is None]
-    version = inside[-1].trigger_version if inside else trigger.version if trigger else ""
-    return TriggerStory(
-        name=name,
-        trigger=trigger,
-        matches=matches,
-        outcome=outcome,
-        kept_out=kept_out,
-        history=past,
-        people=people,
-        waiting_for=waiting.get((name, version)),
-        stop=stop,
-        unapproved=unapproved,
-        time_zone=_zone(account, settings),
-    )
+    return inside[-1].trigger_version if inside else trigger.version if trigger else ""
 
 
 def _zone(account: Mapping[str, Any] | None, settings: Settings) -> str:
     return str(account["time_zone"]) if account else settings.company.time_zone
-
-
-def _tree(outcome: Outcome | None) -> dict[str, Any] | None:
-    if outcome is None:
-        return None
-    return {
-        "text": outcome.text,
-        "holds": outcome.holds,
-        "parts": [_tree(part) for part in outcome.parts],
-    }
 
 
 def _plain(row: Mapping[Any, Any]) -> dict[str, Any]:

@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
-from collections import Counter
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, replace
 from datetime import datetime
+from functools import cached_property
 from typing import Any
 
+from lifecycle.errors import DeliveryError
 from lifecycle.insight import published
 from lifecycle.insight.document import Document, Section, Table, counted, moment, table
 from lifecycle.insight.report import WHY
+from lifecycle.ledger.decisions import Withheld
 from lifecycle.ledger.store import Ledger
+from lifecycle.ledger.tables import State
 from lifecycle.mail.message import Message
+from lifecycle.mail.rehearsal import Rehearsed, check_colleague, send_to_oneself
+from lifecycle.planning.decision import Reason
 from lifecycle.planning.plan import plan
 from lifecycle.planning.result import PlanResult
 from lifecycle.settings import Settings
@@ -37,14 +43,47 @@ class Preview:
     """The company's."""
     every_mail: bool = False
     """Show each mail, not one of each step and language."""
+    sent_to: str | None = None
+    """The colleague who was mailed what is shown."""
+    sent: Sequence[Rehearsed] = ()
+    """What became of these mails."""
 
-    @property
+    @cached_property
     def mails(self) -> list[tuple[Any, Message]]:
         """The planned sends with their mails, first to go first."""
         sends = sorted(
             self.result.decisions.sends, key=lambda send: (send.not_before, send.send_id)
         )
         return [(send, Message.from_bytes(send.mime)) for send in sends]
+
+    @property
+    def samples(self) -> list[tuple[Any, Message]]:
+        """The mails that are shown whole: one of each step and language, or all of them."""
+        if self.every_mail:
+            return self.mails
+        first_of: dict[tuple[str, str], tuple[Any, Message]] = {}
+        for send, mail in self.mails:
+            first_of.setdefault((send.step, send.locale), (send, mail))
+        return list(first_of.values())
+
+    @property
+    def held_out(self) -> list[str]:
+        """The accounts that would enter without mails."""
+        return [one.account_id for one in self.result.decisions.entries if one.held_out]
+
+    @property
+    def withheld(self) -> list[Withheld]:
+        """What was decided against for other reasons."""
+        made = self.result.decisions.withheld
+        return [one for one in made if one.reason != Reason.HELD_OUT]
+
+    def name(self, account_id: str) -> str:
+        """The account's name, or its id where it has none."""
+        return self.names.get(account_id) or account_id
+
+    def when(self, account_id: str, at: datetime) -> str:
+        """A moment in the account's own time."""
+        return moment(at, self.zones.get(account_id, self.time_zone))
 
     def as_json(self) -> dict[str, Any]:
         """The object of `preview --json`."""
@@ -54,6 +93,15 @@ class Preview:
             "as_of": self.as_of.isoformat(),
             "entering": [entry.account_id for entry in made.entries],
             "leaving": {ending.account_id: ending.reason for ending in made.endings},
+            "held_out": {account_id: self.names.get(account_id) for account_id in self.held_out},
+            "counts": {
+                "entering": len(made.entries),
+                "leaving": len(made.endings),
+                "held_out": len(self.held_out),
+                "mails": len(made.sends),
+                "accounts_mailed": len({send.account_id for send in made.sends}),
+                "withheld": {str(reason): n for reason, n in self.result.withheld.items()},
+            },
             "waiting": list(self.result.waiting),
             "mails": [
                 {
@@ -70,12 +118,15 @@ class Preview:
                 }
                 for send, mail in self.mails
             ],
-            "withheld": [dict(vars(one)) for one in made.withheld],
+            "withheld": [dict(vars(one)) for one in self.withheld],
+            "sent_to": self.sent_to,
+            "sent": [asdict(one) for one in self.sent],
         }
 
     def as_document(self) -> Document:
         """The preview for a person."""
-        sections = [self._summary(), self._who(), self._withheld(), *self._texts()]
+        who = (self._who(), self._held_out(), self._withheld())
+        sections = [self._summary(), *who, *self._texts(), self._sent()]
         return [section for section in sections if section.parts]
 
     def _summary(self) -> Section:
@@ -83,7 +134,7 @@ class Preview:
         parts: list[str | Table] = [
             f"{counted(len(made.entries), 'account')} would enter, "
             f"{len(made.endings):,} would leave, {counted(len(made.sends), 'mail')} would be "
-            "planned. Nothing is written or sent by this preview.",
+            "planned. No customer is mailed by this preview, and the ledger stays as it is.",
             *self.result.waiting,
         ]
         if self.result.flood:
@@ -104,24 +155,32 @@ class Preview:
             return Section("", ())
         rows = [
             (
-                self.names.get(send.account_id) or send.account_id,
+                self.name(send.account_id),
                 mail.to_email,
                 send.step,
                 send.locale,
-                moment(send.not_before, self.zones.get(send.account_id, self.time_zone)),
+                self.when(send.account_id, send.not_before),
             )
             for send, mail in self.mails[:ROWS]
         ]
         columns = ("account", "to", "step", "language", "goes at the earliest")
         return Section("Who gets what", (table(columns, rows), *_more(len(self.mails))))
 
+    def _held_out(self) -> Section:
+        if not self.held_out:
+            return Section("", ())
+        told = f"{counted(len(self.held_out), 'account')} of those that enter get no mail:"
+        rows = [(self.name(one), one) for one in self.held_out[:ROWS]]
+        shown = table(("account", "id"), rows)
+        return Section("Held out, to compare with", (told, shown, *_more(len(self.held_out))))
+
     def _withheld(self) -> Section:
-        made = self.result.decisions.withheld
+        made = self.withheld
         if not made:
             return Section("", ())
         rows = [
             (
-                self.names.get(one.account_id) or one.account_id,
+                self.name(one.account_id),
                 one.contact_id or None,
                 one.step or "entry",
                 one.reason,
@@ -133,16 +192,37 @@ class Preview:
         return Section("Who does not", (table(columns, rows), *_more(len(made))))
 
     def _texts(self) -> list[Section]:
-        seen: Counter[tuple[str, str]] = Counter()
-        sections = []
-        for send, mail in self.mails:
-            seen[send.step, send.locale] += 1
-            if self.every_mail or seen[send.step, send.locale] == 1:
-                text = (
-                    f"To: {mail.to_name} <{mail.to_email}>\nSubject: {mail.subject}\n\n{mail.body}"
-                )
-                sections.append(Section(f"{send.step} ({send.locale})", (text,)))
-        return sections
+        return [
+            Section(
+                f"{send.step} ({send.locale})",
+                (f"To: {mail.to_name} <{mail.to_email}>\nSubject: {mail.subject}\n\n{mail.body}",),
+            )
+            for send, mail in self.samples
+        ]
+
+    def _sent(self) -> Section:
+        if self.sent_to is None:
+            return Section("", ())
+        if not self.sent:
+            return Section("", (f"There is no mail to show, so none went to {self.sent_to}.",))
+        rows = ((one.subject, one.locale, one.state, one.detail) for one in self.sent)
+        shown = table(("subject", "language", "state", "detail"), rows)
+        return Section(f"Sent to {self.sent_to}, marked as a preview", (shown,))
+
+    def send_to(self, settings: Settings, me: str) -> Preview:
+        """The preview with what became of its samples, mailed to one colleague.
+
+        `me` is of `check_colleague`. Raises as `send_to_oneself` does.
+        """
+        mails = [mail for _, mail in self.samples]
+        return replace(self, sent_to=me, sent=send_to_oneself(settings, mails, me))
+
+    def check_sent(self) -> None:
+        """Raises DeliveryError where the provider did not take a mail to oneself."""
+        refused = [one for one in self.sent if one.state is not State.ACCEPTED]
+        if refused:
+            why = "; ".join(dict.fromkeys(f"{one.state}: {one.detail}" for one in refused))
+            raise DeliveryError(f"{len(refused)} of {len(self.sent)} mails were not taken: {why}")
 
 
 def preview(
@@ -156,12 +236,18 @@ def preview(
     trigger = find(load_triggers(settings), name)
     result = plan(settings, ledger, run_id="preview", as_of=as_of, dry_run=True, only=name)
     made = result.decisions
-    ids = {one.account_id for one in made.sends} | {one.account_id for one in made.withheld}
+    ids = {one.account_id for some in (made.sends, made.withheld, made.entries) for one in some}
     with connect_published(settings) as warehouse:
         found = published.accounts(warehouse, sorted(ids))
     names = {one["account_id"]: one["name"] for one in found}
     zones = {one["account_id"]: one["time_zone"] for one in found}
     return Preview(trigger, as_of, result, names, zones, settings.company.time_zone, every_mail)
+
+
+def colleague(settings: Settings, ledger: Ledger, address: str) -> str:
+    """The address of one of our own people, as `check_colleague` has it."""
+    with connect_published(settings) as warehouse:
+        return check_colleague(settings, ledger, warehouse, address)
 
 
 def _more(count: int) -> tuple[str, ...]:

@@ -47,6 +47,12 @@ def stage_health(warehouse: duckdb.DuckDBPyConnection) -> list[Row]:
     return rows(warehouse, query)
 
 
+def effects(warehouse: duckdb.DuckDBPyConnection) -> list[Row]:
+    """The rows of trigger_effect, by trigger, the version that was entered last first."""
+    query = "select * from marts.trigger_effect order by trigger_name, first_enrolled_at desc"
+    return rows(warehouse, query)
+
+
 def rejected_examples(warehouse: duckdb.DuckDBPyConnection) -> list[Row]:
     """A few rows that were set aside, newest first: table, file, row, column, reason (masked)."""
     query = f"""
@@ -62,6 +68,11 @@ def as_of(warehouse: duckdb.DuckDBPyConnection) -> datetime:
     """The moment that the published marts show (UTC)."""
     found: datetime = rows(warehouse, "select as_of from marts.published")[0]["as_of"]
     return found.replace(tzinfo=UTC)
+
+
+def run_id(warehouse: duckdb.DuckDBPyConnection) -> str:
+    """The run that published."""
+    return str(rows(warehouse, "select run_id from marts.published")[0]["run_id"])
 
 
 def account(warehouse: duckdb.DuckDBPyConnection, account_id: str) -> Row | None:

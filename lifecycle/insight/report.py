@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 from datetime import datetime
 from pathlib import Path
@@ -27,6 +28,7 @@ from lifecycle.insight.document import (
 from lifecycle.ledger.tables import OWNER_LIST, State
 
 if TYPE_CHECKING:  # The command line shows a report without loading what made it.
+    from lifecycle.insight.effect import VersionEffect
     from lifecycle.mail.deliver import DeliveryResult
     from lifecycle.planning.guard import Flood
     from lifecycle.planning.owner_lists import OwnerLists
@@ -131,6 +133,10 @@ class RunReport:
     next_due: datetime | None = None
     stage_health: list[dict[str, Any]] = field(default_factory=list)
     """One item per stage and usage band: stage, usage_band, accounts."""
+    effects: list[dict[str, Any]] = field(default_factory=list)
+    """The newest version of each trigger that is measured, as `effect --json` tells it."""
+    effects_in_short: list[str] = field(default_factory=list)
+    """A line for each of them."""
     warnings: list[str] = field(default_factory=list)
     stopped: Stop | None = None
     seconds: dict[str, float] = field(default_factory=dict)
@@ -164,6 +170,11 @@ class RunReport:
         self.stage_health = published.stage_health(warehouse)
         if self.rejected_rows:
             self.rejected_examples = published.rejected_examples(warehouse)
+
+    def add_effects(self, versions: Sequence[VersionEffect]) -> None:
+        """What mails changed."""
+        self.effects = [one.as_json() for one in versions]
+        self.effects_in_short = [one.in_short() for one in versions]
 
     def add_plan(self, made: PlanResult) -> None:
         """What was decided."""
@@ -231,6 +242,7 @@ class RunReport:
                 self._owners(),
                 self._attention(),
                 self._set_aside(),
+                self._effects(),
                 self._health(),
                 self._time(),
             )
@@ -389,6 +401,9 @@ class RunReport:
                 table(columns, ([one[n] for n in columns] for one in self.rejected_examples))
             )
         return Section("Set aside", tuple(parts), "warning")
+
+    def _effects(self) -> Section:
+        return Section("What mails changed, 95 % sure at every look", tuple(self.effects_in_short))
 
     def _health(self) -> Section:
         if not self.stage_health:

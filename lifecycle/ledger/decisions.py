@@ -333,7 +333,7 @@ def _mark_seen_false(ledger: Connection, seen: list[tuple[str, str]], at: dateti
 
 def _enrol(ledger: Connection, entries: list[Entry], run_id: str) -> None:
     def enrolment(entry: Entry) -> dict[str, Any]:
-        row = {**asdict(entry), "run_id": run_id}
+        row = {**asdict(entry), "run_id": run_id, "entered_version": entry.trigger_version}
         del row["contact_ids"]
         return row
 

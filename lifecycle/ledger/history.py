@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from datetime import datetime
 from typing import Any
 
@@ -39,6 +39,12 @@ Rows = Sequence[Row[Any]]
 def last_runs(ledger: Ledger, count: int) -> Rows:
     """The newest runs, newest first, by wall clock."""
     return _all(ledger, select(runs).order_by(runs.c.started_at.desc()).limit(count))
+
+
+def runs_by_id(ledger: Ledger, run_ids: Collection[str]) -> Rows:
+    """These runs, newest first."""
+    wanted = select(runs).where(runs.c.run_id.in_(run_ids)).order_by(runs.c.started_at.desc())
+    return _all(ledger, wanted)
 
 
 def sends_by_state(ledger: Ledger) -> dict[str, Counter[str]]:
@@ -185,6 +191,11 @@ class AccountHistory:
         """Triggers that ever had to do with the account, also those that no longer exist."""
         rows = (*self.enrollments, *self.sends, *self.withheld)
         return {row.trigger for row in rows}
+
+    def run_ids(self, trigger: str | None = None) -> set[str]:
+        """The runs that decided something about the account, or about it and one trigger."""
+        rows = (*self.enrollments, *self.sends, *self.withheld)
+        return {row.run_id for row in rows if trigger in (None, row.trigger)}
 
     @property
     def mails_out(self) -> int:

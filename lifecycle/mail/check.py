@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Container, Iterable, Iterator, Sequence
 
 from lifecycle.errors import Problem, TemplateError, did_you_mean
 from lifecycle.insight.owner_list import LIST_NAMES, OWNER_NAMES
@@ -18,12 +18,14 @@ def check_templates(
     triggers: Iterable[tuple[str, Sequence[str]]],
     account_columns: Iterable[str],
     contact_columns: Iterable[str],
+    of_one_language: Container[str] = (),
 ) -> list[Problem]:
     """Everything wrong in the template folder, file by file; empty when all is well.
 
     `triggers` are names with the ids of their steps, the columns those of account_360 and
     dim_contacts. Every step needs the company's locale, and every locale that another step of
-    its trigger has. A file that no step uses is a problem too: most are misspelt.
+    its trigger has, unless the trigger is `of_one_language`. A file that no step uses is a
+    problem too: most are misspelt.
     """
     templates = Templates(settings.folder("email_templates"))
     names: Names = {
@@ -35,7 +37,11 @@ def check_templates(
     lists = {(OWNER_LIST, MORNING)}
     list_names: Names = {"owner": OWNER_NAMES, "list": LIST_NAMES, "company": names["company"]}
     return [
-        *_absent(templates, expected, settings.company.locale),
+        *_absent(
+            templates,
+            {one for one in expected if one[0] not in of_one_language},
+            settings.company.locale,
+        ),
         *_unused(templates, expected | lists),
         *_wrong(templates, expected, names),
         *_wrong(templates, lists, list_names),

@@ -30,6 +30,9 @@ LONGEST_LINE = 998
 LONGEST_ADDRESS = 254
 LONGEST_URL = 900
 
+PREVIEW = "X-Lifecycle-Preview: yes"
+"""The header of a mail that shows a colleague what a customer would get."""
+
 _ATOM = r"[A-Za-z0-9!#$%&'*+/=?^_`{|}~-]+"
 _LABEL = r"[A-Za-z0-9](?:[A-Za-z0-9-]*[A-Za-z0-9])?"
 _ADDRESS = re.compile(rf"{_ATOM}(?:\.{_ATOM})*@{_LABEL}(?:\.{_LABEL})+")
@@ -102,6 +105,8 @@ class Message:
     locale: str
     trigger: str
     step: str
+    is_preview: bool = False
+    """It shows a colleague what a customer would get."""
 
     def __post_init__(self) -> None:
         _require("send_id", self.send_id, _SEND_ID, 64)
@@ -150,6 +155,7 @@ class Message:
             f"X-Lifecycle-Send: {self.send_id}",
             f"X-Lifecycle-Trigger: {_text('X-Lifecycle-Trigger', self.trigger)}",
             f"X-Lifecycle-Step: {_text('X-Lifecycle-Step', self.step)}",
+            *([PREVIEW] if self.is_preview else []),
             f"Content-Language: {self.locale}",
             "MIME-Version: 1.0",
             'Content-Type: text/plain; charset="utf-8"',
@@ -182,6 +188,7 @@ class Message:
             locale=headers["Content-Language"],
             trigger=_decoded(headers["X-Lifecycle-Trigger"]),
             step=_decoded(headers["X-Lifecycle-Step"]),
+            is_preview="X-Lifecycle-Preview" in headers,
         )
 
 

@@ -26,7 +26,7 @@ from lifecycle.mail.unsubscribe import NO_SEND, WayOut
 from lifecycle.mail.wrap import wrap
 from lifecycle.settings import Settings
 
-LocaleSource = Literal["contact", "account", "company"]
+LocaleSource = Literal["trigger", "contact", "account", "company"]
 
 WIDEST_SUBJECT = 200
 """Display columns. Mail clients show some 70; more is an accident."""
@@ -61,14 +61,24 @@ class Renderer:
         return other
 
     def choose_locale(
-        self, trigger: str, step: str, contact_locale: str | None, account_locale: str | None
+        self,
+        trigger: str,
+        step: str,
+        contact_locale: str | None,
+        account_locale: str | None,
+        trigger_locale: str | None = None,
     ) -> tuple[str, LocaleSource]:
         """The language of a mail, and whose it is: the contact's, else the account's, else ours.
 
         Of each, `en` will do for `en-US`; one that the step has no template for is passed over.
-        Raises TemplateError when not even the company's is there.
+        A trigger's own leaves no choice. Raises TemplateError when that, or not even the
+        company's, is there.
         """
         available = self._folder.locales(trigger, step)
+        if trigger_locale is not None:
+            if found := nearest(trigger_locale, available):
+                return found, "trigger"
+            raise TemplateError([self._folder.missing(f"{trigger}/{step}", trigger_locale)])
         wanted: tuple[tuple[str | None, LocaleSource], ...] = (
             (contact_locale, "contact"),
             (account_locale, "account"),

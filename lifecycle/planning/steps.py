@@ -163,7 +163,7 @@ class Steps:
         )
         try:
             locale, source = inside.renderer.choose_locale(
-                trigger.name, step.id, person["locale"], account["locale"]
+                trigger.name, step.id, person["locale"], account["locale"], trigger.locale
             )
             message = inside.renderer.render(
                 send_id=send_id,

@@ -11,8 +11,10 @@ import json
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime
+from pathlib import Path
+from typing import Any
 
-from sqlalchemy import Connection
+from sqlalchemy import Connection, Row
 
 from lifecycle.errors import TriggerError
 from lifecycle.ledger import memory
@@ -65,6 +67,16 @@ def first_use(
     )
 
 
+def read(kept: Row[Any], file: Path) -> Trigger:
+    """A version that the ledger keeps (a row of `trigger_versions`), with the columns of today.
+
+    `file` is where its trigger stands, or stood. Raises TriggerError.
+    """
+    found = parse_trigger(kept.content, file, account_columns(), contact_columns())
+    # The ledger's name for it, even if what a version is made of changes one day.
+    return found.model_copy(update={"version": kept.version})
+
+
 def older(
     ledger: Connection, present: Trigger, renderer: Renderer, now: datetime
 ) -> Iterator[Version | Unreadable]:
@@ -73,19 +85,17 @@ def older(
     if not in_use:
         return
     kept = memory.known_versions(ledger, present.name)
-    accounts, contacts = account_columns(), contact_columns()
     for version in sorted(in_use):
         if version not in kept:
             yield Unreadable(version, "the ledger has no text of it")
             continue
         try:
-            read = parse_trigger(kept[version].content, present.file, accounts, contacts)
+            trigger = read(kept[version], present.file)
         except TriggerError as error:
             yield Unreadable(version, "; ".join(problem.what for problem in error.problems))
             continue
         yield Version(
-            # The ledger's name for it, even if what a version is made of changes one day.
-            read.model_copy(update={"version": version}),
+            trigger,
             renderer.keeping(present.name, json.loads(kept[version].templates)),
             (version,),
             called(present.name, version),

@@ -97,6 +97,11 @@ class Folder:
             raise SourceError("\n".join(missing))
         return found
 
+    def supplied(self) -> set[SourceTable]:
+        """The tables that it has any file of. Raises SourceError where it cannot be read."""
+        with _told(self.address):
+            return {table.name for table in TABLES.values() if self._files_of(table)}
+
     def fetch(self, file: File, scratch: Path) -> File:
         """The file where DuckDB can read it: itself, or a copy in `scratch`."""
         if self.is_local:

@@ -20,6 +20,7 @@ from lifecycle.settings import CHECKOUT
 
 MARTS = CHECKOUT / "dbt_project" / "models" / "marts"
 USAGE_FEED = "usage_feed"
+"""What a column needs that is unknown while usage events are late."""
 
 
 class Kind(StrEnum):
@@ -56,11 +57,16 @@ class Column:
 
     name: str
     data_type: str
-    needs_feed: bool = False
-    """Null while the usage feed is late."""
+    needs: frozenset[str] = frozenset()
+    """Without which it is null: the usage feed, or a table of the source."""
     description: str = ""
     accepted_values: frozenset[str] = frozenset()
     """All values it can have, where its model's tests say so."""
+
+    @property
+    def needs_feed(self) -> bool:
+        """Null while the usage feed is late."""
+        return USAGE_FEED in self.needs
 
     @property
     def kind(self) -> Kind:
@@ -121,7 +127,7 @@ def _column(item: dict[str, Any]) -> Column:
     return Column(
         name=str(item["name"]),
         data_type=str(item["data_type"]),
-        needs_feed=USAGE_FEED in ([needs] if isinstance(needs, str) else needs),
+        needs=frozenset([needs] if isinstance(needs, str) else needs),
         description=str(item.get("description", "")).strip(),
         accepted_values=_accepted_values(item),
     )

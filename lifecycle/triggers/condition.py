@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from datetime import date, datetime
 from enum import IntEnum
 from functools import cache
+from types import MappingProxyType
 from typing import Any
 
 import duckdb
@@ -36,6 +37,9 @@ COMPARISONS: dict[type[exp.Expr], str] = {
     exp.Like: "like",
     exp.ILike: "ilike",
 }
+
+SIGNS = {" >= ": " ≥ ", " <= ": " ≤ ", " <> ": " ≠ "}
+"""How a person is shown what SQL writes with two characters."""
 
 CONNECTORS: dict[type[exp.Expr], str] = {exp.And: "and", exp.Or: "or"}
 
@@ -150,15 +154,28 @@ class Part:
     accepted: frozenset[str] = frozenset()
     """All values that it can have, where its column's model says so."""
 
-    def write(self, show: Callable[[Column], str]) -> str:
-        """The part as SQL, its columns as `show` writes them."""
+    @property
+    def joins(self) -> str:
+        """How it makes one of its parts: and, or, not; empty where it has none."""
+        if not self.parts:
+            return ""
+        word = self.pieces[0] if self.rank is Rank.NEGATION else self.pieces[1]
+        assert isinstance(word, str)
+        return word.strip()
+
+    def write(
+        self, show: Callable[[Column], str], signs: Mapping[str, str] = MappingProxyType({})
+    ) -> str:
+        """The part as SQL, its columns as `show` writes them, its operators as `signs` has them."""
         words = []
         for piece in self.pieces:
             if isinstance(piece, Part):
-                word = piece.write(show)
+                word = piece.write(show, signs)
                 words.append(word if piece.rank <= LOOSEST_INSIDE[self.rank] else f"({word})")
+            elif isinstance(piece, Column):
+                words.append(show(piece))
             else:
-                words.append(show(piece) if isinstance(piece, Column) else piece)
+                words.append(signs.get(piece, piece))
         return "".join(words)
 
     def columns(self) -> Iterator[Column]:
@@ -181,10 +198,12 @@ class Outcome:
     """What a condition, or a part of one, says about one row."""
 
     text: str
-    """The part with the values of its columns: `days_silent 12 > 18`."""
+    """The part with the values of its columns: `days_silent 12 ≥ 18`."""
     holds: bool | None
     """None: unknown, because something that it asks about is null."""
     parts: tuple[Outcome, ...] = ()
+    joins: str = ""
+    """How it makes one of its parts: and, or, not; empty where it has none."""
 
     def __str__(self) -> str:
         return f"{self.text}: { {True: 'yes', False: 'no', None: 'unknown'}[self.holds] }"
@@ -202,6 +221,15 @@ class Condition:
     def columns(self) -> frozenset[str]:
         """The names of the columns that it asks about."""
         return frozenset(column.name for column in self.checked.columns())
+
+    @property
+    def needs(self) -> dict[str, list[str]]:
+        """What its columns are null without: by that, the columns."""
+        found: dict[str, list[str]] = {}
+        for column in sorted(set(self.checked.columns()), key=lambda column: column.name):
+            for need in sorted(column.needs):
+                found.setdefault(need, []).append(column.name)
+        return found
 
     @property
     def needs_feed(self) -> bool:
@@ -251,9 +279,8 @@ def _outcome(part: Part, row: Mapping[str, Any], outcomes: Iterator[bool | None]
             return column.name
         return f"{column.name} {_shown(value)}"
 
-    return Outcome(
-        part.write(show), holds, tuple(_outcome(inner, row, outcomes) for inner in part.parts)
-    )
+    parts = tuple(_outcome(inner, row, outcomes) for inner in part.parts)
+    return Outcome(part.write(show, SIGNS), holds, parts, part.joins)
 
 
 def _shown(value: Any) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import date, timedelta
 from pathlib import Path
@@ -26,6 +26,7 @@ from pydantic import (
 )
 
 from lifecycle.errors import Problem, TriggerError, UnknownName, did_you_mean
+from lifecycle.mail.message import LOCALE
 from lifecycle.settings import Settings
 from lifecycle.triggers.columns import Columns, account_columns, contact_columns
 from lifecycle.triggers.condition import Condition, ConditionError, parse_condition
@@ -40,9 +41,6 @@ SLUG = re.compile(r"[a-z][a-z0-9_-]{0,63}")
 SLUG_HINT = "use small letters, digits, _ and -, a letter first"
 
 MOST_HELD_OUT = 0.5
-
-NOT_SUPPORTED = frozenset({"locale"})
-"""Keys of the language that this version refuses rather than ignores."""
 
 
 @dataclass(frozen=True)
@@ -241,7 +239,7 @@ class Goal(TriggerPart):
 class Step(TriggerPart):
     """One mail of a trigger."""
 
-    id: StrictStr
+    id: StrictStr = Field(json_schema_extra={"pattern": f"^{SLUG.pattern}$"})
     after: DelayText = Field(description="since the account entered")
     when: AccountCondition | None = Field(None, description="judged when the step is due")
 
@@ -311,6 +309,9 @@ class TriggerFile(TriggerPart):
     )
     priority: int = Field(50, strict=True, ge=0, le=1000, description="higher wins")
     caps: Caps = Field(default_factory=Caps)
+    locale: StrictStr | None = Field(
+        None, description="the language of all its mails; else each reader's own", examples=["ja"]
+    )
     send_window: SendWindow = Field(default_factory=SendWindow)
     late: Late = Field(default_factory=Late)
     steps: tuple[Step, ...] = Field(json_schema_extra={"minItems": 1})
@@ -335,6 +336,13 @@ class TriggerFile(TriggerPart):
         if faults:
             raise PlacedFaults(*faults)
         return {**data, "launch": "existing", "enter": "once"}
+
+    @field_validator("locale")
+    @classmethod
+    def _language(cls, value: str | None) -> str | None:
+        if value is not None and not LOCALE.fullmatch(value):
+            raise ValueError(f"{value!r} is not a language; write ja or en-US")
+        return value
 
     @field_validator("steps")
     @classmethod
@@ -365,6 +373,9 @@ class Trigger(TriggerFile):
     """SHA-256 (hex) of what the file says; comments and layout do not count."""
     text: str = Field(repr=False)
     """The file itself, so that whoever entered by it can finish by it."""
+    lines: Mapping[str, int] = Field(repr=False)
+    """The line of each key of the file and of each step: `audience`, `goal.when`,
+    `steps.check_in.when`."""
 
     @property
     def rank(self) -> tuple[int, str]:
@@ -373,11 +384,18 @@ class Trigger(TriggerFile):
 
     @property
     def conditions(self) -> Iterator[Condition]:
-        """Every condition that it asks of an account."""
-        yield self.audience
+        """Every condition that it asks of an account, to let it in, keep it or mail it."""
+        yield from (condition for key, condition in self.placed_conditions if key != "goal.when")
+
+    @property
+    def placed_conditions(self) -> Iterator[tuple[str, Condition]]:
+        """Every condition over account_360, with its key as in `lines`."""
+        yield "audience", self.audience
         if self.exit_when:
-            yield self.exit_when
-        yield from (step.when for step in self.steps if step.when)
+            yield "exit_when", self.exit_when
+        if self.goal:
+            yield "goal.when", self.goal.when
+        yield from ((f"steps.{step.id}.when", step.when) for step in self.steps if step.when)
 
     def holds_out(self, account_id: str) -> bool:
         """Whether this account enters without getting a mail.
@@ -392,6 +410,11 @@ class Trigger(TriggerFile):
     def needs_feed(self) -> bool:
         """Whether entry, exit and steps wait while the usage feed is late."""
         return any(condition.needs_feed for condition in self.conditions)
+
+    def problem(self, key: str, what: str, hint: str = "", *, stops_a_run: bool = True) -> Problem:
+        """A problem at a key of its file; where the file leaves it out, at the first one."""
+        line = self.lines.get(key, min(self.lines.values(), default=None))
+        return Problem(_name(self.file), line, f"{key}: {what}", hint, stops_a_run=stops_a_run)
 
     def step(self, step_id: str) -> Step:
         """The step of that id. Raises KeyError."""
@@ -413,7 +436,11 @@ def json_schema() -> dict[str, Any]:
             "properties": {"launch": False, "enter": False, "steps": {"maxItems": 1}},
         },
     ]
-    return {"$schema": "https://json-schema.org/draft/2020-12/schema", **schema}
+    return {
+        "$schema": "https://json-schema.org/draft/2020-12/schema",
+        **schema,
+        "title": "A trigger: who gets which mails when",
+    }
 
 
 # Files. --------------------------------------------------------------------------------
@@ -489,11 +516,18 @@ def parse_trigger(text: str, path: Path, accounts: Columns, contacts: Columns) -
     try:
         told = TriggerFile.model_validate(file.plain, context=context)
     except ValidationError as error:
-        problems += file.problems(error, TriggerFile, NOT_SUPPORTED)
+        problems += file.problems(error, TriggerFile)
     if problems:
         raise TriggerError(dict.fromkeys(problems))
     fields = {field: getattr(told, field) for field in TriggerFile.model_fields}
-    return Trigger(**fields, name=path.stem, file=path, version=_version(file.plain), text=text)
+    return Trigger(
+        **fields,
+        name=path.stem,
+        file=path,
+        version=_version(file.plain),
+        text=text,
+        lines=file.lines(),
+    )
 
 
 def _is_trigger(path: Path) -> bool:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import date, datetime
 from io import StringIO
 from typing import Any, get_args
@@ -75,9 +75,24 @@ class YamlFile:
             content = content[part]
         return line
 
-    def problems(
-        self, error: ValidationError, model: type[BaseModel], not_supported: frozenset[str]
-    ) -> list[Problem]:
+    def lines(self) -> dict[str, int]:
+        """The line of every key; an item of a list goes by its id, or its number from 1."""
+        return dict(self._lines(self._content, ()))
+
+    def _lines(self, content: Any, place: tuple[int | str, ...]) -> Iterator[tuple[str, int]]:
+        keys: Sequence[int | str] = ()
+        if isinstance(content, CommentedMap):
+            keys = list(content)
+        elif isinstance(content, CommentedSeq):
+            keys = range(len(content))
+        for key in keys:
+            here = (*place, key)
+            line = self.line_of(here)
+            if line is not None:
+                yield self._key(here), line
+            yield from self._lines(content[key], here)
+
+    def problems(self, error: ValidationError, model: type[BaseModel]) -> list[Problem]:
         """What the model found wrong, in the order of the file."""
         problems: list[Problem] = []
         for detail in error.errors():
@@ -89,12 +104,9 @@ class YamlFile:
                 ]
             elif detail["type"] == "extra_forbidden":
                 word = str(place[-1])
-                if word in not_supported:
-                    problems.append(self._problem(place, "not supported yet"))
-                else:
-                    known = _keys_at(model, place[:-1])
-                    hint = did_you_mean(word, known) or f"keys are {', '.join(known)}"
-                    problems.append(self._problem(place, "unknown key", hint))
+                known = _keys_at(model, place[:-1])
+                hint = did_you_mean(word, known) or f"keys are {', '.join(known)}"
+                problems.append(self._problem(place, "unknown key", hint))
             else:
                 problems.append(self._problem(place, *_in_words(detail)))
         return sorted(problems, key=lambda problem: problem.line or 0)

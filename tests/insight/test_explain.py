@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from datetime import timedelta
+from subprocess import run
 
 import duckdb
 import pytest
@@ -12,6 +13,7 @@ from sqlalchemy import delete, insert
 from lifecycle.errors import UnknownName, WarehouseError
 from lifecycle.insight.document import as_text
 from lifecycle.insight.explain import Explanation, explain
+from lifecycle.ledger import runs
 from lifecycle.ledger.tables import launch_baseline, launches, suppressions
 
 
@@ -154,3 +156,120 @@ def test_nothing_published_is_said_so(told) -> None:
     told.settings.published_db.unlink()
     with pytest.raises(WarehouseError, match="lifecycle run"):
         story(told)
+
+
+# One trigger, with every rule. ---------------------------------------------------------------
+
+RULES = """
+audience: is_dormant and (touch_model = 'tech' or not (stage = 'mature' or days_silent >= 18))
+recipients: role in ('admin', 'owner')
+launch: existing
+exit_when: not is_dormant
+goal: {when: not is_dormant, within: 28d}
+steps:
+  - {id: check_in, after: 0d}
+  - {id: case_study, after: 5bd, when: ladder_step < 3}
+"""
+
+
+def write(told, text: str = RULES) -> None:
+    told.company.trigger("win_back", text, "check_in", "case_study")
+
+
+def asked(told, wanted: str = "A1") -> str:
+    """The page of one trigger, its spaces squeezed."""
+    found = explain(told.settings, told.ledger, wanted, only="win_back")
+    assert [one.name for one in found.triggers] == ["win_back"]
+    return " ".join(as_text(found.as_document(), width=160).split())
+
+
+def test_each_rule_is_a_tree_with_values_and_outcomes(told) -> None:
+    write(told)
+    with duckdb.connect(told.settings.published_db) as db:
+        db.execute("update marts.account_360 set days_silent = 12, ladder_step = 3")
+    assert (
+        "audience all of: no is_dormant yes any of: no touch_model 'high' = 'tech' no not: no"
+        " any of: yes stage 'mature' = 'mature' yes days_silent 12 ≥ 18 no"
+        " exit_when not is_dormant no goal.when not is_dormant no"
+        " steps.case_study.when ladder_step 3 < 3 no"
+    ) in asked(told, "A2")
+
+
+def test_each_contact_is_judged_by_the_recipients(told) -> None:
+    page = asked(told)
+    assert "recipients: 佐藤 愛子 role 'admin' in ('admin', 'owner') yes" in page
+    assert "recipients: Bo role 'user' in ('admin', 'owner') no" in page
+
+
+def test_steps_that_are_to_come_have_their_time(told) -> None:
+    write(told)
+    told.run()
+    page = asked(told)
+    assert "check_in Mon 2026-06-08 07:00 Mon 2026-06-08 09:00 planned" in page
+    assert (
+        "case_study Mon 2026-06-15 07:00 Mon 2026-06-15 09:00 to come if ladder_step < 3 then"
+    ) in page
+    (one,) = story(told).as_json()["triggers"]
+    assert [step["fate"] for step in one["schedule"]] == ["planned", "to come"]
+    assert one["schedule"][1]["due_at"] == "2026-06-14T22:00:00+00:00"
+
+
+def test_steps_that_will_not_come_say_why(told) -> None:
+    told.run()
+    enrollments = launches.metadata.tables["enrollments"]
+    with told.ledger.write() as connection:
+        connection.execute(delete(launches.metadata.tables["steps"]))
+        connection.execute(enrollments.update().values(held_out=True))
+    assert "check_in Mon 2026-06-08 07:00 – held out held out without mails" in asked(told)
+    with told.ledger.write() as connection:
+        ended = {"ended_at": told.as_of, "end_reason": "exit"}
+        connection.execute(enrollments.update().values(held_out=False, **ended))
+    assert "check_in Mon 2026-06-08 07:00 – never came the sequence ended: exit" in asked(told)
+
+
+def test_a_skipped_step_has_its_reason(told) -> None:
+    write(told, RULES.replace("after: 0d", "after: 0d, when: ladder_step < 3"))
+    with duckdb.connect(told.settings.published_db) as db:
+        db.execute("update marts.account_360 set ladder_step = 3")
+    told.run()
+    reason = "the step's own condition does not hold"
+    assert f"check_in Mon 2026-06-08 07:00 – skipped {reason}" in text(told)
+
+
+def test_the_version_of_the_file_and_of_the_entry_are_named(told) -> None:
+    told.run()
+    (one,) = story(told).as_json()["triggers"]
+    entered_by = one["enrollments"][0]["trigger_version"]
+    assert (one["version"], one["git_commit"]) == (entered_by, None)
+    page = asked(told)
+    assert f"triggers/win_back.yaml, version {entered_by[:8]}, not committed as it stands." in page
+    assert f"By version {entered_by[:8]}, decided by r1." in page
+
+
+def test_the_commit_that_holds_the_file_is_named(told) -> None:
+    who = ("-c", "user.name=T", "-c", "user.email=t@example.com")
+    for command in (("init", "-q"), ("add", "triggers"), (*who, "commit", "-qm", "Add")):
+        run(["git", *command], cwd=told.company.folder, check=True)
+    (one,) = story(told).as_json()["triggers"]
+    assert len(one["git_commit"]) == 40
+    assert f"of commit {one['git_commit'][:8]}." in text(told)
+
+
+def test_the_runs_behind_it_tell_what_their_gates_found(told) -> None:
+    told.run()
+    gate = {"raw": {"passed": 36, "failed": 0, "warnings": 1}}
+    runs.finish(told.ledger, run_id="r1", status="done", report={"gate": gate})
+    assert "r1 Mon 2026-06-08 07:00 done 36 passed, 0 failed not reached" in text(told)
+    runs.begin(told.ledger, run_id="r2", as_of=told.as_of, source="files")
+    stopped = {"gate": gate, "stopped": {"message": "stopped at the marts gate"}}
+    runs.finish(told.ledger, run_id="r2", status="stopped", report=stopped)
+    why = "The newest run decided nothing, and what is told is of r1: stopped at the marts gate"
+    assert why in text(told)
+    found = story(told).as_json()
+    assert [one["run_id"] for one in found["runs"]] == ["r2", "r1"]
+    assert found["published_by"] == "r1"
+
+
+def test_a_trigger_that_nobody_knows_is_answered_with_the_nearest(told) -> None:
+    with pytest.raises(UnknownName, match='did you mean "win_back"'):
+        explain(told.settings, told.ledger, "A1", only="winback")

@@ -306,6 +306,13 @@ def test_the_language_falls_back_and_says_whose_it_is(
     assert renderer.choose_locale("win_back", "hello", contact, account) == chosen
 
 
+def test_a_triggers_own_language_leaves_no_choice(company: Any) -> None:
+    renderer = Renderer(company())
+    assert renderer.choose_locale("win_back", "hello", "ja", "ja", "en-US") == ("en", "trigger")
+    with pytest.raises(TemplateError, match=r"win_back/hello\.fr\.txt: is missing"):
+        renderer.choose_locale("win_back", "hello", "ja", "ja", "fr")
+
+
 def test_a_step_without_any_template_is_an_error(company: Any) -> None:
     with pytest.raises(TemplateError, match=r"win_back/gone\.ja\.txt: is missing"):
         Renderer(company()).choose_locale("win_back", "gone", "en", None)

@@ -432,3 +432,13 @@ def test_a_broadcast_whose_day_was_missed_is_too_late(world):
     result = world.run("2026-06-22 01:00")
     assert world.mails() == []
     assert result.withheld["late"] == 1
+
+
+def test_a_trigger_of_one_language_writes_to_everybody_in_it(world):
+    world.win_back(("enter:", "locale: ja\nenter:"))
+    folder = world.company.folder / "email_templates" / "win_back"
+    for step in ("check_in", "last_call"):
+        (folder / f"{step}.ja.txt").write_text("Subject: お元気ですか\n\nこんにちは。\n")
+    world.account(locale="en")
+    (send,) = world.run(WEDNESDAY, dry_run=True).decisions.sends
+    assert (send.locale, send.locale_source) == ("ja", "trigger")

@@ -66,6 +66,7 @@ def test_nothing_of_the_person_is_left_anywhere(company, tmp_path):
     with Ledger.open(settings.ledger_url) as ledger:
         planned_sends.plan(ledger, *mails)
         deliver(settings, ledger, now=NOW)
+        (settings.outbox_dir / "preview-1.eml").write_text(f"what {AIKO} would get")
         assert holds(settings.state_dir, AIKO)
         gone = erase(settings, ledger, " Aiko.Sato@Example.com ", by="support", why="asked")
         assert (gone.mails, gone.rows) == (1, 8)

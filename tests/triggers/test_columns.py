@@ -63,6 +63,7 @@ def test_need_and_accepted_values_may_be_written_in_each_of_dbts_ways(tmp_path):
     assert columns.model == "account_360"
     assert columns["plain"].description == "Some text."
     assert {name for name in columns if columns[name].needs_feed} == {"by_meta", "by_config"}
+    assert columns["other_need"].needs == {"surveys"}
     assert columns["old_test"].accepted_values == {"a", "b"}
     assert columns["new_test"].accepted_values == {"c"}
 

@@ -13,12 +13,12 @@ COLUMNS = Columns(
     [
         Column("stage", "varchar", True, accepted_values=frozenset({"onboarding", "mature"})),
         Column("touch_model", "varchar"),
-        Column("days_silent", "bigint", needs_feed=True),
+        Column("days_silent", "bigint", needs=frozenset({"usage_feed"})),
         Column("mrr", "double"),
-        Column("is_dormant", "boolean", needs_feed=True),
+        Column("is_dormant", "boolean", needs=frozenset({"usage_feed"})),
         Column("renewal_at", "timestamp"),
         Column("signed_on", "date"),
-        Column("usage_reasons", "varchar[]", needs_feed=True),
+        Column("usage_reasons", "varchar[]", needs=frozenset({"usage_feed"})),
     ],
 )
 
@@ -219,6 +219,19 @@ def test_the_tree_shows_each_part_with_its_value_and_outcome():
     assert [str(part) for part in tree.parts[1].parts] == [
         "touch_model 'high' = 'tech': no",
         "not is_dormant null: unknown",
+    ]
+
+
+def test_the_tree_says_how_its_parts_are_joined_and_writes_signs_as_people_do():
+    text = "days_silent >= 18 and (mrr <= 5 or stage <> 'mature') and not (mrr > 1 or is_dormant)"
+    row = {"days_silent": 12, "mrr": 6.0, "stage": " >= ", "is_dormant": False}
+    tree = parse_condition(text, COLUMNS).tree(row)
+    assert tree.joins == "and"
+    assert str(tree.parts[0]) == "days_silent 12 ≥ 18: no"
+    assert [part.joins for part in tree.parts] == ["", "or", "not"]
+    assert [str(part) for part in tree.parts[1].parts] == [
+        "mrr 6 ≤ 5: no",
+        "stage ' >= ' ≠ 'mature': yes",
     ]
 
 

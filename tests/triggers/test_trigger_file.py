@@ -25,6 +25,7 @@ from lifecycle.triggers.model import (
 from lifecycle.triggers.send_window import Delay
 
 CHECKOUT = Path(__file__).parents[2]
+SCHEMA = CHECKOUT / "triggers" / "trigger.schema.json"
 ACCOUNTS, CONTACTS = account_columns(), contact_columns()
 
 FULL = """\
@@ -125,6 +126,15 @@ def test_a_launch_is_one_of_three(launch, mode, since):
     assert len(str(trigger.launch)) <= 40  # what the ledger keeps
 
 
+def test_every_key_has_its_line():
+    lines = parse(FULL).lines
+    text = FULL.splitlines()
+    assert text[lines["goal.within"] - 1].startswith("goal:")
+    assert text[lines["caps.contact"] - 1].startswith("caps:")
+    assert "case_study" in text[lines["steps.case_study.when"] - 1]
+    assert text[lines["audience"] - 1].startswith("audience:")
+
+
 def test_a_trigger_waits_for_the_feed_if_any_of_its_conditions_needs_it():
     calm = SHORT.replace("is_dormant", "plan = 'team'")
     assert not parse(calm).needs_feed
@@ -145,7 +155,7 @@ WRONG = {
     # keys
     "descripton: x": 'descripton: unknown key (did you mean "description"?)',
     "zzz: x": "zzz: unknown key (keys are description, audience, recipients, launch, enter, on,"
-    " exit_when, goal, holdout, priority, caps, send_window, late, steps, include_churned,"
+    " exit_when, goal, holdout, priority, caps, locale, send_window, late, steps, include_churned,"
     " migrate)",
     "goal: {when: not is_dormant}": "goal.within: is required",
     "goal: {when: is_dorment, within: 28d}": "goal.when: account_360 has no column 'is_dorment'"
@@ -156,6 +166,7 @@ WRONG = {
     "holdout: 60%": "holdout: '60%' is not a holdout; write 10% (at most 50%)",
     "holdout: 0%": "holdout: '0%' is not a holdout; write 10% (at most 50%)",
     "migrate: yes please": "migrate: has to be true or false",
+    "locale: japanese!": "locale: 'japanese!' is not a language; write ja or en-US",
     # values
     "description: 5": "description: has to be a text",
     "enter: always": "enter: 'always' is not a way to enter; write once, once_per_episode or"
@@ -211,7 +222,8 @@ WRONG_STEPS = {
     " business days as 6h, 3d or 5bd",
     "steps: [{id: a, after: 0d, whn: is_dormant}]": "steps.a.whn: unknown key"
     ' (did you mean "when"?)',
-    "steps: [{id: a, after: 0d, locale: ja}]": "steps.a.locale: not supported yet",
+    "steps: [{id: a, after: 0d, locale: ja}]": "steps.a.locale: unknown key (keys are id,"
+    " after, when)",
     "steps: [{id: a, after: 0d, when: plam = 'x'}]": "steps.a.when: account_360 has no column"
     " 'plam' (did you mean \"plan\"?)",
     "steps: [{id: a, after: 0d}, {id: a, after: 1d}]": "steps.a.id: is there twice",
@@ -361,6 +373,23 @@ def test_the_schema_takes_what_the_model_takes_and_refuses_what_it_can():
         assert not valid(SHORT + line + "\n"), line
     assert not valid(SHORT.replace("launch: new_only\n", ""))
     assert not valid(SHORT.replace("after: 0d", "after: soon"))
+
+
+@pytest.mark.parametrize(
+    "path", sorted((CHECKOUT / "triggers").glob("*.yaml")), ids=lambda it: it.stem
+)
+def test_a_shipped_trigger_names_the_schema_and_keeps_to_it(path):
+    text = path.read_text(encoding="utf-8")
+    assert text.startswith(f"# yaml-language-server: $schema={SCHEMA.name}\n")
+    assert valid(text)
+    assert not valid(text.replace("audience:", "audiense:"))
+    assert not valid(text.replace("id: ", "id: Not "))
+
+
+def test_the_schema_that_is_shipped_is_the_models():
+    assert json.loads(SCHEMA.read_text(encoding="utf-8")) == json_schema(), (
+        "lifecycle schema > triggers/trigger.schema.json"
+    )
 
 
 BROADCAST = """\

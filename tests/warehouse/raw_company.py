@@ -61,7 +61,7 @@ TABLES = {
         " attempts bigint, accepted_at timestamp"
     ),
     "ledger_enrollments": (
-        "account_id varchar, trigger varchar, cycle bigint, trigger_version varchar,"
+        "account_id varchar, trigger varchar, cycle bigint, entered_version varchar,"
         " enrolled_at timestamp, ended_at timestamp, end_reason varchar,"
         " held_out boolean, goal_until timestamp, goal_met_at timestamp"
     ),

@@ -34,20 +34,39 @@ entries as (
   group by trigger_name, trigger_version
 ),
 
+-- An account that enters again is no new evidence: its first entry into a version counts.
+firsts as (
+  select
+    enrollments.*,
+    enrollments.goal_until < run_context.as_of as is_over,
+    row_number() over (
+      partition by enrollments.trigger_name, enrollments.trigger_version, enrollments.account_id
+      order by enrollments.cycle
+    ) as entry_number,
+    run_context.as_of
+  from enrollments
+  cross join {{ ref('stg_run_context') }} as run_context
+  where enrollments.goal_until is not null
+),
+
 -- By intention to treat: whoever entered counts in its group, mailed in fact or not. Those who
 -- still have time to meet the goal would bend the comparison.
 outcomes as (
   select
-    enrollments.trigger_name,
-    enrollments.trigger_version,
-    count(case when not enrollments.held_out then 1 end) as reached,
-    count(case when enrollments.held_out then 1 end) as compared_with,
-    count(case when not enrollments.held_out then enrollments.goal_met_at end) as goals_reached,
-    count(case when enrollments.held_out then enrollments.goal_met_at end) as goals_held_out
-  from enrollments
-  cross join {{ ref('stg_run_context') }} as run_context
-  where enrollments.goal_until < run_context.as_of
-  group by enrollments.trigger_name, enrollments.trigger_version
+    trigger_name,
+    trigger_version,
+    count(case when is_over and not held_out then 1 end) as reached,
+    count(case when is_over and held_out then 1 end) as compared_with,
+    count(case when is_over and not held_out then goal_met_at end) as goals_reached,
+    count(case when is_over and held_out then goal_met_at end) as goals_held_out,
+    count(case when not is_over then 1 end) as still_in_time,
+    count(
+      case when enrolled_at > {{ dbt.dateadd('day', -28, 'as_of') }} then 1 end
+    ) as new_in_28d,
+    max(goal_until) as last_goal_until
+  from firsts
+  where entry_number = 1
+  group by trigger_name, trigger_version
 ),
 
 shares as (
@@ -71,6 +90,9 @@ final as (
     coalesce(shares.compared_with, 0) as compared_with,
     coalesce(shares.goals_reached, 0) as goals_reached,
     coalesce(shares.goals_held_out, 0) as goals_held_out,
+    coalesce(shares.still_in_time, 0) as still_in_time,
+    coalesce(shares.new_in_28d, 0) as new_in_28d,
+    shares.last_goal_until,
     -- Rounded, so that every engine tells the same.
     round(shares.share_reached - shares.share_held_out, 6) as effect,
     round(shares.share_reached - shares.share_held_out - sqrt(

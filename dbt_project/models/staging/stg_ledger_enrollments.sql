@@ -3,7 +3,7 @@ select
   account_id,
   trigger as trigger_name,
   cycle,
-  trigger_version,
+  entered_version as trigger_version,
   enrolled_at,
   ended_at,
   end_reason,

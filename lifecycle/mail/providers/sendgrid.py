@@ -47,7 +47,7 @@ from sendgrid.helpers.mail.exceptions import ApiKeyIncludedException
 
 from lifecycle.errors import DeliveryError
 from lifecycle.ledger.tables import State
-from lifecycle.mail.message import Message
+from lifecycle.mail.message import PREVIEW, Message
 from lifecycle.mail.providers import Mail, Outcome
 from lifecycle.mail.providers.keep_alive import (
     KeepAlive,
@@ -259,7 +259,7 @@ def _requests(letters: list[_Letter], batch_size: int) -> list[list[_Letter]]:
             continue
         shared = (
             *(message.from_name, message.from_email, message.reply_to),
-            *(message.trigger, message.step),
+            *(message.trigger, message.step, message.is_preview),
         )
         batch, address = open_batch.get(shared), message.to_email.lower()
         # SendGrid refuses an address that is in a request twice.
@@ -302,7 +302,9 @@ def _request(shared: Message, readers: list[Personalization], body: str) -> Mapp
         request.reply_to = _person(ReplyTo, *shared.reply_to)
     for place, reader in enumerate(readers):
         request.add_personalization(reader, place)
-    request.category = [Category(f"{shared.trigger}/{shared.step}"), Category(shared.trigger)]
+    categories = [f"{shared.trigger}/{shared.step}", shared.trigger]
+    # What colleagues look at must not count among what customers got.
+    request.category = [Category(one) for one in (["preview"] if shared.is_preview else categories)]
     request.tracking_settings = NO_TRACKING
     built: Mapping[str, Any] = request.get()
     return built
@@ -331,6 +333,9 @@ def _headers(message: Message) -> Iterable[tuple[str, str]]:
         yield "List-Unsubscribe-Post", "List-Unsubscribe=One-Click"
     yield "Auto-Submitted", "auto-generated"
     yield "Content-Language", message.locale
+    if message.is_preview:
+        name, _, value = PREVIEW.partition(": ")
+        yield name, value
 
 
 def _person(kind: type[Email], name: str, address: str) -> Email:

@@ -153,6 +153,7 @@ def upgrade() -> None:
         sa.Column("account_id", sa.String(length=255), nullable=False),
         sa.Column("trigger", sa.String(length=100), nullable=False),
         sa.Column("cycle", sa.Integer(), nullable=False),
+        sa.Column("entered_version", sa.String(length=64), nullable=False),
         sa.Column("trigger_version", sa.String(length=64), nullable=False),
         sa.Column("enrolled_at", sa.DateTime(), nullable=False),
         sa.Column("run_id", sa.String(length=64), nullable=False),
