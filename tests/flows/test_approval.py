@@ -36,6 +36,7 @@ def config(told: Told, monkeypatch: pytest.MonkeyPatch) -> str:
     """Of a company in which any mail is one too many."""
     monkeypatch.setenv("LIFECYCLE__GUARD__PEOPLE", "0")
     monkeypatch.setenv("LIFECYCLE__OWNERS__MORNING_LIST", "false")
+    monkeypatch.setenv("LIFECYCLE__GUARD__WAIT_HOURS", "0.03")  # no test waits for ever
     told.publish()
     return str(told.company.folder / "lifecycle.toml")
 
@@ -105,10 +106,10 @@ def deployed(prefect_api: str) -> Iterator[Any]:
             )
 
             def fill_in() -> None:
-                deadline = time.monotonic() + 30
+                deadline = time.monotonic() + 90
                 while time.monotonic() < deadline:
                     state = client.read_flow_run(flow_run.id).state
-                    if state is not None and state.is_paused():
+                    if state is not None and (state.is_paused() or state.is_final()):
                         break
                     time.sleep(0.05)
                 seen["lock"] = can_begin(config)

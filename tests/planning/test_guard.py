@@ -185,3 +185,12 @@ def test_mails_and_mark_are_written_together_or_not_at_all(told, monkeypatch):
     with pytest.raises(LedgerError):
         run(told, people=0)
     assert outcome(told) == []
+
+
+def test_what_an_earlier_run_of_the_day_reached_is_not_usual_by_that(told):
+    history(told, 28)
+    today = {"run_id": "today", "as_of": utc("2026-06-07 21:00"), "people": 1}
+    with told.ledger.write() as connection:
+        row = {**today, "started_at": MONDAY, "status": "done", "source": "files"}
+        connection.execute(insert(ledger_tables.runs), [row])
+    assert run(told, never_below=0).flood is not None
