@@ -303,7 +303,6 @@ def _make_ledger(folder: Path, accounts: int) -> None:
     )
     db.executemany(fill_launches, [(f"t{n}", entered, "existing") for n in range(TRIGGERS)])
     db.commit()
-    db.execute("ANALYZE")
     db.close()
 
 

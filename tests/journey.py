@@ -150,7 +150,7 @@ class Journey:
 
     def live(self, days: str, *, until: str) -> list[str]:
         """Live through the days, the last one included; returns the mails."""
-        script = [line.strip() for line in days.strip().splitlines()]
+        script = [line.strip() for line in days.splitlines() if line.strip()]
         acts = [act for line in script for act in self._read(line)]
         first, last = min(wall for wall, _ in acts).date(), date.fromisoformat(until)
         mornings = (first + timedelta(days=ahead) for ahead in range((last - first).days + 1))

@@ -124,14 +124,18 @@ HOPEFUL = pa.schema(
 
 
 def _arrow(ledger: Connection, query: Select[Any], schema: pa.Schema) -> pa.Table:
-    """The rows of a query. Moments come as text, so that Python makes no datetime of each."""
+    """The rows of a query, as plain as the driver gives them: there are many.
+
+    Moments come as text, so that Python makes no datetime of each.
+    """
     fields = dict(query.selected_columns.items())
     asked = [
         cast(fields[field.name], String) if field.type == MOMENT else fields[field.name]
         for field in schema
     ]
-    rows = ledger.execute(query.with_only_columns(*asked)).all()
-    columns = list(zip(*rows, strict=True)) or [()] * len(schema.names)
+    cursor = ledger.execute(query.with_only_columns(*asked)).cursor
+    assert cursor is not None
+    columns = list(zip(*cursor.fetchall(), strict=True)) or [()] * len(schema.names)
     arrays = [
         pa.array(values, pa.string() if kind == MOMENT else kind).cast(kind)
         for values, kind in zip(columns, schema.types, strict=True)
@@ -163,10 +167,11 @@ def entrants(warehouse: duckdb.DuckDBPyConnection, enter: Enter, now: datetime) 
 def seen_false(warehouse: duckdb.DuckDBPyConnection) -> list[str]:
     """Accounts seen outside the audience that so far could not enter (again)."""
     query = """
-        select v.account_id from verdict v
-        where v.is_false and (
-            exists (from latest l where l.account_id = v.account_id and l.seen_false_at is null)
-            or exists (from baseline b where b.account_id = v.account_id)
+        select account_id from verdict
+        where is_false and account_id in (
+            select account_id from latest where seen_false_at is null
+            union all
+            select account_id from baseline
         )
         order by 1
     """

@@ -1,0 +1,25 @@
+"""The benchmark of the plan at a tiny size: the planner and bare SQL find the same."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+SCRIPT = Path(__file__).resolve().parents[2] / "benchmarks" / "plan.py"
+
+
+def test_the_plan_and_bare_sql_find_the_same_and_all_that_is_due_is_rendered() -> None:
+    done = subprocess.run(
+        [sys.executable, str(SCRIPT), "--accounts", "2000", "--json"],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    found = json.loads(done.stdout)
+    assert (found["entered"], found["left"]) == (2, 2)
+    # Of the thousand inside, two hundred have a step due, and both that leave are among them.
+    assert found["mails"] == 198
+    assert found["cpu_seconds_over_bare"] > 0
