@@ -342,6 +342,41 @@ def simulate(
 
 
 @app.command()
+def diff(
+    context: typer.Context,
+    ref: Annotated[
+        str, typer.Argument(metavar="GIT_REF", help="What to compare with: a branch, a commit.")
+    ],
+    as_of: AsOf = None,
+    markdown: Annotated[
+        bool, typer.Option("--markdown", metavar="", help="Write Markdown, for a pull request.")
+    ] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Show whom the changes since a commit reach today, and what they get. Nothing is sent."""
+    from lifecycle.git_ref import variant_at
+    from lifecycle.insight.diff import diff
+    from lifecycle.run import delivery_clock
+    from lifecycle.settings import file_of
+    from lifecycle.variant import Variant
+
+    if markdown and as_json:
+        raise InputError("--markdown and --json: ask for one of them")
+    config = file_of(context.obj.config)
+    with (
+        context.obj.ledger() as (settings, ledger),
+        variant_at(ref, settings, config) as before,
+        redirect_stdout(sys.stderr),
+    ):
+        moment = delivery_clock(settings, ledger, as_of)
+        found = diff(settings, ledger, before, Variant.here(settings), as_of=moment)
+    if markdown:
+        typer.echo(found.as_markdown())
+        return
+    _show(found.as_json, found.as_document, as_json)
+
+
+@app.command()
 def status(context: typer.Context, as_json: AsJson = False) -> None:
     """Show the last runs, the queue, and what waits for a person."""
     from lifecycle.insight.status import status

@@ -215,7 +215,9 @@ class Simulation:
             [label, *(one.figures()[name] for one in self.simulated)]
             for name, label in FIGURES.items()
         ]
-        rows.insert(4, ["busiest day", *(f"{one.busiest[0]:%a %Y-%m-%d}" for one in self.simulated)])
+        rows.insert(
+            4, ["busiest day", *(f"{one.busiest[0]:%a %Y-%m-%d}" for one in self.simulated)]
+        )
         columns = ["", *(one.told.variant.name for one in self.simulated)]
         if len(self.simulated) == 2:
             changes = self._difference()
@@ -290,9 +292,7 @@ def simulate(
     progress: Callable[[date], None] | None = None,
 ) -> Simulation:
     """Replay these days with one set of files, or with two. Raises what `replay` raises."""
-    found = replay(
-        settings, ledger, variants, days=days, at=at, memory=memory, progress=progress
-    )
+    found = replay(settings, ledger, variants, days=days, at=at, memory=memory, progress=progress)
     zone = settings.company.time_zone
     return Simulation(tuple(Simulated(told, zone) for told in found), memory)
 

@@ -217,7 +217,9 @@ class _World:
     def _tell(
         self, day: date, now: datetime, result: PlanResult, warehouse: duckdb.DuckDBPyConnection
     ) -> ReplayedDay:
-        query = "select feed_status, (select count(*) from marts.account_360) from marts.feed_health"
+        query = (
+            "select feed_status, (select count(*) from marts.account_360) from marts.feed_health"
+        )
         feed_status, accounts = warehouse.execute(query).fetchone() or ("late", 0)
         made = result.decisions
         told = ReplayedDay(

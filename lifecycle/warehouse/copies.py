@@ -34,7 +34,9 @@ def copy_work(settings: Settings, folder: Path) -> tuple[Settings, datetime]:
         folder.mkdir(parents=True, exist_ok=True)
         # While it is open here, no other process can write to it.
         shutil.copy2(settings.work_db, folder / settings.work_db.name)
-    copied = settings.model_copy(update={"state": settings.state.model_copy(update={"dir": folder})})
+    copied = settings.model_copy(
+        update={"state": settings.state.model_copy(update={"dir": folder})}
+    )
     return copied, found[0].replace(tzinfo=UTC)
 
 
