@@ -347,7 +347,6 @@ def diff(
     ref: Annotated[
         str, typer.Argument(metavar="GIT_REF", help="What to compare with: a branch, a commit.")
     ],
-    as_of: AsOf = None,
     markdown: Annotated[
         bool, typer.Option("--markdown", metavar="", help="Write Markdown, for a pull request.")
     ] = False,
@@ -356,7 +355,6 @@ def diff(
     """Show whom the changes since a commit reach today, and what they get. Nothing is sent."""
     from lifecycle.git_ref import variant_at
     from lifecycle.insight.diff import diff
-    from lifecycle.run import delivery_clock
     from lifecycle.settings import file_of
     from lifecycle.variant import Variant
 
@@ -368,8 +366,7 @@ def diff(
         variant_at(ref, settings, config) as before,
         redirect_stdout(sys.stderr),
     ):
-        moment = delivery_clock(settings, ledger, as_of)
-        found = diff(settings, ledger, before, Variant.here(settings), as_of=moment)
+        found = diff(settings, ledger, before, Variant.here(settings))
     if markdown:
         typer.echo(found.as_markdown())
         return

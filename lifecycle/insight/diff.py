@@ -5,7 +5,7 @@ It is read where others read along, so no address is shown whole.
 
 from __future__ import annotations
 
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import asdict, dataclass
@@ -54,8 +54,8 @@ class Diff:
     """Files of the dbt project that differ."""
     settings: dict[str, tuple[object, object]]
     """Keys of the settings that differ, with both values."""
-    rebuilt: datetime | None
-    """The moment for which both sides' marts were built; None: both saw the published ones."""
+    rebuilt: bool
+    """Whether both sides' marts were built anew; else both saw the published ones."""
     problems: list[Problem]
     """What is wrong with the files before."""
     waiting: dict[str, list[str]]
@@ -81,7 +81,6 @@ class Diff:
             "after": self.after.name,
             "as_of": self.as_of.isoformat(),
             "marts": "rebuilt" if self.rebuilt else "published",
-            "marts_as_of": self.rebuilt.isoformat() if self.rebuilt else None,
             "models": self.models,
             "settings": {
                 key: {"before": old, "after": new} for key, (old, new) in self.settings.items()
@@ -172,8 +171,8 @@ class Diff:
             for one in self.changed
         ]
         columns = (
-            *("trigger", "files", "audience", "enter now", "leave now"),
-            *("mails", "mails changed", "withheld"),
+            *("trigger", "files", "audience", "enter", "leave"),
+            *("mails", "changed", "withheld"),
         )
         if rows:
             parts.append(table(columns, rows))
@@ -195,8 +194,7 @@ class Diff:
         if self.models:
             yield f"Models that differ: {', '.join(self.models)}."
         if self.rebuilt:
-            when = moment(self.rebuilt, self.time_zone)
-            yield f"Models or thresholds differ, so both sides' marts were built anew as of {when}."
+            yield "Models or thresholds differ, so both sides' marts were built anew for it."
         else:
             yield "Both sides look at the marts that the last run published."
 
@@ -213,18 +211,22 @@ class Diff:
                 f"{counted(one.inside, 'account')} inside its sequence now; "
                 f"{len(one.migrated):,} would go on by the changed file."
             )
-        accounts = [
-            *(("comes into the audience", id_, None) for id_ in one.comes_to_match),
-            *(("drops out of the audience", id_, None) for id_ in one.matches_no_more),
-            *(("enters now", id_, None) for id_ in one.enters),
-            *(("does not enter any more", id_, None) for id_ in one.enters_no_more),
-            *(("leaves its sequence", id_, why) for id_, why in one.leaves.items()),
-            *(("stays in its sequence", id_, None) for id_ in one.leaves_no_more),
-            *(("goes on by the changed file", id_, None) for id_ in one.migrated),
-        ]
+        what: defaultdict[str, list[str]] = defaultdict(list)
+        for said, ids in (
+            ("comes into the audience", one.comes_to_match),
+            ("drops out of the audience", one.matches_no_more),
+            ("enters now", one.enters),
+            ("does not enter any more", one.enters_no_more),
+            ("stays in its sequence", one.leaves_no_more),
+            ("goes on by the changed file", one.migrated),
+        ):
+            for account_id in ids:
+                what[account_id].append(said)
+        for account_id, why in one.leaves.items():
+            what[account_id].append(f"leaves its sequence: {why}")
         parts += _cut(
-            ("account", "name", "what", "why"),
-            [(id_, self.names.get(id_), what, why) for what, id_, why in accounts],
+            ("account", "name", "what"),
+            [(id_, self.names.get(id_), ", ".join(said)) for id_, said in sorted(what.items())],
             by=2,
         )
         mails = [
@@ -287,10 +289,9 @@ class Diff:
         return sections
 
 
-def diff(
-    settings: Settings, ledger: Ledger, before: Variant, after: Variant, *, as_of: datetime
-) -> Diff:
-    """Decide by both sets of files, on the marts of the last run and what the ledger knows.
+def diff(settings: Settings, ledger: Ledger, before: Variant, after: Variant) -> Diff:
+    """Decide by both sets of files, on the marts of the last run and what the ledger knows, at
+    that run's moment.
 
     Only where models, or settings that they read, differ, the marts of both are built, in
     temporary copies. Writes nothing. Raises WarehouseError when nothing was published yet, or
@@ -300,18 +301,18 @@ def diff(
     problems = list(before.problems)
     with ExitStack() as stack:
         here = stack.enter_context(connect_published(settings))
-        there, rebuilt = here, None
+        there, rebuilt = here, False
+        as_of = published.as_of(here)
         if not have_same_marts(before, after):
-            built_for = published.as_of(here)
             folder = Path(stack.enter_context(TemporaryDirectory(prefix="lifecycle-diff-")))
-            here = stack.enter_context(_built(after, built_for, folder / "after"))
+            here = stack.enter_context(_built(after, as_of, folder / "after"))
             try:
-                there = stack.enter_context(_built(before, built_for, folder / "before"))
-                rebuilt = built_for
+                there = stack.enter_context(_built(before, as_of, folder / "before"))
+                rebuilt = True
             except (WarehouseError, GateStopped) as error:
                 what = f"its marts cannot be built, so the present ones stand in: {error}"
                 problems.append(Problem(before.name, None, what))
-                there, rebuilt = here, built_for
+                there, rebuilt = here, True
         with ledger.read() as known:
             sides = see(before, there, known, as_of), see(after, here, known, as_of)
             changes = compare(*sides, known)

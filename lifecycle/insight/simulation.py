@@ -15,12 +15,15 @@ from lifecycle.insight.document import Cell, Document, Section, Table, counted, 
 from lifecycle.insight.report import WHY
 from lifecycle.ledger.store import Ledger
 from lifecycle.ledger.tables import State
-from lifecycle.planning.replay import Memory, Replay, capped, replay
+from lifecycle.masking import mask_addresses
+from lifecycle.planning.replay import Memory, Replay, capped, replay, unwritten
 from lifecycle.settings import Settings
 from lifecycle.variant import Variant
 
 SHOWN_BY_DAY = 31
 """Days up to which each has its row; longer spans have one a month."""
+CAUSES = 5
+"""Reasons for unwritten mails that a person is shown."""
 SPAN = timedelta(days=7)
 """Two mails to one person within it are repeat contact."""
 
@@ -318,6 +321,7 @@ def _withheld(one: Simulated, is_named: bool) -> Section:
     if unsent:
         left = ((str(state), count, why or None) for (state, why), count in unsent)
         parts.append(table(("planned, and then", "mails", "why"), left))
+    parts += [mask_addresses(cause) for cause in unwritten(one.told)[:CAUSES]]
     return Section(f"Withheld{name}", tuple(parts) or ("Nothing.",))
 
 

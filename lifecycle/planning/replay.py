@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, time, timedelta
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Any, Literal
+from typing import Any, Literal, Protocol
 from zoneinfo import ZoneInfo
 
 import duckdb
@@ -51,6 +51,21 @@ Left = tuple[str, str, str, str]
 """What was decided against: trigger, account, contact (or empty), step (or empty)."""
 
 
+class Days(Protocol):
+    """A warehouse that shows one day after the other."""
+
+    @property
+    def settings(self) -> Settings:
+        """Their state folder has the data that the days are built from."""
+
+    @property
+    def connection(self) -> duckdb.DuckDBPyConnection:
+        """Where the schema `marts` is."""
+
+    def build(self, as_of: datetime) -> None:
+        """Have the marts be those of a moment."""
+
+
 @dataclass
 class ReplayedDay:
     """One day of a replay."""
@@ -75,8 +90,8 @@ class Replay:
 
     variant: Variant
     days: list[ReplayedDay] = field(default_factory=list)
-    withheld: dict[str, set[Left]] = field(default_factory=dict)
-    """By reason: each mail or entry once, however many runs said so."""
+    withheld: dict[str, dict[Left, str]] = field(default_factory=dict)
+    """By reason: each mail or entry once, however many runs said so, with the last detail."""
     mails: Sequence[Row[Any]] = ()
     """Those that left, first to leave first: address, account_id, trigger, step, accepted_at."""
     before: Sequence[Row[Any]] = ()
@@ -106,7 +121,7 @@ def replay(
         _check_clock(ledger, moments[0])
     with TemporaryDirectory(prefix="lifecycle-simulate-") as temporary, ExitStack() as stack:
         folder = Path(temporary)
-        worlds: list[_World] = []
+        worlds: list[World] = []
         for number, variant in enumerate(variants):
             same = (one for one in worlds if have_same_marts(one.variant, variant))
             marts = next((one.marts for one in same), None) or stack.enter_context(
@@ -115,8 +130,8 @@ def replay(
                 )
             )
             own = stack.enter_context(_ledger(ledger, folder / f"ledger-{number}.db", memory))
-            worlds.append(_World(variant, marts, own, moments[0]))
-        warehouses = {id(world.marts): world.marts for world in worlds}.values()
+            worlds.append(World(variant, marts, own, moments[0]))
+        warehouses = list({id(world.marts): world.marts for world in worlds}.values())
         for day, now, following in zip(days, moments, moments[1:], strict=False):
             for marts in warehouses:
                 marts.build(now)
@@ -179,12 +194,10 @@ def _ledger(real: Ledger, file: Path, memory: Memory) -> Iterator[Ledger]:
         yield ledger
 
 
-class _World:
+class World:
     """One variant with a ledger of its own, living from day to day."""
 
-    def __init__(
-        self, variant: Variant, marts: DailyMarts, ledger: Ledger, first: datetime
-    ) -> None:
+    def __init__(self, variant: Variant, marts: Days, ledger: Ledger, first: datetime) -> None:
         self.variant = variant
         self.marts = marts
         self.first = first
@@ -234,7 +247,7 @@ class _World:
         self._replay.days.append(told)
         for one in made.withheld:
             left = (one.trigger, one.account_id, one.contact_id, one.step)
-            self._replay.withheld.setdefault(str(one.reason), set()).add(left)
+            self._replay.withheld.setdefault(str(one.reason), {})[left] = one.detail
         return told
 
     def _deliver(self, now: datetime, until: datetime) -> int:
@@ -300,4 +313,9 @@ class _World:
 
 def capped(told: Replay) -> set[Left]:
     """The mails that a cap held back when they were planned."""
-    return told.withheld.get(str(Reason.CAPPED), set())
+    return set(told.withheld.get(str(Reason.CAPPED), {}))
+
+
+def unwritten(told: Replay) -> list[str]:
+    """Why mails could not be written, each cause once."""
+    return sorted(set(told.withheld.get(str(Reason.TEMPLATE_ERROR), {}).values()))

@@ -30,7 +30,10 @@ HISTORY = "fct_account_health_daily"
 
 
 class DailyMarts:
-    """A warehouse whose marts are of the day that was built last. Days only go forward."""
+    """A warehouse whose marts are of the day that was built last. Days only go forward.
+
+    `connection` is to the copy, whose folder is the state folder of `settings`.
+    """
 
     def __init__(
         self,
@@ -41,7 +44,6 @@ class DailyMarts:
         project: Path,
     ) -> None:
         self.settings = settings
-        """Their state folder is the copy's."""
         self.connection = connection
         self._models = models
         self._loaded_at = loaded_at
@@ -59,6 +61,11 @@ class DailyMarts:
         """
         copy, loaded_at = copy_work(settings, folder)
         with connect_work(copy) as connection:
+            known = "select 1 from duckdb_tables() where schema_name = 'marts' and table_name = ?"
+            if connection.execute(known, [HISTORY]).fetchone() is None:
+                raise WarehouseError(
+                    f"{settings.work_db}: no models were built yet; `lifecycle run --dry-run` does it"
+                )
             models = _compile(copy, connection, project)
             _forget_all_but_history(connection)
             # Each day is built anew, and a day that was lost is built again.
@@ -105,7 +112,8 @@ def _compile(
     empty = copy.model_copy(update={"state": state})
     with connect_work(empty):
         pass
-    connection.execute(f"attach '{empty.work_db}' as empty")
+    literal = str(empty.work_db).replace("'", "''")
+    connection.execute(f"attach '{literal}' as empty")
     connection.execute("create schema empty.marts")
     connection.execute(f"create table empty.marts.{HISTORY} as from marts.{HISTORY} limit 0")
     connection.execute("detach empty")
