@@ -129,7 +129,7 @@ def replay(
                     variant.settings, folder / f"marts-{number}", project=variant.project
                 )
             )
-            own = stack.enter_context(_ledger(ledger, folder / f"ledger-{number}.db", memory))
+            own = stack.enter_context(ledger_of(ledger, folder / f"ledger-{number}.db", memory))
             worlds.append(World(variant, marts, own, moments[0]))
         warehouses = list({id(world.marts): world.marts for world in worlds}.values())
         for day, now, following in zip(days, moments, moments[1:], strict=False):
@@ -182,7 +182,8 @@ def _check_clock(ledger: Ledger, first: datetime) -> None:
 
 
 @contextmanager
-def _ledger(real: Ledger, file: Path, memory: Memory) -> Iterator[Ledger]:
+def ledger_of(real: Ledger, file: Path, memory: Memory) -> Iterator[Ledger]:
+    """A ledger in a new file, to be thrown away: empty but for suppressions, or a copy."""
     if memory == "copy":
         back_up(real, file)
     with Ledger.open(f"sqlite:///{file}", durable=False) as ledger:

@@ -16,9 +16,11 @@ from typer.testing import CliRunner
 
 from lifecycle.cli import app
 from lifecycle.errors import WarehouseError
+from lifecycle.insight.diff import diff
 from lifecycle.ledger.store import Ledger
 from lifecycle.ledger.tables import metadata
-from lifecycle.warehouse.build import build
+from lifecycle.variant import Variant
+from lifecycle.warehouse.build import PROJECT, build
 from lifecycle.warehouse.daily import READ_BY_PLANNER, DailyMarts
 from lifecycle.warehouse.publish import publish
 from warehouse.raw_company import Company, utc
@@ -157,6 +159,28 @@ def test_the_command_shows_the_days_and_changes_nothing(lived: Lived, tmp_path: 
     assert difference["mails"] == there["mails"] - here["mails"] < 0
     assert "@" not in done.stdout
     assert "2027-01-06, 18 of 18" in done.stderr
+
+
+def test_a_diff_of_other_models_builds_both_sides(lived: Lived, tmp_path: Path) -> None:
+    settings = lived.company.settings
+    before = state_of(lived.company)
+    project = tmp_path / "dbt_project"
+    shutil.copytree(PROJECT, project, ignore=shutil.ignore_patterns("target", "logs"))
+    model = project / "models" / "marts" / "account_dormancy.sql"
+    sql = model.read_text()
+    assert "is_over_limit and not is_over_holidays as is_dormant" in sql
+    model.write_text(sql.replace("is_over_limit and not is_over_holidays as is", "false as is"))
+    old = Variant.read("old models", settings, project=project)
+    with Ledger.open(settings.ledger_url) as ledger:
+        found = diff(settings, ledger, old, Variant.here(settings))
+    assert found.rebuilt
+    assert found.models == ["models/marts/account_dormancy.sql"]
+    assert found.problems == []
+    told = {one.name: one for one in found.triggers}["win_back_dormant"]
+    assert (told.state, told.matched) == ("same", 0)
+    assert told.comes_to_match == ["fading"]
+    assert "Models that differ: models/marts/account_dormancy.sql." in found.as_markdown()
+    assert state_of(lived.company) == before
 
 
 def test_without_data_it_is_said_what_to_do(tmp_path: Path) -> None:
