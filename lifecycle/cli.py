@@ -300,7 +300,12 @@ def simulate(
     ] = None,
     triggers: Annotated[
         Path | None,
-        typer.Option(metavar="FOLDER", help="Compare with the changed triggers in this folder."),
+        typer.Option(
+            metavar="FOLDER",
+            help="Compare with the changed triggers in this folder.",
+            exists=True,
+            file_okay=False,
+        ),
     ] = None,
     ledger: Annotated[
         Memory,

@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from lifecycle.errors import InputError, Problem, SettingsError, did_you_mean
+from lifecycle.errors import InputError, Problem, SettingsError, TriggerError, did_you_mean
 from lifecycle.health.definition import PROJECT
 from lifecycle.settings import CHECKOUT, Settings, load
 from lifecycle.variant import Variant
@@ -44,9 +44,15 @@ def variant_at(ref: str, settings: Settings, config: Path) -> Iterator[Variant]:
             _stand_in(folder / root, folder / checkout)
         project = folder / checkout / PROJECT.name if checkout is not None else PROJECT
         then, problems = _settings(settings, folder / root, config.name, ref)
-        yield Variant.read(
-            ref, then, project=project if project.is_dir() else PROJECT, problems=problems
-        )
+        yield _read(ref, then, project if project.is_dir() else PROJECT, problems)
+
+
+def _read(ref: str, settings: Settings, project: Path, problems: tuple[Problem, ...]) -> Variant:
+    try:
+        return Variant.read(ref, settings, project=project, problems=problems)
+    except TriggerError as error:  # of the models' YAML: nobody knows which columns there were
+        problems = (*problems, *error.problems)
+        return Variant.read(ref, settings, problems=problems)
 
 
 def _top(folder: Path) -> Path:

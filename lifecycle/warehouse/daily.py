@@ -63,9 +63,8 @@ class DailyMarts:
         with connect_work(copy) as connection:
             known = "select 1 from duckdb_tables() where schema_name = 'marts' and table_name = ?"
             if connection.execute(known, [HISTORY]).fetchone() is None:
-                raise WarehouseError(
-                    f"{settings.work_db}: no models were built yet; `lifecycle run --dry-run` does it"
-                )
+                what = "no models were built yet; `lifecycle run --dry-run` does it"
+                raise WarehouseError(f"{settings.work_db}: {what}")
             models = _compile(copy, connection, project)
             _forget_all_but_history(connection)
             # Each day is built anew, and a day that was lost is built again.
@@ -100,8 +99,22 @@ class DailyMarts:
     def _replace_day(self, model: CompiledModel) -> None:
         execute = self.connection.execute
         execute(f"create or replace temp table arrived as {model.query}")
+        if self._year is None:
+            self._widen(model)
         execute(f"delete from {model.relation} where day in (select day from arrived)")
         execute(f"insert into {model.relation} by name from arrived")
+
+    def _widen(self, history: CompiledModel) -> None:
+        """Have the history take columns that its model has got since the last run, as dbt does."""
+        query = """
+            select column_name, data_type from duckdb_columns() where table_name = 'arrived'
+            and column_name not in (
+                select column_name from duckdb_columns()
+                where schema_name = 'marts' and table_name = ?
+            )
+        """
+        for name, kind in self.connection.execute(query, [history.name]).fetchall():
+            self.connection.execute(f'alter table {history.relation} add column "{name}" {kind}')
 
 
 def _compile(
