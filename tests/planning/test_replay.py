@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from datetime import date, datetime, time, timedelta
@@ -13,6 +14,7 @@ import pytest
 
 from company import Company, Marts, utc
 from lifecycle.errors import ClockError, InputError
+from lifecycle.insight.document import as_text
 from lifecycle.insight.simulation import Simulated, Simulation
 from lifecycle.ledger import runs
 from lifecycle.ledger.store import Ledger
@@ -209,6 +211,9 @@ def test_two_simulations_are_compared(company, real, tmp_path) -> None:
     assert (told["mails"], told["people"], told["people_with_repeat_contact"]) == (-2, 0, -2)
     assert told["by_trigger"] == {"win_back": -2}
     assert (told["people_only_before"], told["people_only_after"]) == (0, 0)
+    shown = as_text(Simulation((before, after), "empty").as_document(), width=120)
+    assert re.search(r"^ +mails +4 +2 +-2$", shown, re.MULTILINE), shown
+    assert re.search(r"^ +win_back +4 +2 +-2$", shown, re.MULTILINE), shown
 
 
 @pytest.mark.parametrize(
