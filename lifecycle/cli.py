@@ -11,7 +11,7 @@ import logging
 import logging.handlers
 import sys
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, redirect_stdout
+from contextlib import ExitStack, contextmanager, redirect_stdout
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 
 import typer
 
-from lifecycle.errors import LifecycleError, Problems
+from lifecycle.errors import InputError, LifecycleError, Problems
 
 if TYPE_CHECKING:
     from lifecycle.insight.document import Document
@@ -315,6 +315,107 @@ def validate(context: typer.Context, as_json: AsJson = False) -> None:
         _show(found.as_json, found.as_document, as_json)
     if found.problems:
         raise Problems(found.problems)
+
+
+class Memory(StrEnum):
+    """What a simulation's ledger knows at its beginning."""
+
+    empty = "empty"
+    copy = "copy"
+
+
+@app.command()
+def simulate(
+    context: typer.Context,
+    first: Annotated[str, typer.Option("--from", metavar="DAY", help="The first day.")],
+    last: Annotated[str, typer.Option("--to", metavar="DAY", help="The last day; it is in it.")],
+    at: Annotated[
+        str, typer.Option(metavar="HH:MM", help="When the run of each day is, by our clock.")
+    ] = "06:00",
+    against: Annotated[
+        str | None,
+        typer.Option(
+            metavar="GIT_REF", help="Compare with the files of a branch, a tag or a commit."
+        ),
+    ] = None,
+    triggers: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FOLDER",
+            help="Compare with the changed triggers in this folder.",
+            exists=True,
+            file_okay=False,
+        ),
+    ] = None,
+    ledger: Annotated[
+        Memory,
+        typer.Option(help="Begin with nobody mailed yet, or with a copy of what the ledger knows."),
+    ] = Memory.empty,
+    as_json: AsJson = False,
+) -> None:
+    """Replay past days and show what would have been sent. Nothing is sent or changed."""
+    from lifecycle.git_ref import variant_at
+    from lifecycle.insight.simulation import simulate
+    from lifecycle.insight.watching import counting
+    from lifecycle.planning.replay import days_between, time_of_day
+    from lifecycle.settings import file_of
+    from lifecycle.variant import Variant
+
+    if against is not None and triggers is not None:
+        raise InputError("--against and --triggers: compare with one of them")
+    days, moment = days_between(first, last), time_of_day(at)
+    with ExitStack() as stack:
+        settings, real = stack.enter_context(context.obj.ledger())
+        variants = [Variant.here(settings)]
+        if against is not None:
+            config = file_of(context.obj.config)
+            variants.insert(0, stack.enter_context(variant_at(against, settings, config)))
+        if triggers is not None:
+            variants.append(Variant.read(str(triggers), settings, folder=triggers))
+        done = stack.enter_context(counting("simulating", len(days)))
+        with redirect_stdout(sys.stderr):
+            found = simulate(
+                settings,
+                real,
+                variants,
+                days=days,
+                at=moment,
+                memory=ledger.value,
+                progress=done,
+            )
+    _show(found.as_json, found.as_document, as_json)
+
+
+@app.command()
+def diff(
+    context: typer.Context,
+    ref: Annotated[
+        str, typer.Argument(metavar="GIT_REF", help="What to compare with: a branch, a commit.")
+    ],
+    markdown: Annotated[
+        bool, typer.Option("--markdown", metavar="", help="Write Markdown, for a pull request.")
+    ] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Show whom the changes since a commit reach today, and what they get. Nothing is sent."""
+    from lifecycle.git_ref import variant_at
+    from lifecycle.insight.diff import diff
+    from lifecycle.settings import file_of
+    from lifecycle.variant import Variant
+
+    if markdown and as_json:
+        raise InputError("--markdown and --json: ask for one of them")
+    config = file_of(context.obj.config)
+    with (
+        context.obj.ledger() as (settings, ledger),
+        variant_at(ref, settings, config) as before,
+        redirect_stdout(sys.stderr),
+    ):
+        found = diff(settings, ledger, before, Variant.here(settings))
+    if markdown:
+        typer.echo(found.as_markdown())
+        return
+    _show(found.as_json, found.as_document, as_json)
 
 
 @app.command()

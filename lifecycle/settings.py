@@ -498,6 +498,11 @@ class Settings(BaseSettings):
         return own if own.is_dir() else CHECKOUT / name
 
 
+def file_of(config: str | Path | None = None) -> Path:
+    """The lifecycle.toml that `load` reads, absolute."""
+    return Path(config or os.environ.get("LIFECYCLE_CONFIG") or FILE_NAME).absolute()
+
+
 def load(config: str | Path | None = None, **override: Any) -> Settings:
     """Read `lifecycle.toml` and the environment.
 
@@ -505,7 +510,7 @@ def load(config: str | Path | None = None, **override: Any) -> Settings:
     whole sections (`source={"kind": "demo"}`), merged over what file and environment say.
     Raises SettingsError with the key, what is wrong with it, and the nearest known key.
     """
-    path = Path(config or os.environ.get("LIFECYCLE_CONFIG") or FILE_NAME).absolute()
+    path = file_of(config)
     try:
         values = tomllib.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:

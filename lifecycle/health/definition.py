@@ -6,6 +6,7 @@ import json
 import re
 from functools import cache
 from hashlib import sha256
+from pathlib import Path
 
 from lifecycle.settings import CHECKOUT, Settings
 
@@ -29,14 +30,18 @@ _NO_RULE = re.compile(r"\{#.*?#\}|--[^\n]*|\s+", re.DOTALL)
 """Comments and white space: other words for the same rule."""
 
 
-def definition(settings: Settings) -> str:
+PROJECT = CHECKOUT / "dbt_project"
+
+
+def definition(settings: Settings, project: Path = PROJECT) -> str:
     """Eight hexadecimal digits over the rules' SQL and the settings that they read."""
     read = (settings.health, settings.dormancy, settings.events)
     values = json.dumps([section.model_dump(mode="json") for section in read], sort_keys=True)
-    return sha256(f"{_rules()}{values}".encode()).hexdigest()[:8]
+    return sha256(f"{_rules(project)}{values}".encode()).hexdigest()[:8]
 
 
 @cache
-def _rules() -> str:
-    texts = ((CHECKOUT / "dbt_project" / file).read_text(encoding="utf-8") for file in RULES)
+def _rules(project: Path) -> str:
+    files = (project / file for file in RULES)
+    texts = (file.read_text(encoding="utf-8") for file in files if file.is_file())
     return "\n".join(_NO_RULE.sub(" ", text) for text in texts)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -123,7 +124,13 @@ def _rich_part(part: str | Table) -> RenderableType:
 
 def _markdown_part(part: str | Table) -> list[str]:
     if isinstance(part, str):
-        return ["```", part, "```"] if "\n" in part else [part]
+        fence = "`" * max(3, 1 + max(map(len, re.findall("`+", part)), default=0))
+        return [fence, part, fence] if "\n" in part else [part]
     rule = ["---:" if _is_number(part.rows, n) else "---" for n in range(len(part.columns))]
-    rows = [[_show(cell).replace("|", "\\|") for cell in row] for row in part.rows]
+    rows = [[_in_a_row(_show(cell)) for cell in row] for row in part.rows]
     return [f"| {' | '.join(row)} |" for row in ([*part.columns], rule, *rows)]
+
+
+def _in_a_row(text: str) -> str:
+    """The text as one cell of a Markdown table."""
+    return " ".join(text.split("\n")).replace("|", "\\|")

@@ -3,10 +3,20 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from types import TracebackType
 
 from rich.console import Console
-from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    SpinnerColumn,
+    TextColumn,
+    TimeElapsedColumn,
+    TimeRemainingColumn,
+)
 
 from lifecycle.insight.report import RunReport
 
@@ -67,3 +77,31 @@ class Watching:
     def ended(self, report: RunReport) -> None:
         """The run is over."""
         self.report = report
+
+
+@contextmanager
+def counting(what: str, total: int) -> Iterator[Callable[[object], None]]:
+    """A bar on standard error of something that is known to be so long; call what it gives with
+    the name of each part that is done. Elsewhere than on a terminal, a line for each tenth."""
+    console = Console(stderr=True)
+    done = 0
+    with Progress(
+        TextColumn("{task.description}", markup=False),
+        BarColumn(bar_width=30),
+        MofNCompleteColumn(),
+        TimeElapsedColumn(),
+        TimeRemainingColumn(),
+        console=console,
+        transient=True,
+        disable=not console.is_terminal,
+    ) as bar:
+        task = bar.add_task(what, total=total)
+
+        def tell(part: object) -> None:
+            nonlocal done
+            done += 1
+            bar.update(task, completed=done, description=f"{what} {part}")
+            if bar.disable and done * 10 // total > (done - 1) * 10 // total:
+                print(f"{what}: {part}, {done} of {total}", file=sys.stderr, flush=True)
+
+        yield tell

@@ -37,8 +37,10 @@ class Ledger:
         self._reader = engine.execution_options(**one_moment) if is_postgres else engine
 
     @classmethod
-    def open(cls, url: str) -> Ledger:
+    def open(cls, url: str, *, durable: bool = True) -> Ledger:
         """Open the ledger at a SQLAlchemy address and bring its tables up to date.
+
+        One that is thrown away afterwards need not be `durable`: SQLite then waits for no disk.
 
         Raises SettingsError for an address that cannot be understood, LedgerError for a
         database that cannot be reached or used.
@@ -55,6 +57,8 @@ class Ledger:
             if address.database:
                 Path(address.database).parent.mkdir(parents=True, exist_ok=True)
             event.listen(engine, "connect", _set_up_sqlite)
+            if not durable:
+                event.listen(engine, "connect", _do_not_wait)
             event.listen(engine, "begin", _begin_sqlite)
         ledger = cls(engine)
         try:
@@ -116,6 +120,10 @@ def _set_up_sqlite(connection: Any, _: Any) -> None:
     cursor.execute("pragma foreign_keys = on")
     cursor.execute("pragma secure_delete = on")  # of an erased person not even free pages tell
     cursor.close()
+
+
+def _do_not_wait(connection: Any, _: Any) -> None:
+    connection.execute("pragma synchronous = off")
 
 
 def _begin_sqlite(connection: Connection) -> None:

@@ -11,9 +11,8 @@ import duckdb
 from lifecycle.planning import audience
 from lifecycle.settings import Settings
 from lifecycle.triggers.model import Trigger
-from lifecycle.warehouse import context
-from lifecycle.warehouse.build import build
 from lifecycle.warehouse.connection import connect_work
+from lifecycle.warehouse.copies import marts_as_of
 
 
 def baseline(
@@ -35,26 +34,11 @@ def baseline(
     ).astimezone(UTC)
     if midnight >= as_of:
         return set(audience.members(warehouse))
-    then = _marts_as_of(settings, midnight)
+    folder = settings.state_dir / f"as-of-{midnight:%Y%m%dT%H%M%S}"
+    shutil.rmtree(folder, ignore_errors=True)
     try:
-        with connect_work(then) as past:
+        with connect_work(marts_as_of(settings, midnight, folder)) as past:
             audience.judge(past, trigger)
             return set(audience.members(past, or_unknown=True))
     finally:
-        shutil.rmtree(then.state_dir)
-
-
-def _marts_as_of(settings: Settings, moment: datetime) -> Settings:
-    """Build the marts as of a moment beside the state folder's; returns where they are."""
-    folder = settings.state_dir / f"as-of-{moment:%Y%m%dT%H%M%S}"
-    shutil.rmtree(folder, ignore_errors=True)
-    folder.mkdir(parents=True)
-    with connect_work(settings) as work:
-        found = work.execute("select loaded_at from raw.run_context").fetchone()
-        assert found is not None
-        work.execute("checkpoint")
-    shutil.copy2(settings.work_db, folder / settings.work_db.name)
-    then = settings.model_copy(update={"state": settings.state.model_copy(update={"dir": folder})})
-    context.write(then, run_id=folder.name, as_of=moment, loaded_at=found[0].replace(tzinfo=UTC))
-    build(then)
-    return then
+        shutil.rmtree(folder, ignore_errors=True)

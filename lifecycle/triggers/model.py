@@ -28,7 +28,7 @@ from pydantic import (
 from lifecycle.errors import Problem, TriggerError, UnknownName, did_you_mean
 from lifecycle.mail.message import LOCALE
 from lifecycle.settings import Settings
-from lifecycle.triggers.columns import Columns, account_columns, contact_columns
+from lifecycle.triggers.columns import MARTS, Columns, account_columns, contact_columns
 from lifecycle.triggers.condition import Condition, ConditionError, parse_condition
 from lifecycle.triggers.send_window import Delay, SendWindow
 from lifecycle.triggers.yaml_file import PlacedFaults, YamlFile
@@ -473,11 +473,14 @@ def names(folder: Path) -> list[str]:
     return sorted({path.stem for path in folder.iterdir() if _is_trigger(path)})
 
 
-def read_folder(folder: Path) -> tuple[list[Trigger], list[Problem]]:
-    """The triggers of a folder that can be used, and the problems of those that cannot."""
+def read_folder(folder: Path, marts: Path = MARTS) -> tuple[list[Trigger], list[Problem]]:
+    """The triggers of a folder that can be used, and the problems of those that cannot.
+
+    `marts` is where the models' YAML says which columns there are.
+    """
     if not folder.is_dir():
         return [], [Problem(str(folder), None, "no such folder")]
-    accounts, contacts = account_columns(), contact_columns()
+    accounts, contacts = account_columns(marts), contact_columns(marts)
     triggers: dict[str, Trigger] = {}
     problems: list[Problem] = []
     for path in sorted(folder.iterdir()):

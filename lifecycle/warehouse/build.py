@@ -7,6 +7,7 @@ import os
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from lifecycle.errors import GateStopped, WarehouseError
@@ -29,14 +30,35 @@ class BuildResult:
     warnings: list[str]
 
 
-def build(settings: Settings, *, progress: Callable[[str], None] | None = None) -> BuildResult:
+@dataclass(frozen=True)
+class CompiledModel:
+    """One model as SQL that the warehouse itself can execute."""
+
+    name: str
+    relation: str
+    """Where its rows go, quoted."""
+    materialized: str
+    """view, table or incremental."""
+    key: str | Sequence[str] | None
+    """incremental: the columns whose new rows replace the old ones."""
+    query: str
+
+
+def build(
+    settings: Settings,
+    *,
+    project: Path = PROJECT,
+    progress: Callable[[str], None] | None = None,
+) -> BuildResult:
     """Build all models, snapshots and seeds of `work.duckdb`, and test the data in them.
 
     `progress` hears of each node as it ends. Raises GateStopped("models") when a data test
     fails, with sample rows, and WarehouseError when dbt or its SQL does. Not thread-safe: dbt
     must not run twice at once in a process.
     """
-    results = _dbt_build(settings, progress or (lambda text: None))
+    # Unit tests are about the code: the test suite runs them, not the daily run.
+    wanted = ("--exclude-resource-type", "unit_test")
+    results = _dbt(settings, project, "build", *wanted, callbacks=[_teller(progress)])
     _raise_errors(results)
     failures = [result for result in results if result.status == "fail"]
     if failures:
@@ -48,41 +70,70 @@ def build(settings: Settings, *, progress: Callable[[str], None] | None = None) 
     )
 
 
-def _dbt_build(settings: Settings, tell: Callable[[str], None]) -> Sequence[Any]:
+def compile_models(
+    settings: Settings, models: Sequence[str], *, project: Path = PROJECT
+) -> list[CompiledModel]:
+    """These models and all that they read, in the order in which they can be built.
+
+    What a model asks the warehouse while it is compiled, it asks the settings' `work.duckdb`.
+    Raises WarehouseError. Not thread-safe, as `build`.
+    """
+    selected = [part for model in models for part in ("--select", f"+{model}")]
+    results = _dbt(settings, project, "compile", *selected, "--indirect-selection", "empty")
+    _raise_errors(results)
+    return [
+        CompiledModel(
+            name=result.node.name,
+            relation=result.node.relation_name,
+            materialized=result.node.config.materialized,
+            key=result.node.config.get("unique_key"),
+            query=result.node.compiled_code,
+        )
+        for result in results
+        if result.node.resource_type == "model"
+    ]
+
+
+def _dbt(
+    settings: Settings,
+    project: Path,
+    command: str,
+    *wanted: str,
+    callbacks: Sequence[Callable[[Any], None]] = (),
+) -> Sequence[Any]:
     from dbt.cli.main import dbtRunner  # seconds to import, and only a run needs it
 
-    # Unit tests are about the code: the test suite runs them, not the daily run.
-    arguments = ["build", "--exclude-resource-type", "unit_test", *_options(settings)]
-    project = read_project(settings)
+    manifest = read_project(settings, project)
+    arguments = [command, *wanted, *_options(settings, project)]
     with _dbt_surroundings(settings):
-        outcome = dbtRunner(project, callbacks=[_teller(tell)]).invoke(arguments)
+        outcome = dbtRunner(manifest, callbacks=list(callbacks)).invoke(arguments)
     if outcome.exception is not None:
         raise WarehouseError(f"dbt: {outcome.exception}") from outcome.exception
     return getattr(outcome.result, "results", None) or []
 
 
-_projects: list[Any] = []
+_read: dict[Path, Any] = {}
 
 
-def read_project(settings: Settings) -> Any:
-    """The dbt project as dbt has it in memory (a Manifest), read once a process: that takes as
+def read_project(settings: Settings, project: Path = PROJECT) -> Any:
+    """A dbt project as dbt has it in memory (a Manifest), read once a process: that takes as
     long as all its models on a small company. Raises WarehouseError."""
     from dbt.cli.main import dbtRunner
 
-    if not _projects:
+    if project not in _read:
         with _dbt_surroundings(settings):
-            outcome = dbtRunner().invoke(["parse", *_options(settings)])
+            outcome = dbtRunner().invoke(["parse", *_options(settings, project)])
         if outcome.exception is not None:
             raise WarehouseError(f"dbt: {outcome.exception}") from outcome.exception
-        _projects.append(outcome.result)
-    return _projects[0]
+        _read[project] = outcome.result
+    return _read[project]
 
 
-def _options(settings: Settings) -> list[str]:
+def _options(settings: Settings, project: Path) -> list[str]:
     folder = settings.state_dir / "dbt"
     folder.mkdir(parents=True, exist_ok=True)
     return [
-        *("--project-dir", str(PROJECT), "--profiles-dir", str(PROJECT)),
+        *("--project-dir", str(project), "--profiles-dir", str(project)),
         *("--target-path", str(folder / "target"), "--log-path", str(folder / "logs")),
         *("--log-level", "none", "--log-level-file", "info", "--no-print", "--no-use-colors"),
         *("--no-send-anonymous-usage-stats", "--no-version-check"),
@@ -110,9 +161,9 @@ def _dbt_surroundings(settings: Settings) -> Iterator[None]:
         logging.captureWarnings(False)
 
 
-def _teller(tell: Callable[[str], None]) -> Callable[[Any], None]:
+def _teller(tell: Callable[[str], None] | None) -> Callable[[Any], None]:
     def hear(event: Any) -> None:
-        if event.info.name == "NodeFinished":
+        if tell is not None and event.info.name == "NodeFinished":
             node = event.data.node_info
             if node.resource_type != "test":
                 tell(f"{node.resource_type} {node.node_name}: {node.node_status}")

@@ -6,6 +6,7 @@ from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime, timedelta
 from functools import cache
 from itertools import pairwise
+from pathlib import Path
 from zoneinfo import ZoneInfo, available_timezones
 
 import duckdb
@@ -13,7 +14,7 @@ import pyarrow as pa
 
 from lifecycle.calendar import country_code, holidays_of, zone_of_country
 from lifecycle.health import parameters, score_validation
-from lifecycle.health.definition import definition
+from lifecycle.health.definition import PROJECT, definition
 from lifecycle.settings import Settings
 from lifecycle.warehouse.connection import connect_work
 
@@ -44,7 +45,14 @@ TABLES = {
 Row = tuple[object, ...]
 
 
-def write(settings: Settings, *, run_id: str, as_of: datetime, loaded_at: datetime) -> None:
+def write(
+    settings: Settings,
+    *,
+    run_id: str,
+    as_of: datetime,
+    loaded_at: datetime,
+    project: Path = PROJECT,
+) -> None:
     """Replace the context tables of `raw`, all in one transaction.
 
     run_context has one row; event_roles one per role and pattern; holidays one per country and
@@ -61,7 +69,9 @@ def write(settings: Settings, *, run_id: str, as_of: datetime, loaded_at: dateti
         codes = {settings.company.country, *(code for _, code, _ in countries)}
         zones = {settings.company.time_zone, *own_zones, *(zone for *_, zone in countries if zone)}
         rows: dict[str, list[Row]] = {
-            "run_context": [_run_context(settings, run_id, as_of, loaded_at)],
+            "run_context": [
+                (run_id, _naive(as_of), _naive(loaded_at), *thresholds(settings, project))
+            ],
             "event_roles": [
                 (role, pattern)
                 for role, patterns in settings.events
@@ -86,13 +96,17 @@ def write(settings: Settings, *, run_id: str, as_of: datetime, loaded_at: dateti
         connection.execute("commit")
 
 
-def _run_context(settings: Settings, run_id: str, as_of: datetime, loaded_at: datetime) -> Row:
+def move_clock(connection: duckdb.DuckDBPyConnection, as_of: datetime) -> None:
+    """Have the models see another moment of the year that `write` was told; nothing else of the
+    context depends on the day."""
+    connection.execute("update raw.run_context set as_of = ?", [_naive(as_of)])
+
+
+def thresholds(settings: Settings, project: Path = PROJECT) -> Row:
+    """All that models read of the settings: two with equal ones have equal marts."""
     company, feed, stages = settings.company, settings.feed, settings.stages
     dormancy, health = settings.dormancy, settings.health
     return (
-        run_id,
-        _naive(as_of),
-        _naive(loaded_at),
         company.country,
         company.time_zone,
         company.locale,
@@ -115,7 +129,7 @@ def _run_context(settings: Settings, run_id: str, as_of: datetime, loaded_at: da
         health.upsell_seats_share,
         health.smoothing,
         health.hysteresis,
-        definition(settings),
+        definition(settings, project),
     )
 
 

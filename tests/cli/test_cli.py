@@ -18,7 +18,10 @@ from lifecycle.ledger.tables import suppressions
 
 COMMAND = str(Path(sys.executable).parent / "lifecycle")
 CHECKOUT = Path(__file__).parents[2]
-COMMANDS = ("run", "deliver", "preview", "explain", "validate", "status", "suppress")
+COMMANDS = (
+    *("run", "deliver", "preview", "explain", "validate", "status", "suppress"),
+    *("simulate", "diff"),
+)
 
 
 def lifecycle(*arguments: str, state: Path, **settings: str) -> subprocess.CompletedProcess[str]:

@@ -1,0 +1,144 @@
+"""The marts of one day after the other, as a run of each day would build them, without dbt.
+
+dbt says once what the models are; then their SQL is executed for each day in a copy of
+`work.duckdb`, untested, and only of the models that a planner's marts are made of. It is the SQL
+of a full refresh, which asks the warehouse nothing while it is compiled: so it holds for every
+day. What fct_account_health_daily keeps of the days before is the one memory that models have,
+and it is kept here too.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import datetime
+from pathlib import Path
+
+import duckdb
+
+from lifecycle.errors import WarehouseError
+from lifecycle.health.definition import PROJECT
+from lifecycle.settings import Settings
+from lifecycle.warehouse import context
+from lifecycle.warehouse.build import CompiledModel, compile_models
+from lifecycle.warehouse.connection import connect_work
+from lifecycle.warehouse.copies import copy_work
+
+READ_BY_PLANNER = ("account_360", "dim_contacts", "feed_health", "rejected_rows")
+HISTORY = "fct_account_health_daily"
+"""The mart that models read as the days before left it."""
+
+
+class DailyMarts:
+    """A warehouse whose marts are of the day that was built last. Days only go forward.
+
+    `connection` is to the copy, whose folder is the state folder of `settings`.
+    """
+
+    def __init__(
+        self,
+        settings: Settings,
+        models: list[CompiledModel],
+        connection: duckdb.DuckDBPyConnection,
+        loaded_at: datetime,
+        project: Path,
+    ) -> None:
+        self.settings = settings
+        self.connection = connection
+        self._models = models
+        self._loaded_at = loaded_at
+        self._project = project
+        self._year: int | None = None
+
+    @classmethod
+    @contextmanager
+    def open(
+        cls, settings: Settings, folder: Path, *, project: Path = PROJECT
+    ) -> Iterator[DailyMarts]:
+        """Copy the warehouse into an empty folder, and compile the models of a dbt project.
+
+        Raises WarehouseError when no run has loaded anything yet, or a model cannot be compiled.
+        """
+        copy, loaded_at = copy_work(settings, folder)
+        with connect_work(copy) as connection:
+            known = "select 1 from duckdb_tables() where schema_name = 'marts' and table_name = ?"
+            if connection.execute(known, [HISTORY]).fetchone() is None:
+                what = "no models were built yet; `lifecycle run --dry-run` does it"
+                raise WarehouseError(f"{settings.work_db}: {what}")
+            models = _compile(copy, connection, project)
+            _forget_all_but_history(connection)
+            # Each day is built anew, and a day that was lost is built again.
+            connection.execute("set wal_autocheckpoint = '1GB'")
+            yield cls(copy, models, connection, loaded_at, project)
+
+    def build(self, as_of: datetime) -> None:
+        """Have the marts be those of a moment (aware). Raises WarehouseError."""
+        if as_of.year != self._year:
+            clock = {"as_of": as_of, "loaded_at": self._loaded_at}
+            context.write(self.settings, run_id="daily", **clock, project=self._project)
+        self.connection.execute("begin")
+        context.move_clock(self.connection, as_of)
+        for model in self._models:
+            # A view is a text: it is the same on every day.
+            if model.materialized != "view" or self._year is None:
+                self._make(model)
+        self.connection.execute("commit")
+        self._year = as_of.year
+
+    def _make(self, model: CompiledModel) -> None:
+        try:
+            if model.name == HISTORY:
+                self._replace_day(model)
+            else:
+                what = "view" if model.materialized == "view" else "table"
+                query = f"create or replace {what} {model.relation} as {model.query}"
+                self.connection.execute(query)
+        except duckdb.Error as error:
+            raise WarehouseError(f"{model.name}: {error}") from error
+
+    def _replace_day(self, model: CompiledModel) -> None:
+        execute = self.connection.execute
+        execute(f"create or replace temp table arrived as {model.query}")
+        if self._year is None:
+            self._widen(model)
+        execute(f"delete from {model.relation} where day in (select day from arrived)")
+        execute(f"insert into {model.relation} by name from arrived")
+
+    def _widen(self, history: CompiledModel) -> None:
+        """Have the history take columns that its model has got since the last run, as dbt does."""
+        query = """
+            select column_name, data_type from duckdb_columns() where table_name = 'arrived'
+            and column_name not in (
+                select column_name from duckdb_columns()
+                where schema_name = 'marts' and table_name = ?
+            )
+        """
+        for name, kind in self.connection.execute(query, [history.name]).fetchall():
+            self.connection.execute(f'alter table {history.relation} add column "{name}" {kind}')
+
+
+def _compile(
+    copy: Settings, connection: duckdb.DuckDBPyConnection, project: Path
+) -> list[CompiledModel]:
+    """Compile against a warehouse that has nothing but the columns of the history."""
+    state = copy.state.model_copy(update={"dir": copy.state_dir / "compiled"})
+    empty = copy.model_copy(update={"state": state})
+    with connect_work(empty):
+        pass
+    literal = str(empty.work_db).replace("'", "''")
+    connection.execute(f"attach '{literal}' as empty")
+    connection.execute("create schema empty.marts")
+    connection.execute(f"create table empty.marts.{HISTORY} as from marts.{HISTORY} limit 0")
+    connection.execute("detach empty")
+    return compile_models(empty, READ_BY_PLANNER, project=project)
+
+
+def _forget_all_but_history(connection: duckdb.DuckDBPyConnection) -> None:
+    """Drop what another set of models made, so that a view may take a table's place."""
+    for kind, listed in (("view", "duckdb_views()"), ("table", "duckdb_tables()")):
+        query = f"""
+            select format('"{{}}"."{{}}"', schema_name, {kind}_name) from {listed}
+            where schema_name in ('staging', 'intermediate', 'marts') and {kind}_name <> '{HISTORY}'
+        """
+        for (name,) in connection.execute(query).fetchall():
+            connection.execute(f"drop {kind} if exists {name} cascade")
