@@ -232,6 +232,29 @@ def test_a_late_feed_makes_unknown_what_needs_it_and_a_holiday_is_not_late(tmp_p
     assert company.sql("select feed_status from marts.feed_health") == [("fresh",)]
 
 
+def test_a_feed_that_just_began_makes_no_old_account_dormant(tmp_path: Path) -> None:
+    company = Company(tmp_path / "company")
+    old = [account(f"a{number}", went_live_at="2020-01-05 03:00") for number in range(4)]
+    company.deliver("accounts", WEDNESDAY, *old)
+    company.sql(
+        """
+        insert into raw.usage_events
+        select account || day, account, day + interval 20 hour, 'login', 'u', 'f', day
+        from range(timestamp '2026-06-07', timestamp '2026-06-10', interval 1 day) days (day),
+            (values ('a0'), ('a1')) accounts (account)
+        """
+    )
+    company.see(WEDNESDAY)
+    build_untested(company.settings)
+    assert company.sql(
+        "select feed_status, is_dormant, onboarding_status, stage, course, count(*)"
+        " from marts.account_360 group by all"
+    ) == [("fresh", False, "on_track", "adoption", "success", 4)]
+    assert company.sql("select dormancy_reason from marts.account_360 where account_id = 'a3'") == [
+        ("no login in the 3 days since the usage feed began; 7 are allowed",)
+    ]
+
+
 def test_a_thin_day_is_late(tmp_path: Path) -> None:
     company = company_of(tmp_path / "company")
     # Of Tuesday in Tokyo only the account abroad is left, beside two or three on other Tuesdays.

@@ -13,8 +13,8 @@ feed_health as (
   select * from {{ ref('feed_health') }}
 ),
 
-history as (
-  select min(first_active_at) as begins_at from activity
+watched as (
+  select * from {{ ref('int_watched_days') }}
 ),
 
 dated as (
@@ -23,18 +23,18 @@ dated as (
     accounts.is_live,
     accounts.went_live_on,
     accounts.as_of_day,
-    accounts.days_since_go_live,
+    watched.days_watched,
     run_context.onboarding_at_risk_day,
     cast(
-      {{ dbt.dateadd('month', 'run_context.onboarding_months', 'accounts.went_live_on') }} as date
+      {{ dbt.dateadd('month', 'run_context.onboarding_months', 'watched.watched_from') }} as date
     ) as onboarding_due_on,
     activity.first_active_at,
     activity.first_outcome_at,
     activity.first_outcome_on,
-    accounts.went_live_at >= history.begins_at as has_history
+    watched.watched_from = accounts.went_live_on as is_watched_since_go_live
   from accounts
   cross join {{ ref('stg_run_context') }} as run_context
-  cross join history
+  inner join watched on accounts.account_id = watched.account_id
   left join activity on accounts.account_id = activity.account_id
 ),
 
@@ -45,9 +45,9 @@ judged as (
       when not is_live then 'not_started'
       when first_outcome_on <= onboarding_due_on then 'achieved'
       -- It went live before the feed begins: its first outcome may well have been in time.
-      when first_outcome_on is not null and not has_history then 'achieved'
+      when first_outcome_on is not null and not is_watched_since_go_live then 'achieved'
       when as_of_day > onboarding_due_on then 'missed'
-      when days_since_go_live >= onboarding_at_risk_day then 'at_risk'
+      when days_watched >= onboarding_at_risk_day then 'at_risk'
       else 'on_track'
     end as onboarding_status
   from dated
