@@ -137,7 +137,8 @@ def by_owner(
 def is_unwell(account: Row) -> bool:
     """Whether anything about it says that it may leave, new or not."""
     in_red = "red" in (account["usage_band"], account["satisfaction_band"])
-    has_no_outcome = account["onboarding_status"] in ("at_risk", "missed")
+    is_late = account["onboarding_status"] in ("at_risk", "missed")
+    has_no_outcome = is_late and account["first_outcome_at"] is None
     return bool(account["is_dormant"]) or has_no_outcome or in_red
 
 

@@ -313,6 +313,16 @@ def test_the_planner_leaves_the_lists_alone(owned: Owned) -> None:
     assert len(owned.deliver(at + timedelta(hours=2))) == 1
 
 
+@pytest.mark.parametrize("outcome_at", [None, utc("2026-06-01 00:00").replace(tzinfo=None)])
+def test_an_outcome_that_came_late_is_no_risk_to_the_renewal(
+    outcome_at: datetime | None, render_news: Callable[..., str]
+) -> None:
+    text = render_news(
+        "renewal", "en", onboarding_status="missed", first_outcome_at=outcome_at, usage_band="green"
+    )
+    assert ("the account is not well" in " ".join(text.split())) is (outcome_at is None)
+
+
 @pytest.mark.parametrize("locale", ["en", "ja"])
 @pytest.mark.parametrize(
     "kind",
