@@ -5,6 +5,7 @@
   'day': 'date',
   'score_version': dbt.type_string(),
   'definition': dbt.type_string(),
+  'onboarding_status': dbt.type_string(),
   'usage_score_raw': type_double(),
   'usage_health': type_double(),
   'usage_band': dbt.type_string(),

@@ -9,6 +9,10 @@ activity as (
   select * from {{ ref('int_account_activity') }}
 ),
 
+before as (
+  select * from {{ ref('int_health_before') }}
+),
+
 feed_health as (
   select * from {{ ref('feed_health') }}
 ),
@@ -23,6 +27,7 @@ dated as (
     accounts.is_live,
     accounts.went_live_on,
     accounts.as_of_day,
+    run_context.as_of,
     watched.days_watched,
     run_context.onboarding_at_risk_day,
     cast(
@@ -31,10 +36,12 @@ dated as (
     activity.first_active_at,
     activity.first_outcome_at,
     activity.first_outcome_on,
+    before.onboarding_status as status_before,
     watched.watched_from = accounts.went_live_on as is_watched_since_go_live
   from accounts
   cross join {{ ref('stg_run_context') }} as run_context
   inner join watched on accounts.account_id = watched.account_id
+  left join before on accounts.account_id = before.account_id
   left join activity on accounts.account_id = activity.account_id
 ),
 
@@ -53,16 +60,29 @@ judged as (
   from dated
 ),
 
+-- Achieved since the day that was stored before, whenever in between. What no day was stored of
+-- counts from yesterday; of an account that was live before the feed, nobody knows the day.
+compared as (
+  select
+    *,
+    onboarding_status = 'achieved' and is_watched_since_go_live and case
+      when status_before is not null
+        then status_before in ('not_started', 'on_track', 'at_risk')
+      else first_outcome_at > {{ dbt.dateadd('day', -1, 'as_of') }}
+    end as is_newly_achieved
+  from judged
+),
+
 final as (
   select
-    judged.account_id,
-    judged.went_live_on,
-    judged.onboarding_due_on,
-    {{ when_fresh('judged.onboarding_status') }} as onboarding_status,
-    {{ when_fresh('judged.first_active_at') }} as first_active_at,
-    {{ when_fresh('judged.first_outcome_at') }} as first_outcome_at,
-    {{ when_fresh('judged.first_outcome_on = judged.as_of_day') }} as is_first_outcome_today
-  from judged
+    compared.account_id,
+    compared.went_live_on,
+    compared.onboarding_due_on,
+    {{ when_fresh('compared.onboarding_status') }} as onboarding_status,
+    {{ when_fresh('compared.first_active_at') }} as first_active_at,
+    {{ when_fresh('compared.first_outcome_at') }} as first_outcome_at,
+    {{ when_fresh('compared.is_newly_achieved') }} as is_newly_achieved
+  from compared
   cross join feed_health
 )
 
