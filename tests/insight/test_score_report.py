@@ -117,10 +117,12 @@ def history(world: World, tmp_path_factory: pytest.TempPathFactory) -> Path:
         them = [dict(zip(names, one, strict=True)) for one in accounts]
         db.register("them", pa.Table.from_pylist(them))
         db.execute(
-            "create table marts.dim_accounts as select *, ?::timestamp as as_of from them", [NOW]
+            "create schema snapshots; create table snapshots.accounts_snapshot as select *,"
+            " null::varchar as segment, timestamp '2025-01-01' as dbt_valid_from,"
+            " null::timestamp as dbt_valid_to from them"
         )
-    done = dbt(settings, folder / "target", "run", "--select", "int_score_snapshots",
-               "int_band_changes")  # fmt: skip
+    done = dbt(settings, folder / "target", "run", "--select", "stg_run_context",
+               "int_score_snapshots", "int_band_changes")  # fmt: skip
     assert done.success, done.exception or [one.message for one in done.result]
     return settings.work_db
 
@@ -267,7 +269,9 @@ def test_the_demo_company_proves_nothing(tmp_path: Path) -> None:
 def test_too_few_who_left_claim_nothing(world: World, with_versions) -> None:
     settings = with_versions((HALF_WAY, world.fitted()))
     with duckdb.connect(settings.work_db) as db:
-        db.execute("update marts.dim_accounts set churned_at = null where account_id > 'A0050'")
+        db.execute(
+            "update snapshots.accounts_snapshot set churned_at = null where account_id > 'A0050'"
+        )
     report = score_report(settings)
     assert "not enough data yet" in report.as_html()
     assert all(one.auc is None for one in report.found.figures)
