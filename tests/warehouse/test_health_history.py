@@ -161,7 +161,7 @@ def test_learned_points_take_over_from_their_day_on_and_are_named(tmp_path: Path
         ("rising", "v1", 20.0, 0.276822, "weights"),
         ("steady", "v1", 60.0, 0.087339, "weights"),
     ]
-    assert "score version v1 weighs the measures anew" in str(
+    assert "score version v1 has its own weights and limits" in str(
         company.sql("select usage_change from marts.account_360")
     )
     run(company, 8)  # the day that was fitted on knows nothing of it
@@ -181,3 +181,21 @@ def test_a_setting_of_the_score_is_part_of_its_definition(tmp_path: Path) -> Non
     file.write_text(toml + "\n[delivery]\nlease_seconds = 9\n")
     assert definition(company.settings) == before
     assert all((CHECKOUT / "dbt_project" / file).is_file() for file in RULES)
+
+
+def test_every_model_that_the_usage_score_is_computed_by_is_part_of_its_definition() -> None:
+    elsewhere = {
+        # who and when; satisfaction; what a silence is likely to lead to; whether the feed is there
+        *("dim_accounts", "int_counting_rules", "int_scoring", "int_health_before"),
+        *("account_satisfaction", "int_satisfaction_health", "int_return_chances"),
+        *("int_account_return_chances", "int_silent_working_days", "int_working_days"),
+        *("feed_health", "int_feed_age", "int_feed_volume", "int_company_days"),
+    }
+    models = {file.stem: file for file in (CHECKOUT / "dbt_project" / "models").rglob("*.sql")}
+    read, waiting = set[str](), ["int_account_health"]
+    while waiting:
+        model = waiting.pop()
+        if model not in read | elsewhere and not model.startswith("stg_"):
+            read.add(model)
+            waiting += re.findall(r"ref\('(\w+)'\)", models[model].read_text(encoding="utf-8"))
+    assert read == {Path(file).stem for file in RULES if file.startswith("models/")}

@@ -1,5 +1,6 @@
 -- One row or none: the newest version of the scores' parameters in force. A fit reads what a day's
 -- run left, so it is in force from the next day on: a rerun of that day finds what the day had.
+-- Points that were learned once stay, where a later version had too little to learn them from.
 with
 
 versions as (
@@ -16,7 +17,8 @@ versions as (
 in_force as (
   select
     *,
-    row_number() over (order by fitted_at desc, version desc) as newest
+    row_number() over (order by fitted_at desc, version desc) as newest,
+    max(case when has_evidence then version end) over () as evidence_version
   from versions
   where fitted_on < run_on
 )
@@ -25,6 +27,6 @@ select
   version,
   fitted_at,
   has_return,
-  has_evidence
+  evidence_version
 from in_force
 where newest = 1
