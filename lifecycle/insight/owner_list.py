@@ -13,7 +13,7 @@ from typing import Any
 from zoneinfo import ZoneInfo
 
 LONGEST = 30
-"""Accounts on one list; how many more there are is said."""
+"""Accounts on one list; how many more there are is said, and they come with the next."""
 
 Row = Mapping[str, Any]
 
@@ -98,15 +98,19 @@ class OwnerNews:
     name: str
     entries: tuple[Entry, ...]
 
+    @property
+    def shown(self) -> tuple[Entry, ...]:
+        """What one list has room for; the rest is still new tomorrow."""
+        return self.entries[:LONGEST]
+
     def as_values(self, day: date, time_zone: str) -> dict[str, Any]:
         """`list` of the template."""
-        shown = self.entries[:LONGEST]
         return {
             "day": day,
             "number": len(self.entries),
-            "first": shown[0].account["name"],
-            "accounts": [one.as_values(place, time_zone) for place, one in enumerate(shown, 1)],
-            "more": len(self.entries) - len(shown),
+            "first": self.entries[0].account["name"],
+            "accounts": [one.as_values(place, time_zone) for place, one in enumerate(self.shown, 1)],
+            "more": len(self.entries) - len(self.shown),
         }
 
 
