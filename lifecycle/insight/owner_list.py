@@ -109,7 +109,9 @@ class OwnerNews:
             "day": day,
             "number": len(self.entries),
             "first": self.entries[0].account["name"],
-            "accounts": [one.as_values(place, time_zone) for place, one in enumerate(self.shown, 1)],
+            "accounts": [
+                one.as_values(place, time_zone) for place, one in enumerate(self.shown, 1)
+            ],
             "more": len(self.entries) - len(self.shown),
         }
 
