@@ -9,12 +9,14 @@ from pathlib import Path
 
 import duckdb
 import pytest
+from ruamel.yaml import YAML
 
 from lifecycle.errors import GateStopped, WarehouseError
 from lifecycle.triggers.columns import account_columns, contact_columns
 from lifecycle.warehouse.build import PROJECT, WAREHOUSE, BuildResult, build
 from warehouse.dbt_in_process import build_untested, dbt
 from warehouse.raw_company import Company, utc
+from warehouse.test_definitions import columns as described
 
 WEDNESDAY = "2026-06-10 01:00"  # ten in the morning in Tokyo
 
@@ -192,6 +194,35 @@ def test_what_the_yaml_says_of_columns_is_so(
             f" where table_schema = 'marts' and table_name = '{table}' order by ordinal_position"
         )
         assert found == [(name, column.data_type) for name, column in columns.items()]
+
+
+def test_every_column_of_every_model_is_described(
+    built: tuple[Company, BuildResult, list[str]],
+) -> None:
+    company, *_ = built
+    made = company.sql(
+        "select table_name, column_name from information_schema.columns"
+        " where table_schema in ('staging', 'intermediate', 'marts')"
+    )
+    assert set(made) ^ {(model, column) for model, column, _ in described()} == set()
+
+
+def test_the_thresholds_that_other_tests_assume_are_the_models_own(
+    built: tuple[Company, BuildResult, list[str]],
+) -> None:
+    company, *_ = built
+    names = ("measure", "place", "label", "direction", "full_at", "partial_at")
+    made = company.sql(f"select {', '.join(names)} from intermediate.int_measure_thresholds")
+    assumed = [
+        [tuple(row[name] for name in names) for row in given["rows"]]
+        for file in PROJECT.glob("models/**/*.yml")
+        for test in YAML(typ="safe", pure=True).load(file.read_text("utf-8")).get("unit_tests", [])
+        for given in test["given"]
+        if given["input"] == "ref('int_measure_thresholds')"
+    ]
+    assert len(assumed) > 1
+    for rows in assumed:
+        assert {(*row[:4], *map(float, row[4:])) for row in made} == set(rows)
 
 
 def test_business_rules_hold(built: tuple[Company, BuildResult, list[str]], tmp_path: Path) -> None:
