@@ -8,7 +8,7 @@
   and had gone by then is absent. A version that ends before it begins was replaced by a load
   whose clock stood earlier: it never counted.
 #}
-{% macro known_at_as_of(history, key) -%}
+{% macro known_at_as_of(history, key, with_dropped=false) -%}
   select *
   from (
     select
@@ -29,5 +29,7 @@
   ) as versions
   where
     version_rank = 1
+    {%- if not with_dropped %}
     and (dbt_valid_from > as_of or dbt_valid_to is null or dbt_valid_to > as_of)
+    {%- endif %}
 {%- endmacro %}

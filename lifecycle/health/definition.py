@@ -12,6 +12,12 @@ from lifecycle.settings import CHECKOUT, Settings
 
 RULES = (
     "macros/health.sql",
+    "models/intermediate/int_event_roles.sql",
+    "models/intermediate/int_usage_events.sql",
+    "models/marts/fct_account_activity_daily.sql",
+    "models/intermediate/int_account_activity.sql",
+    "models/intermediate/int_watched_days.sql",
+    "models/intermediate/int_silences.sql",
     "models/intermediate/int_rhythms.sql",
     "models/marts/account_dormancy.sql",
     "models/intermediate/int_usage_windows.sql",

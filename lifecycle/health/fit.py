@@ -199,13 +199,9 @@ def _evidence(
     warehouse: duckdb.DuckDBPyConnection, notes: list[str]
 ) -> tuple[int, evidence.Evidence | None]:
     """How many accounts left, and what their months before teach."""
-    try:
-        history = _snapshots(warehouse)
-        left = history["churned"].astype(bool)
-        churned = len(set(history["account_id"][left]))
-    except FitError as error:
-        notes.append(str(error))
-        return 0, None
+    history = _snapshots(warehouse)
+    left = history["has_churned"].astype(bool)
+    churned = len(set(history["account_id"][left]))
     try:
         # An account that left is in up to three months before: it is one event.
         if churned < evidence.ENOUGH_CHURNED:
@@ -222,36 +218,15 @@ def _evidence(
 def _snapshots(warehouse: duckdb.DuckDBPyConnection) -> Columns:
     """One element an account and month: its measures, and whether it left in the 90 days after.
 
-    The month's first day on which the feed was fresh, so long ago that the 90 days are over.
-    An account that had left by then is not in it.
+    The snapshots that a score report judges by, of the accounts that are drawn.
     """
-    there = warehouse.execute(
-        "select column_name from information_schema.columns where table_schema = 'marts' "
-        "and table_name = 'fct_account_health_daily'"
-    ).fetchall()
-    if not {*MEASURES, "day"} <= {name for (name,) in there}:
-        raise FitError("health: no measures were kept yet to learn from")
     measures = ", ".join(f"coalesce(cast({name} as double), 'nan') as {name}" for name in MEASURES)
     return _sampled_rows(
         warehouse.execute(
             f"""
-            select
-                account_id,
-                coalesce(accounts.segment, '') as segment,
-                {measures},
-                coalesce(accounts.churned_at < history.day + interval 91 day, false) as churned
-            from marts.fct_account_health_daily as history
-            inner join marts.dim_accounts as accounts using (account_id)
-            cross join raw.run_context
-            where
-                history.day + interval 91 day <= run_context.as_of
-                and (accounts.churned_at is null
-                     or accounts.churned_at >= history.day + interval 1 day)
-                and history.is_dormant is not null
-            qualify row_number() over (
-                partition by account_id, date_trunc('month', history.day) order by history.day
-            ) = 1
-            order by account_id, history.day
+            select account_id, coalesce(segment, '') as segment, {measures}, has_churned
+            from intermediate.int_score_snapshots
+            order by account_id, day
             """
         ).fetchnumpy()
     )

@@ -1,7 +1,8 @@
 """What was fitted, kept by version in `raw` of the warehouse: the models read it from there.
 
-The tables are only ever added to. A run uses the newest version that was fitted by its as-of,
-so that a run of an earlier day finds what that day had. Times are naive UTC.
+The tables are only ever added to. A run uses the newest version that was fitted on the data of a
+day before its own, so that a run of an earlier day, or a second one of the day that was fitted on,
+finds what that day had. Times are naive UTC.
 """
 
 from __future__ import annotations

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import astuple, dataclass, field
-from datetime import date, datetime, timedelta
+from datetime import date, datetime
 from itertools import pairwise
 from typing import Any
 
@@ -35,7 +35,6 @@ from lifecycle.health.validation import (
 EQUAL_WEIGHTS = "equal weights"
 """The version of days on which none had been fitted."""
 
-OUTCOME = timedelta(days=90)
 ENOUGH = 20
 """Accounts that left, and that stayed: with fewer of either nothing is claimed."""
 
@@ -306,11 +305,14 @@ def _is_scored(version: Version, rows: Snapshots) -> Flags:
 
 
 def _is_unseen(version: Version, rows: Snapshots) -> Flags:
-    """Whether the outcome was still open when the version was fitted."""
+    """Whether the snapshot is no older than the fit.
+
+    An outcome that was still open then is not enough: who left soon after two snapshots was
+    learned from the earlier one.
+    """
     if version.fitted_at is None:
         return np.ones(len(rows.left), np.bool_)
-    known_at = rows.as_of + np.timedelta64(OUTCOME)
-    return np.asarray(known_at > np.datetime64(version.fitted_at), np.bool_)
+    return np.asarray(rows.as_of >= np.datetime64(version.fitted_at), np.bool_)
 
 
 def _risk(version: Version, rows: Snapshots) -> Floats:

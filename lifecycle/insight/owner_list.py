@@ -13,7 +13,7 @@ from typing import Any
 from zoneinfo import ZoneInfo
 
 LONGEST = 30
-"""Accounts on one list; how many more there are is said."""
+"""Accounts on one list; how many more there are is said, and they come with the next."""
 
 Row = Mapping[str, Any]
 
@@ -98,15 +98,21 @@ class OwnerNews:
     name: str
     entries: tuple[Entry, ...]
 
+    @property
+    def shown(self) -> tuple[Entry, ...]:
+        """What one list has room for; the rest is still new tomorrow."""
+        return self.entries[:LONGEST]
+
     def as_values(self, day: date, time_zone: str) -> dict[str, Any]:
         """`list` of the template."""
-        shown = self.entries[:LONGEST]
         return {
             "day": day,
             "number": len(self.entries),
-            "first": shown[0].account["name"],
-            "accounts": [one.as_values(place, time_zone) for place, one in enumerate(shown, 1)],
-            "more": len(self.entries) - len(shown),
+            "first": self.entries[0].account["name"],
+            "accounts": [
+                one.as_values(place, time_zone) for place, one in enumerate(self.shown, 1)
+            ],
+            "more": len(self.entries) - len(self.shown),
         }
 
 
@@ -137,7 +143,8 @@ def by_owner(
 def is_unwell(account: Row) -> bool:
     """Whether anything about it says that it may leave, new or not."""
     in_red = "red" in (account["usage_band"], account["satisfaction_band"])
-    has_no_outcome = account["onboarding_status"] in ("at_risk", "missed")
+    is_late = account["onboarding_status"] in ("at_risk", "missed")
+    has_no_outcome = is_late and account["first_outcome_at"] is None
     return bool(account["is_dormant"]) or has_no_outcome or in_red
 
 

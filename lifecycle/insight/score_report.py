@@ -31,6 +31,11 @@ TOO_EARLY = (
     "No stored day is 90 days old yet, so what became of its accounts is not known. Each run "
     "stores its day; the first figures are possible 90 days after the first run."
 )
+LEARNED = (
+    "* Older than the version's fit, which may have learned from these outcomes: they flatter it. "
+    "The first snapshot that it cannot have learned from has an outcome 90 days after the fit; "
+    "until then a verdict on that version rests on flattering figures."
+)
 COLUMNS = {
     "version": "as it was fitted; equal weights: before the first fit",
     "snapshot": "the first stored day of a month; all: of them, those that the version cannot "
@@ -96,7 +101,7 @@ class ScoreReport:
             sections = [Section(title, ("No score version is worse than the one before.",), tone)]
         figures = table(COLUMNS, (_shown(one) for one in found.figures))
         notes = [f"{name}: {what}." for name, what in COLUMNS.items()]
-        notes.append("* The version may have learned from these outcomes: they flatter it.")
+        notes.append(LEARNED)
         sections.append(Section("Who left within 90 days", (figures, "\n".join(notes))))
         if found.comparisons:
             columns = ("version", "against", "snapshots of accounts", "AUC", "")

@@ -69,7 +69,7 @@ class OwnerLists:
     @property
     def accounts(self) -> int:
         """Accounts on the lists."""
-        return sum(len(one.news.entries) for one in self.lists)
+        return sum(len(one.news.shown) for one in self.lists)
 
 
 def plan_lists(
@@ -268,7 +268,7 @@ def _record(ledger: Connection, made: OwnerLists, run_id: str, at: datetime) -> 
     told = [
         {"account_id": entry.account_id, "kind": kind, "send_id": one.send.send_id}
         for one in made.lists
-        for entry in one.news.entries
+        for entry in one.news.shown
         for kind in entry.news
     ]
     _forget(ledger, [*made.over, *((row["account_id"], row["kind"]) for row in told)])

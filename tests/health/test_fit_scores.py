@@ -30,17 +30,17 @@ class Warehouse:
                 db.execute(f"create schema {schema}")
             db.execute("create table raw.run_context as select timestamp '2026-06-10 01:00' as_of")
             db.execute("create table marts.feed_health as select 'fresh' feed_status, '' reason")
-            db.execute(
-                "create table marts.dim_accounts"
-                " (account_id varchar, segment varchar, churned_at timestamp)"
-            )
+            db.execute("create table marts.dim_accounts (account_id varchar, segment varchar)")
             db.execute("create table active (account_id varchar, active_on date)")
+            measures = ", ".join(f"{name} double" for name in MEASURES)
+            db.execute(
+                "create table intermediate.int_score_snapshots"
+                f" (account_id varchar, segment varchar, day date, has_churned boolean, {measures})"
+            )
             for segment, accounts in segments:
                 for number in range(accounts):
                     name = f"{segment}-{number}"
-                    db.execute(
-                        "insert into marts.dim_accounts values (?, ?, null)", [name, segment]
-                    )
+                    db.execute("insert into marts.dim_accounts values (?, ?)", [name, segment])
                     gaps = 1 + dice.poisson(6, dice.geometric(0.05))
                     begins = AS_OF.date() - timedelta(days=int(dice.integers(100, 300)))
                     days = [begins + timedelta(days=int(day)) for day in np.cumsum(gaps)]
@@ -72,14 +72,6 @@ class Warehouse:
     def rows(self, query: str) -> list[tuple[object, ...]]:
         with self.open() as db:
             return db.execute(query).fetchall()
-
-    def keep_history(self) -> None:
-        """The contract's table, empty."""
-        measures = ", ".join(f"{name} double" for name in MEASURES)
-        self.rows(
-            "create table marts.fct_account_health_daily (account_id varchar, day date,"
-            f" as_of timestamp, is_dormant boolean, {measures})"
-        )
 
 
 @pytest.fixture(scope="module")
@@ -156,7 +148,6 @@ def test_the_same_data_is_the_same_version_and_other_data_of_that_clock_a_later_
 
 def test_with_too_little_a_version_says_what_it_goes_without(tmp_path: Path) -> None:
     small = Warehouse(tmp_path / "small", ("smb", 12))
-    small.keep_history()
     fit = fit_scores(small.settings)
     assert fit.found.calibration is not None
     assert small.rows(
@@ -182,39 +173,25 @@ def test_where_nobody_ever_came_back_the_settings_go_on(tmp_path: Path) -> None:
     assert empty.rows("select count(*) from raw.dormancy_calibration") == [(0,)]
 
 
-def test_points_are_learned_from_monthly_days_long_enough_ago(tmp_path: Path) -> None:
+def test_points_are_learned_from_the_snapshots_that_a_report_judges_by(tmp_path: Path) -> None:
     there = Warehouse(tmp_path / "history", ("smb", 12))
-    there.keep_history()
-    # 200 accounts that left 50 days after the 5th of January, 300 that stay. As of 10 June.
+    # 200 accounts that left after January, 300 that stayed for three months.
     there.rows(
         """
-        insert into marts.dim_accounts
-        select 'h' || number, 'hist',
-            case when number < 200 then timestamp '2026-02-24 12:00' end
-        from range(500) as numbers (number)
-        """
-    )
-    there.rows(
-        """
-        insert into marts.fct_account_health_daily by name
-        select 'h' || number as account_id, cast(day as date) as day, false as is_dormant,
+        insert into intermediate.int_score_snapshots by name
+        select 'h' || number as account_id, 'hist' as segment, cast(day as date) as day,
+            number < 200 as has_churned,
             case when number < 200 then 2.0 else 0.5 end + number / 10000 as recency_share,
             cast(number % 7 as double) as active_days_28
         from range(500) as numbers (number),
-            (values ('2026-01-05'), ('2026-01-06'), ('2026-02-25'), ('2026-03-11'), ('2026-03-12'),
-                ('2026-06-01')) as days (day)
+            (values ('2026-01-05'), ('2026-02-01'), ('2026-03-11')) as days (day)
+        where number >= 200 or day = '2026-01-05'
         """
-    )
-    there.rows(
-        "insert into marts.fct_account_health_daily by name select * replace "
-        "(date '2026-01-01' as day, null as is_dormant) from marts.fct_account_health_daily "
-        "where day = '2026-01-05'"
     )
     fit = fit_scores(there.settings)
     found = fit.found.evidence
     assert found is not None, fit.found.note
     assert fit.found.churned == 200
-    # January of all, February and March (the 11th, not the 12th) of those that stayed.
     of_recency = [one for one in found.bins if one.measure == "recency_share"]
     assert sum(one.churned for one in of_recency) == 200
     assert sum(one.stayed for one in of_recency) == 300 * 3
@@ -235,18 +212,12 @@ def test_ninety_nine_that_left_teach_nothing_however_many_months_they_were_seen(
     tmp_path: Path,
 ) -> None:
     there = Warehouse(tmp_path / "few", ("smb", 12))
-    there.keep_history()
     for left, expected in ((evidence.ENOUGH_CHURNED - 1, False), (evidence.ENOUGH_CHURNED, True)):
-        there.rows("delete from marts.fct_account_health_daily")
-        there.rows("delete from marts.dim_accounts where segment = 'hist'")
+        there.rows("delete from intermediate.int_score_snapshots")
         there.rows(
-            "insert into marts.dim_accounts select 'h' || number, 'hist',"
-            f" case when number < {left} then timestamp '2026-03-01' end"
-            " from range(400) as numbers (number)"
-        )
-        there.rows(
-            "insert into marts.fct_account_health_daily by name select 'h' || number as account_id,"
-            " cast(day as date) as day, false as is_dormant, number % 5 as recency_share"
+            "insert into intermediate.int_score_snapshots by name select 'h' || number as"
+            " account_id, cast(day as date) as day, number % 5 as recency_share,"
+            f" number < {left} as has_churned"
             " from range(400) as numbers (number), (values ('2025-12-31'), ('2026-01-31'),"
             " ('2026-02-28')) as days (day)"
         )

@@ -28,8 +28,8 @@ from warehouse.dbt_in_process import dbt
 ACCOUNTS = 1_500
 SNAPSHOTS = [utc(f"2025-{month:02}-01 01:00").replace(tzinfo=None) for month in (6, 7, 8, 9)]
 NOW = utc("2026-01-01 01:00").replace(tzinfo=None)
-HALF_WAY = utc("2025-10-15 01:00").replace(tzinfo=None)
-"""The outcomes of June and July are known, those of August and September are not."""
+HALF_WAY = utc("2025-08-01 01:00").replace(tzinfo=None)
+"""June and July lie before it, August and September do not."""
 
 MEASURES = tuple(name for name in ("recency_share", "active_days_28", "support_load"))
 HISTORY = """
@@ -117,10 +117,12 @@ def history(world: World, tmp_path_factory: pytest.TempPathFactory) -> Path:
         them = [dict(zip(names, one, strict=True)) for one in accounts]
         db.register("them", pa.Table.from_pylist(them))
         db.execute(
-            "create table marts.dim_accounts as select *, ?::timestamp as as_of from them", [NOW]
+            "create schema snapshots; create table snapshots.accounts_snapshot as select *,"
+            " null::varchar as segment, timestamp '2025-01-01' as dbt_valid_from,"
+            " null::timestamp as dbt_valid_to from them"
         )
-    done = dbt(settings, folder / "target", "run", "--select", "int_score_snapshots",
-               "int_band_changes")  # fmt: skip
+    done = dbt(settings, folder / "target", "run", "--select", "stg_run_context",
+               "int_score_snapshots", "int_band_changes")  # fmt: skip
     assert done.success, done.exception or [one.message for one in done.result]
     return settings.work_db
 
@@ -177,6 +179,8 @@ def test_figures_are_those_of_the_history(world: World, with_versions) -> None:
     assert 0 < one.brier < 0.25
     assert one.lift > 1.5
     assert one.is_fitted_on
+    # In July's 90 days lie a part of August's: only a snapshot after the fit is new to it.
+    assert by_day[name, SNAPSHOTS[1].date()].is_fitted_on
     assert not by_day[name, SNAPSHOTS[2].date()].is_fitted_on
 
     overall = by_day[name, None]
@@ -265,7 +269,9 @@ def test_the_demo_company_proves_nothing(tmp_path: Path) -> None:
 def test_too_few_who_left_claim_nothing(world: World, with_versions) -> None:
     settings = with_versions((HALF_WAY, world.fitted()))
     with duckdb.connect(settings.work_db) as db:
-        db.execute("update marts.dim_accounts set churned_at = null where account_id > 'A0050'")
+        db.execute(
+            "update snapshots.accounts_snapshot set churned_at = null where account_id > 'A0050'"
+        )
     report = score_report(settings)
     assert "not enough data yet" in report.as_html()
     assert all(one.auc is None for one in report.found.figures)

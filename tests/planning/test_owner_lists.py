@@ -13,6 +13,7 @@ from sqlalchemy import select
 
 from company import Company, Marts, utc
 from lifecycle.insight.document import as_text
+from lifecycle.insight.owner_list import LONGEST
 from lifecycle.insight.owners import owners
 from lifecycle.ledger import runs
 from lifecycle.ledger.store import Ledger
@@ -182,6 +183,21 @@ def test_more_on_the_same_day_waits_for_the_next_list(owned: Owned) -> None:
     assert told(tomorrow) == {"mei.kondo@example.com": [("A2", ("renewal",))]}
 
 
+def test_what_a_list_has_no_room_for_comes_with_the_next(owned: Owned) -> None:
+    many = [{**A1, "account_id": f"M{number:02}", "mrr": -number} for number in range(LONGEST + 2)]
+    owned.publish([(str(one["account_id"]), "dormant") for one in many], *many)
+    assert owned.run().accounts == LONGEST
+    (mail,) = owned.deliver()
+    assert f"(M{LONGEST - 1:02})" in mail.body
+    assert f"(M{LONGEST:02})" not in mail.body
+    assert "… and 2 more" in mail.body
+    tomorrow = owned.run(WEDNESDAY + timedelta(days=1))
+    assert [account for account, _ in told(tomorrow)["mei.kondo@example.com"]] == [
+        f"M{LONGEST:02}",
+        f"M{LONGEST + 1:02}",
+    ]
+
+
 def test_what_nobody_read_is_told_again(owned: Owned) -> None:
     owned.publish([("A1", "dormant")])
     owned.run()
@@ -311,6 +327,16 @@ def test_the_planner_leaves_the_lists_alone(owned: Owned) -> None:
     made = plan(owned.settings, owned.ledger, run_id="r1", as_of=at)
     assert not made.decisions.objections
     assert len(owned.deliver(at + timedelta(hours=2))) == 1
+
+
+@pytest.mark.parametrize("outcome_at", [None, utc("2026-06-01 00:00").replace(tzinfo=None)])
+def test_an_outcome_that_came_late_is_no_risk_to_the_renewal(
+    outcome_at: datetime | None, render_news: Callable[..., str]
+) -> None:
+    text = render_news(
+        "renewal", "en", onboarding_status="missed", first_outcome_at=outcome_at, usage_band="green"
+    )
+    assert ("the account is not well" in " ".join(text.split())) is (outcome_at is None)
 
 
 @pytest.mark.parametrize("locale", ["en", "ja"])

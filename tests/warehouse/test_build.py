@@ -9,12 +9,14 @@ from pathlib import Path
 
 import duckdb
 import pytest
+from ruamel.yaml import YAML
 
 from lifecycle.errors import GateStopped, WarehouseError
 from lifecycle.triggers.columns import account_columns, contact_columns
 from lifecycle.warehouse.build import PROJECT, WAREHOUSE, BuildResult, build
 from warehouse.dbt_in_process import build_untested, dbt
 from warehouse.raw_company import Company, utc
+from warehouse.test_definitions import columns as described
 
 WEDNESDAY = "2026-06-10 01:00"  # ten in the morning in Tokyo
 
@@ -194,6 +196,35 @@ def test_what_the_yaml_says_of_columns_is_so(
         assert found == [(name, column.data_type) for name, column in columns.items()]
 
 
+def test_every_column_of_every_model_is_described(
+    built: tuple[Company, BuildResult, list[str]],
+) -> None:
+    company, *_ = built
+    made = company.sql(
+        "select table_name, column_name from information_schema.columns"
+        " where table_schema in ('staging', 'intermediate', 'marts')"
+    )
+    assert set(made) ^ {(model, column) for model, column, _ in described()} == set()
+
+
+def test_the_thresholds_that_other_tests_assume_are_the_models_own(
+    built: tuple[Company, BuildResult, list[str]],
+) -> None:
+    company, *_ = built
+    names = ("measure", "place", "label", "direction", "full_at", "partial_at")
+    made = company.sql(f"select {', '.join(names)} from intermediate.int_measure_thresholds")
+    assumed = [
+        [tuple(row[name] for name in names) for row in given["rows"]]
+        for file in PROJECT.glob("models/**/*.yml")
+        for test in YAML(typ="safe", pure=True).load(file.read_text("utf-8")).get("unit_tests", [])
+        for given in test["given"]
+        if given["input"] == "ref('int_measure_thresholds')"
+    ]
+    assert len(assumed) > 1
+    for rows in assumed:
+        assert {(*row[:4], *map(float, row[4:])) for row in made} == set(rows)
+
+
 def test_business_rules_hold(built: tuple[Company, BuildResult, list[str]], tmp_path: Path) -> None:
     company, *_ = built
     done = dbt(company.settings, tmp_path / "target", "test", "--select", "test_type:unit")
@@ -230,6 +261,29 @@ def test_a_late_feed_makes_unknown_what_needs_it_and_a_holiday_is_not_late(tmp_p
     company.see("2026-05-06 14:00")
     build_untested(company.settings)
     assert company.sql("select feed_status from marts.feed_health") == [("fresh",)]
+
+
+def test_a_feed_that_just_began_makes_no_old_account_dormant(tmp_path: Path) -> None:
+    company = Company(tmp_path / "company")
+    old = [account(f"a{number}", went_live_at="2020-01-05 03:00") for number in range(4)]
+    company.deliver("accounts", WEDNESDAY, *old)
+    company.sql(
+        """
+        insert into raw.usage_events
+        select account || day, account, day + interval 20 hour, 'login', 'u', 'f', day
+        from range(timestamp '2026-06-07', timestamp '2026-06-10', interval 1 day) days (day),
+            (values ('a0'), ('a1')) accounts (account)
+        """
+    )
+    company.see(WEDNESDAY)
+    build_untested(company.settings)
+    assert company.sql(
+        "select feed_status, is_dormant, onboarding_status, stage, course, count(*)"
+        " from marts.account_360 group by all"
+    ) == [("fresh", False, "on_track", "adoption", "success", 4)]
+    assert company.sql("select dormancy_reason from marts.account_360 where account_id = 'a3'") == [
+        ("no login in the 3 days since the usage feed began; 7 are allowed",)
+    ]
 
 
 def test_a_thin_day_is_late(tmp_path: Path) -> None:

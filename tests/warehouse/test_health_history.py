@@ -10,6 +10,7 @@ import pytest
 
 from commands import CHECKOUT
 from lifecycle.health.definition import RULES, definition
+from lifecycle.health.fit import fit_scores
 from warehouse.dbt_in_process import build_untested, dbt
 from warehouse.raw_company import Company
 from warehouse.test_build import account
@@ -74,10 +75,11 @@ def test_each_day_is_smoothed_from_the_day_before_and_a_gap_is_caught_up(lived: 
     assert scores(lived, "steady")[13][3] is None
 
 
-def test_a_rerun_of_a_day_gives_the_same_day_and_touches_no_other(lived: Company) -> None:
+def test_a_rerun_gives_the_same_day_also_after_a_fit_and_touches_no_other(lived: Company) -> None:
     stored = {day: lived.sql(DAY, [f"2026-06-{day:02}"]) for day in (8, 9, 10, 13)}
     change = "select account_id, usage_change from marts.account_360 order by 1"
     told = lived.sql(change)
+    assert fit_scores(lived.settings).is_new
     for day in (9, 8, 13):
         run(lived, day)
         assert {day: lived.sql(DAY, [f"2026-06-{day:02}"]) for day in stored} == stored
@@ -137,7 +139,7 @@ def test_learned_points_take_over_from_their_day_on_and_are_named(tmp_path: Path
     run(company, 8)
     company.sql(
         "insert into raw.score_versions values"
-        " ('v1', '2026-06-09 00:00', false, true, 1000, 100, '')"
+        " ('v1', '2026-06-08 12:00', false, true, 1000, 100, '')"
     )
     company.sql("insert into raw.evidence_base values ('v1', 'active_days_28', 1.0, 50, -2.0)")
     company.sql(
@@ -159,10 +161,10 @@ def test_learned_points_take_over_from_their_day_on_and_are_named(tmp_path: Path
         ("rising", "v1", 20.0, 0.276822, "weights"),
         ("steady", "v1", 60.0, 0.087339, "weights"),
     ]
-    assert "score version v1 weighs the measures anew" in str(
+    assert "score version v1 has its own weights and limits" in str(
         company.sql("select usage_change from marts.account_360")
     )
-    run(company, 8)  # a day before the fit knows nothing of it
+    run(company, 8)  # the day that was fitted on knows nothing of it
     assert company.sql(
         "select distinct score_version from marts.fct_account_health_daily where day = '2026-06-08'"
     ) == [(None,)]
@@ -179,3 +181,21 @@ def test_a_setting_of_the_score_is_part_of_its_definition(tmp_path: Path) -> Non
     file.write_text(toml + "\n[delivery]\nlease_seconds = 9\n")
     assert definition(company.settings) == before
     assert all((CHECKOUT / "dbt_project" / file).is_file() for file in RULES)
+
+
+def test_every_model_that_the_usage_score_is_computed_by_is_part_of_its_definition() -> None:
+    elsewhere = {
+        # who and when; satisfaction; what a silence is likely to lead to; whether the feed is there
+        *("dim_accounts", "int_counting_rules", "int_scoring", "int_health_before"),
+        *("account_satisfaction", "int_satisfaction_health", "int_return_chances"),
+        *("int_account_return_chances", "int_silent_working_days", "int_working_days"),
+        *("feed_health", "int_feed_age", "int_feed_volume", "int_company_days"),
+    }
+    models = {file.stem: file for file in (CHECKOUT / "dbt_project" / "models").rglob("*.sql")}
+    read, waiting = set[str](), ["int_account_health"]
+    while waiting:
+        model = waiting.pop()
+        if model not in read | elsewhere and not model.startswith("stg_"):
+            read.add(model)
+            waiting += re.findall(r"ref\('(\w+)'\)", models[model].read_text(encoding="utf-8"))
+    assert read == {Path(file).stem for file in RULES if file.startswith("models/")}

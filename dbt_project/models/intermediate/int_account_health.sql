@@ -36,7 +36,7 @@ smoothed as (
     usage.p_churn,
     satisfaction.satisfaction_health,
     satisfaction.satisfaction_reasons,
-    scoring.score_version,
+    scoring.parameters_version,
     scoring.definition,
     round(
       usage.usage_score_raw + coalesce(
@@ -64,7 +64,8 @@ banded as (
       as satisfaction_band,
     round(smoothed.usage_score_raw, 1) <> round(before.usage_score_raw, 1) as has_new_score,
     smoothed.definition <> before.definition as has_new_definition,
-    coalesce(smoothed.score_version, '') <> coalesce(before.score_version, '') as has_new_weights
+    coalesce(smoothed.parameters_version, '') <> coalesce(before.parameters_version, '')
+      as has_new_weights
   from smoothed
   cross join run_context
   left join before on smoothed.account_id = before.account_id

@@ -42,7 +42,7 @@ final as (
     windows.seats,
     windows.days_silent,
     windows.dormancy_limit_days,
-    windows.days_since_go_live,
+    windows.days_watched,
     windows.age_days,
     windows.window_days,
     coalesce(summed.active_days, 0) as active_days,

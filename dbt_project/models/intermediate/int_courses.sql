@@ -36,8 +36,7 @@ final as (
         onboarding.onboarding_status in ('at_risk', 'missed')
         and onboarding.first_outcome_at is null
         then 'advice'
-      when onboarding.onboarding_status = 'achieved' and onboarding.is_first_outcome_today
-        then 'upsell'
+      when onboarding.is_newly_achieved then 'upsell'
       when
         ladder.ladder_step >= 3
         and health.usage_band = 'green'

@@ -3,8 +3,9 @@
 {% set history = source('history', 'fct_account_health_daily') %}
 {% set columns = {
   'day': 'date',
-  'score_version': dbt.type_string(),
+  'parameters_version': dbt.type_string(),
   'definition': dbt.type_string(),
+  'onboarding_status': dbt.type_string(),
   'usage_score_raw': type_double(),
   'usage_health': type_double(),
   'usage_band': dbt.type_string(),
@@ -12,8 +13,9 @@
   'change_cause': dbt.type_string(),
 } %}
 {% for measure in usage_measures() %}{% do columns.update({measure: type_double()}) %}{% endfor %}
-{% set is_there = execute and load_relation(history) is not none
-  and 'usage_score_raw' in adapter.get_columns_in_relation(history) | map(attribute='name') %}
+{% set is_there = execute and load_relation(history) is not none %}
+{% set stored = adapter.get_columns_in_relation(history) | map(attribute='name') | list
+  if is_there else [] %}
 
 with
 
@@ -31,8 +33,8 @@ days as (
 
 final as (
   select
-    {%- for column in columns %}
-    history.{{ column }},
+    {%- for column, type in columns.items() %}
+    {{ 'history.' ~ column if column in stored else 'cast(null as ' ~ type ~ ')' }} as {{ column }},
     {%- endfor %}
     history.account_id
   from {{ history }} as history

@@ -1,5 +1,6 @@
 -- One row per account and month whose outcome is known: its measures on the month's first stored
--- day, and whether it left within the 90 days after. A view: only a score report reads it.
+-- day, and whether it left within the 90 days after. What a fit learns from and a score report
+-- judges by; a view, as nothing else reads it.
 {{ config(materialized='view') }}
 
 with
@@ -8,8 +9,15 @@ health as (
   select * from {{ ref('fct_account_health_daily') }}
 ),
 
+-- Also those that the CRM has dropped since: without them, only who is still there would be judged.
 accounts as (
-  select * from {{ ref('dim_accounts') }}
+  select
+    account_id,
+    segment,
+    churned_at,
+    as_of,
+    case when dbt_valid_to <= as_of then dbt_valid_to end as dropped_at
+  from ({{ known_at_as_of(ref('accounts_snapshot'), 'account_id', with_dropped=true) }}) as known
 ),
 
 months as (
@@ -24,6 +32,7 @@ months as (
 final as (
   select
     health.account_id,
+    accounts.segment,
     health.day,
     health.as_of,
     health.score_version,
@@ -41,6 +50,14 @@ final as (
   where
     health.usage_score_raw is not null
     and health.stage <> 'churned'
+    -- A departure may be recorded later than it was.
+    and (accounts.churned_at is null or accounts.churned_at > health.as_of)
+    -- Dropped within the 90 days and no word of it leaving: nobody knows which.
+    and (
+      accounts.churned_at is not null
+      or accounts.dropped_at is null
+      or accounts.dropped_at >= {{ dbt.dateadd('day', 90, 'health.as_of') }}
+    )
     and {{ dbt.dateadd('day', 90, 'health.as_of') }} <= accounts.as_of
 )
 

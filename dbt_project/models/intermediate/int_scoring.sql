@@ -7,7 +7,6 @@ run_context as (
 
 score_version as (
   select * from {{ ref('stg_score_version') }}
-  where has_evidence
 ),
 
 evidence_base as (
@@ -19,13 +18,14 @@ final as (
     run_context.as_of,
     {{ local_day('run_context.as_of', 'zone') }} as day,
     run_context.health_definition as definition,
+    score_version.version as parameters_version,
     evidence_base.version as score_version,
     evidence_base.base_points,
     evidence_base.base_ln_odds
   from run_context
   {{ join_offset('zone', 'run_context.company_time_zone', 'run_context.as_of') }}
   left join score_version on score_version.fitted_at <= run_context.as_of
-  left join evidence_base on score_version.version = evidence_base.version
+  left join evidence_base on score_version.evidence_version = evidence_base.version
 )
 
 select * from final

@@ -20,7 +20,15 @@ final as (
       when accounts.is_churned then 'churned'
       when accounts.days_to_renewal between 0 and run_context.renewal_days then 'renewal'
       when onboarding.onboarding_status is null then null
-      when onboarding.onboarding_status in ('not_started', 'on_track', 'at_risk')
+      -- The status of an account that went live before the feed began is open for longer.
+      when
+        onboarding.onboarding_status in ('not_started', 'on_track', 'at_risk')
+        and (
+          accounts.went_live_on is null
+          or accounts.as_of_day <= {{ dbt.dateadd(
+            'month', 'run_context.onboarding_months', 'accounts.went_live_on'
+          ) }}
+        )
         then 'onboarding'
       when ladder.ladder_step < run_context.mature_from_step then 'adoption'
       else 'mature'

@@ -69,8 +69,8 @@ final as (
       when health.change_cause = 'definition' then 'the rules of the score changed'
       when health.change_cause = 'weights'
         then
-          'score version ' || coalesce(scoring.score_version, 'equal weights')
-          || ' weighs the measures anew'
+          coalesce('score version ' || scoring.parameters_version, 'no score version')
+          || ' has its own weights and limits'
       when ranked.label is not null
         then
           ranked.label || ' went from ' || coalesce({{ number('ranked.value_before') }}, 'unknown')

@@ -27,7 +27,7 @@ aged as (
 final as (
   select
     usage.account_id,
-    cast(coalesce(usage.days_silent, usage.days_since_go_live) as {{ type_double() }})
+    cast(coalesce(usage.days_silent, usage.days_watched) as {{ type_double() }})
     / usage.dormancy_limit_days as recency_share,
     case
       when usage.is_old_enough and usage.window_days = 28

@@ -12,18 +12,23 @@ dormancy as (
   select * from {{ ref('account_dormancy') }}
 ),
 
+watched as (
+  select * from {{ ref('int_watched_days') }}
+),
+
 final as (
   select
     accounts.account_id,
     accounts.as_of,
     accounts.as_of_day,
     accounts.seats,
-    accounts.days_since_go_live,
+    watched.days_watched,
     dormancy.days_silent,
     dormancy.dormancy_limit_days,
     greatest(28, dormancy.dormancy_limit_days) as window_days,
-    coalesce(greatest(accounts.days_since_go_live, dormancy.age_days), 0) + 1 as age_days
+    coalesce(greatest(watched.days_watched, dormancy.age_days), 0) + 1 as age_days
   from accounts
+  inner join watched on accounts.account_id = watched.account_id
   inner join dormancy on accounts.account_id = dormancy.account_id
   where
     dormancy.dormancy_limit_days is not null

@@ -9,6 +9,10 @@ activity as (
   select * from {{ ref('int_account_activity') }}
 ),
 
+watched as (
+  select * from {{ ref('int_watched_days') }}
+),
+
 rhythms as (
   select * from {{ ref('int_rhythms') }}
 ),
@@ -39,6 +43,7 @@ measured as (
   select
     accounts.account_id,
     accounts.days_since_go_live,
+    watched.days_watched,
     activity.active_days - 1 as repeat_active_days,
     activity.days_since_first_active - activity.days_silent as active_span_days,
     activity.days_since_first_active as age_days,
@@ -64,6 +69,7 @@ measured as (
     end as bigint) as dormancy_limit_days
   from accounts
   cross join thresholds
+  inner join watched on accounts.account_id = watched.account_id
   inner join rhythms on accounts.account_id = rhythms.account_id
   left join activity on accounts.account_id = activity.account_id
   left join working_days on accounts.account_id = working_days.account_id
@@ -73,7 +79,7 @@ measured as (
 compared as (
   select
     *,
-    coalesce(days_silent, days_since_go_live + 1, 0) > dormancy_limit_days as is_over_limit,
+    coalesce(days_silent, days_watched + 1, 0) > dormancy_limit_days as is_over_limit,
     coalesce(working_days_silent < min_working_days, false) as is_over_holidays
   from measured
 ),
@@ -94,6 +100,11 @@ judged as (
           'silent for ' || {{ counted('days_silent', 'day') }}
           || '; its limit is ' || {{ as_text('dormancy_limit_days') }}
       when days_since_go_live is null then 'not live yet'
+      when days_watched < days_since_go_live
+        then
+          'no login in the ' || {{ counted('days_watched', 'day') }}
+          || ' since the usage feed began; ' || {{ as_text('dormancy_limit_days') }}
+          || ' are allowed'
       else
         'never logged in, ' || {{ counted('days_since_go_live', 'day') }}
         || ' after go-live; ' || {{ as_text('dormancy_limit_days') }} || ' are allowed'

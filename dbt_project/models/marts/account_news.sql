@@ -1,7 +1,7 @@
 -- One row per account and kind of news for its owner that is so as of the run.
 {% set news = {
   'dormant': 'is_dormant',
-  'onboarding_missed': "onboarding_status = 'missed'",
+  'onboarding_missed': "onboarding_status = 'missed' and first_outcome_at is null",
   'onboarding_at_risk': "onboarding_status = 'at_risk'",
   'usage_red': "usage_band = 'red' and usage_band_before in ('green', 'yellow')",
   'satisfaction_red': "satisfaction_band = 'red' and satisfaction_band_before in ('green', 'yellow')",

@@ -9,12 +9,16 @@ activity as (
   select * from {{ ref('int_account_activity') }}
 ),
 
+before as (
+  select * from {{ ref('int_health_before') }}
+),
+
 feed_health as (
   select * from {{ ref('feed_health') }}
 ),
 
-history as (
-  select min(first_active_at) as begins_at from activity
+watched as (
+  select * from {{ ref('int_watched_days') }}
 ),
 
 dated as (
@@ -23,18 +27,21 @@ dated as (
     accounts.is_live,
     accounts.went_live_on,
     accounts.as_of_day,
-    accounts.days_since_go_live,
+    run_context.as_of,
+    watched.days_watched,
     run_context.onboarding_at_risk_day,
     cast(
-      {{ dbt.dateadd('month', 'run_context.onboarding_months', 'accounts.went_live_on') }} as date
+      {{ dbt.dateadd('month', 'run_context.onboarding_months', 'watched.watched_from') }} as date
     ) as onboarding_due_on,
     activity.first_active_at,
     activity.first_outcome_at,
     activity.first_outcome_on,
-    accounts.went_live_at >= history.begins_at as has_history
+    before.onboarding_status as status_before,
+    watched.watched_from = accounts.went_live_on as is_watched_since_go_live
   from accounts
   cross join {{ ref('stg_run_context') }} as run_context
-  cross join history
+  inner join watched on accounts.account_id = watched.account_id
+  left join before on accounts.account_id = before.account_id
   left join activity on accounts.account_id = activity.account_id
 ),
 
@@ -45,24 +52,37 @@ judged as (
       when not is_live then 'not_started'
       when first_outcome_on <= onboarding_due_on then 'achieved'
       -- It went live before the feed begins: its first outcome may well have been in time.
-      when first_outcome_on is not null and not has_history then 'achieved'
+      when first_outcome_on is not null and not is_watched_since_go_live then 'achieved'
       when as_of_day > onboarding_due_on then 'missed'
-      when days_since_go_live >= onboarding_at_risk_day then 'at_risk'
+      when days_watched >= onboarding_at_risk_day then 'at_risk'
       else 'on_track'
     end as onboarding_status
   from dated
 ),
 
+-- Achieved since the day that was stored before, whenever in between. What no day was stored of
+-- counts from yesterday; of an account that was live before the feed, nobody knows the day.
+compared as (
+  select
+    *,
+    onboarding_status = 'achieved' and is_watched_since_go_live and case
+      when status_before is not null
+        then status_before in ('not_started', 'on_track', 'at_risk')
+      else first_outcome_at > {{ dbt.dateadd('day', -1, 'as_of') }}
+    end as is_newly_achieved
+  from judged
+),
+
 final as (
   select
-    judged.account_id,
-    judged.went_live_on,
-    judged.onboarding_due_on,
-    {{ when_fresh('judged.onboarding_status') }} as onboarding_status,
-    {{ when_fresh('judged.first_active_at') }} as first_active_at,
-    {{ when_fresh('judged.first_outcome_at') }} as first_outcome_at,
-    {{ when_fresh('judged.first_outcome_on = judged.as_of_day') }} as is_first_outcome_today
-  from judged
+    compared.account_id,
+    compared.went_live_on,
+    compared.onboarding_due_on,
+    {{ when_fresh('compared.onboarding_status') }} as onboarding_status,
+    {{ when_fresh('compared.first_active_at') }} as first_active_at,
+    {{ when_fresh('compared.first_outcome_at') }} as first_outcome_at,
+    {{ when_fresh('compared.is_newly_achieved') }} as is_newly_achieved
+  from compared
   cross join feed_health
 )
 

@@ -32,6 +32,7 @@ final as (
     scoring.day,
     scoring.as_of,
     feed_health.feed_status,
+    scoring.parameters_version,
     scoring.score_version,
     scoring.definition,
     {%- for measure in usage_measures() %}
