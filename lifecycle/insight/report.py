@@ -51,6 +51,7 @@ WHY = {
     "template_error": "the mail could not be written",
     "waiting_for_feed": "the usage feed is late: nobody is judged by missing data",
     "account_set_aside": "the account's row in the CRM is not usable",
+    "contact_set_aside": "the contact's row in the CRM is not usable",
 }
 """What each reason for withholding means, in words."""
 

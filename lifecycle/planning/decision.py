@@ -30,6 +30,7 @@ class Reason(StrEnum):
     TEMPLATE_ERROR = "template_error"
     WAITING_FOR_FEED = "waiting_for_feed"
     ACCOUNT_SET_ASIDE = "account_set_aside"
+    CONTACT_SET_ASIDE = "contact_set_aside"
 
 
 @dataclass(frozen=True)

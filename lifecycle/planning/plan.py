@@ -31,7 +31,7 @@ from lifecycle.planning import audience
 from lifecycle.planning.audience import Row
 from lifecycle.planning.decision import Enrolment, Place, Reason, last_due, next_opening
 from lifecycle.planning.launch import baseline
-from lifecycle.planning.people import GONE, People
+from lifecycle.planning.people import People
 from lifecycle.planning.result import PlanResult
 from lifecycle.planning.steps import Inside, Steps
 from lifecycle.settings import Settings
@@ -199,8 +199,10 @@ class _Planner:
                 if row.account_id in self.set_aside:
                     continue
                 person = found.get((row.account_id, row.contact_id))
-                against = self.people.objection(person) if person else GONE
-                if against:
+                against = (
+                    self.people.objection(person) if person else self.people.absence(row.contact_id)
+                )
+                if against and against[0] is not Reason.CONTACT_SET_ASIDE:
                     self.made.objections.append(Objection(row.send_id, ": ".join(against)))
                     self.result.withheld[against[0]] += 1
 
