@@ -361,6 +361,9 @@ class RunReport:
             parts.append(
                 table(columns, ([one[n] for n in columns] for one in self.rejected_examples))
             )
+            if more := self.rejected_rows - len(self.rejected_examples):
+                parts.append(f"and {more:,} more: marts.rejected_rows in published.duckdb.")
+            parts.append("A row counts records: in a spreadsheet with a header it is one further.")
         return Section("Set aside", tuple(parts), "warning")
 
     def _health(self) -> Section:
