@@ -254,6 +254,23 @@ def test_an_account_whose_row_was_set_aside_is_not_a_deleted_one(world):
     assert world.rows(enrollments, "end_reason") == [(None,)]
 
 
+@pytest.mark.parametrize(
+    ("change", "reason"),
+    [
+        ({"consent_basis": None}, "no_consent"),
+        ({"unsubscribed_at": datetime(2026, 6, 16, 20, 30)}, "unsubscribed"),  # noqa: DTZ001
+    ],
+)
+def test_a_planned_mail_is_stopped_when_consent_is_withdrawn(world, change, reason):
+    world.win_back()
+    world.account()
+    world.run(WEDNESDAY)
+    world.run("2026-06-16 20:00")  # plans last_call for the next morning
+    world.marts.contacts([{"contact_id": "c1", "account_id": "a1", **change}])
+    assert world.run("2026-06-16 21:00").withheld == {reason: 1}
+    assert world.mails()[1] == ("a1", "last_call", "suppressed")
+
+
 def test_a_contact_whose_row_was_set_aside_is_not_one_who_is_gone(world):
     world.win_back()
     world.account()
