@@ -15,6 +15,13 @@ from lifecycle.cli import app
 from lifecycle.sources import demo
 
 AS_OF = ("--as-of", "2026-06-10 01:00")
+MISSPELT = """
+description: Wake whoever fell silent
+audience: is_dormnt
+recipients: role = 'admin'
+launch: existing
+steps: [{id: hello, after: 0d}]
+"""
 
 
 @pytest.fixture(scope="module")
@@ -58,7 +65,7 @@ def test_what_stops_a_run_before_its_first_stage_is_told_and_stays_known(
     export: Export, tmp_path: Path
 ) -> None:
     company = Company(tmp_path / "company")
-    company.trigger("wake", "audience: is_dormnt\n")
+    company.trigger("wake", MISSPELT, "hello")
     told = {}
     for status, provider, config in (
         (3, "sendgrid", CHECKOUT / "lifecycle.toml"),
@@ -111,6 +118,7 @@ def test_too_many_bad_rows_stop_the_run_and_one_bad_row_does_not(export: Export)
     export.accounts(spoiled.format(which="= 'A0010'"))
     report = run_json("run", *AS_OF, env=export.env)
     assert report["rejected_rows"] == 1
+    assert report["warnings"] == [], "its contacts are no strangers"
     assert report["accepted"] == export.mails() > 10
     with duckdb.connect(str(export.state / "published.duckdb"), read_only=True) as published:
         row = published.execute(
