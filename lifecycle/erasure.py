@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import re
 import shutil
-from collections.abc import Sequence
+from collections.abc import Collection
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -76,8 +76,8 @@ def _erase_from_ledger(ledger: Ledger, forms: list[str], key: str, by: str, why:
         theirs = select(sends.c.send_id).where(sends.c.address.in_(forms))
         send_ids = sorted({*connection.scalars(theirs), *_naming(connection, forms)})
         for some in batches(send_ids):
-            same = sends.c.send_id.in_(some)
-            move(connection, State.SUPPRESSED, "erased", now, same, sends.c.state.in_(NOT_LEFT))
+            among = sends.c.send_id.in_(some)
+            move(connection, State.SUPPRESSED, "erased", now, among, sends.c.state.in_(NOT_LEFT))
             connection.execute(delete(messages).where(messages.c.send_id.in_(some)))
         for form in forms:
             hashed = suppressions.digest(form, key)
@@ -154,7 +154,7 @@ def _erase_rows(warehouse: duckdb.DuckDBPyConnection, forms: list[str]) -> int:
             contact_ids |= {row[0] for row in warehouse.execute(known, [forms]).fetchall()}
     changed = 0
 
-    def change(statement: str, values: Sequence[str]) -> None:
+    def change(statement: str, values: Collection[str]) -> None:
         nonlocal changed
         found = warehouse.execute(statement, [list(values)]).fetchone()
         changed += found[0] if found else 0
