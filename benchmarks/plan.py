@@ -244,6 +244,7 @@ def _make_ledger(folder: Path, accounts: int) -> None:
     fill(
         "enrollments",
         **key,
+        entered_version=version,
         trigger_version=version,
         enrolled_at=began,
         run_id=same("r1"),
@@ -251,7 +252,6 @@ def _make_ledger(folder: Path, accounts: int) -> None:
         time_zone_source=same("account"),
         country=same("JP"),
         next_at=[due if one else later for one in is_due],
-        next_version=version,
         held_out=same(0),
     )
     contacts: list[object] = [f"c{i}-1" for i in inside]

@@ -756,12 +756,13 @@ def main() -> NoReturn:
 
 
 def _fail(error: Exception, exit_status: int) -> NoReturn:
-    """Say what is wrong; where the input is not to blame, keep the traceback for an engineer."""
+    """Say what is wrong; where that is not all, keep the traceback for an engineer."""
     told = str(error)
     if not isinstance(error, LifecycleError):
         told = f"{type(error).__name__}: {error}"
     typer.echo(f"lifecycle: {told}", err=True)
-    if exit_status == 1 and _failures.log is not None:
+    says_all = isinstance(error, LifecycleError) and error.says_all
+    if not says_all and _failures.log is not None:
         import traceback
         from datetime import UTC, datetime
 

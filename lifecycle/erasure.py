@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
+from collections.abc import Collection
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
 import duckdb
-from sqlalchemy import delete, select, update
+from sqlalchemy import Connection, delete, select, update
 
 from lifecycle.errors import InputError, SettingsError
 from lifecycle.ledger import suppressions
@@ -29,13 +31,18 @@ class Erased:
     """What was found of a person and is gone."""
 
     mails: int
-    """Stored mails, in the ledger and the outbox. That they were sent stays known, not to whom."""
+    """Stored mails, in the ledger and the outbox: to the person, and those that name them as who
+    is answered to. That they were sent stays known, not to whom."""
     rows: int
-    """Rows of the warehouse."""
+    """Rows of the warehouse that are gone, or tell no more who the person was."""
 
 
 def erase(settings: Settings, ledger: Ledger, address: str, *, by: str, why: str) -> Erased:
     """Remove a person by address; what is planned for them is stopped in the same transaction.
+
+    The person may be a contact, the owner of accounts, or both. An account that they own stays,
+    without an owner until the CRM names one; what is planned in their name is stopped. A survey
+    response stays with its score, without its words and without who gave it.
 
     The caller holds the state folder's lock. Safe to repeat after a crash: what is gone is
     gone, the rest follows. The CRM is not ours: while it exports the person, their row comes
@@ -69,10 +76,11 @@ def _erase_from_ledger(ledger: Ledger, forms: list[str], key: str, by: str, why:
             for form in forms
         ]
         suppressions.stop(connection, erased, now)
-        theirs = sends.c.address.in_(forms)
-        move(connection, State.SUPPRESSED, "erased", now, theirs, sends.c.state.in_(NOT_LEFT))
-        send_ids: list[str] = list(connection.scalars(select(sends.c.send_id).where(theirs)))
+        theirs = select(sends.c.send_id).where(sends.c.address.in_(forms))
+        send_ids = sorted({*connection.scalars(theirs), *_naming(connection, forms)})
         for some in batches(send_ids):
+            among = sends.c.send_id.in_(some)
+            move(connection, State.SUPPRESSED, "erased", now, among, sends.c.state.in_(NOT_LEFT))
             connection.execute(delete(messages).where(messages.c.send_id.in_(some)))
         for form in forms:
             hashed = suppressions.digest(form, key)
@@ -89,13 +97,21 @@ def _erase_from_ledger(ledger: Ledger, forms: list[str], key: str, by: str, why:
     return send_ids
 
 
+def _naming(ledger: Connection, forms: list[str]) -> list[str]:
+    """The stored mails whose headers name the address: To, or Reply-To as the account's owner."""
+    either = "|".join(re.escape(form) for form in forms)
+    named = re.compile(rf"(?<![\w.+-])(?:{either})(?![\w.-]*\w)".encode(), re.IGNORECASE)
+    stored = ledger.execute(select(messages), execution_options={"yield_per": 1000})
+    return [row.send_id for row in stored if named.search(row.mime.partition(b"\r\n\r\n")[0])]
+
+
 def _erase_from_warehouse(settings: Settings, forms: list[str]) -> int:
     # The working folder of the last load may still hold the rows that it loaded.
     shutil.rmtree(settings.state_dir / "dlt", ignore_errors=True)
     rows = 0
     if settings.work_db.exists():
         with connect_work(settings) as work:
-            rows = _delete_rows(work, forms)
+            rows = _erase_rows(work, forms)
             fresh = _rewritten(work, settings.work_db)
         os.replace(fresh, settings.work_db)
     if settings.published_db.exists():
@@ -103,7 +119,7 @@ def _erase_from_warehouse(settings: Settings, forms: list[str]) -> int:
         copy = settings.published_db.with_suffix(".erase")
         shutil.copyfile(settings.published_db, copy)
         with duckdb.connect(copy) as published:
-            rows += _delete_rows(published, forms)
+            rows += _erase_rows(published, forms)
             fresh = _rewritten(published, copy)
         os.replace(fresh, settings.published_db)
         copy.unlink()
@@ -121,24 +137,51 @@ def _rewritten(warehouse: duckdb.DuckDBPyConnection, file: Path) -> Path:
     return fresh
 
 
-def _delete_rows(warehouse: duckdb.DuckDBPyConnection, forms: list[str]) -> int:
-    """Delete the rows of every table that name the address in whatever column holds it."""
-    columns = warehouse.execute(
-        """
-        select table_schema, table_name, column_name from information_schema.columns
-        join information_schema.tables using (table_catalog, table_schema, table_name)
-        where table_type = 'BASE TABLE' and table_name not like '\\_dlt%' escape '\\'
-          and column_name in ('email', 'email_normalized', 'record')
-        """
-    ).fetchall()
-    deleted = 0
-    for schema, table, column in columns:
-        held = f'lower("{column}")'
-        is_theirs = f"contains({held}, form)" if column == "record" else f"trim({held}) = form"
-        found = warehouse.execute(
-            f'delete from "{schema}"."{table}"'
-            f" where exists (select 1 from unnest(?::varchar[]) as t(form) where {is_theirs})",
-            [forms],
-        ).fetchone()
-        deleted += found[0] if found else 0
-    return deleted
+def _erase_rows(warehouse: duckdb.DuckDBPyConnection, forms: list[str]) -> int:
+    """Delete or empty the rows of every table that tell who the person is; returns how many."""
+    tables = {
+        f'"{schema}"."{table}"': set(columns)
+        for schema, table, columns in warehouse.execute(
+            """
+            select table_schema, table_name, list(column_name) from information_schema.columns
+            join information_schema.tables using (table_catalog, table_schema, table_name)
+            where table_type = 'BASE TABLE' and table_name not like '\\_dlt%' escape '\\'
+            group by all
+            """
+        ).fetchall()
+    }
+    contact_ids: set[str] = set()
+    for table, columns in tables.items():
+        if {"contact_id", "email"} <= columns:
+            known = f"select contact_id from {table} where list_contains(?, lower(trim(email)))"
+            contact_ids |= {row[0] for row in warehouse.execute(known, [forms]).fetchall()}
+    changed = 0
+
+    def change(statement: str, values: Collection[str]) -> None:
+        nonlocal changed
+        found = warehouse.execute(statement, [list(values)]).fetchone()
+        changed += found[0] if found else 0
+
+    for table, columns in tables.items():
+        for column in columns & {"email", "email_normalized"}:
+            change(f"delete from {table} where list_contains(?, lower(trim({column})))", forms)
+        if "owner_email" in columns:
+            emptied = ", ".join(
+                f"{name} = null" for name in columns & {"owner_email", "owner_name"}
+            )
+            is_owner = "list_contains(?, lower(trim(owner_email)))"
+            change(f"update {table} set {emptied} where {is_owner}", forms)
+        if {"contact_id", "comment"} <= columns:
+            given = "list_contains(?, contact_id)"
+            change(
+                f"update {table} set contact_id = null, comment = null where {given}", contact_ids
+            )
+        if "record" in columns:
+            whole = (
+                "select 1 from unnest(?::varchar[]) as t(form) where contains(lower(record), form)"
+            )
+            change(f"delete from {table} where exists ({whole})", forms)
+            # What was set aside may be no JSON at all.
+            contact = "case when json_valid(record) then record ->> '$.contact_id' end"
+            change(f"delete from {table} where list_contains(?, {contact})", contact_ids)
+    return changed

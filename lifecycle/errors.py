@@ -2,6 +2,7 @@
 
 LifecycleError                      1  the run failed: nothing is wrong with the input
 ├── WarehouseError                  1  an SQL, lock or disk error in the warehouse
+│   └── NothingPublished            1  no run has passed both gates yet
 ├── LedgerError                     1  the ledger cannot be read or written
 ├── DeliveryError                   1  a mail provider cannot be used
 ├── AlreadyRunning                  1  another run is working in this state folder
@@ -32,10 +33,18 @@ class LifecycleError(Exception):
     """The run failed for a reason that is not the input's."""
 
     exit_status = 1
+    says_all = False
+    """Whether the message is all there is to know: a traceback would only frighten."""
 
 
 class WarehouseError(LifecycleError):
     """An SQL, lock or disk error in the warehouse."""
+
+
+class NothingPublished(WarehouseError):
+    """No run of this state folder has passed both gates yet."""
+
+    says_all = True
 
 
 class LedgerError(LifecycleError):
@@ -49,6 +58,8 @@ class DeliveryError(LifecycleError):
 class AlreadyRunning(LifecycleError):
     """Another run is working in this state folder."""
 
+    says_all = True
+
 
 class FitError(LifecycleError):
     """The parameters of a score cannot be fitted to the data there is."""
@@ -58,6 +69,7 @@ class InputError(LifecycleError):
     """Somebody wrote something that cannot be used."""
 
     exit_status = 2
+    says_all = True
 
 
 class SettingsError(InputError):
@@ -116,6 +128,7 @@ class Stopped(LifecycleError):
     """The run stopped before it sent anything."""
 
     exit_status = 3
+    says_all = True
 
 
 class OverBudget(Stopped):

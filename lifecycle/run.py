@@ -27,7 +27,7 @@ from lifecycle.insight.validate import validate
 from lifecycle.ledger import approvals, history, runs
 from lifecycle.ledger.store import Ledger
 from lifecycle.ledger.tables import APPROVED
-from lifecycle.mail.deliver import check_live
+from lifecycle.mail.deliver import check_live, refuse_to_replay_live
 from lifecycle.masking import mask_addresses
 from lifecycle.notify import notify
 from lifecycle.settings import Settings
@@ -116,28 +116,28 @@ class Run:
 
         `at_the_end` gets the report, of a good end or a bad one.
 
-        Raises Problems for triggers, mails or expectations that cannot be used, before anything
-        is touched; AlreadyRunning, SettingsError, ClockError for an as-of that cannot be read or
+        Raises AlreadyRunning, SettingsError, ClockError for an as-of that cannot be read or
         lies before the ledger's newest decision, InputError for a source of another kind
-        than this state folder's. What is raised inside goes on.
+        than this state folder's: these are no runs of this folder, and leave nothing. Then,
+        as a run that is recorded but touches no data, Problems for triggers, mails or
+        expectations that cannot be used, and GateStopped where bounces and unsubscribes were
+        not heard of. What is raised inside goes on.
         """
         overrides = {"source": {"kind": source}} if source else {}
         settings = settings_file.load(config, **overrides)
         moment = _clock(settings, as_of)
         try:
-            wrong = [problem for problem in validate(settings).problems if problem.stops_a_run]
-            if wrong:
-                raise Problems(wrong)
             with only_one(settings.state_dir) as lock, Ledger.open(settings.ledger_url) as ledger:
                 runs.check(ledger, as_of=moment, source=settings.source.kind)
                 if not dry_run:
-                    check_live(settings, ledger, moment)
+                    refuse_to_replay_live(settings, moment)
                 _keep_to_one_source(settings)
                 stands = as_of is not None or settings.source.kind == "demo"
                 run = cls(settings, ledger, as_of=moment, dry_run=dry_run, stands=stands)
                 run._lock = lock
                 try:
                     with run._recorded():
+                        run._check()
                         yield run
                 finally:
                     for hear in (watched().ended, at_the_end):
@@ -215,6 +215,14 @@ class Run:
         """Write the report of a run that did all it had to."""
         self.report.status = "done"
         self.report.write(self.settings.reports_dir)
+
+    def _check(self) -> None:
+        """What has to be right before a stage begins."""
+        wrong = [one for one in validate(self.settings).problems if one.stops_a_run]
+        if wrong:
+            raise Problems(wrong)
+        if not self.dry_run:
+            check_live(self.settings, self.ledger, self.as_of)
 
     @contextmanager
     def _recorded(self) -> Iterator[None]:

@@ -81,7 +81,7 @@ class Marts:
         )
         connection.execute(
             "create or replace table marts.rejected_rows"
-            " (table_name varchar, key varchar, reason varchar)"
+            " (table_name varchar, key varchar, reason varchar, column_name varchar)"
         )
 
     def feed(self, status: str) -> None:

@@ -54,11 +54,19 @@ def effects(warehouse: duckdb.DuckDBPyConnection) -> list[Row]:
 
 
 def rejected_examples(warehouse: duckdb.DuckDBPyConnection) -> list[Row]:
-    """A few rows that were set aside, newest first: table, file, row, column, reason (masked)."""
+    """A few rows that were set aside: table, file, row, column, reason (masked).
+
+    One of each table and column first, whose rows are often wrong for one reason; newest first.
+    """
     query = f"""
         select table_name as "table", file, row_number as "row", column_name as "column", reason
         from marts.rejected_rows
-        order by loaded_at desc, table_name, file, row_number limit {EXAMPLES}
+        order by
+            row_number() over (
+                partition by table_name, column_name order by loaded_at desc, file, row_number
+            ),
+            loaded_at desc, table_name, file, row_number
+        limit {EXAMPLES}
     """
     found = rows(warehouse, query)
     return [{**row, "reason": mask_addresses(row["reason"])} for row in found]

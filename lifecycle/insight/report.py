@@ -58,6 +58,7 @@ WHY = {
     "paused": "somebody paused the trigger",
     "turned_off": "somebody turned the trigger off: nobody enters any more",
     "on_hold": "somebody put the account on hold",
+    "contact_set_aside": "the contact's row in the CRM is not usable",
 }
 """What each reason for withholding means, in words."""
 
@@ -400,6 +401,9 @@ class RunReport:
             parts.append(
                 table(columns, ([one[n] for n in columns] for one in self.rejected_examples))
             )
+            if more := self.rejected_rows - len(self.rejected_examples):
+                parts.append(f"and {more:,} more: marts.rejected_rows in published.duckdb.")
+            parts.append("A row counts records: in a spreadsheet with a header it is one further.")
         return Section("Set aside", tuple(parts), "warning")
 
     def _effects(self) -> Section:

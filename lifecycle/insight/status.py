@@ -244,7 +244,8 @@ def _published(settings: Settings) -> dict[str, Any] | None:
 def _run(row: Any) -> dict[str, Any]:
     report = json.loads(row.report) if row.report else {}
     stopped = report.get("stopped")
-    why = stopped["message"].splitlines()[0] if stopped else None
+    told = [stopped["message"].splitlines()[0], *stopped["failures"][:1]] if stopped else []
+    why = " ".join(told) or None
     if row.status == "failed" and not report:
         why = "it was ended from outside"
     return {

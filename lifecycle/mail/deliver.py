@@ -51,8 +51,18 @@ RELEASE_EVERY = timedelta(seconds=1)
 def check_live(settings: Settings, ledger: Ledger, now: datetime) -> None:
     """What a provider whose mail leaves this machine asks for, before anything is done.
 
-    Raises InputError for the demo company, ClockError for a clock of more than a day ago,
-    GateStopped when bounces and unsubscribes have not been heard of for too long.
+    Raises what `refuse_to_replay_live` does, and GateStopped when bounces and unsubscribes
+    have not been heard of for too long.
+    """
+    refuse_to_replay_live(settings, now)
+    if is_live(settings):
+        feedback.check_fresh(ledger, settings, datetime.now(UTC))
+
+
+def refuse_to_replay_live(settings: Settings, now: datetime) -> None:
+    """Let nobody be mailed about the past, or by the demo company, over a live provider.
+
+    Raises InputError for the demo company, ClockError for a clock of more than a day ago.
     """
     if not is_live(settings):
         return
@@ -62,14 +72,12 @@ def check_live(settings: Settings, ledger: Ledger, now: datetime) -> None:
             f"delivery.provider is {provider!r}, and the demo company must not be mailed; "
             'set source.kind, or delivery.provider = "outbox"'
         )
-    wall = datetime.now(UTC)
-    if wall - now > OLDEST_REAL_CLOCK:
+    if datetime.now(UTC) - now > OLDEST_REAL_CLOCK:
         raise ClockError(
             f"as-of {now:%Y-%m-%d %H:%M} UTC is more than a day ago, and delivery.provider is "
             f"{provider!r}: real people would get mails about the past; replay with "
             "LIFECYCLE__DELIVERY__PROVIDER=outbox in another state folder"
         )
-    feedback.check_fresh(ledger, settings, wall)
 
 
 def deliver(

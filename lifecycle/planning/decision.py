@@ -36,6 +36,7 @@ class Reason(StrEnum):
     PAUSED = "paused"
     TURNED_OFF = "turned_off"
     ON_HOLD = "on_hold"
+    CONTACT_SET_ASIDE = "contact_set_aside"
 
 
 @dataclass(frozen=True)

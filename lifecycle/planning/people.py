@@ -27,6 +27,15 @@ class People:
         self._memory = memory
         self._erasure_key = erasure_key
         self._suppressed: dict[str, str] = {}
+        # Whoever's unsubscribing cannot be read is not mailed by what was known before it.
+        self._set_aside = {
+            row["key"]: row["reason"]
+            for row in audience.rows(
+                warehouse,
+                "select key, reason from marts.rejected_rows where table_name = 'contacts'"
+                " and key is not null and column_name is distinct from 'unsubscribed_at'",
+            )
+        }
 
     def of(
         self, account_ids: Sequence[str], recipients: Condition | None = None
@@ -50,10 +59,18 @@ class People:
             )
         )
 
-    def objection_now(self, trigger: Trigger, person: Row | None) -> tuple[Reason, str] | None:
+    def absence(self, contact_id: str) -> tuple[Reason, str]:
+        """Why a contact is not in the warehouse: gone, or its row of this load is not usable."""
+        if contact_id in self._set_aside:
+            return Reason.CONTACT_SET_ASIDE, self._set_aside[contact_id]
+        return GONE
+
+    def objection_now(
+        self, trigger: Trigger, contact_id: str, person: Row | None
+    ) -> tuple[Reason, str] | None:
         """Why this person, chosen when the account entered, may not get a step's mail."""
         if person is None:
-            return GONE
+            return self.absence(contact_id)
         if not person["is_recipient"]:
             return Reason.NO_RECIPIENT, f"no longer matches {trigger.recipients.text}"
         return self.objection(person)

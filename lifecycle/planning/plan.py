@@ -42,7 +42,7 @@ from lifecycle.planning.decision import (
     turn_of,
 )
 from lifecycle.planning.launch import baseline
-from lifecycle.planning.people import GONE, People
+from lifecycle.planning.people import People
 from lifecycle.planning.result import PlanResult
 from lifecycle.planning.steps import Inside, Steps
 from lifecycle.planning.versions import Unreadable, Version
@@ -304,8 +304,10 @@ class _Planner:
                 if row.account_id in self.set_aside:
                     continue
                 person = found.get((row.account_id, row.contact_id))
-                against = self.people.objection(person) if person else GONE
-                if against:
+                against = (
+                    self.people.objection(person) if person else self.people.absence(row.contact_id)
+                )
+                if against and against[0] is not Reason.CONTACT_SET_ASIDE:
                     self.made.objections.append(Objection(row.send_id, ": ".join(against)))
                     self.result.withheld[against[0]] += 1
 

@@ -124,7 +124,7 @@ class Steps:
         put_off = False
         for contact_id in inside.chosen:
             person = inside.people.get(contact_id)
-            against = self._people.objection_now(inside.trigger, person)
+            against = self._people.objection_now(inside.trigger, contact_id, person)
             if against is None and person is not None:
                 mail, against = self._mail(inside, decision, person)
                 if mail is not None:
@@ -134,6 +134,7 @@ class Steps:
                 else:
                     put_off = True
             if against is not None:
+                put_off |= against[0] is Reason.CONTACT_SET_ASIDE
                 self._result.withhold(
                     inside.trigger.name,
                     inside.enrolment.account_id,

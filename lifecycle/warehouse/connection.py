@@ -12,7 +12,7 @@ from pathlib import Path
 
 import duckdb
 
-from lifecycle.errors import WarehouseError
+from lifecycle.errors import NothingPublished, WarehouseError
 from lifecycle.settings import Settings
 
 
@@ -31,10 +31,10 @@ def connect_work(settings: Settings) -> Iterator[duckdb.DuckDBPyConnection]:
 def connect_published(settings: Settings) -> Iterator[duckdb.DuckDBPyConnection]:
     """The last marts that passed both gates, read-only.
 
-    Raises WarehouseError when nothing was published yet, and for every DuckDB error inside.
+    Raises NothingPublished before the first good run, WarehouseError for every DuckDB error inside.
     """
     if not settings.published_db.exists():
-        raise WarehouseError(
+        raise NothingPublished(
             f"{settings.published_db}: nothing was published yet; `lifecycle run` makes it"
         )
     with _open(settings.published_db, read_only=True) as connection:

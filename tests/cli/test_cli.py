@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
-from lifecycle.cli import app
+from lifecycle.cli import app, main
 from lifecycle.ledger.store import Ledger
 from lifecycle.ledger.tables import suppressions
 
@@ -70,12 +70,26 @@ def test_a_missing_config_is_wrong_input_and_says_where(tmp_path: Path) -> None:
 
 
 def test_a_failure_keeps_its_traceback_in_the_state_folder(tmp_path: Path) -> None:
+    (tmp_path / "state").mkdir()
+    (tmp_path / "state" / "ledger.db").write_text("this is no database, however long it may be")
     done = lifecycle("explain", "A0001", state=tmp_path / "state")
     assert done.returncode == 1
-    assert "nothing was published yet" in done.stderr
     log = tmp_path / "state" / "logs" / "lifecycle.log"
     assert f"Traceback: {log}" in done.stderr
-    assert "WarehouseError" in log.read_text()
+    assert "LedgerError" in log.read_text()
+
+
+def test_before_the_first_run_a_preview_says_so_in_one_sentence(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("LIFECYCLE__STATE__DIR", str(tmp_path))
+    monkeypatch.setenv("LIFECYCLE_CONFIG", str(CHECKOUT / "lifecycle.toml"))
+    monkeypatch.setattr(sys, "argv", ["lifecycle", "preview", "win_back_dormant"])
+    with pytest.raises(SystemExit, match="1"):
+        main()
+    said = capsys.readouterr().err
+    assert "nothing was published yet; `lifecycle run` makes it" in said
+    assert said.count("\n") == 1
 
 
 def test_an_as_of_that_is_no_moment_is_refused_before_anything_starts(tmp_path: Path) -> None:

@@ -2,15 +2,26 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import duckdb
 import pytest
+from typer.testing import CliRunner
 
-from commands import environment, lifecycle, run_json
+from commands import CHECKOUT, environment, lifecycle, run_json
+from company import Company
+from lifecycle.cli import app
 from lifecycle.sources import demo
 
 AS_OF = ("--as-of", "2026-06-10 01:00")
+MISSPELT = """
+description: Wake whoever fell silent
+audience: is_dormnt
+recipients: role = 'admin'
+launch: existing
+steps: [{id: hello, after: 0d}]
+"""
 
 
 @pytest.fixture(scope="module")
@@ -50,6 +61,33 @@ def export(tmp_path: Path, demo_files: Path, prefect_api: str) -> Export:
     return Export(tmp_path, demo_files, prefect_api)
 
 
+def test_what_stops_a_run_before_its_first_stage_is_told_and_stays_known(
+    export: Export, tmp_path: Path
+) -> None:
+    company = Company(tmp_path / "company")
+    company.trigger("wake", MISSPELT, "hello")
+    told = {}
+    for status, provider, config in (
+        (3, "sendgrid", CHECKOUT / "lifecycle.toml"),
+        (2, "outbox", company.folder / "lifecycle.toml"),
+    ):
+        env = {**export.env, "LIFECYCLE__DELIVERY__PROVIDER": provider}
+        told[status] = run_json("--config", str(config), "run", env=env, status=status)
+        assert told[status]["stopped"]["exit_status"] == status
+        assert told[status]["stopped"]["stage"] == "begin"
+        assert (told[status]["planned"], told[status]["accepted"]) == (0, 0)
+        latest = json.loads((export.state / "reports" / "latest.json").read_text(encoding="utf-8"))
+        assert latest == told[status]
+    assert told[3]["stopped"]["door"] == "feedback"
+    assert 'did you mean "is_dormant"?' in told[2]["stopped"]["message"]
+    assert not (export.state / "work.duckdb").exists(), "no stage began"
+
+    seen = " ".join(CliRunner().invoke(app, ["status"], env=export.env).stdout.split())
+    assert "stopped" in seen
+    assert "bounces were never read from the provider" in seen
+    assert "is_dormnt" in seen
+
+
 def test_a_missing_column_ends_the_run_before_anything_is_applied(export: Export) -> None:
     export.accounts("select * exclude (name), name as nmae from a")
     done = lifecycle("run", *AS_OF, env=export.env)
@@ -80,6 +118,7 @@ def test_too_many_bad_rows_stop_the_run_and_one_bad_row_does_not(export: Export)
     export.accounts(spoiled.format(which="= 'A0010'"))
     report = run_json("run", *AS_OF, env=export.env)
     assert report["rejected_rows"] == 1
+    assert report["warnings"] == [], "its contacts are no strangers"
     assert report["accepted"] == export.mails() > 10
     with duckdb.connect(str(export.state / "published.duckdb"), read_only=True) as published:
         row = published.execute(

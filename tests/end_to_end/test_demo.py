@@ -4,12 +4,17 @@ from __future__ import annotations
 
 import email
 import email.policy
+import json
 import shutil
 import sqlite3
+from pathlib import Path
 
 import duckdb
+from typer.testing import CliRunner
 
 from commands import CHECKOUT, environment, lifecycle, run_json
+from left_behind import where_it_stands
+from lifecycle.cli import app
 
 
 def test_the_demo_company_gets_its_mails_once_and_can_be_explained(tmp_path, prefect_api):
@@ -57,6 +62,52 @@ def test_the_demo_company_gets_its_mails_once_and_can_be_explained(tmp_path, pre
     assert backwards.returncode == 2
     assert "before this ledger's newest decision" in backwards.stderr
     assert "Traceback" not in backwards.stderr
+
+    erase_a_contact_and_an_owner(tmp_path, env)
+
+
+def erase_a_contact_and_an_owner(state: Path, env: dict[str, str]) -> None:
+    """Both are nowhere afterwards, and nobody else is gone with them."""
+    with duckdb.connect(str(state / "work.duckdb"), read_only=True) as work:
+        contact_id, address, name = work.execute(
+            """
+            select contact_id, email, name from raw.contacts
+            join raw.survey_responses using (contact_id) join raw.ledger_sends using (contact_id)
+            where comment is not null
+            and name in (select name from raw.contacts group by 1 having count(*) = 1) order by 1
+            """
+        ).fetchall()[0]
+        owner, called = work.execute(
+            """
+            select owner_email, owner_name from raw.accounts
+            join raw.ledger_sends using (account_id)
+            where owner_name not in (select name from raw.contacts) order by 1
+            """
+        ).fetchall()[0]
+        counts = "select (select count(*) from raw.survey_responses), count(*) from raw.accounts"
+        before = work.execute(counts).fetchone()
+        score = "select avg(satisfaction_health) from marts.account_360"
+        health = work.execute(score).fetchone()
+    assert where_it_stands(state, address, name, owner, called) >= {
+        *("work.duckdb: snapshots.contacts_snapshot", "work.duckdb: snapshots.accounts_snapshot"),
+        *("published.duckdb: marts.dim_contacts", "published.duckdb: marts.account_360"),
+        *("ledger.db: messages", "ledger.db: sends"),
+    }
+    key = {"LIFECYCLE__PRIVACY__ERASURE_KEY": "a long random text"}
+    gone = {}
+    for one in (address, owner):
+        asked = ["erase", one.upper(), "--by", "support", "--json"]
+        done = CliRunner().invoke(app, asked, env={**env, **key})
+        assert done.exit_code == 0, done.exception
+        gone[one] = json.loads(done.stdout)
+        assert gone[one]["rows"] > 0
+    assert gone[owner]["mails"] > gone[address]["mails"] >= 1
+    assert where_it_stands(state, address, name, owner, called) == set()
+    with duckdb.connect(str(state / "work.duckdb"), read_only=True) as work:
+        assert work.execute(counts).fetchone() == before
+        assert work.execute(score).fetchone() == health
+        theirs = "select count(*) from raw.survey_responses where contact_id = ?"
+        assert work.execute(theirs, [contact_id]).fetchone() == (0,)
 
 
 def test_a_launch_admits_only_who_came_to_match_since_its_day(tmp_path, prefect_api):

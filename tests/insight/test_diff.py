@@ -232,10 +232,16 @@ def test_a_new_and_a_removed_trigger_are_named(repository: Repository) -> None:
     assert [one["account_id"] for one in gone] == ["a1", "a3"], "what waits would be cancelled"
 
 
-def test_an_exit_that_comes_sooner_ends_sequences_and_stops_mails(repository: Repository) -> None:
+def test_an_exit_that_comes_sooner_reaches_those_inside_where_they_migrate(
+    repository: Repository,
+) -> None:
     repository.run()
-    repository.change("exit_when: not is_dormant", "exit_when: coalesce(seats, 1) > 1")
+    sooner = "exit_when: coalesce(seats, 1) > 1"
+    repository.change("exit_when: not is_dormant", sooner)
+    assert repository.win_back()["sequence"]["leaves"] == [], "they finish what they entered"
+    repository.change(sooner, f"{sooner}\nmigrate: true")
     found = repository.win_back()
+    assert ids(found["sequence"]["migrates"]) == ["a1"]
     left = [(one["account_id"], one["reason"]) for one in found["sequence"]["leaves"]]
     assert left == [("a3", "exit")]
     assert [one["account_id"] for one in found["mails"]["gone"]] == ["a3"]

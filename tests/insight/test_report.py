@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 
+import duckdb
+
 from lifecycle.errors import GateStopped
+from lifecycle.insight import published
 from lifecycle.insight.report import WHY, RunReport, Stop
 from lifecycle.planning.decision import Reason
+from planned import Told
 
 AS_OF = datetime(2026, 6, 10, 1, tzinfo=UTC)
 
@@ -52,6 +57,26 @@ def report() -> RunReport:
         warnings=["raw.accounts.mrr: often null"],
         seconds={"pull": 1.25, "gate_raw": 0.5},
     )
+
+
+def test_rows_set_aside_are_shown_one_of_each_kind_first_and_the_others_are_counted(
+    told: Told,
+) -> None:
+    told.publish()
+    with duckdb.connect(told.settings.published_db) as db:
+        db.execute(
+            "insert into marts.rejected_rows select 'accounts', 'accounts.csv', i, 'mrr', 'x',"
+            " 'no number', '{}', 'A' || i, '2030-01-01' from range(1, 8) t(i)"
+        )
+        examples = published.rejected_examples(db)
+    assert [(one["table"], one["row"]) for one in examples[:2]] == [
+        ("accounts", 1),
+        ("contacts", 9),
+    ]
+    assert len(examples) == published.EXAMPLES
+    shown = replace(report(), rejected_rows=8, rejected_examples=examples).as_text()
+    assert "and 3 more: marts.rejected_rows" in shown
+    assert "more: marts.rejected_rows" not in report().as_text()
 
 
 def test_the_object_of_run_json_has_what_was_promised() -> None:

@@ -112,3 +112,25 @@ def test_without_a_key_or_an_address_nothing_is_done(company, monkeypatch):
         monkeypatch.delenv("LIFECYCLE__PRIVACY__ERASURE_KEY")
         with pytest.raises(SettingsError, match="erasure_key is empty"):
             erase(company.settings, ledger, AIKO, by="support", why="asked")
+
+
+def test_what_was_planned_in_the_persons_name_is_stopped_and_nobody_elses(company):
+    settings = company.settings
+    header = "To: {to}\r\nReply-To: Aiko <{reply_to}>\r\n\r\nWrite to {body}."
+    theirs, of_another = (
+        planned_sends.planned(
+            number,
+            at=NOW,
+            address=KEN,
+            mime=header.format(to=KEN, reply_to=reply_to, body=AIKO).encode(),
+        )
+        for number, reply_to in ((1, AIKO.title()), (2, f"x.{AIKO}"))
+    )
+    with Ledger.open(settings.ledger_url) as ledger:
+        planned_sends.plan(ledger, theirs, of_another)
+        assert erase(settings, ledger, AIKO, by="support", why="asked").mails == 1
+        with ledger.read() as connection:
+            states = dict(connection.execute(select(sends.c.send_id, sends.c.state)).all())
+            kept = list(connection.scalars(select(messages.c.send_id)))
+    assert states == {theirs.send_id: "suppressed", of_another.send_id: "planned"}
+    assert kept == [of_another.send_id]

@@ -71,7 +71,7 @@ def company_of(folder: Path) -> Company:
     )
     company.add(
         "ledger_enrollments",
-        {"account_id": "busy", "trigger": "onboarding", "cycle": 1, "trigger_version": "v"},
+        {"account_id": "busy", "trigger": "onboarding", "cycle": 1, "entered_version": "v"},
     )
     return company
 
