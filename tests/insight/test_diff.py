@@ -241,7 +241,7 @@ def test_an_exit_that_comes_sooner_reaches_those_inside_where_they_migrate(
     assert repository.win_back()["sequence"]["leaves"] == [], "they finish what they entered"
     repository.change(sooner, f"{sooner}\nmigrate: true")
     found = repository.win_back()
-    assert ids(found["sequence"]["migrates"]) == ["a1"]
+    assert ids(found["sequence"]["migrated"]) == ["a1"]
     left = [(one["account_id"], one["reason"]) for one in found["sequence"]["leaves"]]
     assert left == [("a3", "exit")]
     assert [one["account_id"] for one in found["mails"]["gone"]] == ["a3"]
