@@ -5,10 +5,9 @@ from __future__ import annotations
 import time
 from collections import Counter
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
-from itertools import chain
 
 from sqlalchemy import Connection
 
@@ -91,13 +90,13 @@ def deliver(
     try:
         work = _Delivery(settings, ledger, provider, now)
         work.resolve()
-        with ThreadPoolExecutor(delivery.IN_FLIGHT, thread_name_prefix="mail") as pool:
-            try:
+        try:
+            with ThreadPoolExecutor(delivery.IN_FLIGHT, thread_name_prefix="mail") as pool:
                 while work.deliver_some(pool):
                     if progress is not None:
                         progress(f"{work.result.accepted} mails accepted")
-            finally:
-                work.write_down()  # also where somebody interrupts it
+        finally:
+            work.write_down()  # also where somebody interrupts it: what is under way ends first
     finally:
         provider.close()
     with ledger.read() as connection:
@@ -121,8 +120,8 @@ class _Delivery:
         self.breaker = CircuitBreaker(provider.name, settings.delivery.give_up_after)
         self._began, self._now = time.monotonic(), now
         self._released_at: datetime | None = None
-        self._handed_over: list[tuple[delivery.Claim, Outcome]] = []
-        """Attempts that are over and not yet written down: the next claim's transaction does."""
+        self._handed_over: list[tuple[list[delivery.Claim], Future[list[Outcome]]]] = []
+        """Requests that are not yet written down: the next claim's transaction does."""
         self.room = delivery.Room()
         if provider.live and settings.warmup.start:
             with ledger.read() as connection:
@@ -161,18 +160,24 @@ class _Delivery:
 
         False when nothing was queued. Raises DeliveryError when the provider takes nothing.
         """
+        size = self.provider.batch_size
+        # Only what may leave at once is claimed: a mail that waits for its turn has no lease.
+        if self.bucket.wait(size):
+            self.write_down()  # what is known is not left open meanwhile
+        turns = self.bucket.take(delivery.IN_FLIGHT if size == 1 else size, at_least=size)
         now = self.now()
         with self.ledger.write() as connection:
             self._settle(connection, now)
-            claims, any_queued = self._claim(connection, now)
+            begin_by = time.time() + self.lease.total_seconds() / 2
+            claims, any_queued = self._claim(connection, now, turns)
+        self.bucket.give_back(turns - len(claims))
         self.breaker.check()
-        size = self.provider.batch_size
-        requests = [
-            [Mail(claim.send_id, claim.mime) for claim in claims[start : start + size]]
-            for start in range(0, len(claims), size)
-        ]
-        outcomes = chain.from_iterable(pool.map(self._send, requests))
-        self._handed_over = list(zip(claims, outcomes, strict=True))
+        for start in range(0, len(claims), size):
+            some = claims[start : start + size]
+            mails = [Mail(claim.send_id, claim.mime) for claim in some]
+            self._handed_over.append((some, pool.submit(self.provider.send, mails, begin_by)))
+        for _, answer in self._handed_over:
+            answer.result()
         return any_queued
 
     def write_down(self) -> None:
@@ -181,34 +186,36 @@ class _Delivery:
             with self.ledger.write() as connection:
                 self._settle(connection, self.now())
 
-    def _claim(self, connection: Connection, now: datetime) -> tuple[list[delivery.Claim], bool]:
+    def _claim(
+        self, connection: Connection, now: datetime, limit: int
+    ) -> tuple[list[delivery.Claim], bool]:
         if self.breaker.is_open:
             return [], False
         if self._released_at is None or now - self._released_at >= RELEASE_EVERY:
             delivery.release(connection, now)
             self._released_at = now
-        size = self.provider.batch_size
         return delivery.claim(
             connection,
             now,
             worker=self.worker,
             lease=self.lease,
-            limit=delivery.IN_FLIGHT if size == 1 else size,
+            limit=limit,
             room=self.room,
             erasure_key=self.settings.privacy.erasure_key.get_secret_value(),
         )
 
     def _settle(self, connection: Connection, now: datetime) -> None:
-        settlements = [self._settlement(*pair, now) for pair in self._handed_over]
+        over = [
+            one
+            for claims, answer in self._handed_over
+            for one in zip(claims, _outcomes(answer, len(claims)), strict=True)
+        ]
+        settlements = [self._settlement(*one, now) for one in over]
         delivery.settle_all(connection, settlements, now, worker=self.worker)
-        for claim, outcome in self._handed_over:
+        for claim, outcome in over:
             self.breaker.see(outcome)
             self.result.count(outcome.state, claim.trigger)
         self._handed_over = []
-
-    def _send(self, mails: list[Mail]) -> list[Outcome]:
-        self.bucket.take(len(mails))
-        return self.provider.send(mails)
 
     def _settlement(
         self, claim: delivery.Claim, outcome: Outcome, now: datetime
@@ -217,4 +224,13 @@ class _Delivery:
         if outcome.state is State.QUEUED:
             first = timedelta(seconds=self.settings.delivery.retry_seconds)
             again_at = now + retry_in(claim.attempts, outcome.retry_after, first)
-        return delivery.Settlement(claim.send_id, outcome.state, outcome.detail or None, again_at)
+        detail = outcome.detail or None
+        return delivery.Settlement(claim.send_id, outcome.state, detail, again_at, claim.attempts)
+
+
+def _outcomes(answer: Future[list[Outcome]], mails: int) -> list[Outcome]:
+    """What became of a request that is over."""
+    if error := answer.exception():
+        # No provider should raise; if one does, the delivery ends, and what it knew is lost.
+        return [Outcome(State.UNCERTAIN, f"broke off: {type(error).__name__}")] * mails
+    return answer.result()

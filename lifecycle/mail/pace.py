@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import random
-import threading
 import time
 from collections.abc import Callable
 from datetime import timedelta
@@ -13,6 +12,7 @@ from lifecycle.ledger.tables import State
 from lifecycle.mail.providers import Outcome
 
 LONGEST_RETRY = timedelta(hours=1)
+SHORTEST_WAIT_SECONDS = 0.001
 
 
 class TokenBucket:
@@ -25,25 +25,37 @@ class TokenBucket:
         clock: Callable[[], float] = time.monotonic,
         sleep: Callable[[float], None] = time.sleep,
     ) -> None:
+        """A rate of 0 is no limit."""
         self.rate = rate
+        self._capacity = max(rate, 1.0)
         self._clock = clock
         self._sleep = sleep
-        self._tokens = max(rate, 1.0)
+        self._tokens = self._capacity
         self._at = clock()
-        self._counting = threading.Lock()
 
-    def take(self, mails: int) -> None:
-        """Wait until that many mails may go. A rate of 0 never waits."""
+    def wait(self, mails: int) -> float:
+        """The seconds until so many mails may go, or as many as ever may at once."""
         if not self.rate:
-            return
-        with self._counting:
-            now = self._clock()
-            self._tokens = min(max(self.rate, 1.0), self._tokens + (now - self._at) * self.rate)
-            self._at = now
-            self._tokens -= mails  # may become a debt: who comes next waits longer
-            debt = -self._tokens
-        if debt > 0:
-            self._sleep(debt / self.rate)
+            return 0.0
+        now = self._clock()
+        self._tokens = min(self._capacity, self._tokens + (now - self._at) * self.rate)
+        self._at = now
+        return max(0.0, min(mails, self._capacity) - self._tokens) / self.rate
+
+    def take(self, at_most: int, *, at_least: int = 1) -> int:
+        """Wait until `at_least` mails may go, or as many as ever may at once; returns how many
+        may go now, up to `at_most`."""
+        if not self.rate:
+            return at_most
+        while (seconds := self.wait(at_least)) > 0:
+            self._sleep(max(seconds, SHORTEST_WAIT_SECONDS))
+        taken = min(at_most, int(self._tokens))
+        self._tokens -= taken
+        return taken
+
+    def give_back(self, mails: int) -> None:
+        """So many that were taken did not go."""
+        self._tokens += mails
 
 
 class CircuitBreaker:

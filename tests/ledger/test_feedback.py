@@ -106,7 +106,7 @@ def test_a_worker_that_still_holds_the_mail_hears_that_it_is_settled(ledger):
     for outcome in (State.UNCERTAIN, State.QUEUED, State.REJECTED, State.ACCEPTED):
         with ledger.write() as connection:
             assert not delivery.settle(
-                connection, claimed.send_id, outcome, "time-out", NOW, worker="w"
+                connection, claimed.send_id, outcome, "time-out", NOW, worker="w", attempt=1
             )
     assert state_of(ledger) == "accepted"
     with ledger.write() as connection:

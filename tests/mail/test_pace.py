@@ -25,17 +25,21 @@ def test_a_bucket_lets_through_its_rate_over_time():
         clock[0] += seconds
 
     bucket = TokenBucket(10, clock=lambda: clock[0], sleep=sleep)
-    for _ in range(110):
-        bucket.take(1)
-    assert clock[0] == pytest.approx(10)  # the first ten at once, then ten a second
-    bucket.take(50)
-    assert clock[0] == pytest.approx(15)
+    assert bucket.take(64) == 10  # a second's worth at once
+    assert bucket.wait(1) == pytest.approx(0.1)
+    went = 10
+    while went < 110:
+        went += bucket.take(64)
+    assert clock[0] == pytest.approx(10, abs=0.01)
+    assert bucket.take(1_000, at_least=1_000) == 10  # never more at once
+    assert clock[0] == pytest.approx(11, abs=0.01)
+    bucket.give_back(4)
+    assert bucket.take(64) == 4
 
 
 def test_a_bucket_of_zero_never_waits():
     bucket = TokenBucket(0, sleep=lambda seconds: pytest.fail("it waited"))
-    for _ in range(1_000):
-        bucket.take(1)
+    assert [bucket.take(1_000) for _ in range(1_000)] == [1_000] * 1_000
 
 
 def test_the_breaker_stops_only_many_refusals_in_a_row():
@@ -102,7 +106,9 @@ def test_a_delivery_stops_at_the_domains_room_and_goes_on_with_others(ledger_url
                 for claim in claims:
                     seen.append(claim.send_id)
                     delivery.settle(
-                        connection, claim.send_id, State.ACCEPTED, None, NOW, worker="w"
+                        *(connection, claim.send_id, State.ACCEPTED, None, NOW),
+                        worker="w",
+                        attempt=1,
                     )
                 if not more:
                     break
@@ -122,7 +128,9 @@ def test_bounces_of_the_last_week_hold_a_domain_where_it_is(ledger_url):
         with ledger.write() as connection:
             delivery.release(connection, NOW)
             delivery.claim(connection, NOW, worker="w", lease=timedelta(minutes=5))
-            delivery.settle(connection, mail.send_id, State.ACCEPTED, None, NOW, worker="w")
+            delivery.settle(
+                connection, mail.send_id, State.ACCEPTED, None, NOW, worker="w", attempt=1
+            )
             connection.execute(
                 feedback.insert().values(
                     key="k",
