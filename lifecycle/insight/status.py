@@ -5,14 +5,16 @@ from __future__ import annotations
 import json
 from collections import Counter
 from dataclasses import asdict, dataclass
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any
 
 from lifecycle.insight import published
 from lifecycle.insight.document import Document, Section, Table, counted, moment, table
-from lifecycle.ledger import history
+from lifecycle.insight.warmup import waits
+from lifecycle.ledger import history, warmup
 from lifecycle.ledger.store import Ledger
 from lifecycle.ledger.tables import State
+from lifecycle.mail.providers import is_live
 from lifecycle.settings import Settings
 from lifecycle.warehouse.connection import connect_published
 
@@ -35,6 +37,8 @@ class Status:
     triggers: list[dict[str, Any]]
     """One item a trigger: in_sequence, waiting_for, and its mails by state."""
     next_due: str | None
+    no_room: dict[str, int]
+    """Domain: due mails that wait, because it had its mails of today while warming up."""
     needs_a_person: list[dict[str, Any]]
     """Mails of which nothing proves whether they left: send_id, account, step, state, detail."""
     suppressed: dict[str, int]
@@ -99,6 +103,7 @@ class Status:
         parts: list[str | Table] = [table(("trigger", "in sequence", *seen), rows)]
         if self.next_due:
             parts.append(f"The next mail may go {self._when(self.next_due)}.")
+        parts += waits(self.no_room)
         parts += [
             f"{one['trigger']} waits since {self._when(one['waiting_since'])}: {one['waiting_for']}"
             for one in self.triggers
@@ -150,6 +155,7 @@ def status(settings: Settings, ledger: Ledger) -> Status:
             for name in sorted({*launched, *mails, *inside})
         ],
         next_due=_iso(following.not_before) if following else None,
+        no_room=_no_room(settings, ledger),
         needs_a_person=[
             {
                 "account": row.account_id,
@@ -168,6 +174,13 @@ def status(settings: Settings, ledger: Ledger) -> Status:
             source: at.isoformat() for source, at in history.feedback_read(ledger).items()
         },
     )
+
+
+def _no_room(settings: Settings, ledger: Ledger) -> dict[str, int]:
+    if not is_live(settings) or not settings.warmup.start:
+        return {}
+    with ledger.read() as connection:
+        return warmup.waiting(connection, datetime.now(UTC), settings.warmup)
 
 
 def _published(settings: Settings) -> dict[str, Any] | None:

@@ -30,6 +30,7 @@ from lifecycle.ledger.tables import (
     enrollments,
     launches,
     messages,
+    send_log,
     sends,
 )
 from lifecycle.triggers.model import Cap
@@ -117,13 +118,40 @@ def release(ledger: Connection, now: datetime) -> None:
 
 
 class Room:
-    """How many more mails each domain may get in this delivery. Not shared between workers:
-    two at once may each fill it."""
+    """How many more mails each domain may get today, whoever sends them.
 
-    def __init__(self, left: Mapping[str, int] | None = None, for_new: int | None = None) -> None:
+    Each claim reads in its own transaction what all workers began since the one before.
+    """
+
+    def __init__(
+        self, left: Mapping[str, int] | None = None, for_new: int | None = None, seen: int = 0
+    ) -> None:
+        """`left` is what was left by change number `seen` of the log; `for_new` is what a
+        domain gets that was never mailed. None: no domain has a limit."""
         self._left = dict(left or {})
         self._for_new = for_new
-        """For a domain that was never mailed; None: no domain has a limit."""
+        self._seen = seen
+        self._taken: Counter[str] = Counter()
+        """Since the last look, by the claim that goes on."""
+
+    def look(self, ledger: Connection) -> None:
+        """Count what was begun, and what was definitely not taken, since the last look."""
+        if self._for_new is None:
+            return
+        began = send_log.c.to_state == State.ATTEMPTING
+        refused = and_(
+            send_log.c.from_state == State.ATTEMPTING, send_log.c.to_state.not_in(MAILED)
+        )
+        query = (
+            select(send_log.c.id, send_log.c.to_state, sends.c.domain)
+            .join(sends, sends.c.send_id == send_log.c.send_id)
+            .where(send_log.c.id > self._seen, began | refused)
+        )
+        for row in ledger.execute(query).all():
+            more = -1 if row.to_state == State.ATTEMPTING else 1
+            self._left[row.domain] = self._left.get(row.domain, self._for_new) + more
+            self._seen = max(self._seen, row.id)
+        self._taken.clear()
 
     @property
     def full(self) -> list[str]:
@@ -134,9 +162,10 @@ class Room:
         """Whether one more mail may go there; if so, it is counted."""
         if self._for_new is None:
             return True
-        left = self._left.get(domain, self._for_new)
-        self._left[domain] = left - 1
-        return left > 0
+        if self._taken[domain] >= self._left.get(domain, self._for_new):
+            return False
+        self._taken[domain] += 1
+        return True
 
 
 def claim(
@@ -156,6 +185,7 @@ def claim(
     whether the queue had anything at all.
     """
     room = room or Room()
+    room.look(ledger)
     rows = ledger.execute(
         select(
             *(sends.c[name] for name in ("send_id", "account_id", "address", "domain")),

@@ -13,6 +13,7 @@ from sqlalchemy import Connection
 
 from lifecycle.errors import ClockError, InputError
 from lifecycle.ledger import delivery, feedback, warmup
+from lifecycle.ledger.states import last_change
 from lifecycle.ledger.store import Ledger
 from lifecycle.ledger.tables import State
 from lifecycle.mail.pace import CircuitBreaker, TokenBucket, retry_in
@@ -30,6 +31,8 @@ class DeliveryResult:
     """Accepted mails by trigger."""
     next_due: datetime | None = None
     """When the next planned mail may go (UTC)."""
+    no_room: dict[str, int] = field(default_factory=dict)
+    """Domain: mails that wait, because it had as many as it may get today while warming up."""
 
     @property
     def accepted(self) -> int:
@@ -101,6 +104,8 @@ def deliver(
         provider.close()
     with ledger.read() as connection:
         work.result.next_due = delivery.next_due(connection)
+        if work.warms_up:
+            work.result.no_room = warmup.waiting(connection, work.now(), settings.warmup)
     return work.result
 
 
@@ -116,19 +121,20 @@ class _Delivery:
         self.result = DeliveryResult()
         self.worker = delivery.worker_name()
         self.lease = timedelta(seconds=settings.delivery.lease_seconds)
-        self.bucket = TokenBucket(settings.delivery.per_second)
+        pace = settings.state_dir / f"{provider.name}.pace"
+        self.bucket = TokenBucket(settings.delivery.per_second, pace)
         self.breaker = CircuitBreaker(provider.name, settings.delivery.give_up_after)
         self._began, self._now = time.monotonic(), now
         self._released_at: datetime | None = None
         self._handed_over: list[tuple[list[delivery.Claim], Future[list[Outcome]]]] = []
         """Requests that are not yet written down: the next claim's transaction does."""
         self.room = delivery.Room()
-        if provider.live and settings.warmup.start:
+        self.warms_up = provider.live and settings.warmup.start > 0
+        if self.warms_up:
             with ledger.read() as connection:
-                left = warmup.remaining(
-                    connection, now, start=settings.warmup.start, growth=settings.warmup.growth
-                )
-            self.room = delivery.Room(left, settings.warmup.start)
+                left = warmup.remaining(connection, now, settings.warmup)
+                seen = last_change(connection)
+            self.room = delivery.Room(left, settings.warmup.start, seen)
 
     def now(self) -> datetime:
         """The clock: it goes on while real mail leaves, and stands in a replay."""

@@ -18,6 +18,9 @@ import planned_sends
 from company import Company
 from faults.fake_sendgrid import FakeSendGrid
 from faults.fake_smtp import HANG, FakeSmtp
+from lifecycle.insight.delivery import DeliveryReport
+from lifecycle.insight.document import as_text
+from lifecycle.insight.status import status
 from lifecycle.ledger import delivery, feedback
 from lifecycle.ledger.held import decide
 from lifecycle.ledger.store import Ledger
@@ -267,3 +270,40 @@ def test_a_provider_that_breaks_off_leaves_no_attempt_open(settings, ledger, mon
     with pytest.raises(RuntimeError, match="a mistake"):
         run(settings(), ledger)
     assert states(ledger) == {"accepted": 3, "uncertain": 1}
+
+
+# Pace. ------------------------------------------------------------------------------------
+
+
+def test_two_deliveries_at_once_keep_to_one_pace(settings, ledger, fake):
+    slow = settings("per_second = 10")
+    ids = plan(ledger, 24)
+    other = threading.Thread(target=run, args=(slow, ledger))
+    other.start()
+    run(slow, ledger)
+    other.join()
+    assert taken(fake) == dict.fromkeys(ids, 1)
+    times = sorted(mail.at for mail in fake.taken())
+    assert times[-1] - times[0] > 1.2  # ten at once, then ten a second
+
+
+def test_a_domain_that_warms_up_gets_its_mails_of_a_day_and_the_others_wait(settings, ledger, fake):
+    careful = settings(warmup=3)
+    plan(ledger, 5)
+    planned_sends.plan(
+        ledger,
+        planned_sends.rendered(9, at=datetime.now(UTC), address="c9@example.org"),
+        run_id="r2",
+    )
+    done = run(careful, ledger)
+    assert (done.accepted, done.no_room) == (4, {"example.com": 2})
+    assert states(ledger) == {"accepted": 4, "queued": 2}
+    again = run(careful, ledger)
+    assert (again.accepted, again.no_room) == (0, {"example.com": 2})
+    told = "2 mails to example.com must wait until tomorrow (UTC)"
+    report = DeliveryReport.of(again, now=datetime.now(UTC), waiting=2)
+    assert told in as_text(report.as_document("UTC"), width=400)
+    assert DeliveryReport.from_json(report.as_json()) == report
+    found = status(careful, ledger)
+    assert found.no_room == {"example.com": 2}
+    assert told in as_text(found.as_document(), width=400)
