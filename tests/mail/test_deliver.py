@@ -18,6 +18,7 @@ import planned_sends
 from company import Company
 from faults.fake_sendgrid import FakeSendGrid
 from faults.fake_smtp import HANG, FakeSmtp
+from lifecycle.errors import DeliveryError
 from lifecycle.insight.delivery import DeliveryReport
 from lifecycle.insight.document import as_text
 from lifecycle.insight.status import status
@@ -307,3 +308,42 @@ def test_a_domain_that_warms_up_gets_its_mails_of_a_day_and_the_others_wait(sett
     found = status(careful, ledger)
     assert found.no_room == {"example.com": 2}
     assert told in as_text(found.as_document(), width=400)
+
+
+def test_a_delivery_stops_when_the_provider_takes_nothing(settings, ledger, fake):
+    plan(ledger, delivery.IN_FLIGHT + 6)
+    fake.plan(shares={"unauthorized": 1.0})
+    with pytest.raises(DeliveryError, match=r"took none of the last 64 mails.*queued.*401"):
+        run(settings("give_up_after = 5"), ledger)
+    assert len(fake.attempts()) == delivery.IN_FLIGHT  # what was under way when it was seen
+    assert states(ledger) == {"queued": delivery.IN_FLIGHT + 6}
+    assert attempts(ledger)[:7] == [0] * 6 + [1]
+
+
+def test_a_refused_mail_comes_again_when_it_was_told_to_and_not_before(settings, ledger, fake):
+    impatient = settings("retry_seconds = 60")
+    plan(ledger, 2)
+    fake.plan(["too_many_retry_after:2"])
+    began = datetime.now(UTC)
+    assert run(impatient, ledger).states[State.QUEUED] > 0
+    with ledger.read() as connection:
+        again = connection.execute(select(sends.c.not_before)).scalars().all()
+    assert began + timedelta(seconds=1) < max(again) < began + timedelta(seconds=10)
+    with ledger.write() as connection:
+        delivery.release(connection, max(again))
+    time.sleep(2.1)
+    assert run(impatient, ledger).accepted == states(ledger)["accepted"] > 0
+    assert fake.early() == []
+
+
+def test_a_mail_that_found_no_reason_to_wait_is_tried_again_after_the_usual_time(
+    settings, ledger, fake
+):
+    plan(ledger, 1)
+    fake.plan(["unauthorized"])
+    began = datetime.now(UTC)
+    run(settings("retry_seconds = 60"), ledger)
+    with ledger.read() as connection:
+        row = connection.execute(select(sends)).one()
+    assert (row.state, row.attempts) == ("queued", 1)
+    assert began + timedelta(seconds=59) < row.not_before < began + timedelta(seconds=180)
