@@ -206,7 +206,8 @@ def _make_marts(path: Path, accounts: int) -> None:
             db.execute(f"CREATE TABLE marts.{table} AS SELECT {chosen} {source} ORDER BY hash(i)")
         db.execute(
             "CREATE TABLE marts.feed_health AS SELECT 'fresh' AS feed_status, '' AS reason;"
-            "CREATE TABLE marts.rejected_rows (table_name VARCHAR, key VARCHAR, reason VARCHAR)"
+            "CREATE TABLE marts.rejected_rows"
+            " (table_name VARCHAR, key VARCHAR, column_name VARCHAR, reason VARCHAR)"
         )
 
 

@@ -440,7 +440,12 @@ def status(context: typer.Context, as_json: AsJson = False) -> None:
 @app.command()
 def suppress(
     context: typer.Context,
-    address: Annotated[str, typer.Argument(metavar="ADDRESS", help="The e-mail address.")],
+    whom: Annotated[
+        str,
+        typer.Argument(
+            metavar="ADDRESS", help="The e-mail address, or the id of a mail that it got."
+        ),
+    ],
     by: By,
     reason: Annotated[
         str, typer.Option(metavar="REASON", help="unsubscribed, bounced, complained or manual.")
@@ -451,13 +456,15 @@ def suppress(
     from lifecycle.ledger.suppressions import suppress
 
     with context.obj.ledger() as (_, ledger):
-        is_new = suppress(ledger, address, reason=reason, by=by)
+        is_new = suppress(ledger, whom, reason=reason, by=by)
+    named = whom.strip().lower()
+    reader = named if "@" in named else f"The reader of {named}"
     if as_json:
-        _print_json({"address": address.strip().lower(), "new": is_new})
+        _print_json({"address" if "@" in named else "send_id": named, "new": is_new})
     elif is_new:
-        typer.echo(f"{address.strip().lower()} is never mailed again.")
+        typer.echo(f"{reader} is never mailed again.")
     else:
-        typer.echo(f"{address.strip().lower()} was not mailed any more already.")
+        typer.echo(f"{reader} was not mailed any more already.")
 
 
 @app.command("sync-feedback")

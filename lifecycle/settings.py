@@ -236,9 +236,14 @@ class Delivery(Section):
         "outbox", description="outbox: a folder; smtp: [smtp]; sendgrid: [sendgrid]"
     )
     lease_seconds: int = Field(
-        300, ge=1, description="another machine's unanswered attempt is uncertain after this"
+        300,
+        ge=1,
+        description="another machine's unanswered attempt is uncertain after this;"
+        " no attempt begins in its second half",
     )
-    per_second: float = Field(0, ge=0, description="mails; 0 is as fast as the provider takes")
+    per_second: float = Field(
+        0, ge=0, description="mails of this machine; 0 is as fast as the provider takes"
+    )
     retry_seconds: float = Field(
         60, gt=0, description="before a refused mail's second attempt; then ever longer"
     )

@@ -7,6 +7,7 @@ from datetime import datetime
 from typing import Any
 
 from lifecycle.insight.document import Document, Section, Table, counted, moment, table
+from lifecycle.insight.warmup import waits
 from lifecycle.ledger.tables import State
 from lifecycle.mail.deliver import DeliveryResult
 
@@ -23,12 +24,17 @@ class DeliveryReport:
     """What became of the other mails that were due: rejected, uncertain, …"""
     remaining_planned: int
     next_due: datetime | None
+    no_room: dict[str, int]
+    """Domain: due mails that wait, because it had its mails of today while warming up."""
 
     @classmethod
     def of(cls, done: DeliveryResult, *, now: datetime, waiting: int) -> DeliveryReport:
         """The report of a delivery after which `waiting` mails are still to go."""
         others = {str(s): n for s, n in done.states.items() if s != State.ACCEPTED and n}
-        return cls(now, done.accepted, dict(done.by_trigger), others, waiting, done.next_due)
+        by_trigger = dict(done.by_trigger)
+        return cls(
+            now, done.accepted, by_trigger, others, waiting, done.next_due, dict(done.no_room)
+        )
 
     def as_json(self) -> dict[str, Any]:
         """The object of `deliver --json`."""
@@ -57,4 +63,5 @@ class DeliveryReport:
         if self.not_accepted:
             told = ", ".join(f"{n:,} {state}" for state, n in self.not_accepted.items())
             parts.append(f"Due, but not accepted: {told}.")
+        parts += waits(self.no_room)
         return [Section(f"Delivery as of {moment(self.as_of, time_zone)}", tuple(parts))]

@@ -25,6 +25,7 @@ from lifecycle.insight.document import (
     moment,
     table,
 )
+from lifecycle.insight.warmup import waits
 from lifecycle.ledger.tables import OWNER_LIST, State
 
 if TYPE_CHECKING:  # The command line shows a report without loading what made it.
@@ -132,6 +133,8 @@ class RunReport:
     """What became of the other mails that were due: rejected, expired, suppressed, …"""
     remaining_planned: int = 0
     next_due: datetime | None = None
+    no_room: dict[str, int] = field(default_factory=dict)
+    """Domain: due mails that wait, because it had its mails of today while warming up."""
     stage_health: list[dict[str, Any]] = field(default_factory=list)
     """One item per stage and usage band: stage, usage_band, accounts."""
     effects: list[dict[str, Any]] = field(default_factory=list)
@@ -220,6 +223,7 @@ class RunReport:
             str(state): count for state, count in done.states.items() if state != State.ACCEPTED
         }
         self.remaining_planned, self.next_due = remaining, done.next_due
+        self.no_room = dict(done.no_room)
 
     # Shown. ------------------------------------------------------------------------------
 
@@ -314,6 +318,7 @@ class RunReport:
             )
         if self.next_due and self.remaining_planned:
             parts.append(f"The next one may go {moment(self.next_due, self.time_zone)}.")
+        parts += waits(self.no_room)
         names = sorted({*self.enrolled, *self.exited, *self.planned_by_trigger, *self.by_trigger})
         if names:
             parts.append(

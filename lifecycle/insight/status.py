@@ -10,9 +10,11 @@ from typing import Any
 
 from lifecycle.insight import published
 from lifecycle.insight.document import Document, Section, Table, counted, moment, table
-from lifecycle.ledger import approvals, history
+from lifecycle.insight.warmup import waits
+from lifecycle.ledger import approvals, history, warmup
 from lifecycle.ledger.store import Ledger
 from lifecycle.ledger.tables import State
+from lifecycle.mail.providers import is_live
 from lifecycle.settings import Settings
 from lifecycle.warehouse.connection import connect_published
 
@@ -40,6 +42,8 @@ class Status:
     holds: list[dict[str, Any]]
     """Accounts on hold: account_id, until, since, by, why."""
     next_due: str | None
+    no_room: dict[str, int]
+    """Domain: due mails that wait, because it had its mails of today while warming up."""
     needs_a_person: list[dict[str, Any]]
     """Mails of which nothing proves whether they left: send_id, account, step, state, detail."""
     suppressed: dict[str, int]
@@ -121,6 +125,7 @@ class Status:
         parts: list[str | Table] = [table(("trigger", "in sequence", *seen), rows)]
         if self.next_due:
             parts.append(f"The next mail may go {self._when(self.next_due)}.")
+        parts += waits(self.no_room)
         parts += [
             f"{one['trigger']} (version {wait['version'][:8]}) waits since "
             f"{self._when(wait['since'])}: {wait['for']}"
@@ -207,6 +212,7 @@ def status(settings: Settings, ledger: Ledger, *, as_of: datetime | None = None)
             for one in history.holds(ledger, as_of or datetime.now(UTC)).values()
         ],
         next_due=_iso(following.not_before) if following else None,
+        no_room=_no_room(settings, ledger),
         needs_a_person=[
             {
                 "account": row.account_id,
@@ -225,6 +231,13 @@ def status(settings: Settings, ledger: Ledger, *, as_of: datetime | None = None)
             source: at.isoformat() for source, at in history.feedback_read(ledger).items()
         },
     )
+
+
+def _no_room(settings: Settings, ledger: Ledger) -> dict[str, int]:
+    if not is_live(settings) or not settings.warmup.start:
+        return {}
+    with ledger.read() as connection:
+        return warmup.waiting(connection, datetime.now(UTC), settings.warmup)
 
 
 def _published(settings: Settings) -> dict[str, Any] | None:

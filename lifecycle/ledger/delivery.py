@@ -42,6 +42,7 @@ from lifecycle.ledger.tables import (
     account_holds,
     enrollments,
     messages,
+    send_log,
     sends,
     trigger_stops,
     trigger_versions,
@@ -59,13 +60,19 @@ def worker_name() -> str:
     return f"{socket.gethostname()}:{os.getpid()}:{me.create_time():.2f}"
 
 
-def is_dead(worker: str) -> bool:
-    """Whether a worker of this machine is gone. Of another machine's nothing is known: False."""
+def is_gone(worker: str, lease_until: datetime) -> bool:
+    """Whether nobody will tell any more what became of a worker's attempts.
+
+    One of this machine is looked for, however slow it is; of another machine's nothing is known
+    but its lease.
+    """
     host, pid, started = worker.rsplit(":", 2)
     if host != socket.gethostname():
-        return False
+        return lease_until <= datetime.now(UTC)
     try:
-        return f"{psutil.Process(int(pid)).create_time():.2f}" != started
+        process = psutil.Process(int(pid))
+        is_zombie = process.status() == psutil.STATUS_ZOMBIE
+        return is_zombie or f"{process.create_time():.2f}" != started
     except psutil.NoSuchProcess:
         return True
 
@@ -88,8 +95,7 @@ def recover(ledger: Connection, now: datetime) -> int:
             sends.c.state == State.ATTEMPTING
         )
     ).all()
-    wall = datetime.now(UTC)
-    orphans = [row.send_id for row in held if row.lease_until <= wall or is_dead(row.lease_owner)]
+    orphans = [row.send_id for row in held if is_gone(row.lease_owner, row.lease_until)]
     for some in batches(orphans):
         detail = "its worker ended during the attempt"
         move(ledger, State.UNCERTAIN, detail, now, sends.c.send_id.in_(some))
@@ -127,13 +133,40 @@ def release(ledger: Connection, now: datetime) -> None:
 
 
 class Room:
-    """How many more mails each domain may get in this delivery. Not shared between workers:
-    two at once may each fill it."""
+    """How many more mails each domain may get today, whoever sends them.
 
-    def __init__(self, left: Mapping[str, int] | None = None, for_new: int | None = None) -> None:
+    Each claim reads in its own transaction what all workers began since the one before.
+    """
+
+    def __init__(
+        self, left: Mapping[str, int] | None = None, for_new: int | None = None, seen: int = 0
+    ) -> None:
+        """`left` is what was left by change number `seen` of the log; `for_new` is what a
+        domain gets that was never mailed. None: no domain has a limit."""
         self._left = dict(left or {})
         self._for_new = for_new
-        """For a domain that was never mailed; None: no domain has a limit."""
+        self._seen = seen
+        self._taken: Counter[str] = Counter()
+        """Since the last look, by the claim that goes on."""
+
+    def look(self, ledger: Connection) -> None:
+        """Count what was begun, and what was definitely not taken, since the last look."""
+        if self._for_new is None:
+            return
+        began = send_log.c.to_state == State.ATTEMPTING
+        refused = and_(
+            send_log.c.from_state == State.ATTEMPTING, send_log.c.to_state.not_in(MAILED)
+        )
+        query = (
+            select(send_log.c.id, send_log.c.to_state, sends.c.domain)
+            .join(sends, sends.c.send_id == send_log.c.send_id)
+            .where(send_log.c.id > self._seen, began | refused)
+        )
+        for row in ledger.execute(query).all():
+            more = -1 if row.to_state == State.ATTEMPTING else 1
+            self._left[row.domain] = self._left.get(row.domain, self._for_new) + more
+            self._seen = max(self._seen, row.id)
+        self._taken.clear()
 
     @property
     def full(self) -> list[str]:
@@ -144,9 +177,10 @@ class Room:
         """Whether one more mail may go there; if so, it is counted."""
         if self._for_new is None:
             return True
-        left = self._left.get(domain, self._for_new)
-        self._left[domain] = left - 1
-        return left > 0
+        if self._taken[domain] >= self._left.get(domain, self._for_new):
+            return False
+        self._taken[domain] += 1
+        return True
 
 
 def claim(
@@ -166,6 +200,7 @@ def claim(
     whether the queue had anything at all.
     """
     room = room or Room()
+    room.look(ledger)
     rows = ledger.execute(
         select(
             *(sends.c[name] for name in ("send_id", "account_id", "address", "domain")),
@@ -230,6 +265,18 @@ class Settlement:
     detail: str | None
     again_at: datetime | None = None
     """QUEUED: when it may be claimed again."""
+    attempt: int | None = None
+    """Which attempt at the send it was, as its claim says; None: found out by other means."""
+
+
+_IN_DOUBT = (State.UNCERTAIN, State.HELD)
+_LATE = {
+    State.ACCEPTED: (*_IN_DOUBT, State.QUEUED),
+    State.REJECTED: _IN_DOUBT,
+    State.QUEUED: _IN_DOUBT,
+}
+"""By a definite answer: where it still decides, though the attempt was given up for lost. A
+person may have said meanwhile that the mail shall go again: not if it was taken."""
 
 
 def settle_all(
@@ -237,29 +284,41 @@ def settle_all(
 ) -> set[str]:
     """Write what became of attempts; returns the ids of those for which it was written.
 
-    With `worker`, only while that worker still holds it: an attempt that was declared
-    uncertain in the meantime is decided by evidence alone.
+    With `worker`, what it was told itself: it decides the attempt that it holds, and also one
+    that was declared uncertain in the meantime, where the answer is a definite one. Without,
+    evidence about an uncertain or held send.
     """
-    undecided: list[ColumnElement[bool]]
-    if worker is None:
-        undecided = [sends.c.state.in_([State.UNCERTAIN, State.HELD])]
-    else:
-        undecided = [sends.c.state == State.ATTEMPTING, sends.c.lease_owner == worker]
     written: set[str] = set()
     for some in batches(made):
         found = ledger.execute(
-            select(sends.c.send_id, sends.c.state)
-            .where(sends.c.send_id.in_([one.send_id for one in some]), *undecided)
+            select(sends.c.send_id, sends.c.state, sends.c.attempts, sends.c.lease_owner)
+            .where(sends.c.send_id.in_([one.send_id for one in some]))
             .order_by(sends.c.send_id)
         )
-        states = {row.send_id: row.state for row in found}
-        open_ones = [one for one in some if one.send_id in states]
+        rows = {row.send_id: row for row in found}
+        open_ones = [
+            one for one in some if (row := rows.get(one.send_id)) and _decides(one, row, worker)
+        ]
         if open_ones:
             ledger.execute(_SETTLE, [_settled(one, now) for one in open_ones])
-        changes = ((one.send_id, states[one.send_id], one.state, one.detail) for one in open_ones)
+        changes = (
+            (one.send_id, rows[one.send_id].state, one.state, one.detail) for one in open_ones
+        )
         log(ledger, changes, now)
-        written.update(states)
+        written.update(one.send_id for one in open_ones)
     return written
+
+
+def _decides(one: Settlement, send: Row[Any], worker: str | None) -> bool:
+    """Whether what was heard is about the send as it is."""
+    if worker is None:
+        return send.state in _IN_DOUBT
+    # Each claim counts the attempts up: whoever knows the number made the attempt.
+    if one.attempt != send.attempts:
+        return False
+    if send.state == State.ATTEMPTING:
+        return bool(send.lease_owner == worker)
+    return send.state in _LATE.get(one.state, ())
 
 
 _SETTLE = (
@@ -296,12 +355,12 @@ def settle(
     now: datetime,
     *,
     worker: str | None = None,
+    attempt: int | None = None,
     again_at: datetime | None = None,
 ) -> bool:
     """Write what became of one attempt, as `settle_all` does. Returns whether it was written."""
-    return bool(
-        settle_all(ledger, [Settlement(send_id, state, detail, again_at)], now, worker=worker)
-    )
+    made = Settlement(send_id, state, detail, again_at, attempt)
+    return bool(settle_all(ledger, [made], now, worker=worker))
 
 
 def next_due(ledger: Connection, now: datetime) -> datetime | None:

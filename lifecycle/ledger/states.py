@@ -7,7 +7,7 @@ from datetime import datetime
 from itertools import islice
 from typing import Any, TypeVar
 
-from sqlalchemy import ColumnElement, Connection, Table, select, update
+from sqlalchemy import ColumnElement, Connection, Table, func, select, update
 
 from lifecycle.ledger.tables import State, send_log, sends
 
@@ -51,6 +51,11 @@ def log(ledger: Connection, changes: Iterable[Change], at: datetime) -> None:
             for send_id, old, new, detail in changes
         ),
     )
+
+
+def last_change(ledger: Connection) -> int:
+    """The number of the newest row of the log."""
+    return ledger.scalar(select(func.max(send_log.c.id))) or 0
 
 
 def insert(ledger: Connection, table: Table, rows: Iterable[dict[str, Any]]) -> None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import hmac
+import re
 from collections import defaultdict
 from collections.abc import Collection, Iterable
 from dataclasses import dataclass
@@ -17,7 +18,7 @@ from typing import Any, Literal, get_args
 from sqlalchemy import Connection, bindparam, delete, select, update
 from sqlalchemy.dialects import postgresql, sqlite
 
-from lifecycle.errors import InputError, LedgerError, did_you_mean
+from lifecycle.errors import InputError, LedgerError, UnknownName, did_you_mean
 from lifecycle.ledger.states import batches, move
 from lifecycle.ledger.store import Ledger
 from lifecycle.ledger.tables import NOT_LEFT, State, sends, suppressions
@@ -29,6 +30,8 @@ Why = Literal["unsubscribed", "bounced", "complained", "manual"]
 SOFT = "soft_bounced"
 BY_WEIGHT = ("erased", "complained", "unsubscribed", "manual", "bounced", "invalid", SOFT)
 """Of several reasons the heaviest is kept, in whatever order they are heard of."""
+
+_SEND_ID = re.compile(r"[0-9a-f]{32}")
 
 ERASED = "hmac:"
 """How the keyed hash of an erased address begins; no address does."""
@@ -130,19 +133,31 @@ def lift_soft(ledger: Connection, addresses: Collection[str]) -> None:
         )
 
 
-def suppress(ledger: Ledger, address: str, *, reason: str, by: str) -> bool:
-    """Never mail an address again; returns False where that was so already.
+def suppress(ledger: Ledger, whom: str, *, reason: str, by: str) -> bool:
+    """Never mail an address again, or the reader of a send: who leaves by a mail to us names it.
 
-    Raises InputError for what is no address, or for an unknown reason.
+    Returns False where that was so already. Raises InputError for what is neither, or for an
+    unknown reason; UnknownName for a send that the ledger does not have.
     """
-    if not is_address(normalized(address)):
-        raise InputError(f"{address!r} is not an e-mail address")
+    named = normalized(whom)
+    if not (is_address(named) or _SEND_ID.fullmatch(named)):
+        raise InputError(f"{whom!r} is neither an e-mail address nor the id of a send")
     if reason not in get_args(Why):
         hint = did_you_mean(reason, get_args(Why)) or f"there are {', '.join(get_args(Why))}"
         raise InputError(f"unknown reason {reason!r}; {hint}")
     now = datetime.now(UTC)
     with ledger.write() as connection:
+        address = named if is_address(named) else _reader(connection, named)
+        if address.startswith(ERASED):
+            return False
         return bool(stop(connection, [Suppression(address, reason, now, by)], now))
+
+
+def _reader(ledger: Connection, send_id: str) -> str:
+    address = ledger.scalar(select(sends.c.address).where(sends.c.send_id == send_id))
+    if address is None:
+        raise UnknownName(f"no mail has the id {send_id!r}")
+    return str(address)
 
 
 def _any_erased(ledger: Connection) -> bool:

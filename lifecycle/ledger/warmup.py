@@ -14,7 +14,8 @@ from typing import Any
 
 from sqlalchemy import Connection, func, select
 
-from lifecycle.ledger.tables import MAILED, feedback, sends
+from lifecycle.ledger.tables import MAILED, State, feedback, sends
+from lifecycle.settings import Warmup
 
 MAX_BOUNCED = 0.02
 MAX_COMPLAINED = 0.001
@@ -22,7 +23,7 @@ MEMORY = timedelta(days=30)
 RECENT = timedelta(days=7)
 
 
-def remaining(ledger: Connection, now: datetime, *, start: int, growth: float) -> dict[str, int]:
+def remaining(ledger: Connection, now: datetime, warmup: Warmup) -> dict[str, int]:
     """How many more mails each domain that was mailed before may get today (UTC).
 
     A domain that is not in the answer is new: it may get `start`.
@@ -41,9 +42,25 @@ def remaining(ledger: Connection, now: datetime, *, start: int, growth: float) -
         by_day.setdefault(domain, Counter())[str(when)] = count
     faults = _faults(ledger, now - RECENT)
     return {
-        domain: allowance(days, today, start, growth, faults.get(domain, Counter()))
+        domain: allowance(days, today, warmup.start, warmup.growth, faults.get(domain, Counter()))
         - days[f"{today:%Y-%m-%d}"]
         for domain, days in by_day.items()
+    }
+
+
+def waiting(ledger: Connection, now: datetime, warmup: Warmup) -> dict[str, int]:
+    """How many due mails of each domain wait, because it had its mails of today (UTC)."""
+    query = (
+        select(sends.c.domain, func.count())
+        .where(sends.c.state == State.QUEUED, sends.c.not_before <= now)
+        .group_by(sends.c.domain)
+    )
+    queued = {row[0]: int(row[1]) for row in ledger.execute(query)}
+    if not queued:
+        return {}
+    left = remaining(ledger, now, warmup)
+    return {
+        domain: count for domain, count in queued.items() if left.get(domain, warmup.start) <= 0
     }
 
 

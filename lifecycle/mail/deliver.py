@@ -5,15 +5,15 @@ from __future__ import annotations
 import time
 from collections import Counter
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
-from itertools import chain
 
 from sqlalchemy import Connection
 
 from lifecycle.errors import ClockError, InputError
 from lifecycle.ledger import delivery, feedback, warmup
+from lifecycle.ledger.states import last_change
 from lifecycle.ledger.store import Ledger
 from lifecycle.ledger.tables import State
 from lifecycle.mail.pace import CircuitBreaker, TokenBucket, retry_in
@@ -31,6 +31,8 @@ class DeliveryResult:
     """Accepted mails by trigger."""
     next_due: datetime | None = None
     """When the next planned mail may go (UTC)."""
+    no_room: dict[str, int] = field(default_factory=dict)
+    """Domain: mails that wait, because it had as many as it may get today while warming up."""
 
     @property
     def accepted(self) -> int:
@@ -99,17 +101,19 @@ def deliver(
     try:
         work = _Delivery(settings, ledger, provider, now)
         work.resolve()
-        with ThreadPoolExecutor(delivery.IN_FLIGHT, thread_name_prefix="mail") as pool:
-            try:
+        try:
+            with ThreadPoolExecutor(delivery.IN_FLIGHT, thread_name_prefix="mail") as pool:
                 while work.deliver_some(pool):
                     if progress is not None:
                         progress(f"{work.result.accepted} mails accepted")
-            finally:
-                work.write_down()  # also where somebody interrupts it
+        finally:
+            work.write_down()  # also where somebody interrupts it: what is under way ends first
     finally:
         provider.close()
     with ledger.read() as connection:
         work.result.next_due = delivery.next_due(connection, work.now())
+        if work.warms_up:
+            work.result.no_room = warmup.waiting(connection, work.now(), settings.warmup)
     return work.result
 
 
@@ -125,19 +129,20 @@ class _Delivery:
         self.result = DeliveryResult()
         self.worker = delivery.worker_name()
         self.lease = timedelta(seconds=settings.delivery.lease_seconds)
-        self.bucket = TokenBucket(settings.delivery.per_second)
+        pace = settings.state_dir / f"{provider.name}.pace"
+        self.bucket = TokenBucket(settings.delivery.per_second, pace)
         self.breaker = CircuitBreaker(provider.name, settings.delivery.give_up_after)
         self._began, self._now = time.monotonic(), now
         self._released_at: datetime | None = None
-        self._handed_over: list[tuple[delivery.Claim, Outcome]] = []
-        """Attempts that are over and not yet written down: the next claim's transaction does."""
+        self._handed_over: list[tuple[list[delivery.Claim], Future[list[Outcome]]]] = []
+        """Requests that are not yet written down: the next claim's transaction does."""
         self.room = delivery.Room()
-        if provider.live and settings.warmup.start:
+        self.warms_up = provider.live and settings.warmup.start > 0
+        if self.warms_up:
             with ledger.read() as connection:
-                left = warmup.remaining(
-                    connection, now, start=settings.warmup.start, growth=settings.warmup.growth
-                )
-            self.room = delivery.Room(left, settings.warmup.start)
+                left = warmup.remaining(connection, now, settings.warmup)
+                seen = last_change(connection)
+            self.room = delivery.Room(left, settings.warmup.start, seen)
 
     def now(self) -> datetime:
         """The clock: it goes on while real mail leaves, and stands in a replay."""
@@ -169,18 +174,24 @@ class _Delivery:
 
         False when nothing was queued. Raises DeliveryError when the provider takes nothing.
         """
+        size = self.provider.batch_size
+        # Only what may leave at once is claimed: a mail that waits for its turn has no lease.
+        if self.bucket.wait(size):
+            self.write_down()  # what is known is not left open meanwhile
+        turns = self.bucket.take(delivery.IN_FLIGHT if size == 1 else size, at_least=size)
         now = self.now()
         with self.ledger.write() as connection:
             self._settle(connection, now)
-            claims, any_queued = self._claim(connection, now)
+            begin_by = time.time() + self.lease.total_seconds() / 2
+            claims, any_queued = self._claim(connection, now, turns)
+        self.bucket.give_back(turns - len(claims))
         self.breaker.check()
-        size = self.provider.batch_size
-        requests = [
-            [Mail(claim.send_id, claim.mime) for claim in claims[start : start + size]]
-            for start in range(0, len(claims), size)
-        ]
-        outcomes = chain.from_iterable(pool.map(self._send, requests))
-        self._handed_over = list(zip(claims, outcomes, strict=True))
+        for start in range(0, len(claims), size):
+            some = claims[start : start + size]
+            mails = [Mail(claim.send_id, claim.mime) for claim in some]
+            self._handed_over.append((some, pool.submit(self.provider.send, mails, begin_by)))
+        for _, answer in self._handed_over:
+            answer.result()
         return any_queued
 
     def write_down(self) -> None:
@@ -189,34 +200,36 @@ class _Delivery:
             with self.ledger.write() as connection:
                 self._settle(connection, self.now())
 
-    def _claim(self, connection: Connection, now: datetime) -> tuple[list[delivery.Claim], bool]:
+    def _claim(
+        self, connection: Connection, now: datetime, limit: int
+    ) -> tuple[list[delivery.Claim], bool]:
         if self.breaker.is_open:
             return [], False
         if self._released_at is None or now - self._released_at >= RELEASE_EVERY:
             delivery.release(connection, now)
             self._released_at = now
-        size = self.provider.batch_size
         return delivery.claim(
             connection,
             now,
             worker=self.worker,
             lease=self.lease,
-            limit=delivery.IN_FLIGHT if size == 1 else size,
+            limit=limit,
             room=self.room,
             erasure_key=self.settings.privacy.erasure_key.get_secret_value(),
         )
 
     def _settle(self, connection: Connection, now: datetime) -> None:
-        settlements = [self._settlement(*pair, now) for pair in self._handed_over]
+        over = [
+            one
+            for claims, answer in self._handed_over
+            for one in zip(claims, _outcomes(answer, len(claims)), strict=True)
+        ]
+        settlements = [self._settlement(*one, now) for one in over]
         delivery.settle_all(connection, settlements, now, worker=self.worker)
-        for claim, outcome in self._handed_over:
+        for claim, outcome in over:
             self.breaker.see(outcome)
             self.result.count(outcome.state, claim.trigger)
         self._handed_over = []
-
-    def _send(self, mails: list[Mail]) -> list[Outcome]:
-        self.bucket.take(len(mails))
-        return self.provider.send(mails)
 
     def _settlement(
         self, claim: delivery.Claim, outcome: Outcome, now: datetime
@@ -225,4 +238,13 @@ class _Delivery:
         if outcome.state is State.QUEUED:
             first = timedelta(seconds=self.settings.delivery.retry_seconds)
             again_at = now + retry_in(claim.attempts, outcome.retry_after, first)
-        return delivery.Settlement(claim.send_id, outcome.state, outcome.detail or None, again_at)
+        detail = outcome.detail or None
+        return delivery.Settlement(claim.send_id, outcome.state, detail, again_at, claim.attempts)
+
+
+def _outcomes(answer: Future[list[Outcome]], mails: int) -> list[Outcome]:
+    """What became of a request that is over."""
+    if error := answer.exception():
+        # No provider should raise; if one does, the delivery ends, and what it knew is lost.
+        return [Outcome(State.UNCERTAIN, f"broke off: {type(error).__name__}")] * mails
+    return answer.result()

@@ -2,48 +2,94 @@
 
 from __future__ import annotations
 
+import fcntl
+import os
 import random
-import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from datetime import timedelta
+from pathlib import Path
 
 from lifecycle.errors import DeliveryError
 from lifecycle.ledger.tables import State
 from lifecycle.mail.providers import Outcome
 
 LONGEST_RETRY = timedelta(hours=1)
+SHORTEST_WAIT_SECONDS = 0.001
 
 
 class TokenBucket:
-    """At most `rate` mails a second over time, and at most a second's worth at once."""
+    """At most `rate` mails a second over time, and at most a second's worth at once.
+
+    All who name the same file draw from one bucket: the workers of this machine. The file is
+    "changed" at the time at which the bucket will be full again.
+    """
 
     def __init__(
         self,
         rate: float,
+        file: Path,
         *,
-        clock: Callable[[], float] = time.monotonic,
+        clock: Callable[[], float] = time.time,
         sleep: Callable[[float], None] = time.sleep,
     ) -> None:
+        """A rate of 0 is no limit. `clock` gives Unix time."""
         self.rate = rate
+        self.file = file
+        self._capacity = max(rate, 1.0)
         self._clock = clock
         self._sleep = sleep
-        self._tokens = max(rate, 1.0)
-        self._at = clock()
-        self._counting = threading.Lock()
 
-    def take(self, mails: int) -> None:
-        """Wait until that many mails may go. A rate of 0 never waits."""
+    def wait(self, mails: int) -> float:
+        """The seconds until so many mails may go, or as many as ever may at once."""
         if not self.rate:
-            return
-        with self._counting:
-            now = self._clock()
-            self._tokens = min(max(self.rate, 1.0), self._tokens + (now - self._at) * self.rate)
-            self._at = now
-            self._tokens -= mails  # may become a debt: who comes next waits longer
-            debt = -self._tokens
-        if debt > 0:
-            self._sleep(debt / self.rate)
+            return 0.0
+        with self._alone() as fd:
+            return self._seconds_until(mails, self._tokens(fd))
+
+    def take(self, at_most: int, *, at_least: int = 1) -> int:
+        """Wait until `at_least` mails may go, or as many as ever may at once; returns how many
+        may go now, up to `at_most`."""
+        if not self.rate:
+            return at_most
+        while True:
+            with self._alone() as fd:
+                tokens = self._tokens(fd)
+                seconds = self._seconds_until(at_least, tokens)
+                if not seconds:
+                    taken = min(at_most, int(tokens))
+                    self._leave(fd, tokens - taken)
+                    return taken
+            self._sleep(max(seconds, SHORTEST_WAIT_SECONDS))
+
+    def give_back(self, mails: int) -> None:
+        """So many that were taken did not go."""
+        if self.rate and mails:
+            with self._alone() as fd:
+                self._leave(fd, self._tokens(fd) + mails)
+
+    @contextmanager
+    def _alone(self) -> Iterator[int]:
+        self.file.parent.mkdir(parents=True, exist_ok=True)
+        fd = os.open(self.file, os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, 0o644)
+        try:
+            fcntl.flock(fd, fcntl.LOCK_EX)
+            yield fd
+        finally:
+            os.close(fd)
+
+    def _tokens(self, fd: int) -> float:
+        # A clock that was set back would make it wait for long: it is never less than empty.
+        filling = max(0.0, os.fstat(fd).st_mtime - self._clock())
+        return max(0.0, self._capacity - filling * self.rate)
+
+    def _leave(self, fd: int, tokens: float) -> None:
+        full_at = self._clock() + (self._capacity - min(tokens, self._capacity)) / self.rate
+        os.utime(fd, (full_at, full_at))
+
+    def _seconds_until(self, mails: int, tokens: float) -> float:
+        return max(0.0, min(mails, self._capacity) - tokens) / self.rate
 
 
 class CircuitBreaker:

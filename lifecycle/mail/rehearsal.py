@@ -82,7 +82,8 @@ def send_to_oneself(settings: Settings, mails: Sequence[Message], me: str) -> li
             f"{len(mails):,} mails to {me} at once, and {MOST} are allowed; leave out --every-mail"
         )
     provider = open_provider(settings)
-    bucket = TokenBucket(settings.delivery.per_second)
+    pace = settings.state_dir / f"{provider.name}.pace"
+    bucket = TokenBucket(settings.delivery.per_second, pace)
     done = []
     try:
         for mail in mails:

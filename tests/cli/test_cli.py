@@ -144,8 +144,9 @@ def test_a_suppressed_address_stays_suppressed(
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
-        (["not-an-address", "--by", "me"], "not an e-mail address"),
-        (["a@example.com, b@example.com", "--by", "me"], "not an e-mail address"),
+        (["not-an-address", "--by", "me"], "neither an e-mail address nor the id of a send"),
+        (["a@example.com, b@example.com", "--by", "me"], "neither an e-mail address"),
+        (["0" * 32, "--by", "me"], "no mail has the id"),
         (["a@example.com", "--by", "me", "--reason", "complaint"], 'did you mean "complained"'),
     ],
 )

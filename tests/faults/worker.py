@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager, redirect_stderr
 from datetime import UTC, datetime
 from multiprocessing.connection import Connection
@@ -12,13 +12,15 @@ from multiprocessing.context import ForkServerProcess
 from pathlib import Path
 from typing import Any
 
+from sqlalchemy import select
+
 import warm
 from lifecycle import settings
 from lifecycle.errors import DeliveryError
 from lifecycle.ledger import delivery
 from lifecycle.ledger.states import move
 from lifecycle.ledger.store import Ledger
-from lifecycle.ledger.tables import State, sends
+from lifecycle.ledger.tables import State, sends, suppressions
 from lifecycle.mail.deliver import deliver
 
 
@@ -63,13 +65,19 @@ def claim_without_lease() -> None:
 
 def suppression_checked_before_the_claim() -> None:
     """What is suppressed is looked up once, when the delivery begins."""
+    recover, known = delivery.recover, dict[str, str]()
+
+    def begins(ledger: Any, now: datetime) -> int:
+        known.clear()
+        known.update({row.address: row.reason for row in ledger.execute(select(suppressions))})
+        return recover(ledger, now)
 
     class Looked:
         @staticmethod
-        def reasons(*_: Any) -> dict[str, str]:
-            return {}
+        def reasons(_: Any, addresses: Collection[str], __: str) -> dict[str, str]:
+            return {address: known[address] for address in known.keys() & addresses}
 
-    delivery.suppressions = Looked
+    delivery.recover, delivery.suppressions = begins, Looked
 
 
 MUTATIONS: dict[str, Callable[[], None]] = {

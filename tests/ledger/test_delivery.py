@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import os
+import socket
+import subprocess
 from datetime import UTC, datetime, timedelta
 from functools import partial
 
+import psutil
 import pytest
 from sqlalchemy import select, update
 
 import planned_sends
 from company import utc
 from lifecycle.errors import LedgerError, SettingsError
-from lifecycle.ledger import delivery
+from lifecycle.ledger import delivery, held
 from lifecycle.ledger.store import Ledger
 from lifecycle.ledger.tables import (
     State,
@@ -24,6 +28,9 @@ from lifecycle.ledger.tables import (
 
 NOW = utc("2026-06-10 01:00")
 LEASE = timedelta(minutes=5)
+PAST = datetime.now(UTC) - timedelta(seconds=1)
+ELSEWHERE = "elsewhere:1:0.00"
+"""A worker of another machine."""
 
 
 @pytest.fixture
@@ -110,7 +117,7 @@ def test_a_cap_is_checked_in_the_claiming_transaction(ledger):
     (first,) = claim(ledger, limit=1)
     assert claim(ledger) == []
     with ledger.write() as connection:
-        delivery.settle(connection, first, State.ACCEPTED, None, NOW, worker="w")
+        delivery.settle(connection, first, State.ACCEPTED, None, NOW, worker="w", attempt=1)
     assert sorted(states(ledger).values()) == ["accepted", "suppressed"]
 
 
@@ -125,30 +132,96 @@ def test_an_attempt_whose_worker_is_dead_becomes_uncertain_never_queued(ledger):
     assert claim(ledger) == []
 
 
-def test_an_attempt_of_a_living_worker_is_left_alone(ledger):
+def test_an_attempt_of_a_living_worker_is_left_alone_however_slow_it_is(ledger):
     plan(ledger, planned(1))
     claim(ledger, worker=delivery.worker_name())
     with ledger.write() as connection:
+        connection.execute(update(sends).values(lease_until=PAST))
         assert delivery.recover(connection, NOW) == 0
     assert states(ledger) == {"a1": "attempting"}
+
+
+def test_a_killed_worker_is_gone_though_nobody_buried_it(ledger):
+    plan(ledger, planned(1))
+    with subprocess.Popen(["sleep", "60"]) as child:
+        started = psutil.Process(child.pid).create_time()
+        claim(ledger, worker=f"{socket.gethostname()}:{child.pid}:{started:.2f}")
+        child.kill()
+        os.waitid(os.P_PID, child.pid, os.WEXITED | os.WNOWAIT)  # dead, and not yet waited for
+        with ledger.write() as connection:
+            assert delivery.recover(connection, NOW) == 1
 
 
 def test_another_machines_attempt_is_uncertain_once_its_lease_is_over(ledger):
     plan(ledger, planned(1))
-    claim(ledger, worker="elsewhere:1:0.00")
+    claim(ledger, worker=ELSEWHERE)
     with ledger.write() as connection:
         assert delivery.recover(connection, NOW) == 0
-        past = datetime.now(UTC) - timedelta(seconds=1)
-        connection.execute(update(sends).values(lease_until=past))
+        connection.execute(update(sends).values(lease_until=PAST))
         assert delivery.recover(connection, NOW) == 1
 
 
-def test_a_worker_that_lost_its_lease_cannot_settle(ledger):
+def test_a_worker_cannot_settle_what_another_one_holds(ledger):
     plan(ledger, planned(1))
     (send_id,) = claim(ledger, worker="one")
     with ledger.write() as connection:
-        assert not delivery.settle(connection, send_id, State.ACCEPTED, None, NOW, worker="two")
+        assert not delivery.settle(
+            connection, send_id, State.ACCEPTED, None, NOW, worker="two", attempt=1
+        )
     assert states(ledger) == {"a1": "attempting"}
+
+
+def lose(ledger: Ledger, to: State) -> None:
+    """Take the attempt for lost, and go on to a state."""
+    with ledger.write() as connection:
+        connection.execute(update(sends).values(lease_until=PAST))
+        assert delivery.recover(connection, NOW) == 1
+        if to is not State.UNCERTAIN:
+            delivery.hold(connection, NOW, timedelta(0))
+    if to in (State.QUEUED, State.CANCELLED):
+        (row,) = held.held(ledger)
+        verdict = "resend" if to is State.QUEUED else "give_up"
+        held.decide(ledger, row.send_id, verdict, by="Mari", why="asked for")
+
+
+@pytest.mark.parametrize(
+    ("meanwhile", "answer", "becomes"),
+    [
+        ("uncertain", "accepted", "accepted"),
+        ("uncertain", "rejected", "rejected"),
+        ("uncertain", "queued", "queued"),
+        ("uncertain", "uncertain", "uncertain"),
+        ("held", "accepted", "accepted"),
+        ("held", "rejected", "rejected"),
+        ("held", "queued", "queued"),
+        ("held", "uncertain", "held"),
+        ("queued", "accepted", "accepted"),  # to send it again would be to send it twice
+        ("queued", "rejected", "queued"),  # a person wants another attempt
+        ("cancelled", "accepted", "cancelled"),
+        ("cancelled", "queued", "cancelled"),
+    ],
+)
+def test_a_late_answer_decides_only_what_is_in_doubt(ledger, meanwhile, answer, becomes):
+    plan(ledger, planned(1))
+    (send_id,) = claim(ledger, worker=ELSEWHERE)
+    lose(ledger, State(meanwhile))
+    with ledger.write() as connection:
+        delivery.settle(connection, send_id, State(answer), None, NOW, worker=ELSEWHERE, attempt=1)
+    assert states(ledger) == {"a1": becomes}
+
+
+def test_a_late_answer_does_not_decide_the_next_attempt(ledger):
+    plan(ledger, planned(1))
+    (send_id,) = claim(ledger, worker=ELSEWHERE)
+    lose(ledger, State.QUEUED)
+    assert claim(ledger, worker=ELSEWHERE) == [send_id]
+    for state in (State.ATTEMPTING, State.UNCERTAIN):
+        with ledger.write() as connection:
+            connection.execute(update(sends).values(state=state))
+            for answer in (State.ACCEPTED, State.REJECTED, State.QUEUED):
+                assert not delivery.settle(
+                    connection, send_id, answer, None, NOW, worker=ELSEWHERE, attempt=1
+                )
 
 
 def test_a_refused_attempt_waits_before_it_is_tried_again(ledger):
@@ -156,7 +229,9 @@ def test_a_refused_attempt_waits_before_it_is_tried_again(ledger):
     (send_id,) = claim(ledger)
     again = NOW + timedelta(minutes=10)
     with ledger.write() as connection:
-        delivery.settle(connection, send_id, State.QUEUED, "busy", NOW, worker="w", again_at=again)
+        delivery.settle(
+            connection, send_id, State.QUEUED, "busy", NOW, worker="w", attempt=1, again_at=again
+        )
     assert claim(ledger) == []
     assert claim(ledger, again) == [send_id]
 
@@ -165,7 +240,7 @@ def test_every_move_is_logged(ledger):
     plan(ledger, planned(1))
     (send_id,) = claim(ledger)
     with ledger.write() as connection:
-        delivery.settle(connection, send_id, State.ACCEPTED, None, NOW, worker="w")
+        delivery.settle(connection, send_id, State.ACCEPTED, None, NOW, worker="w", attempt=1)
         query = select(send_log.c.from_state, send_log.c.to_state).order_by(send_log.c.id)
         assert connection.execute(query).all() == [
             (None, "planned"),

@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 from sqlalchemy import delete, insert, select, update
 
 from company import Company
-from lifecycle.errors import GateStopped
+from lifecycle.errors import GateStopped, InputError, UnknownName
 from lifecycle.ledger import delivery, feedback, runs, suppressions
 from lifecycle.ledger.feedback import Fact, Happened, Kind, reached_soft_limit
 from lifecycle.ledger.store import Ledger
@@ -106,7 +106,7 @@ def test_a_worker_that_still_holds_the_mail_hears_that_it_is_settled(ledger):
     for outcome in (State.UNCERTAIN, State.QUEUED, State.REJECTED, State.ACCEPTED):
         with ledger.write() as connection:
             assert not delivery.settle(
-                connection, claimed.send_id, outcome, "time-out", NOW, worker="w"
+                connection, claimed.send_id, outcome, "time-out", NOW, worker="w", attempt=1
             )
     assert state_of(ledger) == "accepted"
     with ledger.write() as connection:
@@ -410,3 +410,19 @@ def test_what_became_of_others_stops_nobody(ledger):
         connection.execute(update(sends).values(state=State.QUEUED))
         claims, _ = delivery.claim(connection, NOW, worker="w", lease=LEASE)
     assert [claim.send_id for claim in claims] == [send(1)]
+
+
+def test_who_names_a_mail_is_suppressed_in_all_its_mails(ledger):
+    put(ledger, 1, State.ACCEPTED, address="c1@example.com")
+    put(ledger, 2, State.QUEUED, address="c1@example.com")
+    asked = {"reason": "unsubscribed", "by": "Mari, from the inbox"}
+    assert suppressions.suppress(ledger, f" {send(1).upper()} ", **asked)
+    assert not suppressions.suppress(ledger, send(1), **asked)
+    assert suppressed(ledger) == {"c1@example.com": "unsubscribed"}
+    assert (state_of(ledger, 1), state_of(ledger, 2)) == ("accepted", "suppressed")
+    put(ledger, 3, State.ACCEPTED, address=suppressions.digest("gone@example.com", "key"))
+    assert not suppressions.suppress(ledger, send(3), **asked)  # erased: unmailed as it is
+    with pytest.raises(UnknownName, match="no mail has the id"):
+        suppressions.suppress(ledger, send(4), **asked)
+    with pytest.raises(InputError, match="neither an e-mail address nor the id of a send"):
+        suppressions.suppress(ledger, "somebody", **asked)

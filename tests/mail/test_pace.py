@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import time
 from collections import Counter
 from datetime import UTC, datetime, timedelta
 
 import pytest
+from sqlalchemy import Connection
 
 import planned_sends
 from lifecycle.errors import DeliveryError
@@ -14,28 +16,41 @@ from lifecycle.ledger.store import Ledger
 from lifecycle.ledger.tables import State, feedback
 from lifecycle.mail.pace import CircuitBreaker, TokenBucket, retry_in
 from lifecycle.mail.providers import Outcome
+from lifecycle.settings import Warmup
 
 NOW = datetime(2026, 6, 10, 1, tzinfo=UTC)
 
 
-def test_a_bucket_lets_through_its_rate_over_time():
-    clock = [0.0]
+def test_a_bucket_lets_through_its_rate_over_time(tmp_path):
+    clock = [time.time()]
+    began = clock[0]
 
     def sleep(seconds: float) -> None:
         clock[0] += seconds
 
-    bucket = TokenBucket(10, clock=lambda: clock[0], sleep=sleep)
-    for _ in range(110):
-        bucket.take(1)
-    assert clock[0] == pytest.approx(10)  # the first ten at once, then ten a second
-    bucket.take(50)
-    assert clock[0] == pytest.approx(15)
+    def bucket_of_a_worker() -> TokenBucket:
+        return TokenBucket(10, tmp_path / "pace", clock=lambda: clock[0], sleep=sleep)
+
+    bucket, other = bucket_of_a_worker(), bucket_of_a_worker()
+    assert bucket.take(64) == 10  # a second's worth at once
+    assert bucket.wait(1) == pytest.approx(0.1)
+    went = 10
+    while went < 110:
+        went += bucket.take(64) + other.take(64)  # the two share the rate
+    assert clock[0] - began == pytest.approx(10, abs=0.2)
+    assert bucket.take(1_000, at_least=1_000) == 10  # never more at once
+    assert clock[0] - began == pytest.approx(11, abs=0.2)
+    bucket.give_back(4)
+    assert other.take(64, at_least=4) == 4
+    assert clock[0] - began == pytest.approx(11, abs=0.2)
+    clock[0] -= 3_600  # a clock that was set back
+    assert bucket.wait(1_000) == pytest.approx(1)
 
 
-def test_a_bucket_of_zero_never_waits():
-    bucket = TokenBucket(0, sleep=lambda seconds: pytest.fail("it waited"))
-    for _ in range(1_000):
-        bucket.take(1)
+def test_a_bucket_of_zero_never_waits(tmp_path):
+    bucket = TokenBucket(0, tmp_path / "pace", sleep=lambda seconds: pytest.fail("it waited"))
+    assert [bucket.take(1_000) for _ in range(1_000)] == [1_000] * 1_000
+    assert not bucket.file.exists()
 
 
 def test_the_breaker_stops_only_many_refusals_in_a_row():
@@ -102,17 +117,45 @@ def test_a_delivery_stops_at_the_domains_room_and_goes_on_with_others(ledger_url
                 for claim in claims:
                     seen.append(claim.send_id)
                     delivery.settle(
-                        connection, claim.send_id, State.ACCEPTED, None, NOW, worker="w"
+                        *(connection, claim.send_id, State.ACCEPTED, None, NOW),
+                        worker="w",
+                        attempt=1,
                     )
                 if not more:
                     break
         assert other.send_id in seen
         assert len(seen) == 4
         with ledger.read() as connection:
-            left = warmup.remaining(connection, NOW, start=3, growth=2)
+            left = warmup.remaining(connection, NOW, Warmup(start=3, growth=2))
             assert left == {"example.com": 0, "example.org": 2}
-            tomorrow = warmup.remaining(connection, NOW + timedelta(days=1), start=3, growth=2)
+            next_day = NOW + timedelta(days=1)
+            tomorrow = warmup.remaining(connection, next_day, Warmup(start=3, growth=2))
             assert tomorrow == {"example.com": 6, "example.org": 3}
+
+
+def claimed(connection: Connection, worker: str, room: delivery.Room, limit: int) -> list[str]:
+    lease = timedelta(minutes=5)
+    claims, _ = delivery.claim(connection, NOW, worker=worker, lease=lease, limit=limit, room=room)
+    return [one.send_id for one in claims]
+
+
+def test_two_workers_share_a_domains_room_and_a_refused_mail_gives_its_place_back(ledger_url):
+    with Ledger.open(ledger_url) as ledger:
+        planned_sends.plan(ledger, *(planned_sends.planned(n, at=NOW) for n in range(8)))
+        one, other = delivery.Room(for_new=3), delivery.Room(for_new=3)
+        with ledger.write() as connection:
+            delivery.release(connection, NOW)
+            first = claimed(connection, "one", one, 2)
+        with ledger.write() as connection:
+            assert len(claimed(connection, "other", other, 64)) == 1
+        with ledger.write() as connection:
+            assert claimed(connection, "one", one, 64) == []
+            delivery.settle(connection, first[0], State.QUEUED, "429", NOW, worker="one", attempt=1)
+            delivery.settle(
+                connection, first[1], State.ACCEPTED, None, NOW, worker="one", attempt=1
+            )
+            assert len(claimed(connection, "other", other, 64)) == 1
+            assert claimed(connection, "one", one, 64) == []
 
 
 def test_bounces_of_the_last_week_hold_a_domain_where_it_is(ledger_url):
@@ -122,7 +165,9 @@ def test_bounces_of_the_last_week_hold_a_domain_where_it_is(ledger_url):
         with ledger.write() as connection:
             delivery.release(connection, NOW)
             delivery.claim(connection, NOW, worker="w", lease=timedelta(minutes=5))
-            delivery.settle(connection, mail.send_id, State.ACCEPTED, None, NOW, worker="w")
+            delivery.settle(
+                connection, mail.send_id, State.ACCEPTED, None, NOW, worker="w", attempt=1
+            )
             connection.execute(
                 feedback.insert().values(
                     key="k",
@@ -134,4 +179,5 @@ def test_bounces_of_the_last_week_hold_a_domain_where_it_is(ledger_url):
                 )
             )
             tomorrow = NOW + timedelta(days=1)
-            assert warmup.remaining(connection, tomorrow, start=1, growth=9) == {"example.com": 1}
+            left = warmup.remaining(connection, tomorrow, Warmup(start=1, growth=9))
+            assert left == {"example.com": 1}

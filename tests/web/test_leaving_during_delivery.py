@@ -34,7 +34,9 @@ def deliver(url: str, worker: str, stop: threading.Event) -> None:
             with ledger.write() as connection:
                 for claim in claims:
                     delivery.settle(
-                        connection, claim.send_id, State.ACCEPTED, None, NOW, worker=worker
+                        *(connection, claim.send_id, State.ACCEPTED, None, NOW),
+                        worker=worker,
+                        attempt=claim.attempts,
                     )
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import timedelta
+from math import inf
 from typing import Literal, NamedTuple, Protocol
 
 from lifecycle.ledger.tables import State
@@ -24,7 +25,17 @@ class Outcome:
     retry_after: timedelta | None = None
     """QUEUED: how long the provider asks to be left alone."""
     was_asked: bool = True
-    """False: our own preflight refused the mail, and the provider never saw it."""
+    """False: the provider never saw the mail. Our own preflight refused it, or it was too late
+    to begin."""
+
+
+TOO_LATE_TO_BEGIN = Outcome(
+    State.QUEUED,
+    "not begun: its turn came when the lease was half over",
+    timedelta(0),
+    was_asked=False,
+)
+"""No byte may leave at a time when others may take the attempt for lost."""
 
 
 class Mail(NamedTuple):
@@ -49,11 +60,12 @@ class Provider(Protocol):
     def batch_size(self) -> int:
         """How many mails one request may carry; 1 for single mails."""
 
-    def send(self, mails: Sequence[Mail]) -> list[Outcome]:
+    def send(self, mails: Sequence[Mail], begin_by: float = inf) -> list[Outcome]:
         """Hand over at most `batch_size` mails; an outcome for each, in their order.
 
-        Safe to call from several threads, and again for the same mails. An answer of the
-        provider, whatever it is, is an Outcome and never an exception.
+        A mail whose turn comes only after `begin_by`, in Unix time, is not begun:
+        TOO_LATE_TO_BEGIN. Safe to call from several threads, and again for the same mails. An
+        answer of the provider, whatever it is, is an Outcome and never an exception.
         """
 
     def resolve(self, send_id: str) -> Literal[State.ACCEPTED, State.QUEUED] | None:

@@ -11,15 +11,17 @@ import fcntl
 import os
 import re
 import threading
+import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
+from math import inf
 from pathlib import Path
 from typing import Literal
 from uuid import uuid4
 
 from lifecycle.errors import DeliveryError
 from lifecycle.ledger.tables import State
-from lifecycle.mail.providers import Mail, Outcome
+from lifecycle.mail.providers import TOO_LATE_TO_BEGIN, Mail, Outcome
 
 _SEND_ID = re.compile(r"[A-Za-z0-9_-]{1,64}")
 
@@ -48,9 +50,11 @@ class Outbox:
         self._linked = 0  # links that were made
         self._flushed = 0  # how many of them are on disk
 
-    def send(self, mails: Sequence[Mail]) -> list[Outcome]:
+    def send(self, mails: Sequence[Mail], begin_by: float = inf) -> list[Outcome]:
         """Write the mails, unless they are there already. Returns when they are on disk."""
-        return [self._send_one(*mail) for mail in mails]
+        return [
+            self._send_one(*mail) if time.time() < begin_by else TOO_LATE_TO_BEGIN for mail in mails
+        ]
 
     def _send_one(self, send_id: str, mime: bytes) -> Outcome:
         final = self._file(send_id)

@@ -22,6 +22,7 @@ from datetime import UTC, timedelta
 from email.utils import parsedate_to_datetime
 from functools import partial
 from http.client import HTTPMessage
+from math import inf
 from typing import Any, Literal, NamedTuple, TypeVar
 
 from python_http_client.exceptions import HTTPError  # type: ignore[import-untyped]
@@ -48,7 +49,7 @@ from sendgrid.helpers.mail.exceptions import ApiKeyIncludedException
 from lifecycle.errors import DeliveryError
 from lifecycle.ledger.tables import State
 from lifecycle.mail.message import PREVIEW, Message
-from lifecycle.mail.providers import Mail, Outcome
+from lifecycle.mail.providers import TOO_LATE_TO_BEGIN, Mail, Outcome
 from lifecycle.mail.providers.keep_alive import (
     KeepAlive,
     NoAnswer,
@@ -132,7 +133,7 @@ class SendGrid:
         self._search: Callable[..., Any] = client.messages.get
         self._threads = ThreadPoolExecutor(AT_ONCE, "sendgrid") if batch_size > 1 else None
 
-    def send(self, mails: Sequence[Mail]) -> list[Outcome]:
+    def send(self, mails: Sequence[Mail], begin_by: float = inf) -> list[Outcome]:
         """Hand over the mails; an outcome for each, in their order."""
         outcomes: dict[int, Outcome] = {}
         letters = []
@@ -142,9 +143,10 @@ class SendGrid:
             except _NotForSendGrid as objection:
                 outcomes[place] = Outcome(State.REJECTED, f"not sent: {objection}", was_asked=False)
         requests = _requests(letters, self.batch_size)
+        post = partial(self._post, begin_by)
         while requests:
             refused = []
-            for request, outcome in zip(requests, self._each(self._post, requests), strict=True):
+            for request, outcome in zip(requests, self._each(post, requests), strict=True):
                 if outcome is None:
                     half = len(request) // 2
                     refused += [request[:half], request[half:]]
@@ -182,8 +184,10 @@ class SendGrid:
             return map(work, items)
         return self._threads.map(work, items)
 
-    def _post(self, letters: list[_Letter]) -> Outcome | None:
+    def _post(self, begin_by: float, letters: list[_Letter]) -> Outcome | None:
         """One request. None: the batch was refused for the sake of one of its mails."""
+        if time.time() >= begin_by:
+            return TOO_LATE_TO_BEGIN
         request = letters[0].request if len(letters) == 1 else _encoded(_batch(letters))
         try:
             answer = self._send(request_body=request)

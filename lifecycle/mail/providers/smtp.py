@@ -14,12 +14,13 @@ import ssl
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
+from math import inf
 from typing import Literal
 
 from lifecycle.errors import DeliveryError
 from lifecycle.ledger.tables import State
 from lifecycle.mail.message import Message
-from lifecycle.mail.providers import Mail, Outcome
+from lifecycle.mail.providers import TOO_LATE_TO_BEGIN, Mail, Outcome
 from lifecycle.masking import mask_addresses
 from lifecycle.settings import Settings
 from lifecycle.settings import Smtp as SmtpSettings
@@ -61,9 +62,9 @@ class Smtp:
         for _ in range(settings.connections):
             self._places.put(None)
 
-    def send(self, mails: Sequence[Mail]) -> list[Outcome]:
+    def send(self, mails: Sequence[Mail], begin_by: float = inf) -> list[Outcome]:
         """Hand over the mails; an outcome for each, in their order."""
-        return [self._send_one(mail.mime) for mail in mails]
+        return [self._send_one(mail.mime, begin_by) for mail in mails]
 
     def resolve(self, send_id: str) -> Literal[State.ACCEPTED, State.QUEUED] | None:
         """A relay keeps no record that could be asked: None."""
@@ -75,7 +76,7 @@ class Smtp:
             if (connection := self._places.get()) is not None:
                 connection.quit()
 
-    def _send_one(self, mime: bytes) -> Outcome:
+    def _send_one(self, mime: bytes, begin_by: float) -> Outcome:
         try:
             message = Message.from_bytes(mime)
         except ValueError as error:
@@ -84,6 +85,8 @@ class Smtp:
             return _not_sent("a line ends without CR and LF")
         try:
             with self._connection() as connection:
+                if time.time() >= begin_by:  # others may have had the connections for long
+                    return TOO_LATE_TO_BEGIN
                 return connection.hand_over(message.from_email, message.to_email, mime)
         except _NotTaken as error:
             return error.outcome

@@ -1,0 +1,348 @@
+"""One delivery as a whole, against real servers: what it does with a provider's answers, how it
+keeps to its pace, and what becomes of an attempt that others take for lost."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+from sqlalchemy import select, update
+
+import planned_sends
+from company import Company
+from faults.fake_sendgrid import FakeSendGrid
+from faults.fake_smtp import HANG, FakeSmtp
+from lifecycle.errors import DeliveryError
+from lifecycle.insight.delivery import DeliveryReport
+from lifecycle.insight.document import as_text
+from lifecycle.insight.status import status
+from lifecycle.ledger import delivery, feedback
+from lifecycle.ledger.held import decide
+from lifecycle.ledger.store import Ledger
+from lifecycle.ledger.tables import State, send_log, sends
+from lifecycle.mail.deliver import DeliveryResult, deliver
+from lifecycle.mail.providers import TOO_LATE_TO_BEGIN, Mail, Outcome, open_provider
+from lifecycle.settings import Settings
+
+ELSEWHERE = "elsewhere:1:0.00"
+
+SETTINGS = """
+[source]
+kind = "files"
+[ledger]
+url = "{ledger}"
+[delivery]
+provider = "{provider}"
+{delivery}
+[warmup]
+start = {warmup}
+[sendgrid]
+api_key = "SG.test"
+base_url = "{sendgrid}"
+read_timeout_seconds = 1
+[smtp]
+host = "127.0.0.1"
+port = {smtp}
+tls = "none"
+timeout_seconds = 0.8
+connections = 1
+"""
+
+Open = Callable[..., Settings]
+
+
+@pytest.fixture
+def fake(tmp_path: Path) -> Iterator[FakeSendGrid]:
+    with FakeSendGrid(tmp_path / "sendgrid") as fake:
+        yield fake
+
+
+@pytest.fixture
+def relay() -> Iterator[FakeSmtp]:
+    with FakeSmtp() as relay:
+        yield relay
+
+
+@pytest.fixture
+def settings(tmp_path: Path, ledger_url: str, fake: FakeSendGrid, relay: FakeSmtp) -> Open:
+    """A company that may mail, and the lines of its `[delivery]`."""
+
+    def make(*lines: str, provider: str = "sendgrid", warmup: int = 0) -> Settings:
+        company = Company(tmp_path / "company")
+        with (company.folder / "lifecycle.toml").open("a") as file:
+            file.write(
+                SETTINGS.format(
+                    ledger=ledger_url,
+                    provider=provider,
+                    delivery="\n".join(lines),
+                    warmup=warmup,
+                    sendgrid=fake.base_url,
+                    smtp=relay.port,
+                )
+            )
+        return company.settings
+
+    return make
+
+
+@pytest.fixture
+def ledger(ledger_url: str) -> Iterator[Ledger]:
+    with Ledger.open(ledger_url) as opened:
+        now = datetime.now(UTC)
+        with opened.write() as connection:
+            for source in feedback.LISTS["sendgrid"]:
+                feedback.record_sync(connection, source, read_until=now, now=now)
+        yield opened
+
+
+def plan(ledger: Ledger, mails: int, **changes: Any) -> list[str]:
+    """Mails that are due now."""
+    now = datetime.now(UTC)
+    made = [planned_sends.rendered(number, at=now, **changes) for number in range(mails)]
+    planned_sends.plan(ledger, *made)
+    return [mail.send_id for mail in made]
+
+
+def run(settings: Settings, ledger: Ledger, **more: Any) -> DeliveryResult:
+    return deliver(settings, ledger, now=datetime.now(UTC), **more)
+
+
+def states(ledger: Ledger) -> Counter[str]:
+    with ledger.read() as connection:
+        return Counter(connection.execute(select(sends.c.state)).scalars())
+
+
+def ever(ledger: Ledger, state: State) -> int:
+    """How many mails were in a state at some time."""
+    with ledger.read() as connection:
+        query = select(send_log.c.send_id).where(send_log.c.to_state == state).distinct()
+        return len(connection.execute(query).all())
+
+
+def attempts(ledger: Ledger) -> list[int]:
+    with ledger.read() as connection:
+        return sorted(connection.execute(select(sends.c.attempts)).scalars())
+
+
+def taken(fake: FakeSendGrid) -> Counter[str]:
+    return Counter(mail.send_id for mail in fake.taken())
+
+
+def lost(ledger: Ledger) -> None:
+    """Another machine takes every attempt for lost, and the horizon passes."""
+    now = datetime.now(UTC)
+    with ledger.write() as connection:
+        connection.execute(update(sends).values(lease_until=now - timedelta(seconds=1)))
+        assert delivery.recover(connection, now) > 0
+        delivery.hold(connection, now, timedelta(0))
+
+
+# Attempts that others take for lost. ------------------------------------------------------
+
+
+def test_a_mail_that_waits_for_its_turn_is_nobodys(settings, ledger, fake, monkeypatch):
+    # At this pace the last mail leaves long after a lease that began with the first one's.
+    slow = settings("per_second = 10", "lease_seconds = 1")
+    ids = plan(ledger, 26)
+    monkeypatch.setattr(delivery, "worker_name", lambda: ELSEWHERE)
+    over = threading.Event()
+
+    def watch() -> None:
+        while not over.wait(0.05):
+            with ledger.write() as connection:
+                delivery.recover(connection, datetime.now(UTC))
+
+    watcher = threading.Thread(target=watch)
+    watcher.start()
+    try:
+        assert run(slow, ledger).accepted == 26
+    finally:
+        over.set()
+        watcher.join()
+    assert taken(fake) == dict.fromkeys(ids, 1)
+    assert ever(ledger, State.UNCERTAIN) == 0
+    times = sorted(mail.at for mail in fake.taken())
+    assert times[-1] - times[0] > 1.4  # ten at once, then ten a second
+
+
+def test_a_mail_whose_turn_comes_late_in_its_lease_is_not_begun(settings, ledger, relay):
+    busy = settings("lease_seconds = 1", "retry_seconds = 0.1", provider="smtp")
+    plan(ledger, 3)
+    relay.answer("END", HANG)  # the one connection is taken for longer than half the lease
+    done = run(busy, ledger)
+    assert states(ledger) == {"accepted": 2, "uncertain": 1}
+    assert attempts(ledger) == [1, 2, 2]
+    assert done.states[State.QUEUED] == 2
+    assert relay.commands.count("MAIL") == 3
+
+
+@pytest.mark.parametrize("provider", ["sendgrid", "smtp", "outbox"])
+def test_no_provider_begins_what_is_too_late(provider, settings, ledger, fake, relay):
+    opened = open_provider(settings(provider=provider))
+    mail = planned_sends.rendered(1, at=datetime.now(UTC))
+    try:
+        late = opened.send([Mail(mail.send_id, mail.mime)], begin_by=time.time() - 1)
+        assert late == [TOO_LATE_TO_BEGIN]
+        assert (fake.attempts(), "MAIL" in relay.commands) == ([], False)
+        (in_time,) = opened.send([Mail(mail.send_id, mail.mime)], begin_by=time.time() + 60)
+        assert in_time.state is State.ACCEPTED
+    finally:
+        opened.close()
+
+
+def test_a_202_is_kept_though_the_attempt_was_taken_for_lost(settings, ledger, fake, monkeypatch):
+    ids = plan(ledger, 5)
+    monkeypatch.setattr(delivery, "worker_name", lambda: ELSEWHERE)
+    went = []
+
+    def meanwhile(_: str) -> None:  # the answers are there, and not yet written down
+        if not went:
+            went.append(True)
+            lost(ledger)
+            assert states(ledger) == {"held": 5}
+            decide(ledger, ids[0], "resend", by="Mari", why="the customer asked")
+            decide(ledger, ids[1], "give_up", by="Mari", why="too late")
+
+    run(settings(), ledger, progress=meanwhile)
+    # Nobody waits in vain, nobody gets it twice, and what a person gave up stays given up.
+    assert states(ledger) == {"accepted": 4, "cancelled": 1}
+    assert taken(fake) == dict.fromkeys(ids, 1)
+
+
+def test_a_refusal_is_kept_though_the_attempt_was_taken_for_lost(
+    settings, ledger, fake, monkeypatch
+):
+    plan(ledger, 2)
+    fake.plan(["bad_request", "unauthorized"])
+    monkeypatch.setattr(delivery, "worker_name", lambda: ELSEWHERE)
+    went = []
+
+    def meanwhile(_: str) -> None:
+        if not went:
+            went.append(True)
+            lost(ledger)
+
+    run(settings(), ledger, progress=meanwhile)
+    assert states(ledger) == {"rejected": 1, "queued": 1}
+
+
+def test_an_interrupted_delivery_writes_down_what_it_knows(settings, ledger, fake):
+    ids = plan(ledger, 3)
+
+    def interrupt(_: str) -> None:
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        run(settings(), ledger, progress=interrupt)
+    assert states(ledger) == {"accepted": 3}
+    assert taken(fake) == dict.fromkeys(ids, 1)
+
+
+class Breaking:
+    """A provider with a mistake in it: it fails for one mail, at once."""
+
+    name, live, batch_size = "breaking", False, 1
+
+    def __init__(self, bad: str) -> None:
+        self.bad = bad
+
+    def send(self, mails: Sequence[Mail], begin_by: float = 0) -> list[Outcome]:
+        if mails[0].send_id == self.bad:
+            raise RuntimeError("a mistake")
+        time.sleep(0.1)
+        return [Outcome(State.ACCEPTED)]
+
+    def resolve(self, send_id: str) -> None:
+        return None
+
+    def close(self) -> None:
+        pass
+
+
+def test_a_provider_that_breaks_off_leaves_no_attempt_open(settings, ledger, monkeypatch):
+    ids = plan(ledger, 4)
+    monkeypatch.setattr("lifecycle.mail.deliver.open_provider", lambda _: Breaking(ids[2]))
+    with pytest.raises(RuntimeError, match="a mistake"):
+        run(settings(), ledger)
+    assert states(ledger) == {"accepted": 3, "uncertain": 1}
+
+
+# Pace. ------------------------------------------------------------------------------------
+
+
+def test_two_deliveries_at_once_keep_to_one_pace(settings, ledger, fake):
+    slow = settings("per_second = 10")
+    ids = plan(ledger, 24)
+    other = threading.Thread(target=run, args=(slow, ledger))
+    other.start()
+    run(slow, ledger)
+    other.join()
+    assert taken(fake) == dict.fromkeys(ids, 1)
+    times = sorted(mail.at for mail in fake.taken())
+    assert times[-1] - times[0] > 1.2  # ten at once, then ten a second
+
+
+def test_a_domain_that_warms_up_gets_its_mails_of_a_day_and_the_others_wait(settings, ledger, fake):
+    careful = settings(warmup=3)
+    plan(ledger, 5)
+    planned_sends.plan(
+        ledger,
+        planned_sends.rendered(9, at=datetime.now(UTC), address="c9@example.org"),
+        run_id="r2",
+    )
+    done = run(careful, ledger)
+    assert (done.accepted, done.no_room) == (4, {"example.com": 2})
+    assert states(ledger) == {"accepted": 4, "queued": 2}
+    again = run(careful, ledger)
+    assert (again.accepted, again.no_room) == (0, {"example.com": 2})
+    told = "2 mails to example.com must wait until tomorrow (UTC)"
+    report = DeliveryReport.of(again, now=datetime.now(UTC), waiting=2)
+    assert told in as_text(report.as_document("UTC"), width=400)
+    assert DeliveryReport.from_json(report.as_json()) == report
+    found = status(careful, ledger)
+    assert found.no_room == {"example.com": 2}
+    assert told in as_text(found.as_document(), width=400)
+
+
+def test_a_delivery_stops_when_the_provider_takes_nothing(settings, ledger, fake):
+    plan(ledger, delivery.IN_FLIGHT + 6)
+    fake.plan(shares={"unauthorized": 1.0})
+    with pytest.raises(DeliveryError, match=r"took none of the last 64 mails.*queued.*401"):
+        run(settings("give_up_after = 5"), ledger)
+    assert len(fake.attempts()) == delivery.IN_FLIGHT  # what was under way when it was seen
+    assert states(ledger) == {"queued": delivery.IN_FLIGHT + 6}
+    assert attempts(ledger)[:7] == [0] * 6 + [1]
+
+
+def test_a_refused_mail_comes_again_when_it_was_told_to_and_not_before(settings, ledger, fake):
+    impatient = settings("retry_seconds = 60")
+    plan(ledger, 2)
+    fake.plan(["too_many_retry_after:2"])
+    began = datetime.now(UTC)
+    assert run(impatient, ledger).states[State.QUEUED] > 0
+    with ledger.read() as connection:
+        again = connection.execute(select(sends.c.not_before)).scalars().all()
+    assert began + timedelta(seconds=1) < max(again) < began + timedelta(seconds=10)
+    time.sleep(max(0.0, (max(again) - datetime.now(UTC)).total_seconds()) + 0.2)
+    run(impatient, ledger)
+    assert states(ledger) == {"accepted": 2}
+    assert fake.early() == []
+
+
+def test_a_mail_that_found_no_reason_to_wait_is_tried_again_after_the_usual_time(
+    settings, ledger, fake
+):
+    plan(ledger, 1)
+    fake.plan(["unauthorized"])
+    began = datetime.now(UTC)
+    run(settings("retry_seconds = 60"), ledger)
+    with ledger.read() as connection:
+        row = connection.execute(select(sends)).one()
+    assert (row.state, row.attempts) == ("queued", 1)
+    assert began + timedelta(seconds=59) < row.not_before < began + timedelta(seconds=180)
