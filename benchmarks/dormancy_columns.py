@@ -29,6 +29,7 @@ AIM, PROMISED, PROMISED_FROM = 1.3, 1.5, 1_000_000
 GIVEN = (
     "stg_run_context",
     "stg_holidays",
+    "stg_zone_offsets",
     "stg_score_version",
     "stg_return_parameters",
     "stg_segment_gaps",
@@ -37,6 +38,7 @@ GIVEN = (
 """Views that only look at what is in raw."""
 MODELS = (
     "int_account_activity",
+    "int_watched_days",
     "int_silences",
     "int_rhythms",
     "int_return_chances",
@@ -145,6 +147,7 @@ def _make(folder: Path, accounts: int, account_days: int) -> None:
                 FROM range({accounts}) AS numbers (i);
             CREATE TABLE marts.dim_accounts AS
                 SELECT account_id, age + 5 AS days_since_go_live, DATE '2026-06-10' AS as_of_day,
+                    DATE '2026-06-10' - (age + 5)::INTEGER AS went_live_on,
                     CASE WHEN chance(i, 'segment') < 0.05 THEN NULL
                         ELSE ['small', 'mid', 'enterprise', 'new'][1 + i % 4] END AS segment,
                     [NULL, 'JP', 'US', 'GB', 'DE'][1 + i % 5] AS country_code

@@ -31,11 +31,13 @@ accounts as (
     coalesce(segment, '') as segment,
     coalesce(country_code, 'JP') as country,
     days_since_go_live,
+    least(days_since_go_live, date '2026-06-10' - feed.begins_on) as days_watched,
     activity.* exclude (account_id, gaps),
     coalesce(gaps, 0) as gaps,
     date '2026-06-10' - last_active_on as silent
   from marts.dim_accounts
   left join activity using (account_id)
+  cross join (select min(activity_date) as begins_on from days) as feed
 ),
 
 segments as (
@@ -94,7 +96,7 @@ judged as (
     cast(case when silent is null then 7 else greatest(7, least(90,
       floor(round(factor * sqrt(segment_gap * usual_gap), 6))
     )) end as bigint) as day_limit,
-    coalesce(silent, days_since_go_live + 1) > day_limit as is_over
+    coalesce(silent, days_watched + 1) > day_limit as is_over
   from with_gaps
   cross join raw.dormancy_calibration
   left join working as yesterday
@@ -117,6 +119,9 @@ select
   end as p_return_28d,
   is_over and coalesce(working_days_silent, 5) >= 5 as is_dormant,
   case
+    when silent is null and days_watched < days_since_go_live then
+      'no login in the ' || days_watched || if(days_watched = 1, ' day', ' days')
+      || ' since the usage feed began; 7 are allowed'
     when silent is null then
       'never logged in, ' || days_since_go_live || ' days after go-live; 7 are allowed'
     when is_over and working_days_silent < 5 then

@@ -270,7 +270,10 @@ class Journey:
         with self.ledger.write() as connection:
             delivery.release(connection, now)
             claims, _ = delivery.claim(connection, now, worker="w:1:1", lease=timedelta(hours=1))
-            taken = [delivery.Settlement(claim.send_id, State.ACCEPTED, None) for claim in claims]
+            taken = [
+                delivery.Settlement(one.send_id, State.ACCEPTED, None, attempt=one.attempts)
+                for one in claims
+            ]
             delivery.settle_all(connection, taken, now, worker="w:1:1")
             ids = [claim.send_id for claim in claims]
             found = connection.execute(select(sends).where(sends.c.send_id.in_(ids)))

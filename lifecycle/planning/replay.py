@@ -279,7 +279,10 @@ class World:
                     limit=AT_ONCE,
                     erasure_key=key,
                 )
-                taken = [delivery.Settlement(one.send_id, State.ACCEPTED, None) for one in claims]
+                taken = [
+                    delivery.Settlement(one.send_id, State.ACCEPTED, None, attempt=one.attempts)
+                    for one in claims
+                ]
                 gone += len(delivery.settle_all(connection, taken, moment, worker=worker))
         return gone
 

@@ -3,18 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from datetime import datetime, timedelta
+from datetime import datetime
 
 import pytest
-from hypothesis import HealthCheck, Phase, given, settings
-from hypothesis import strategies as st
 
 from company import utc
 from lifecycle.ledger.tables import enrollments, launches, sends, suppressions
 from lifecycle.ledger.tables import withheld as withheld_table
 from lifecycle.mail.deliver import deliver
 from lifecycle.triggers.model import load_triggers
-from lifecycle.triggers.send_window import SendWindow
 from world import WIN_BACK, World
 
 
@@ -341,79 +338,6 @@ def test_two_people_of_one_account_get_one_mail_each(world):
     world.marts.contacts([{"contact_id": f"c{n}", "account_id": "a1"} for n in (1, 2)])
     world.run(WEDNESDAY)
     assert world.mails() == [("a1", "check_in", "accepted")] * 2
-
-
-QUICK = (Phase.explicit, Phase.reuse, Phase.generate)
-"""Not shrunk: an example takes a second, and shrinking one takes hundreds."""
-
-ACCOUNTS = ("a1", "a2", "a3")
-DAYS = st.lists(
-    st.fixed_dictionaries(
-        {
-            "hours": st.sampled_from([0, 3, 8, 24, 24, 24, 30, 72, 240]),
-            "dormant": st.fixed_dictionaries(
-                {account: st.sampled_from([True, True, False, None]) for account in ACCOUNTS}
-            ),
-            "fresh": st.sampled_from([True, True, True, False]),
-            "gone": st.sets(st.sampled_from(ACCOUNTS), max_size=1),
-            "unsubscribed": st.sets(st.sampled_from(ACCOUNTS), max_size=1),
-        }
-    ),
-    min_size=1,
-    max_size=9,
-)
-
-
-@settings(max_examples=25, suppress_health_check=list(HealthCheck), phases=QUICK)
-@given(
-    DAYS,
-    st.sampled_from(["once", "once_per_episode", "{every: 9d}"]),
-    st.sampled_from(["existing", "new_only"]),
-)
-def test_whatever_happens_no_mail_goes_twice_outside_its_window_or_after_an_exit(
-    tmp_path_factory, days, enter, launch
-):
-    world = World(tmp_path_factory.mktemp("world"))
-    world.win_back(("once_per_episode", enter), ("launch: existing", f"launch: {launch}"))
-    now, left_at, allowed = utc("2026-06-09 18:00"), {}, SendWindow()
-    accepted: set[tuple] = set()
-    for day in days:
-        now += timedelta(hours=day["hours"])
-        present = [account for account in ACCOUNTS if account not in day["gone"]]
-        world.marts.accounts(
-            {
-                "account_id": account,
-                "is_dormant": day["dormant"][account] if day["fresh"] else None,
-            }
-            for account in present
-        )
-        world.marts.contacts(
-            {
-                "contact_id": f"c-{account}",
-                "account_id": account,
-                "unsubscribed_at": now.replace(tzinfo=None)
-                if account in day["unsubscribed"]
-                else None,
-            }
-            for account in present
-        )
-        world.marts.feed("fresh" if day["fresh"] else "late")
-        result = world.run(now)
-        for ending in result.decisions.endings:
-            left_at[(ending.account_id, ending.cycle)] = now
-        columns = ("account_id", "contact_id", "trigger", "step", "cycle", "accepted_at")
-        mails = {tuple(row) for row in world.rows(sends, *columns) if row.accepted_at}
-        for mail in mails - accepted:
-            account, *_, cycle, at = mail
-            assert at == now
-            assert allowed.is_open(at, "Asia/Tokyo", "JP")
-            assert (account, cycle) not in left_at
-            assert day["fresh"]
-            assert account not in day["unsubscribed"]
-        assert accepted <= mails
-        assert len({mail[:5] for mail in mails}) == len(mails) == world.outbox()
-        accepted = mails
-    world.close()
 
 
 HALF_OUT = ("steps:", "goal: {when: not is_dormant, within: 28d}\nholdout: 50%\nsteps:")

@@ -125,7 +125,7 @@ def test_an_incremental_build_equals_a_count_from_scratch(tmp_path: Path) -> Non
         "roles",
         "erased",
     ]
-    for move in [*dice.sample(moves, len(moves)), "nothing", *dice.choices(moves, k=4)]:
+    for move in [*dice.sample(moves, len(moves)), "nothing", "on"]:
         story.append(move)
         if move == "on":
             world.as_of += timedelta(hours=dice.randrange(1, 60))

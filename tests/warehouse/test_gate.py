@@ -60,6 +60,7 @@ create table raw.survey_responses as
     timestamp '2026-06-01' as responded_at, (i % 11)::double as score,
     timestamp '2026-06-10 01:00' as _loaded_at
   from range(40) as t (i);
+create table raw.rejected_rows (table_name varchar, key varchar);
 create table snapshots.accounts_snapshot as
   select account_id, null::timestamp as dbt_valid_to from raw.accounts
   union all select 'long gone ' || i, timestamp '2026-01-01' from range(20) as t (i);
