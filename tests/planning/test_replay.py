@@ -114,6 +114,17 @@ def test_mails_leave_on_their_days_in_their_window(company, real, tmp_path) -> N
     assert one.by_trigger == {"win_back": {"mails": 3, "people": 2, "accounts": 2}}
 
 
+def test_a_mail_that_was_taken_ends_its_sequence_so_that_another_may_begin(
+    company, real, tmp_path
+) -> None:
+    weekly = re.sub(r"  - .id: last_call.*\n", "", WIN_BACK)
+    weekly = weekly.replace("launch:", "enter: {every: 2d}\nlaunch:")
+    company.trigger("win_back", weekly, "check_in")
+    days = Days(company.settings, {MONDAY: {"a1": True}})
+    found = by_day(live(company, real, days, 5, tmp_path))
+    assert found == {"Mon": 1, "Tue": 0, "Wed": 1, "Thu": 0, "Fri": 1}
+
+
 def test_a_cap_is_counted_once_however_long_it_holds(company, real, tmp_path) -> None:
     capped = WIN_BACK.replace(
         "launch:", "caps: {contact: 1/7d}\nlate: {after: 9d, do: skip}\nlaunch:"
