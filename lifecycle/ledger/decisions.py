@@ -8,7 +8,7 @@ from dataclasses import asdict, dataclass, field, replace
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Connection, bindparam, func, or_, select, update
+from sqlalchemy import ColumnElement, Connection, Table, bindparam, func, or_, select, update
 from sqlalchemy.dialects import postgresql, sqlite
 
 from lifecycle.ledger import controls
@@ -390,24 +390,23 @@ def _withhold(ledger: Connection, kept: list[Withheld], run_id: str, at: datetim
         )
 
 
-def _meet_goals(ledger: Connection, goals: list[GoalMet], at: datetime) -> None:
-    change = (
-        update(enrollments)
-        .where(
-            enrollments.c.account_id == bindparam("of_account"),
-            enrollments.c.trigger == bindparam("of_trigger"),
-            enrollments.c.cycle == bindparam("of_cycle"),
-        )
-        .values(goal_met_at=at)
+def _of_cycle(table: Table) -> tuple[ColumnElement[bool], ...]:
+    """The rows of one entry of an account into a trigger, the one that `_cycle` names."""
+    return (
+        table.c.account_id == bindparam("of_account"),
+        table.c.trigger == bindparam("of_trigger"),
+        table.c.cycle == bindparam("of_cycle"),
     )
+
+
+def _cycle(one: GoalMet | Progress | Migration) -> dict[str, Any]:
+    return {"of_account": one.account_id, "of_trigger": one.trigger, "of_cycle": one.cycle}
+
+
+def _meet_goals(ledger: Connection, goals: list[GoalMet], at: datetime) -> None:
+    change = update(enrollments).where(*_of_cycle(enrollments)).values(goal_met_at=at)
     for batch in batches(goals):
-        ledger.execute(
-            change,
-            [
-                {"of_account": one.account_id, "of_trigger": one.trigger, "of_cycle": one.cycle}
-                for one in batch
-            ],
-        )
+        ledger.execute(change, [_cycle(one) for one in batch])
 
 
 def _end(ledger: Connection, endings: list[Ending], at: datetime) -> None:
@@ -435,38 +434,15 @@ def _end(ledger: Connection, endings: list[Ending], at: datetime) -> None:
 
 
 def _move_on(ledger: Connection, progress: list[Progress]) -> None:
-    change = (
-        update(enrollments)
-        .where(
-            enrollments.c.account_id == bindparam("of_account"),
-            enrollments.c.trigger == bindparam("of_trigger"),
-            enrollments.c.cycle == bindparam("of_cycle"),
-        )
-        .values(next_at=bindparam("next_at"))
-    )
+    change = update(enrollments).where(*_of_cycle(enrollments)).values(next_at=bindparam("next_at"))
     for batch in batches(progress):
-        ledger.execute(
-            change,
-            [
-                {
-                    "of_account": one.account_id,
-                    "of_trigger": one.trigger,
-                    "of_cycle": one.cycle,
-                    "next_at": one.next_at,
-                }
-                for one in batch
-            ],
-        )
+        ledger.execute(change, [{**_cycle(one), "next_at": one.next_at} for one in batch])
 
 
 def _migrate(ledger: Connection, migrations: list[Migration], at: datetime) -> None:
     change = (
         update(enrollments)
-        .where(
-            enrollments.c.account_id == bindparam("of_account"),
-            enrollments.c.trigger == bindparam("of_trigger"),
-            enrollments.c.cycle == bindparam("of_cycle"),
-        )
+        .where(*_of_cycle(enrollments))
         .values(
             trigger_version=bindparam("to_version"),
             next_at=bindparam("next_at"),
@@ -477,23 +453,13 @@ def _migrate(ledger: Connection, migrations: list[Migration], at: datetime) -> N
     follow = (
         update(sends)
         .where(
-            sends.c.account_id == bindparam("of_account"),
-            sends.c.trigger == bindparam("of_trigger"),
-            sends.c.cycle == bindparam("of_cycle"),
+            *_of_cycle(sends),
             or_(*(sends.c.state == state for state in OPEN)),  # a list cannot go with many rows
         )
         .values(trigger_version=bindparam("to_version"))
     )
     for batch in batches(migrations):
-        moved = [
-            {
-                "of_account": one.account_id,
-                "of_trigger": one.trigger,
-                "of_cycle": one.cycle,
-                "to_version": one.to_version,
-            }
-            for one in batch
-        ]
+        moved = [{**_cycle(one), "to_version": one.to_version} for one in batch]
         ledger.execute(follow, moved)
         ledger.execute(
             change,
