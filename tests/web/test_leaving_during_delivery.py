@@ -17,13 +17,14 @@ from lifecycle.mail.unsubscribe import Links
 from sent import NOW, put_all, send
 from served import KEY, answering
 
-PEOPLE, MAILS_EACH = 40, 12
+PEOPLE, MAILS_EACH, CLAIMS_BESIDE = 40, 12, 3
 
 
-def deliver(url: str, worker: str, stop: threading.Event) -> None:
-    """Claim and settle a few mails at a time until nothing is queued."""
+def deliver(url: str, worker: str, allowed: threading.Semaphore, begun: threading.Semaphore) -> None:
+    """Claim and settle a few mails at a time, each time when allowed, until nothing is queued."""
     with Ledger.open(url) as ledger:
-        while not stop.is_set():
+        while allowed.acquire(timeout=60):
+            begun.release()
             with ledger.write() as connection:
                 claims, any_queued = delivery.claim(
                     connection, NOW, worker=worker, lease=timedelta(minutes=5), limit=3
@@ -51,9 +52,11 @@ def test_no_attempt_begins_after_somebody_left(ledger, ledger_url, settings):
     for person in range(PEOPLE):
         numbers = [person * 100 + n for n in range(1, MAILS_EACH + 1)]
         put_all(ledger, numbers, State.QUEUED, address=f"p{person}@example.com")
-    stop = threading.Event()
+    # However slow the machine: a few claims go on beside each leaving, and most are still to come.
+    allowed, begun = threading.Semaphore(0), threading.Semaphore(0)
     workers = [
-        threading.Thread(target=deliver, args=(ledger_url, f"host:{n}:0", stop)) for n in range(2)
+        threading.Thread(target=deliver, args=(ledger_url, f"host:{n}:0", allowed, begun))
+        for n in range(2)
     ]
     links, left_at = Links([KEY]), {}
     with answering(settings, ledger) as client:
@@ -61,14 +64,16 @@ def test_no_attempt_begins_after_somebody_left(ledger, ledger_url, settings):
             worker.start()
         try:
             for person in random.Random(7).sample(range(PEOPLE), PEOPLE // 2):
+                allowed.release(CLAIMS_BESIDE)
+                assert begun.acquire(timeout=60)
                 assert client.post(f"/u/{links.token(send(person * 100 + 1))}").status_code == 200
                 with ledger.read() as connection:
                     newest = select(func.max(send_log.c.id))
                     left_at[f"p{person}@example.com"] = connection.execute(newest).scalar_one()
         finally:
+            allowed.release(PEOPLE * MAILS_EACH)
             for worker in workers:
                 worker.join(120)
-            stop.set()
     with ledger.read() as connection:
         query = select(send_log.c.id, sends.c.address, send_log.c.to_state).join(
             sends, sends.c.send_id == send_log.c.send_id
