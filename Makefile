@@ -58,7 +58,8 @@ $(INSTALLED): requirements.txt pyproject.toml
 	@echo "Installing into .venv …"
 	@test -x $(BIN)/python || $(PYTHON) -m venv .venv
 	@test -x $(BIN)/uv || $(BIN)/python -m pip install -q --disable-pip-version-check '$(UV)'
-	@VIRTUAL_ENV=.venv $(BIN)/uv pip sync -q --require-hashes requirements.txt
+	@# Compiled once: else each command compiles what it imports, wherever Python may not write.
+	@VIRTUAL_ENV=.venv $(BIN)/uv pip sync -q --require-hashes --compile-bytecode requirements.txt
 	@VIRTUAL_ENV=.venv $(BIN)/uv pip install -q --no-deps --no-build-isolation -e .
 	@touch $@
 

@@ -23,7 +23,6 @@ from zoneinfo import ZoneInfo, available_timezones
 from lifecycle import settings as settings_file
 from lifecycle.errors import AlreadyRunning, ClockError, InputError, OverBudget, Problems, Stopped
 from lifecycle.insight.report import RunReport, Stop
-from lifecycle.insight.validate import validate
 from lifecycle.ledger import approvals, history, runs
 from lifecycle.ledger.store import Ledger
 from lifecycle.ledger.tables import APPROVED
@@ -218,6 +217,8 @@ class Run:
 
     def _check(self) -> None:
         """What has to be right before a stage begins."""
+        from lifecycle.insight.validate import validate  # seconds, which only a run needs
+
         wrong = [one for one in validate(self.settings).problems if one.stops_a_run]
         if wrong:
             raise Problems(wrong)

@@ -20,7 +20,9 @@ from served import KEY, answering
 PEOPLE, MAILS_EACH, CLAIMS_BESIDE = 40, 12, 3
 
 
-def deliver(url: str, worker: str, allowed: threading.Semaphore, begun: threading.Semaphore) -> None:
+def deliver(
+    url: str, worker: str, allowed: threading.Semaphore, begun: threading.Semaphore
+) -> None:
     """Claim and settle a few mails at a time, each time when allowed, until nothing is queued."""
     with Ledger.open(url) as ledger:
         while allowed.acquire(timeout=60):
