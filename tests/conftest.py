@@ -43,13 +43,18 @@ def postgres() -> Iterator[str]:
 
 
 @pytest.fixture(scope="session")
-def prefect_api(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+def prefect_home(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Where the Prefect API of this session keeps its database and its log."""
+    return tmp_path_factory.mktemp("prefect")
+
+
+@pytest.fixture(scope="session")
+def prefect_api(prefect_home: Path) -> Iterator[str]:
     """The address of a Prefect API that all runs of this session may share."""
-    folder = tmp_path_factory.mktemp("prefect")
     kept = {name: value for name, value in os.environ.items() if not name.startswith("PREFECT")}
     with subprocess.Popen(
-        [sys.executable, str(Path(__file__).with_name("prefect_api.py")), str(folder)],
-        env={**kept, "PREFECT_HOME": str(folder)},
+        [sys.executable, str(Path(__file__).with_name("prefect_api.py")), str(prefect_home)],
+        env={**kept, "PREFECT_HOME": str(prefect_home)},
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         text=True,

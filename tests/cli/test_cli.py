@@ -6,17 +6,19 @@ import json
 import os
 import subprocess
 import sys
-import time
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Protocol
 
 import pytest
 from typer.testing import CliRunner
 
+from commands import environment
+from commands import lifecycle as cold
 from lifecycle.cli import app, main
 from lifecycle.ledger.store import Ledger
 from lifecycle.ledger.tables import suppressions
 
-COMMAND = str(Path(sys.executable).parent / "lifecycle")
 CHECKOUT = Path(__file__).parents[2]
 COMMANDS = (
     *("run", "deliver", "preview", "explain", "validate", "status", "suppress"),
@@ -24,17 +26,36 @@ COMMANDS = (
 )
 
 
-def lifecycle(*arguments: str, state: Path, **settings: str) -> subprocess.CompletedProcess[str]:
-    kept = {n: v for n, v in os.environ.items() if not n.startswith(("LIFECYCLE", "PREFECT"))}
-    return subprocess.run(
-        [COMMAND, *arguments],
-        env={**kept, "LIFECYCLE__STATE__DIR": str(state), **settings},
-        cwd=CHECKOUT,
-        capture_output=True,
-        text=True,
-        timeout=300,
-        check=False,
-    )
+@dataclass(frozen=True)
+class Done:
+    """What a command said on either stream, and how it ended."""
+
+    returncode: int
+    stdout: str
+    stderr: str
+
+
+class Lifecycle(Protocol):
+    def __call__(self, *arguments: str, state: Path) -> Done: ...
+
+
+@pytest.fixture
+def lifecycle(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Lifecycle:
+    """The console script in this process: a new one imports for seconds."""
+
+    def call(*arguments: str, state: Path) -> Done:
+        for name in os.environ:
+            if name.startswith("LIFECYCLE"):
+                monkeypatch.delenv(name)
+        monkeypatch.setenv("LIFECYCLE__STATE__DIR", str(state))
+        monkeypatch.chdir(CHECKOUT)
+        monkeypatch.setattr(sys, "argv", ["lifecycle", *arguments])
+        with pytest.raises(SystemExit) as ended:
+            main()
+        assert isinstance(ended.value.code, int)
+        return Done(ended.value.code, *capsys.readouterr())
+
+    return call
 
 
 @pytest.mark.parametrize("command", COMMANDS)
@@ -49,19 +70,19 @@ def test_every_command_and_option_has_its_help(command: str) -> None:
 def test_help_waits_for_no_warehouse() -> None:
     heavy = ("prefect", "duckdb", "sqlalchemy", "pydantic", "dlt", "great_expectations", "flows")
     program = f"import sys, lifecycle.cli; print([n for n in {heavy} if n in sys.modules])"
-    begun = time.monotonic()
     done = subprocess.run(
         [sys.executable, "-c", program], capture_output=True, text=True, cwd=CHECKOUT, check=True
     )
     assert done.stdout.strip() == "[]"
-    assert time.monotonic() - begun < 5  # alone on the machine it takes a third of a second
 
 
 def test_version() -> None:
     assert CliRunner().invoke(app, ["--version"]).stdout.startswith("lifecycle ")
 
 
-def test_a_missing_config_is_wrong_input_and_says_where(tmp_path: Path) -> None:
+def test_a_missing_config_is_wrong_input_and_says_where(
+    lifecycle: Lifecycle, tmp_path: Path
+) -> None:
     done = lifecycle("--config", str(tmp_path / "no.toml"), "status", state=tmp_path)
     assert done.returncode == 2
     assert done.stdout == ""
@@ -69,7 +90,9 @@ def test_a_missing_config_is_wrong_input_and_says_where(tmp_path: Path) -> None:
     assert "Traceback" not in done.stderr
 
 
-def test_a_failure_keeps_its_traceback_in_the_state_folder(tmp_path: Path) -> None:
+def test_a_failure_keeps_its_traceback_in_the_state_folder(
+    lifecycle: Lifecycle, tmp_path: Path
+) -> None:
     (tmp_path / "state").mkdir()
     (tmp_path / "state" / "ledger.db").write_text("this is no database, however long it may be")
     done = lifecycle("explain", "A0001", state=tmp_path / "state")
@@ -80,30 +103,30 @@ def test_a_failure_keeps_its_traceback_in_the_state_folder(tmp_path: Path) -> No
 
 
 def test_before_the_first_run_a_preview_says_so_in_one_sentence(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    lifecycle: Lifecycle, tmp_path: Path
 ) -> None:
-    monkeypatch.setenv("LIFECYCLE__STATE__DIR", str(tmp_path))
-    monkeypatch.setenv("LIFECYCLE_CONFIG", str(CHECKOUT / "lifecycle.toml"))
-    monkeypatch.setattr(sys, "argv", ["lifecycle", "preview", "win_back_dormant"])
-    with pytest.raises(SystemExit, match="1"):
-        main()
-    said = capsys.readouterr().err
-    assert "nothing was published yet; `lifecycle run` makes it" in said
-    assert said.count("\n") == 1
+    done = lifecycle("preview", "win_back_dormant", state=tmp_path)
+    assert done.returncode == 1
+    assert "nothing was published yet; `lifecycle run` makes it" in done.stderr
+    assert done.stderr.count("\n") == 1
 
 
-def test_an_as_of_that_is_no_moment_is_refused_before_anything_starts(tmp_path: Path) -> None:
+def test_an_as_of_that_is_no_moment_is_refused_before_anything_starts(
+    lifecycle: Lifecycle, tmp_path: Path
+) -> None:
     done = lifecycle("run", "--as-of", "yesterday", state=tmp_path / "state")
     assert done.returncode == 2
     assert "2011-12-09 13:00 UTC" in done.stderr
     assert not (tmp_path / "state" / "prefect").exists()
 
 
-def test_an_unknown_option_is_wrong_input(tmp_path: Path) -> None:
+def test_an_unknown_option_is_wrong_input(lifecycle: Lifecycle, tmp_path: Path) -> None:
     assert lifecycle("run", "--asof", "2026-06-10", state=tmp_path).returncode == 2
 
 
-def test_what_is_wrong_in_a_trigger_is_named_and_counted(tmp_path: Path) -> None:
+def test_what_is_wrong_in_a_trigger_is_named_and_counted(
+    lifecycle: Lifecycle, tmp_path: Path
+) -> None:
     (tmp_path / "triggers").mkdir()
     (tmp_path / "triggers" / "odd.yaml").write_text("audience: is_dormnt\n")
     config = tmp_path / "lifecycle.toml"
@@ -115,13 +138,13 @@ def test_what_is_wrong_in_a_trigger_is_named_and_counted(tmp_path: Path) -> None
     assert "triggers/odd.yaml" in done.stderr
 
 
-def test_the_project_as_it_is_shipped_is_valid(tmp_path: Path) -> None:
+def test_the_project_as_it_is_shipped_is_valid(lifecycle: Lifecycle, tmp_path: Path) -> None:
     done = lifecycle("validate", state=tmp_path / "state")
     assert done.returncode == 0, done.stderr
     assert "nothing wrong" in done.stdout
 
 
-def test_status_of_an_empty_folder_is_one_object(tmp_path: Path) -> None:
+def test_status_of_an_empty_folder_is_one_object(lifecycle: Lifecycle, tmp_path: Path) -> None:
     done = lifecycle("status", "--json", state=tmp_path / "state")
     assert done.returncode == 0, done.stderr
     assert json.loads(done.stdout)["runs"] == []
@@ -151,7 +174,7 @@ def test_a_suppressed_address_stays_suppressed(
     ],
 )
 def test_only_an_address_with_a_known_reason_is_suppressed(
-    arguments: list[str], said: str, tmp_path: Path
+    lifecycle: Lifecycle, arguments: list[str], said: str, tmp_path: Path
 ) -> None:
     done = lifecycle("suppress", *arguments, state=tmp_path)
     assert done.returncode == 2
@@ -163,14 +186,12 @@ def test_a_run_through_prefect_keeps_standard_output_for_the_answer(tmp_path: Pa
     (tmp_path / "data").mkdir()
     (tmp_path / "data" / "accounts.csv").write_text("account_id,created_at\nA1,2026-01-01\n")
     state = tmp_path / "state"
-    done = lifecycle(
-        "run",
-        "--json",
-        state=state,
-        HOME=str(tmp_path / "home"),
-        LIFECYCLE__SOURCE__KIND="files",
-        LIFECYCLE__SOURCE__PATH=str(tmp_path / "data"),
-    )
+    settings = {
+        "HOME": str(tmp_path / "home"),
+        "LIFECYCLE__SOURCE__KIND": "files",
+        "LIFECYCLE__SOURCE__PATH": str(tmp_path / "data"),
+    }
+    done = cold("run", "--json", env=environment(state, **settings))
     assert done.returncode == 2, done.stderr
     told = json.loads(done.stdout)
     assert told["status"] == "failed"

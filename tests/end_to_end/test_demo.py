@@ -12,7 +12,8 @@ from pathlib import Path
 import duckdb
 from typer.testing import CliRunner
 
-from commands import CHECKOUT, environment, lifecycle, run_json
+import warm
+from commands import CHECKOUT, environment, run_json
 from left_behind import where_it_stands
 from lifecycle.cli import app
 
@@ -58,7 +59,7 @@ def test_the_demo_company_gets_its_mails_once_and_can_be_explained(tmp_path, pre
     assert later["accepted"] >= 1
     assert len(list((tmp_path / "outbox").glob("*.eml"))) == len(sent) + later["accepted"]
 
-    backwards = lifecycle("run", "--as-of", "2026-06-09 01:00", env=env)
+    backwards = warm.lifecycle("run", "--as-of", "2026-06-09 01:00", env=env, cwd=CHECKOUT)
     assert backwards.returncode == 2
     assert "before this ledger's newest decision" in backwards.stderr
     assert "Traceback" not in backwards.stderr

@@ -6,9 +6,11 @@ import json
 import re
 import sqlite3
 from contextlib import closing
+from itertools import chain
 from pathlib import Path
 
-from commands import environment, lifecycle
+import warm
+from commands import CHECKOUT, environment
 from company import Company
 from faults.fake_sendgrid import FakeSendGrid
 from sendgrid_lists import KEY, sendgrid_lists
@@ -36,10 +38,10 @@ DATA = ("ledger.db", "published.duckdb", "work.duckdb")
 """What has to hold addresses, because mails are made from it."""
 
 
-def _written(state: Path) -> dict[str, str]:
-    """All that a run left in words: path → text; of Prefect's database all rows."""
+def _written(*folders: Path) -> dict[str, str]:
+    """All that runs left in words: path → text; of Prefect's database all rows."""
     found = {}
-    for path in state.rglob("*"):
+    for path in chain.from_iterable(folder.rglob("*") for folder in folders):
         if not path.is_file() or path.name.startswith(DATA):
             continue
         if path.suffix == ".db":
@@ -50,13 +52,16 @@ def _written(state: Path) -> dict[str, str]:
     return found
 
 
-def test_what_runs_write_names_nobody_and_no_secret(tmp_path: Path) -> None:
+def test_what_runs_write_names_nobody_and_no_secret(
+    tmp_path: Path, prefect_api: str, prefect_home: Path
+) -> None:
     world = World(tmp_path)
     Company(tmp_path).trigger("hello", TRIGGER, "hello")
     state = tmp_path / "state"
     env = environment(
         state,
         **SECRETS,
+        PREFECT_API_URL=prefect_api,
         LIFECYCLE_CONFIG=str(tmp_path / "lifecycle.toml"),
         LIFECYCLE__SOURCE__KIND="files",
         LIFECYCLE__SOURCE__PATH=str(world.data),
@@ -65,7 +70,7 @@ def test_what_runs_write_names_nobody_and_no_secret(tmp_path: Path) -> None:
     )
     with sendgrid_lists() as lists:
         lists.put("bounces", "person1@example.com", 1_780_000_000, reason="550 no such person1@example.com")  # fmt: skip  # noqa: E501
-        done = lifecycle("sync-feedback", env={**env, "LIFECYCLE__SENDGRID__BASE_URL": lists.base_url})  # fmt: skip  # noqa: E501
+        done = warm.lifecycle("sync-feedback", env={**env, "LIFECYCLE__SENDGRID__BASE_URL": lists.base_url}, cwd=CHECKOUT)  # fmt: skip  # noqa: E501
         said = [done.stderr]
         assert done.returncode == 0, done.stderr
 
@@ -75,7 +80,7 @@ def test_what_runs_write_names_nobody_and_no_secret(tmp_path: Path) -> None:
     with FakeSendGrid(tmp_path / "fake", key=KEY) as fake:
         env["LIFECYCLE__SENDGRID__BASE_URL"] = fake.base_url
         fake.refuse("person2@example.com")
-        done = lifecycle("run", "--json", env=env)
+        done = warm.lifecycle("run", "--json", env=env, cwd=CHECKOUT)
         assert done.returncode == 0, done.stderr
         said.append(done.stderr)
         report = json.loads(done.stdout)
@@ -83,9 +88,11 @@ def test_what_runs_write_names_nobody_and_no_secret(tmp_path: Path) -> None:
         assert report["withheld"] == {"suppressed": 1}
         assert report["rejected_rows"] == 1
     (world.data / "contacts.csv").write_text("contact_id,account_id,email\nC1,A1\nC2,A2,x@example.org\n")  # fmt: skip  # noqa: E501
-    said.append(lifecycle("run", env=env).stderr)
+    said.append(warm.lifecycle("run", env=env, cwd=CHECKOUT).stderr)
 
-    written = _written(state) | dict(zip(("sync", "run", "failed"), said, strict=True))
+    written = _written(state, prefect_home) | dict(
+        zip(("sync", "run", "failed"), said, strict=True)
+    )
     kinds = " ".join(written)
     for part in ("lifecycle.log", "prefect.db", "prefect.log", "data_docs", "reports"):
         assert part in kinds, f"{part} was not read"
