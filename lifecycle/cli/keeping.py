@@ -1,0 +1,71 @@
+"""What becomes of the data: erased, copied, put back."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from lifecycle.cli.doorstep import AsJson, By, Why, app, print_json
+
+PANEL = "Erase and keep"
+
+
+@app.command(rich_help_panel=PANEL)
+def erase(
+    context: typer.Context,
+    address: Annotated[str, typer.Argument(metavar="ADDRESS", help="The e-mail address.")],
+    by: By,
+    why: Why = "asked for",
+    as_json: AsJson = False,
+) -> None:
+    """Remove a person everywhere; only a keyed hash stays, so that they are never mailed again."""
+    from lifecycle.erasure import erase
+    from lifecycle.run import only_one
+
+    with context.obj.ledger() as (settings, ledger), only_one(settings.state_dir):
+        gone = erase(settings, ledger, address, by=by, why=why)
+    if as_json:
+        print_json({"mails": gone.mails, "rows": gone.rows})
+    else:
+        typer.echo(
+            f"Erased: {gone.mails} stored mails, {gone.rows} rows of the warehouse. Erase the "
+            "person in the CRM too: what it exports comes back, though it is never mailed."
+        )
+
+
+@app.command(rich_help_panel=PANEL)
+def backup(
+    context: typer.Context,
+    file: Annotated[Path, typer.Argument(metavar="FILE", help="Where the copy goes.")],
+    as_json: AsJson = False,
+) -> None:
+    """Copy the ledger into one file, also while a run is going on."""
+    from lifecycle.ledger.backup import back_up
+
+    with context.obj.ledger() as (_, ledger):
+        rows = back_up(ledger, file)
+    if as_json:
+        print_json({"file": str(file), "rows": rows})
+    else:
+        typer.echo(f"{file}: {rows} rows.")
+
+
+@app.command(rich_help_panel=PANEL)
+def restore(
+    context: typer.Context,
+    file: Annotated[Path, typer.Argument(metavar="FILE", help="A backup.")],
+    by: By,
+    why: Why,
+    as_json: AsJson = False,
+) -> None:
+    """Fill an empty ledger from a backup. What may have left since is uncertain at first."""
+    from lifecycle.ledger.backup import restore
+
+    with context.obj.ledger() as (_, ledger):
+        doubtful = restore(ledger, file, by=by, why=why)
+    if as_json:
+        print_json({"file": str(file), "uncertain": doubtful})
+    else:
+        typer.echo(f"Restored. {doubtful} mails may have left since and wait for evidence.")

@@ -1,0 +1,177 @@
+"""What runs: the pipeline, its delivery, and what goes on beside them.
+
+The only part of `lifecycle` that knows `flows`.
+"""
+
+from __future__ import annotations
+
+import logging
+import logging.handlers
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager, redirect_stdout
+from enum import StrEnum
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from lifecycle.cli.doorstep import AsJson, AsOf, app, print_json, show
+
+if TYPE_CHECKING:
+    from lifecycle.settings import Settings
+
+
+PANEL = "Run"
+
+
+class SourceKind(StrEnum):
+    """Where CRM and usage data come from."""
+
+    demo = "demo"
+    files = "files"
+
+
+@app.command(rich_help_panel=PANEL)
+def run(
+    context: typer.Context,
+    as_of: AsOf = None,
+    dry_run: Annotated[
+        bool,
+        typer.Option(
+            "--dry-run",
+            metavar="",
+            help="Decide, but write nothing to the ledger and send nothing.",
+        ),
+    ] = False,
+    source: Annotated[
+        SourceKind | None,
+        typer.Option(help="Where CRM and usage data come from; else as lifecycle.toml says."),
+    ] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Run the whole pipeline once: pull, gate, build, gate, publish, plan, deliver, report."""
+    from lifecycle.insight.watching import Watching
+    from lifecycle.run import parse_as_of, watcher
+
+    settings = context.obj.settings(**({"source": {"kind": source.value}} if source else {}))
+    if as_of is not None:
+        parse_as_of(as_of)
+    watching = Watching()
+    watcher.set(watching)
+    try:
+        with watching, _prefect(settings):
+            from flows.lifecycle_run import lifecycle_run
+
+            lifecycle_run(
+                as_of=as_of,
+                dry_run=dry_run,
+                source=source.value if source else None,
+                config=context.obj.config_path,
+            )
+    except Exception:
+        if watching.report is not None:
+            if as_json:
+                print_json(watching.report.as_json())
+            typer.echo(f"Report: {watching.report.path(settings.reports_dir)}", err=True)
+        raise
+    assert watching.report is not None
+    show(watching.report.as_json, watching.report.as_document, as_json)
+
+
+@app.command(rich_help_panel=PANEL)
+def deliver(context: typer.Context, as_of: AsOf = None, as_json: AsJson = False) -> None:
+    """Send the planned mails whose moment has come. Safe at any time, also during a run."""
+    from lifecycle.insight.watching import Watching
+    from lifecycle.run import parse_as_of, watcher
+
+    settings = context.obj.settings()
+    if as_of is not None:
+        parse_as_of(as_of)
+    watching = Watching()
+    watcher.set(watching)
+    with watching, _prefect(settings):
+        from flows.deliver_due import deliver_due
+        from lifecycle.insight.delivery import DeliveryReport
+
+        done = DeliveryReport.from_json(deliver_due(config=context.obj.config_path, as_of=as_of))
+    show(done.as_json, lambda: done.as_document(settings.company.time_zone), as_json)
+
+
+@app.command("sync-feedback", rich_help_panel=PANEL)
+def sync_feedback(context: typer.Context, as_json: AsJson = False) -> None:
+    """Read from the provider who bounced, complained or left. Safe at any time."""
+    from lifecycle.mail.sync_feedback import sync_feedback
+
+    with context.obj.ledger() as (settings, ledger):
+        found = sync_feedback(settings, ledger)
+    if as_json:
+        print_json({"new": found})
+    elif found:
+        typer.echo("New: " + ", ".join(f"{n:,} {name}" for name, n in found.items()))
+    else:
+        typer.echo(f"The provider {settings.delivery.provider} keeps no lists to read.")
+
+
+@app.command("fit-scores", rich_help_panel=PANEL)
+def fit_scores(context: typer.Context, as_json: AsJson = False) -> None:
+    """Fit the parameters of health and dormancy on the last run's data, as a new version."""
+    from lifecycle.health.fit import fit_scores
+    from lifecycle.insight.fitted import Fitted
+    from lifecycle.run import only_one
+
+    settings = context.obj.settings()
+    with only_one(settings.state_dir):
+        found = Fitted(fit_scores(settings), settings)
+    show(found.as_json, found.as_document, as_json)
+
+
+@app.command(rich_help_panel=PANEL)
+def serve(
+    context: typer.Context,
+    host: Annotated[
+        str | None, typer.Option(help="The address to listen on; else as lifecycle.toml says.")
+    ] = None,
+    port: Annotated[
+        int | None, typer.Option(help="The port; 0 takes any free one.", min=0, max=65535)
+    ] = None,
+) -> None:
+    """Answer unsubscribe links and the provider's events. Put what ends HTTPS before it."""
+    from lifecycle.web.server import serve
+
+    with context.obj.ledger() as (settings, ledger):
+        serve(
+            settings,
+            ledger,
+            host=host or settings.web.host,
+            port=settings.web.port if port is None else port,
+            ready=lambda address: typer.echo(f"Listening on {address}", err=True),
+        )
+
+
+@contextmanager
+def _prefect(settings: Settings) -> Iterator[None]:
+    """Prefect as a guest: at home in the state folder, silent, and gone with the command."""
+    from flows.local_api import LocalApi, prepare
+
+    prepare(settings.state_dir)
+    api = LocalApi(settings.state_dir)
+    # Whatever a library prints, standard output is for the answer.
+    with redirect_stdout(sys.stderr):
+        import flows.stages  # noqa: F401  (seconds, while the API starts)
+
+        _log_quietly(settings.state_dir / "logs")
+        api.wait()
+        yield
+
+
+def _log_quietly(folder: Path) -> None:
+    """Warnings and errors of libraries go into a file; what matters is told by our own words."""
+    folder.mkdir(parents=True, exist_ok=True)
+    file = logging.handlers.RotatingFileHandler(
+        folder / "lifecycle.log", maxBytes=1_000_000, backupCount=3, encoding="utf-8"
+    )
+    file.setLevel(logging.WARNING)
+    file.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(name)s: %(message)s"))
+    logging.getLogger().addHandler(file)
+    logging.captureWarnings(True)
