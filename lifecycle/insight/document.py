@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import io
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import date, datetime
+from typing import Any
 from zoneinfo import ZoneInfo
 
 from rich import box
@@ -134,3 +135,11 @@ def _markdown_part(part: str | Table) -> list[str]:
 def _in_a_row(text: str) -> str:
     """The text as one cell of a Markdown table."""
     return " ".join(text.split("\n")).replace("|", "\\|")
+
+
+def plain(row: Mapping[Any, Any]) -> dict[str, Any]:
+    """A row as JSON can hold it."""
+    return {
+        str(name): value.isoformat() if isinstance(value, date) else value
+        for name, value in row.items()
+    }

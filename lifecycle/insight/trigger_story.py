@@ -1,0 +1,287 @@
+"""What one trigger has to do with one account: its rules, its steps, its mails."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator, Mapping
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from functools import cached_property
+from typing import Any
+
+from lifecycle.insight.document import Section, Table, moment, plain, table
+from lifecycle.insight.rule import tree_as_json, tree_as_rows
+from lifecycle.insight.schedule import StepStory, schedule
+from lifecycle.ledger.history import AccountHistory
+from lifecycle.ledger.tables import NOT_LEFT, PAUSED
+from lifecycle.triggers.commit import commit_of
+from lifecycle.triggers.condition import Outcome
+from lifecycle.triggers.model import Trigger
+
+PENDING = {"planned": "planned", "queued": "on its way", "attempting": "on its way"}
+SAID_BY_STATE = ("processed", "delivered")
+"""What came back about a mail and its state says already."""
+
+
+@dataclass(frozen=True)
+class TriggerStory:
+    """What one trigger has to do with one account."""
+
+    name: str
+    trigger: Trigger | None
+    """None: its file is gone."""
+    matches: bool | None
+    """Whether the account is in the audience now; None: unknown."""
+    rules: Mapping[str, Outcome]
+    """What each of the trigger's conditions says of the account, by its key in the file."""
+    recipients: Mapping[str, Outcome]
+    """What `recipients` says of each of the account's contacts, by id."""
+    kept_out: str
+    """Why it cannot match whatever the audience says; empty otherwise."""
+    history: AccountHistory
+    people: Mapping[str, str]
+    """Contact id: name."""
+    waiting_for: str | None
+    stop: Mapping[str, Any] | None
+    """Who paused the trigger or turned it off: mode, since, by, why."""
+    unapproved: Collection[str]
+    """Runs whose mails wait for an approval."""
+    time_zone: str
+    now: datetime
+    """The moment that the marts show; steps that are to come are seen from there."""
+    spread: timedelta
+    """Over how much of an opening the mails that waited for it leave."""
+    versions: Mapping[str, tuple[Trigger | None, str | None]]
+    """Versions that the account entered or goes on by, each with its commit; no trigger where it
+    cannot be read any more."""
+    is_asked_for: bool = False
+    """Somebody asked about this trigger alone: every rule is shown."""
+
+    @cached_property
+    def commit(self) -> str | None:
+        """The commit that holds the trigger's file as it is now; None where none does."""
+        return commit_of(self.trigger.file) if self.trigger else None
+
+    @cached_property
+    def schedule(self) -> list[StepStory]:
+        """The steps of every enrolment, by the version that it goes on by."""
+        decided = self._of("steps")
+        told = []
+        for one in self._of("enrollments"):
+            version, _ = self.versions.get(one.trigger_version, (None, None))
+            if version is not None:
+                its_own = [row for row in decided if row.cycle == one.cycle]
+                told += schedule(version, one, its_own, self.now, self.spread)
+        return told
+
+    def as_json(self) -> dict[str, Any]:
+        """The story as data."""
+        return {
+            "trigger": self.name,
+            "audience": self.trigger.audience.text if self.trigger else None,
+            "matches": self.matches,
+            "stop": plain(self.stop) if self.stop else None,
+            "because": tree_as_json(self.rules.get("audience")),
+            "rules": {key: tree_as_json(one) for key, one in self.rules.items()},
+            "recipients": {one: tree_as_json(tree) for one, tree in self.recipients.items()},
+            "version": self.trigger.version if self.trigger else None,
+            "git_commit": self.commit,
+            "schedule": [story.as_json() for story in self.schedule],
+            "enrollments": [plain(row._mapping) for row in self._of("enrollments")],
+            "steps": [plain(row._mapping) for row in self._of("steps")],
+            "sends": [
+                {
+                    **plain(row._mapping),
+                    "log": [plain(entry._mapping) for entry in self.history.log[row.send_id]],
+                    "feedback": [plain(fact._mapping) for fact in self.history.facts[row.send_id]],
+                }
+                for row in self._of("sends")
+            ],
+            "withheld": [plain(row._mapping) for row in self._of("withheld")],
+            "next": self.next(),
+        }
+
+    def as_section(self) -> Section:
+        """The story for a person."""
+        parts: list[str | Table] = [*self._file(), *self._judgement(), *self._entries()]
+        if self.stop:
+            parts.append(f"{self._stopped()}.")
+        parts += self._steps()
+        if rows := self._mails():
+            parts.append(table(("step", "to", "state", "when", "why"), rows))
+        if rows := self._withheld():
+            parts.append("Withheld:")
+            parts.append(table(("step", "to", "reason", "last said", "detail"), rows))
+        parts.append(f"Next: {self.next()}")
+        verdict = {True: "matches", False: "does not match", None: "unknown"}[self.matches]
+        if self.trigger is None:
+            verdict = "its file is gone"
+        return Section(f"{self.name}: {verdict}", tuple(parts), "good" if self.matches else "")
+
+    def next(self) -> str:
+        """What comes next, as far as it is known."""
+        open_now = [row for row in self._of("enrollments") if row.ended_at is None]
+        waiting = [row for row in self._of("sends") if row.state in NOT_LEFT]
+        if self.waiting_for and (open_now or waiting or self.matches is not False):
+            return f"it waits: {self.waiting_for}"
+        if self.stop and (self.stop["mode"] == PAUSED or not (open_now or waiting)):
+            return f"nothing, until somebody resumes the trigger: {self._stopped()}."
+        if waiting and all(row.run_id in self.unapproved for row in waiting):
+            return f"it waits for an approval of run {waiting[0].run_id}."
+        if waiting:
+            first = min(waiting, key=lambda row: row.not_before)
+            return f"{first.step} goes {moment(first.not_before, self.time_zone)} at the earliest."
+        if open_now:
+            if open_now[-1].held_out:
+                return "nothing: it is held out, to compare with."
+            if open_now[-1].next_at is None:
+                return "no step is left; the sequence ends with the next run."
+            left = self._next_step(open_now[-1])
+            when = moment(open_now[-1].next_at, self.time_zone)
+            return f"{left} may go {when} at the earliest, if the account is still in."
+        return self._may_enter()
+
+    def _stopped(self) -> str:
+        assert self.stop is not None
+        since = moment(self.stop["since"], self.time_zone)
+        return f"{self.stop['mode']} since {since} by {self.stop['by']}: {self.stop['why']}"
+
+    def _may_enter(self) -> str:
+        entered = self._of("enrollments")
+        if self.trigger is None:
+            return "nothing."
+        if self.kept_out:
+            return f"nothing: {self.kept_out}."
+        if self.name in self.history.before_launch:
+            return (
+                "nothing, until it has been seen outside the audience: it matched before the "
+                "trigger was launched."
+            )
+        mode = self.trigger.enter.mode
+        if entered and mode == "once":
+            return "nothing: an account enters this trigger once."
+        if entered and mode == "once_per_episode" and entered[-1].seen_false_at is None:
+            return "it may enter again after it has been seen outside the audience."
+        if entered and self.trigger.enter.every:
+            again = entered[-1].enrolled_at + self.trigger.enter.every
+            return f"it may enter again {moment(again, self.time_zone)}, if it matches then."
+        if self.matches:
+            return "it enters with the next run, unless one of the reasons above still holds."
+        return "it enters when it comes to match."
+
+    def _next_step(self, enrolment: Any) -> str:
+        if self.trigger is None:
+            return "the next step"
+        done = {row.step for row in self._of("steps") if row.cycle == enrolment.cycle}
+        left = [step.id for step in self.trigger.steps if step.id not in done]
+        return left[0] if left else "the next step"
+
+    def _judgement(self) -> list[str | Table]:
+        if self.trigger is None or "audience" not in self.rules:
+            return []
+        told: list[str | Table] = [f"Audience: {self.trigger.audience.text}"]
+        if self.is_asked_for or self.rules["audience"].parts:
+            told.append(table(("rule", "here", ""), self._trees()))
+        else:
+            told.append(f"Here: {self.rules['audience']}.")
+        if self.kept_out:
+            told.append(f"It does not match all the same: {self.kept_out}.")
+        return told
+
+    def _trees(self) -> Iterator[tuple[str, str, str]]:
+        shown = self.rules if self.is_asked_for else {"audience": self.rules["audience"]}
+        trees = [*shown.items()]
+        if self.is_asked_for:
+            trees += [
+                (f"recipients: {self._person(contact_id)}", tree)
+                for contact_id, tree in self.recipients.items()
+            ]
+        for rule, tree in trees:
+            for number, row in enumerate(tree_as_rows(tree)):
+                yield ("" if number else rule, *row)
+
+    def _file(self) -> list[str]:
+        if self.trigger is None:
+            return []
+        kept = f"of commit {self.commit[:8]}" if self.commit else "not committed as it stands"
+        file = f"{self.trigger.file.parent.name}/{self.trigger.file.name}"
+        return [f"{file}, version {self.trigger.version[:8]}, {kept}."]
+
+    def _steps(self) -> list[Table]:
+        newest = max((story.cycle for story in self.schedule), default=0)
+        rows = [
+            (
+                story.step,
+                moment(story.due_at, self.time_zone).rpartition(" ")[0],
+                moment(story.not_before, self.time_zone).rpartition(" ")[0] or None,
+                story.fate,
+                story.why,
+            )
+            for story in self.schedule
+            if self.is_asked_for or story.cycle == newest
+        ]
+        columns = ("step", "due", "may go", "fate", "why")
+        return [table(columns, rows)] if rows else []
+
+    def _entries(self) -> list[str]:
+        told = []
+        for row in self._of("enrollments"):
+            line = f"Entered {moment(row.enrolled_at, self.time_zone)} (cycle {row.cycle})"
+            if row.held_out:
+                line += ", held out without mails"
+            if row.goal_met_at:
+                line += f", met the goal {moment(row.goal_met_at, self.time_zone)}"
+            if row.ended_at:
+                line += f", ended {moment(row.ended_at, self.time_zone)}: {row.end_reason}"
+            told.append(f"{line}.")
+            if self.is_asked_for or row.ended_at is None:
+                told.append(f"By {self._version(row.trigger_version)}, decided by {row.run_id}.")
+        return told
+
+    def _version(self, version: str) -> str:
+        _, commit = self.versions.get(version, (None, None))
+        return f"version {version[:8]}" + (f" of commit {commit[:8]}" if commit else "")
+
+    def _mails(self) -> list[list[str | None]]:
+        told: list[list[str | None]] = []
+        for row in self._of("sends"):
+            pending = row.state in PENDING
+            when = row.not_before if pending else row.accepted_at or row.state_at
+            told.append(
+                [
+                    row.step,
+                    self._person(row.contact_id),
+                    PENDING.get(row.state, row.state),
+                    moment(when, self.time_zone).rpartition(" ")[0],
+                    row.detail or "",
+                ]
+            )
+            told += [
+                [
+                    row.step,
+                    self._person(row.contact_id),
+                    fact.kind,
+                    moment(fact.at, self.time_zone).rpartition(" ")[0],
+                    fact.detail or "",
+                ]
+                for fact in self.history.facts[row.send_id]
+                if fact.kind not in SAID_BY_STATE
+            ]
+        return told
+
+    def _withheld(self) -> list[list[str | None]]:
+        return [
+            [
+                row.step or "entry",
+                self._person(row.contact_id) if row.contact_id else "account",
+                row.reason,
+                moment(row.last_at, self.time_zone).rpartition(" ")[0],
+                row.detail,
+            ]
+            for row in self._of("withheld")
+        ]
+
+    def _person(self, contact_id: str) -> str:
+        return self.people.get(contact_id) or contact_id
+
+    def _of(self, what: str) -> list[Any]:
+        return [row for row in getattr(self.history, what) if row.trigger == self.name]
