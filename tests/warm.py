@@ -15,7 +15,10 @@ from unittest.mock import patch
 
 from flows.local_api import prepare
 
-RUN = ("dbt_project_read", "flows.deliver_due", "flows.lifecycle_run")
+RUN = (
+    *("dbt_project_read", "flows.deliver_due", "flows.lifecycle_run"),
+    *("lifecycle.insight.validate", "lifecycle.cli", "anyio._backends._asyncio", "duckdb_engine"),
+)
 """What a run imports, and reads."""
 
 forks = get_context("forkserver")

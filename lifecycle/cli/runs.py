@@ -11,6 +11,7 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager, redirect_stdout
 from enum import StrEnum
+from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -60,7 +61,7 @@ def run(
     watching = Watching()
     watcher.set(watching)
     try:
-        with watching, _prefect(settings):
+        with watching, _prefect(settings, "flows.lifecycle_run", "lifecycle.insight.validate"):
             from flows.lifecycle_run import lifecycle_run
 
             lifecycle_run(
@@ -90,7 +91,7 @@ def deliver(context: typer.Context, as_of: AsOf = None, as_json: AsJson = False)
         parse_as_of(as_of)
     watching = Watching()
     watcher.set(watching)
-    with watching, _prefect(settings):
+    with watching, _prefect(settings, "flows.deliver_due"):
         from flows.deliver_due import deliver_due
         from lifecycle.insight.delivery import DeliveryReport
 
@@ -150,16 +151,19 @@ def serve(
 
 
 @contextmanager
-def _prefect(settings: Settings) -> Iterator[None]:
-    """Prefect as a guest: at home in the state folder, silent, and gone with the command."""
+def _prefect(settings: Settings, *needed: str) -> Iterator[None]:
+    """Prefect as a guest: at home in the state folder, silent, and gone with the command.
+
+    Importing `needed` takes seconds; it is done while Prefect's API starts.
+    """
     from flows.local_api import LocalApi, prepare
 
     prepare(settings.state_dir)
     api = LocalApi(settings.state_dir)
     # Whatever a library prints, standard output is for the answer.
     with redirect_stdout(sys.stderr):
-        import flows.stages  # noqa: F401  (seconds, while the API starts)
-
+        for module in needed:
+            import_module(module)
         _log_quietly(settings.state_dir / "logs")
         api.wait()
         yield

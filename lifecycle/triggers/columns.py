@@ -9,6 +9,7 @@ import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -106,10 +107,24 @@ def read_columns(path: Path) -> Columns:
 
     Raises TriggerError if the file cannot be read, lacks the model, or a column's data type.
     """
-    name = f"models/{path.parent.name}/{path.name}"
+    try:
+        written = path.stat()
+        return _columns_of(path, written.st_mtime_ns, written.st_size)
+    except OSError as error:
+        raise TriggerError([Problem(_named(path), None, f"cannot be read: {error}")]) from None
+
+
+def _named(path: Path) -> str:
+    return f"models/{path.parent.name}/{path.name}"
+
+
+@lru_cache(maxsize=16)
+def _columns_of(path: Path, modified_at: int, size: int) -> Columns:
+    """Read once as it is now: parsing it takes longer than checking all triggers against it."""
+    name = _named(path)
     try:
         content = YAML(typ="safe", pure=True).load(path.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, YAMLError) as error:
+    except (UnicodeDecodeError, YAMLError) as error:
         raise TriggerError([Problem(name, None, f"cannot be read: {error}")]) from None
     models = content.get("models", []) if isinstance(content, dict) else []
     model = next((model for model in models if model.get("name") == path.stem), None)

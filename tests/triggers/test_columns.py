@@ -83,3 +83,13 @@ def test_a_model_without_types_is_refused(tmp_path, text, message):
         read_columns(path)
     with pytest.raises(TriggerError, match="cannot be read"):
         read_columns(tmp_path / "absent.yml")
+
+
+def test_a_changed_description_is_read_again(tmp_path):
+    path = tmp_path / "marts" / "account_360.yml"
+    path.parent.mkdir()
+    text = "models: [{name: account_360, columns: [{name: %s, data_type: bigint}]}]\n"
+    path.write_text(text % "seats")
+    assert list(read_columns(path)) == ["seats"]
+    path.write_text(text % "purpose")
+    assert list(read_columns(path)) == ["purpose"]
