@@ -277,12 +277,12 @@ class _Pull:
         delivery.new_rows = landing.row_count
         if table.is_snapshot:
             delivery.new_rows = _one(db, f"SELECT count(*) FROM {good} WHERE {is_new}")
+            set_aside = f"json_extract_string(a._record, {literal('/' + table.key)})"
             delivery.gone_rows = _one(
                 db,
                 f"""SELECT count(*) FROM before_{table.name} b
                     ANTI JOIN good_{table.name} g ON g.{table.key} = b.{table.key}
-                    ANTI JOIN aside_{table.name} a
-                    ON json_extract_string(a._record, {literal("/" + table.key)}) = b.{table.key}""",
+                    ANTI JOIN aside_{table.name} a ON {set_aside} = b.{table.key}""",
             )
         return landing
 

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from datetime import datetime
 from pathlib import Path
 
 import pytest
 
-from company import Company
+from company import Company, utc
 from lifecycle.health.dormancy import Calibration
 from lifecycle.health.fit import Fit
 from lifecycle.health.parameters import Parameters
@@ -37,7 +36,7 @@ def test_gaps_that_no_limit_spans_are_told_with_what_they_cost(
     found = Calibration(
         factor=2.0, false_alarms=above, alive_years=100.0, gaps=2_000, gaps_above_most=above
     )
-    fit = Fit("v", True, Parameters(datetime(2026, 6, 10, 1), 600, 0, calibration=found))
+    fit = Fit("v", True, Parameters(utc("2026-06-10 01:00"), 600, 0, calibration=found))
     fitted = Fitted(fit, Company(tmp_path / "company").settings)
     assert told in " ".join(as_text(fitted.as_document()).split())
     shown = fitted.as_json()["calibration"]
