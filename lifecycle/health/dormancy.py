@@ -43,11 +43,19 @@ class Calibration:
     factor: float
     false_alarms: int
     alive_years: float
+    gaps: int
+    gaps_above_most: int
+    """Longer than any limit may be: false alarms whatever the factor."""
 
     @property
     def alarms_a_year(self) -> float:
         """False alarms an account raises in a year in which it is alive."""
         return self.false_alarms / self.alive_years
+
+    @property
+    def least_alarms_a_year(self) -> float:
+        """Of the gaps above the longest limit alone: no factor makes them fewer."""
+        return self.gaps_above_most / self.alive_years
 
 
 @dataclass(frozen=True)
@@ -196,7 +204,8 @@ def calibrate(
         raise FitError("dormancy: no gap between active days to set the limit on yet")
     if alive_years is None:
         alive_years = float(days.sum()) / DAYS_A_YEAR
-    allowed = int(alarms_a_year * alive_years) - int((days > most).sum())
+    above = int((days > most).sum())
+    allowed = int(alarms_a_year * alive_years) - above
     in_between = (days > least) & (days <= most)
     ratios = np.sort(days[in_between] / gap[in_between])[::-1]
     # With as many allowed as there are, any factor will do: the least one that is no less sharp.
@@ -205,7 +214,7 @@ def calibrate(
     factor = float(ratios[place]) if place < len(ratios) else least_factor
     factor = ceil(factor * 10_000) / 10_000
     false_alarms = int((days > limits(factor, gap, least, most)).sum())
-    return Calibration(factor, false_alarms, alive_years)
+    return Calibration(factor, false_alarms, alive_years, len(days), above)
 
 
 def _quantile(ordered: list[float]) -> float:

@@ -45,6 +45,9 @@ class Fitted:
                 "factor": calibration.factor,
                 "alarms_a_year": calibration.alarms_a_year,
                 "alive_years": calibration.alive_years,
+                "gaps": calibration.gaps,
+                "gaps_above_max_days": calibration.gaps_above_most,
+                "least_alarms_a_year": calibration.least_alarms_a_year,
             },
             "evidence": points
             and {
@@ -88,13 +91,23 @@ class Fitted:
             f"account is alive ({limit.alarms_a_year:g} asked for), over "
             f"{found.alive_years:,.0f} such years."
         )
+        above = (
+            f"{100 * found.gaps_above_most / found.gaps:.1f} % of {found.gaps:,} past gaps were "
+            f"longer than dormancy.max_days ({limit.max_days}), which makes "
+            f"{found.least_alarms_a_year:.2f} false alarms a year at any factor"
+        )
+        if found.least_alarms_a_year > limit.alarms_a_year:
+            above += (
+                f": the {limit.alarms_a_year:g} asked for cannot be reached, and only a higher "
+                "max_days brings it nearer"
+            )
         rows = (
             (_named(segment, "no segment"), f"{days:g}", f"{int(usual)}")
             for segment, days in self.fit.found.segment_gaps.items()
             for usual in [limits(found.factor, days, limit.min_days, limit.max_days)]
         )
         columns = ("segment", "usual gap, days", "its usual account's limit, days")
-        return Section("Dormancy limit", (said, table(columns, rows)))
+        return Section("Dormancy limit", (said, f"{above}.", table(columns, rows)))
 
     def _return(self) -> Section:
         found = self.fit.found.lifetimes

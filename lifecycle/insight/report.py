@@ -106,6 +106,8 @@ class RunReport:
     data_docs: str | None = None
     rows: dict[str, int] = field(default_factory=dict)
     new_rows: dict[str, int] = field(default_factory=dict)
+    gone_rows: dict[str, int] = field(default_factory=dict)
+    """Table: rows of the CRM that were there before and are not any more."""
     rejected_rows: int = 0
     """Rows set aside, all tables."""
     rejected_by_table: dict[str, int] = field(default_factory=dict)
@@ -152,6 +154,7 @@ class RunReport:
         """What came in."""
         self.rows = dict(pulled.rows)
         self.new_rows = dict(pulled.new_rows)
+        self.gone_rows = {name: n for name, n in pulled.gone_rows.items() if n}
         self.rejected_by_table = {name: n for name, n in pulled.rejected.items() if n}
         self.rejected_rows = sum(self.rejected_by_table.values())
         self.accounts = self.rows.get("accounts")
@@ -279,6 +282,9 @@ class RunReport:
         parts = [f"As of {as_of}. Source: {self.source}."]
         if self.accounts is not None:
             parts.append(f"{counted(self.accounts, 'account')}.")
+        if self.gone_rows:
+            told = ", ".join(f"{n:,} of {name}" for name, n in self.gone_rows.items())
+            parts.append(f"No longer in the CRM, so not mailed any more: {told}.")
         if self.feed_status == "late":
             parts.append(f"The usage feed is LATE: {self.feed_reason}.")
         elif self.feed_status:

@@ -57,6 +57,8 @@ class PullResult:
     """In the raw table after the load."""
     new_rows: dict[str, int]
     """Keys that were not there before."""
+    gone_rows: dict[str, int]
+    """Keys that a full snapshot no longer has, not even in a row that was set aside."""
     rejected: dict[str, int]
     """Rows of this delivery that were set aside."""
     files_read: int
@@ -97,6 +99,7 @@ class _Delivery:
     """Their columns, and each one's DuckDB type."""
     rejected: int = 0
     new_rows: int = 0
+    gone_rows: int = 0
     stop: str = ""
     """Why the gate stops here; empty where it does not."""
 
@@ -132,6 +135,11 @@ class _Pull:
         return PullResult(
             rows=self._rows_in_raw(),
             new_rows={delivery.table.name: delivery.new_rows for delivery in deliveries},
+            gone_rows={
+                delivery.table.name: delivery.gone_rows
+                for delivery in deliveries
+                if delivery.table.is_snapshot
+            },
             rejected={delivery.table.name: delivery.rejected for delivery in deliveries},
             files_read=sum(len(delivery.to_read) for delivery in deliveries),
         )
@@ -269,6 +277,13 @@ class _Pull:
         delivery.new_rows = landing.row_count
         if table.is_snapshot:
             delivery.new_rows = _one(db, f"SELECT count(*) FROM {good} WHERE {is_new}")
+            set_aside = f"json_extract_string(a._record, {literal('/' + table.key)})"
+            delivery.gone_rows = _one(
+                db,
+                f"""SELECT count(*) FROM before_{table.name} b
+                    ANTI JOIN good_{table.name} g ON g.{table.key} = b.{table.key}
+                    ANTI JOIN aside_{table.name} a ON {set_aside} = b.{table.key}""",
+            )
         return landing
 
     def _known_accounts(self, db: duckdb.DuckDBPyConnection) -> Landing:

@@ -61,7 +61,7 @@ def test_the_next_build_goes_by_what_was_fitted_and_its_own_day_does_not(
         " from marts.account_dormancy where days_silent is not null order by 1"
     )
     built.see("2026-06-11 01:00")
-    build_untested(built.settings)
+    build_untested(built.settings, "account_dormancy")
     assert built.sql(asked) == [
         ("abroad", 60, False, True),
         ("busy", 60, False, True),
@@ -69,7 +69,7 @@ def test_the_next_build_goes_by_what_was_fitted_and_its_own_day_does_not(
     ]
     # The day that it was fitted on went by what it had.
     built.see(WEDNESDAY)
-    build_untested(built.settings)
+    build_untested(built.settings, "account_dormancy")
     assert built.sql(asked)[2] == ("stopped", 7, True, False)
 
 

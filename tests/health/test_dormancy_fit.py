@@ -102,6 +102,11 @@ def test_gaps_above_the_most_that_is_allowed_alarm_whatever_the_factor() -> None
     found = calibrate([100, 120, 60], [10, 10, 10], alarms_a_year=0.5)
     assert found.false_alarms == 2
     assert found.factor == 6  # nothing else alarms
+    assert (found.gaps, found.gaps_above_most) == (3, 2)
+    assert found.least_alarms_a_year == found.alarms_a_year
+    at_the_most = calibrate([90, 91, 60], [10, 10, 10], alarms_a_year=20)
+    assert at_the_most.gaps_above_most == 1
+    assert at_the_most.least_alarms_a_year == pytest.approx(365.25 / 241)
     with pytest.raises(FitError, match="no gap between active days"):
         calibrate([], [])
     with pytest.raises(FitError, match="no account has 3 gaps"):

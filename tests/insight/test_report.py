@@ -28,6 +28,7 @@ def report() -> RunReport:
         time_zone="Asia/Tokyo",
         status="done",
         accounts=2,
+        gone_rows={"accounts": 1, "contacts": 1_200},
         feed_status="late",
         feed_reason="the newest event is 40 business hours old; 36 are allowed",
         gate={"raw": {"passed": 3, "failed": 0, "warnings": 1}},
@@ -95,6 +96,7 @@ def test_a_person_reads_what_happened_and_why() -> None:
     text = report().as_text()
     for said in (
         "As of Wed 2026-06-10 10:00 Asia/Tokyo",
+        "No longer in the CRM, so not mailed any more: 1 of accounts",
         "LATE: the newest event is 40 business hours old",
         "1 mail accepted by the provider, 3 newly planned, 2 waiting",
         "Thu 2026-06-11 09:00 Asia/Tokyo",

@@ -7,6 +7,7 @@ import re
 from collections.abc import Callable
 from dataclasses import replace
 from datetime import datetime, timedelta
+from functools import partial
 from pathlib import Path
 from shutil import copyfile
 
@@ -20,6 +21,7 @@ from company import TOML, utc
 from lifecycle.health import evidence, parameters, score_validation
 from lifecycle.health.evidence import Evidence
 from lifecycle.health.parameters import Parameters
+from lifecycle.health.score_validation import Validation
 from lifecycle.health.validation import auc
 from lifecycle.insight.score_report import score_report
 from lifecycle.settings import Settings, load
@@ -136,17 +138,30 @@ def company(folder: Path, kind: str) -> Settings:
     return settings
 
 
+def fitted(history: Path, folder: Path, *versions: tuple[datetime, Evidence]) -> Settings:
+    """A company of its own with the history, and these versions of the score."""
+    settings = company(folder, "files")
+    copyfile(history, settings.work_db)
+    with duckdb.connect(settings.work_db) as db:
+        for fitted_at, found in versions:
+            parameters.store(db, Parameters(fitted_at, ACCOUNTS, 200, evidence=found))
+    return settings
+
+
 @pytest.fixture
 def with_versions(history: Path, tmp_path: Path) -> Callable[..., Settings]:
-    def make(*versions: tuple[datetime, Evidence]) -> Settings:
-        settings = company(tmp_path / "company", "files")
-        copyfile(history, settings.work_db)
-        with duckdb.connect(settings.work_db) as db:
-            for fitted_at, found in versions:
-                parameters.store(db, Parameters(fitted_at, ACCOUNTS, 200, evidence=found))
-        return settings
+    return partial(fitted, history, tmp_path / "company")
 
-    return make
+
+@pytest.fixture(scope="module")
+def judged(
+    world: World, history: Path, tmp_path_factory: pytest.TempPathFactory
+) -> tuple[Settings, Validation]:
+    """One version, fitted half way, and what is found of it."""
+    settings = fitted(history, tmp_path_factory.mktemp("judged"), (HALF_WAY, world.fitted()))
+    found = score_report(settings).found
+    assert found is not None
+    return settings, found
 
 
 def turned(found: Evidence) -> Evidence:
@@ -154,10 +169,10 @@ def turned(found: Evidence) -> Evidence:
     return replace(found, bins=tuple(replace(one, points=-one.points) for one in found.bins))
 
 
-def test_figures_are_those_of_the_history(world: World, with_versions) -> None:
-    settings = with_versions((HALF_WAY, world.fitted()))
-    found = score_report(settings).found
-    assert found is not None
+def test_figures_are_those_of_the_history(
+    world: World, judged: tuple[Settings, Validation]
+) -> None:
+    _, found = judged
     by_day = {(one.version, one.day): one for one in found.figures}
     name = found.versions[-1]
     assert found.versions == ("equal weights", name)
@@ -189,10 +204,10 @@ def test_figures_are_those_of_the_history(world: World, with_versions) -> None:
     assert not overall.is_fitted_on, "what it learned from proves nothing where there is other"
 
 
-def test_bands_are_counted_for_the_version_that_was_in_force(world: World, with_versions) -> None:
-    settings = with_versions((HALF_WAY, world.fitted()))
-    found = score_report(settings).found
-    assert found is not None
+def test_bands_are_counted_for_the_version_that_was_in_force(
+    judged: tuple[Settings, Validation],
+) -> None:
+    _, found = judged
     june = {one.version: one for one in found.figures if one.day == SNAPSHOTS[0].date()}
     equal = june["equal weights"]
     assert equal.band_changes * equal.accounts == pytest.approx(4), "two, each there and back"
@@ -281,8 +296,7 @@ def test_too_few_who_left_claim_nothing(world: World, with_versions) -> None:
     assert "No stored day is 90 days old yet" in score_report(settings).as_html()
 
 
-def test_the_same_history_gives_the_same_figures(world: World, with_versions) -> None:
-    settings = with_versions((HALF_WAY, world.fitted()))
+def test_the_same_history_gives_the_same_figures(judged: tuple[Settings, Validation]) -> None:
+    settings, found = judged
     with duckdb.connect(settings.work_db) as db:
-        first, again = (score_validation.validate_scores(db).figures for _ in range(2))
-    assert first == again
+        assert score_validation.validate_scores(db).figures == found.figures

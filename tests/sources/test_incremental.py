@@ -119,9 +119,17 @@ def test_snapshots_are_replaced_whole(world: World) -> None:
     world.csv("contacts", CONTACTS[1:2])
     result = world.pull(NOW + timedelta(days=1))
     assert (result.rows["accounts"], result.new_rows["accounts"]) == (1, 0)
+    assert result.gone_rows == {"accounts": len(ACCOUNTS) - 1, "contacts": len(CONTACTS) - 1}
     assert world.ask(
         "SELECT account_id, plan, industry, _loaded_at::DATE::VARCHAR FROM raw.accounts"
     ) == [("A2", "team", "Retail", "2026-06-11")]
+
+
+def test_a_row_that_was_set_aside_has_not_gone(world: World) -> None:
+    assert world.pull().gone_rows == {"accounts": 0, "contacts": 0}
+    world.csv("accounts", [{**ACCOUNTS[0], "created_at": "soon"}, *ACCOUNTS[1:]])
+    result = world.pull(NOW + timedelta(days=1))
+    assert (result.rejected["accounts"], result.gone_rows["accounts"]) == (1, 0)
 
 
 @dataclass(frozen=True)

@@ -33,11 +33,12 @@ def dbt(settings: Settings, target: Path, *arguments: str) -> Any:
         DuckDBConnectionManager.close_all_connections()
 
 
-def build_untested(settings: Settings) -> None:
+def build_untested(settings: Settings, *models: str) -> None:
     """The models and snapshots as `build` makes them, without the tests of their data: half
-    the time where the subject is what a model says."""
+    the time where the subject is what a model says. Only `models` and what they read, if any."""
     folder = settings.state_dir / "dbt" / "target"
-    done = dbt(settings, folder, "build", "--exclude-resource-type", "unit_test", "test")
+    wanted = [part for model in models for part in ("--select", f"+{model}")]
+    done = dbt(settings, folder, "build", *wanted, "--exclude-resource-type", "unit_test", "test")
     assert done.success, done.exception or [
         (one.node.name, one.message) for one in done.result.results if one.status == "error"
     ]

@@ -259,7 +259,7 @@ def test_a_late_feed_makes_unknown_what_needs_it_and_a_holiday_is_not_late(tmp_p
     # Golden Week: from Saturday 2 May to Wednesday 6 May 2026 nobody works in Japan.
     company.sql("delete from raw.usage_events where occurred_at > '2026-05-01'")
     company.see("2026-05-06 14:00")
-    build_untested(company.settings)
+    build_untested(company.settings, "feed_health")
     assert company.sql("select feed_status from marts.feed_health") == [("fresh",)]
 
 
@@ -294,7 +294,7 @@ def test_a_thin_day_is_late(tmp_path: Path) -> None:
         " where occurred_at between '2026-06-08 15:00' and '2026-06-09 15:00'"
     )
     company.see(WEDNESDAY)
-    build_untested(company.settings)
+    build_untested(company.settings, "feed_health")
     assert company.sql("select feed_status, reason from marts.feed_health") == [
         ("late", "only 0 events on 2026-06-09; the same weekday usually has 3")
     ]

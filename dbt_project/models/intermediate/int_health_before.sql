@@ -13,9 +13,7 @@
   'change_cause': dbt.type_string(),
 } %}
 {% for measure in usage_measures() %}{% do columns.update({measure: type_double()}) %}{% endfor %}
-{% set is_there = execute and load_relation(history) is not none %}
-{% set stored = adapter.get_columns_in_relation(history) | map(attribute='name') | list
-  if is_there else [] %}
+{% set stored = stored_columns(history) %}
 
 with
 
@@ -23,7 +21,7 @@ scoring as (
   select * from {{ ref('int_scoring') }}
 ),
 
-{% if is_there -%}
+{% if stored -%}
 days as (
   select max(history.day) as newest
   from {{ history }} as history

@@ -1,5 +1,7 @@
 -- One row per account: the gap between active days that it stays under nine times in ten. The
 -- segment's is the fitted one where there is one, so that a limit moves from month to month.
+{{ config(materialized='view') }}
+
 with
 
 accounts as (

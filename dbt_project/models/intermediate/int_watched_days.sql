@@ -1,5 +1,7 @@
 -- One row per account as of the run: since when its use could be seen. What it did before the usage
 -- feed began is not known, and no silence.
+{{ config(materialized='view') }}
+
 with
 
 accounts as (
