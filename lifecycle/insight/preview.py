@@ -11,6 +11,7 @@ from typing import Any
 from lifecycle.errors import DeliveryError
 from lifecycle.insight import published
 from lifecycle.insight.document import Document, Section, Table, counted, moment, table
+from lifecycle.insight.mails_to_come import mails_to_come
 from lifecycle.insight.report import WHY
 from lifecycle.ledger.decisions import Withheld
 from lifecycle.ledger.store import Ledger
@@ -41,6 +42,8 @@ class Preview:
     """Account id: time zone."""
     time_zone: str
     """The company's."""
+    to_come: Sequence[Message] = ()
+    """One mail of each step and language that nobody would get now."""
     every_mail: bool = False
     """Show each mail, not one of each step and language."""
     sent_to: str | None = None
@@ -57,14 +60,15 @@ class Preview:
         return [(send, Message.from_bytes(send.mime)) for send in sends]
 
     @property
-    def samples(self) -> list[tuple[Any, Message]]:
+    def samples(self) -> list[Message]:
         """The mails that are shown whole: one of each step and language, or all of them."""
-        if self.every_mail:
-            return self.mails
-        first_of: dict[tuple[str, str], tuple[Any, Message]] = {}
-        for send, mail in self.mails:
-            first_of.setdefault((send.step, send.locale), (send, mail))
-        return list(first_of.values())
+        mails = [mail for _, mail in self.mails]
+        if not self.every_mail:
+            first: dict[tuple[str, str], Message] = {}
+            for mail in mails:
+                first.setdefault((mail.step, mail.locale), mail)
+            mails = list(first.values())
+        return [*mails, *self.to_come]
 
     @property
     def held_out(self) -> list[str]:
@@ -117,6 +121,16 @@ class Preview:
                     "body": mail.body,
                 }
                 for send, mail in self.mails
+            ],
+            "to_come": [
+                {
+                    "to": mail.to_email,
+                    "step": mail.step,
+                    "locale": mail.locale,
+                    "subject": mail.subject,
+                    "body": mail.body,
+                }
+                for mail in self.to_come
             ],
             "withheld": [dict(vars(one)) for one in self.withheld],
             "sent_to": self.sent_to,
@@ -194,10 +208,11 @@ class Preview:
     def _texts(self) -> list[Section]:
         return [
             Section(
-                f"{send.step} ({send.locale})",
+                f"{mail.step} ({mail.locale})"
+                + (", which nobody would get now: with somebody's data" * (mail in self.to_come)),
                 (f"To: {mail.to_name} <{mail.to_email}>\nSubject: {mail.subject}\n\n{mail.body}",),
             )
-            for send, mail in self.samples
+            for mail in self.samples
         ]
 
     def _sent(self) -> Section:
@@ -214,8 +229,7 @@ class Preview:
 
         `me` is of `check_colleague`. Raises as `send_to_oneself` does.
         """
-        mails = [mail for _, mail in self.samples]
-        return replace(self, sent_to=me, sent=send_to_oneself(settings, mails, me))
+        return replace(self, sent_to=me, sent=send_to_oneself(settings, self.samples, me))
 
     def check_sent(self) -> None:
         """Raises DeliveryError where the provider did not take a mail to oneself."""
@@ -239,9 +253,13 @@ def preview(
     ids = {one.account_id for some in (made.sends, made.withheld, made.entries) for one in some}
     with connect_published(settings) as warehouse:
         found = published.accounts(warehouse, sorted(ids))
+        seen = {(send.step, send.locale) for send in made.sends}
+        to_come = mails_to_come(settings, warehouse, trigger, without=seen, as_of=as_of)
     names = {one["account_id"]: one["name"] for one in found}
     zones = {one["account_id"]: one["time_zone"] for one in found}
-    return Preview(trigger, as_of, result, names, zones, settings.company.time_zone, every_mail)
+    return Preview(
+        trigger, as_of, result, names, zones, settings.company.time_zone, to_come, every_mail
+    )
 
 
 def colleague(settings: Settings, ledger: Ledger, address: str) -> str:

@@ -39,6 +39,20 @@ def test_a_preview_shows_who_gets_what_and_who_does_not(told) -> None:
     assert mail["not_before"] == "2026-06-08T00:00:00+00:00"
 
 
+def test_a_preview_shows_the_mails_that_nobody_would_get_now(told) -> None:
+    seen = preview(told.settings, told.ledger, "win_back", as_of=told.as_of)
+    shown = {(mail.step, mail.locale) for mail in seen.samples}
+    steps = {step.id for step in seen.trigger.steps}
+    assert {send.step for send, _ in seen.mails} < steps, "some step is to come"
+    assert {step for step, _ in shown} == steps
+    assert len(shown) == len(seen.samples), "one of each step and language"
+    page = squeezed(seen)
+    for mail in seen.to_come:
+        assert f"{mail.step} ({mail.locale}), which nobody would get now" in page
+        assert mail.subject in page
+    assert [one["step"] for one in seen.as_json()["to_come"]] == [m.step for m in seen.to_come]
+
+
 def test_a_preview_is_no_launch(told) -> None:
     preview(told.settings, told.ledger, "win_back", as_of=told.as_of)
     with told.ledger.read() as connection:

@@ -148,8 +148,10 @@ def test_a_mail_to_oneself_is_marked_and_reaches_nobody_else(see, told, relay) -
     before = everything_kept(told)
     sent = seen.send_to(told.company.settings, ME)
     sent.check_sent()
-    ((sender, reader, mime),) = relay.taken  # two people, one step, one language: one sample
-    assert (sender, reader) == ("success@example.com", ME)
+    # Two people, one language: one mail of the step that is due, one of the step to come.
+    (_, _, mime), (_, _, to_come) = relay.taken
+    assert {(sender, reader) for sender, reader, _ in relay.taken} == {("success@example.com", ME)}
+    assert Message.from_bytes(to_come).subject == "[Preview] case_study"
     mail = message_from_bytes(mime, policy=policy.default)
     assert mail["Subject"] == "[Preview] check_in"
     assert mail["X-Lifecycle-Preview"] == "yes"
@@ -165,7 +167,7 @@ def test_who_asks_twice_gets_it_twice_and_the_run_sends_all_the_same(see, told, 
     seen = see()
     for _ in range(2):
         seen.send_to(told.company.settings, ME).check_sent()
-    first, second = (Message.from_bytes(mime) for *_, mime in relay.taken)
+    first, _, second, _ = (Message.from_bytes(mime) for *_, mime in relay.taken)
     assert first.message_id != second.message_id
     assert {first.send_id, second.send_id}.isdisjoint(send.send_id for send, _ in seen.mails)
     told.run()
@@ -177,23 +179,23 @@ def test_every_mail_goes_when_asked_but_never_a_flood(see, told, relay) -> None:
     people = ("role in ('admin', 'owner')", "role is not null")
     seen = see(people, every_mail=True)
     seen.send_to(told.company.settings, ME)
-    assert [reader for _, reader, _ in relay.taken] == [ME, ME]
+    assert [reader for _, reader, _ in relay.taken] == [ME] * 3
     with duckdb.connect(told.settings.published_db) as db:
         db.execute(
             "insert into marts.dim_contacts select c.* replace ('X' || i as contact_id,"
             " 'x' || i || '@example.com' as email, 'x' || i || '@example.com' as email_normalized)"
             f" from marts.dim_contacts c, range({MOST}) as numbers (i) where contact_id = 'C1'"
         )
-    with pytest.raises(InputError, match=r"^52 mails to .* at once, and 50 are allowed"):
+    with pytest.raises(InputError, match=r"^53 mails to .* at once, and 50 are allowed"):
         see(people, every_mail=True).send_to(told.company.settings, ME)
-    assert len(relay.taken) == 2
+    assert len(relay.taken) == 3
 
 
 def test_a_provider_that_takes_none_is_told(see, told, relay) -> None:
     relay.answer("RCPT", "550 5.1.1 no such user")
     sent = see().send_to(told.company.settings, ME)
     assert "rejected" in squeezed(sent)
-    with pytest.raises(DeliveryError, match="1 of 1 mails were not taken: rejected"):
+    with pytest.raises(DeliveryError, match="1 of 2 mails were not taken: rejected"):
         sent.check_sent()
 
 
@@ -205,7 +207,7 @@ def test_at_sendgrid_it_counts_as_a_preview_and_not_as_the_triggers(
         monkeypatch.setenv("LIFECYCLE__SENDGRID__API_KEY", "SG.key")
         monkeypatch.setenv("LIFECYCLE__SENDGRID__BASE_URL", fake.base_url)
         see().send_to(told.company.settings, ME).check_sent()
-        (request,) = fake.requests()
+        request, _ = fake.requests()
     (one,) = request["personalizations"]
     assert one["to"] == [{"email": ME}]
     assert one["headers"]["X-Lifecycle-Preview"] == "yes"
@@ -237,8 +239,16 @@ def test_a_colleague_is_of_the_senders_domain_or_looks_after_an_account(see, tol
         assert colleague(told.settings, told.ledger, address) == address.strip().lower()
 
 
-def test_a_trigger_that_mails_nobody_sends_nothing(see, told, relay) -> None:
-    sent = see(("is_dormant and", "not is_dormant and")).send_to(told.company.settings, ME)
+def test_the_words_are_shown_also_where_nobody_enters(see, told, relay) -> None:
+    seen = see(("is_dormant and", "not is_dormant and"))
+    assert seen.mails == []
+    seen.send_to(told.company.settings, ME).check_sent()
+    subjects = [Message.from_bytes(mime).subject for *_, mime in relay.taken]
+    assert subjects == ["[Preview] check_in", "[Preview] case_study"]
+
+
+def test_a_trigger_without_recipients_sends_nothing(see, told, relay) -> None:
+    sent = see(("role in ('admin', 'owner')", "name = 'nobody'")).send_to(told.company.settings, ME)
     sent.check_sent()
     assert relay.taken == []
     assert "There is no mail to show, so none went to me@example.com." in squeezed(sent)
