@@ -230,8 +230,14 @@ def upgrade() -> None:
     )
     with op.batch_alter_table("sends", schema=None) as batch_op:
         batch_op.create_index("ix_sends_account", ["account_id", "trigger"], unique=False)
-        batch_op.create_index("ix_sends_address", ["address", "state_at"], unique=False)
-        batch_op.create_index("ix_sends_expiry", ["state", "expires_at"], unique=False)
+        batch_op.create_index("ix_sends_address", ["address"], unique=False)
+        batch_op.create_index(
+            "ix_sends_expiry",
+            ["expires_at"],
+            unique=False,
+            sqlite_where=sa.text("state IN ('planned', 'queued')"),
+            postgresql_where=sa.text("state IN ('planned', 'queued')"),
+        )
         # Alembic does not write indexes with an expression by itself.
         batch_op.create_index(
             "ix_sends_due",
