@@ -244,7 +244,8 @@ class _Delivery:
 
 def _outcomes(answer: Future[list[Outcome]], mails: int) -> list[Outcome]:
     """What became of a request that is over."""
-    if error := answer.exception():
+    try:
+        return answer.result()
+    except Exception as error:
         # No provider should raise; if one does, the delivery ends, and what it knew is lost.
         return [Outcome(State.UNCERTAIN, f"broke off: {type(error).__name__}")] * mails
-    return answer.result()
