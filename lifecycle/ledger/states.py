@@ -65,9 +65,7 @@ _LOG_MOVED = send_log.insert().from_select(
 )
 
 
-def log_moved(
-    ledger: Connection, send_ids: Iterable[str], came_from: State, at: datetime
-) -> None:
+def log_moved(ledger: Connection, send_ids: Iterable[str], came_from: State, at: datetime) -> None:
     """Write down, after their move, sends that all came from one state."""
     for some in batches(send_ids):
         ledger.execute(_LOG_MOVED, {"ids": some, "came_from": came_from, "at": at})

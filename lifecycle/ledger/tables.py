@@ -280,10 +280,11 @@ sends = Table(
 )
 
 HAS_NOT_LEFT = sends.c.state.in_([literal_column(f"'{state}'") for state in NOT_LEFT])
-"""NOT_LEFT as the words of the index: a value that is bound would not lead to it."""
-# Each state that a mail comes to is a write to every index that knows it; few rows are in this one.
+"""In the words of the index: values that are bound would not lead to it."""
+# What has left is not in it: each index that knows a state costs a write at each move.
 Index(
     "ix_sends_expiry",
+    sends.c.state,
     sends.c.expires_at,
     sqlite_where=HAS_NOT_LEFT,
     postgresql_where=HAS_NOT_LEFT,

@@ -233,7 +233,7 @@ def upgrade() -> None:
         batch_op.create_index("ix_sends_address", ["address"], unique=False)
         batch_op.create_index(
             "ix_sends_expiry",
-            ["expires_at"],
+            ["state", "expires_at"],
             unique=False,
             sqlite_where=sa.text("state IN ('planned', 'queued')"),
             postgresql_where=sa.text("state IN ('planned', 'queued')"),
