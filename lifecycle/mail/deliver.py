@@ -244,8 +244,7 @@ class _Delivery:
 
 def _outcomes(answer: Future[list[Outcome]], mails: int) -> list[Outcome]:
     """What became of a request that is over."""
-    try:
-        return answer.result()
-    except Exception as error:
+    if error := answer.exception():
         # No provider should raise; if one does, the delivery ends, and what it knew is lost.
         return [Outcome(State.UNCERTAIN, f"broke off: {type(error).__name__}")] * mails
+    return answer.result()
