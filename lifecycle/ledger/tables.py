@@ -339,7 +339,13 @@ suppressions = Table(
     "suppressions",
     metadata,
     Column("address", String(320), primary_key=True, doc="normalised; hmac:… of an erased person"),
-    Column("reason", String(40), nullable=False, doc="as in lifecycle/ledger/suppressions.py"),
+    Column(
+        "reason",
+        String(40),
+        nullable=False,
+        index=True,  # each claim asks whether anybody was erased
+        doc="as in lifecycle/ledger/suppressions.py",
+    ),
     Column("at", UtcDateTime, nullable=False),
     Column("source", String(100), nullable=False, doc="who or what said so"),
     comment="One row per address that may not be mailed any more, whatever the account.",
