@@ -18,11 +18,14 @@ from typing import Any
 
 import psutil
 from sqlalchemy import (
+    BindParameter,
     ColumnElement,
     Connection,
+    Integer,
     Row,
     and_,
     bindparam,
+    case,
     func,
     or_,
     select,
@@ -31,8 +34,9 @@ from sqlalchemy import (
 )
 
 from lifecycle.ledger import approvals, suppressions
-from lifecycle.ledger.states import batches, log, move
+from lifecycle.ledger.states import batches, log_moved, move
 from lifecycle.ledger.tables import (
+    HAS_NOT_LEFT,
     MAILED,
     NOT_LEFT,
     OWNER_LIST,
@@ -127,7 +131,7 @@ def release(ledger: Connection, now: datetime) -> None:
     that nobody approved stay where they are, and may expire there; so do those whose window has
     shut, until the next run finds them another opening.
     """
-    late = (sends.c.state.in_(NOT_LEFT), sends.c.expires_at <= now)
+    late = (HAS_NOT_LEFT, sends.c.expires_at <= now)
     move(ledger, State.EXPIRED, "too late to be useful", now, *late)
     move(ledger, State.QUEUED, None, now, sends.c.state == State.PLANNED, *_may_go(now))
 
@@ -201,26 +205,8 @@ def claim(
     """
     room = room or Room()
     room.look(ledger)
-    rows = ledger.execute(
-        select(
-            *(sends.c[name] for name in ("send_id", "account_id", "address", "domain")),
-            *(sends.c[name] for name in ("contact_cap", "account_cap", "trigger", "attempts")),
-            *(enrollments.c.ended_at, enrollments.c.end_reason, messages.c.mime),
-        )
-        .join(messages, messages.c.send_id == sends.c.send_id)
-        .join(
-            enrollments,
-            and_(
-                enrollments.c.account_id == sends.c.account_id,
-                enrollments.c.trigger == sends.c.trigger,
-                enrollments.c.cycle == sends.c.cycle,
-            ),
-            isouter=True,  # an owner's list belongs to no enrolment
-        )
-        .where(sends.c.state == State.QUEUED, *_may_go(now), sends.c.domain.not_in(room.full))
-        .order_by(sends.c.not_before, sends.c.priority.desc(), sends.c.send_id)
-        .limit(limit)
-    ).all()
+    due = {"now": now, "full": room.full, "at_most": limit}
+    rows = ledger.execute(_DUE, due).all()
     suppressed = suppressions.reasons(ledger, {row.address for row in rows}, erasure_key)
     taken: list[Row[Any]] = []
     limits = {row.send_id: list(_limits(row)) for row in rows}
@@ -239,19 +225,12 @@ def claim(
                     mailed[holder].append(now)
             continue
         move(ledger, *refusal, now, sends.c.send_id == row.send_id)
-    attempting = {
-        "state": State.ATTEMPTING,
-        "state_at": now,
-        "detail": None,
-        "attempts": sends.c.attempts + 1,
-        "lease_owner": worker,
-        "lease_until": datetime.now(UTC) + lease,
-    }
     # Nobody else writes meanwhile; there is no need to look at the rows again.
     ids = [row.send_id for row in taken]
+    until = datetime.now(UTC) + lease
     for some in batches(ids):
-        ledger.execute(update(sends).where(sends.c.send_id.in_(some)).values(attempting))
-    log(ledger, ((one, State.QUEUED, State.ATTEMPTING, None) for one in ids), now)
+        ledger.execute(_ATTEMPT, {"ids": some, "at": now, "worker": worker, "until": until})
+    log_moved(ledger, ids, State.QUEUED, now)
     claims = [Claim(row.send_id, row.trigger, row.attempts + 1, row.mime) for row in taken]
     return claims, bool(rows)
 
@@ -269,6 +248,9 @@ class Settlement:
     """Which attempt at the send it was, as its claim says; None: found out by other means."""
 
 
+_MADE = select(sends.c.send_id, sends.c.state, sends.c.attempts, sends.c.lease_owner).where(
+    sends.c.send_id.in_(bindparam("ids", expanding=True))
+)
 _IN_DOUBT = (State.UNCERTAIN, State.HELD)
 _LATE = {
     State.ACCEPTED: (*_IN_DOUBT, State.QUEUED),
@@ -290,22 +272,19 @@ def settle_all(
     """
     written: set[str] = set()
     for some in batches(made):
-        found = ledger.execute(
-            select(sends.c.send_id, sends.c.state, sends.c.attempts, sends.c.lease_owner)
-            .where(sends.c.send_id.in_([one.send_id for one in some]))
-            .order_by(sends.c.send_id)
-        )
+        found = ledger.execute(_MADE, {"ids": [one.send_id for one in some]})
         rows = {row.send_id: row for row in found}
         open_ones = [
             one for one in some if (row := rows.get(one.send_id)) and _decides(one, row, worker)
         ]
         if open_ones:
             ledger.execute(_SETTLE, [_settled(one, now) for one in open_ones])
-        changes = (
-            (one.send_id, rows[one.send_id].state, one.state, one.detail) for one in open_ones
-        )
-        log(ledger, changes, now)
-        written.update(one.send_id for one in open_ones)
+        by_state: defaultdict[State, list[str]] = defaultdict(list)
+        for one in open_ones:
+            by_state[rows[one.send_id].state].append(one.send_id)
+        for came_from, ids in by_state.items():
+            log_moved(ledger, ids, came_from, now)
+            written.update(ids)
     return written
 
 
@@ -330,7 +309,10 @@ _SETTLE = (
         detail=bindparam("new_detail"),
         lease_owner=None,
         lease_until=None,
-        accepted_at=func.coalesce(bindparam("accepted", type_=UtcDateTime), sends.c.accepted_at),
+        accepted_at=case(
+            (bindparam("new_state") == State.ACCEPTED, bindparam("at")),
+            else_=sends.c.accepted_at,
+        ),
         not_before=func.coalesce(bindparam("again", type_=UtcDateTime), sends.c.not_before),
     )
 )
@@ -342,7 +324,6 @@ def _settled(one: Settlement, now: datetime) -> dict[str, Any]:
         "new_state": one.state,
         "new_detail": one.detail,
         "at": now,
-        "accepted": now if one.state is State.ACCEPTED else None,
         "again": one.again_at,
     }
 
@@ -373,11 +354,14 @@ def next_due(ledger: Connection, now: datetime) -> datetime | None:
     return moment
 
 
-def _may_go(now: datetime) -> tuple[ColumnElement[bool], ...]:
+Moment = datetime | BindParameter[datetime]
+
+
+def _may_go(now: Moment) -> tuple[ColumnElement[bool], ...]:
     return sends.c.not_before <= now, sends.c.closes_at > now, ~_waits(now)
 
 
-def _waits(now: datetime) -> ColumnElement[bool]:
+def _waits(now: Moment) -> ColumnElement[bool]:
     """Mails that stay where they are: read in the transaction that would move them."""
     versions = select(trigger_versions.c.trigger, trigger_versions.c.version)
     paused = select(trigger_stops.c.trigger).where(trigger_stops.c.mode == PAUSED)
@@ -391,6 +375,45 @@ def _waits(now: datetime) -> ColumnElement[bool]:
         and_(sends.c.run_id.in_(approvals.not_approved()), sends.c.trigger != OWNER_LIST),
     )
 
+
+# Statements of every claim are written once: SQLAlchemy takes longer to build them than SQLite
+# to answer them.
+_DUE = (
+    select(
+        *(sends.c[name] for name in ("send_id", "account_id", "address", "domain")),
+        *(sends.c[name] for name in ("contact_cap", "account_cap", "trigger", "attempts")),
+        *(enrollments.c.ended_at, enrollments.c.end_reason, messages.c.mime),
+    )
+    .join(messages, messages.c.send_id == sends.c.send_id)
+    .join(
+        enrollments,
+        and_(
+            enrollments.c.account_id == sends.c.account_id,
+            enrollments.c.trigger == sends.c.trigger,
+            enrollments.c.cycle == sends.c.cycle,
+        ),
+        isouter=True,  # an owner's list belongs to no enrolment
+    )
+    .where(
+        sends.c.state == State.QUEUED,
+        *_may_go(bindparam("now", type_=UtcDateTime)),
+        sends.c.domain.not_in(bindparam("full", expanding=True)),
+    )
+    .order_by(sends.c.not_before, sends.c.priority.desc(), sends.c.send_id)
+    .limit(bindparam("at_most", type_=Integer))
+)
+_ATTEMPT = (
+    update(sends)
+    .where(sends.c.send_id.in_(bindparam("ids", expanding=True)))
+    .values(
+        state=State.ATTEMPTING,
+        state_at=bindparam("at"),
+        detail=None,
+        attempts=sends.c.attempts + 1,
+        lease_owner=bindparam("worker"),
+        lease_until=bindparam("until"),
+    )
+)
 
 Holder = tuple[str, str]
 """Whom a cap protects: a column of `sends` and its value."""
@@ -407,6 +430,18 @@ def _limits(send: Row[Any]) -> Iterator[Limit]:
         yield ("account_id", send.account_id), _cap(send.account_cap), "this account"
 
 
+_SENT_TO = {
+    # A condition on the state would lead SQLite to all mails that were ever accepted.
+    name: select(
+        sends.c[name].label("holder"),
+        sends.c.trigger,
+        sends.c.state,
+        func.coalesce(sends.c.accepted_at, sends.c.not_before).label("at"),
+    ).where(sends.c[name].in_(bindparam("holders", expanding=True)))
+    for name in ("address", "account_id")
+}
+
+
 def _mailed(
     ledger: Connection, limits: Iterable[Sequence[Limit]], now: datetime
 ) -> defaultdict[Holder, list[datetime]]:
@@ -420,14 +455,7 @@ def _mailed(
     for name, wanted in values.items():
         since = now - timedelta(days=days[name])
         for some in batches(wanted):
-            # A condition on the state would lead SQLite to all mails that were ever accepted.
-            query = select(
-                sends.c[name].label("holder"),
-                sends.c.trigger,
-                sends.c.state,
-                func.coalesce(sends.c.accepted_at, sends.c.not_before).label("at"),
-            ).where(sends.c[name].in_(some))
-            for row in ledger.execute(query):
+            for row in ledger.execute(_SENT_TO[name], {"holders": some}):
                 if row.state in MAILED and row.at > since and row.trigger != OWNER_LIST:
                     mailed[name, row.holder].append(row.at)
     return mailed

@@ -7,9 +7,9 @@ from datetime import datetime
 from itertools import islice
 from typing import Any, TypeVar
 
-from sqlalchemy import ColumnElement, Connection, Table, func, select, update
+from sqlalchemy import ColumnElement, Connection, String, Table, bindparam, func, select, update
 
-from lifecycle.ledger.tables import State, send_log, sends
+from lifecycle.ledger.tables import State, UtcDateTime, send_log, sends
 
 Item = TypeVar("Item")
 Change = tuple[str, str | None, str, str | None]
@@ -51,6 +51,24 @@ def log(ledger: Connection, changes: Iterable[Change], at: datetime) -> None:
             for send_id, old, new, detail in changes
         ),
     )
+
+
+_LOG_MOVED = send_log.insert().from_select(
+    ["send_id", "at", "from_state", "to_state", "detail"],
+    select(
+        sends.c.send_id,
+        bindparam("at", type_=UtcDateTime),
+        bindparam("came_from", type_=String),
+        sends.c.state,
+        sends.c.detail,
+    ).where(sends.c.send_id.in_(bindparam("ids", expanding=True))),
+)
+
+
+def log_moved(ledger: Connection, send_ids: Iterable[str], came_from: State, at: datetime) -> None:
+    """Write down, after their move, sends that all came from one state."""
+    for some in batches(send_ids):
+        ledger.execute(_LOG_MOVED, {"ids": some, "came_from": came_from, "at": at})
 
 
 def last_change(ledger: Connection) -> int:

@@ -69,6 +69,12 @@ def digest(address: str, key: str) -> str:
     return ERASED + hmac.digest(key.encode(), normalized(address).encode(), "sha256").hex()
 
 
+_REASONS = select(suppressions.c.address, suppressions.c.reason).where(
+    suppressions.c.address.in_(bindparam("addresses", expanding=True))
+)
+_ERASED = select(suppressions.c.address).where(suppressions.c.reason == "erased").limit(1)
+
+
 def reasons(ledger: Connection, addresses: Collection[str], key: str = "") -> dict[str, str]:
     """Those of the normalised addresses that may not be mailed, and why.
 
@@ -83,11 +89,10 @@ def reasons(ledger: Connection, addresses: Collection[str], key: str = "") -> di
                 "they cannot be recognised; set it to what it was then"
             )
         wanted |= {digest(address, key): address for address in addresses}
-    query = select(suppressions.c.address, suppressions.c.reason)
     return {
         wanted[row.address]: row.reason
         for some in batches(wanted)
-        for row in ledger.execute(query.where(suppressions.c.address.in_(some)))
+        for row in ledger.execute(_REASONS, {"addresses": some})
     }
 
 
@@ -161,8 +166,7 @@ def _reader(ledger: Connection, send_id: str) -> str:
 
 
 def _any_erased(ledger: Connection) -> bool:
-    erased = select(suppressions.c.address).where(suppressions.c.reason == "erased").limit(1)
-    return ledger.execute(erased).first() is not None
+    return ledger.execute(_ERASED).first() is not None
 
 
 def _heavier(one: Suppression, other: Suppression) -> Suppression:

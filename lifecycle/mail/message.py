@@ -39,6 +39,7 @@ _ADDRESS = re.compile(rf"{_ATOM}(?:\.{_ATOM})*@{_LABEL}(?:\.{_LABEL})+")
 _BARE_PHRASE = re.compile(rf"{_ATOM}(?: {_ATOM})*")
 _URL = re.compile(r"(?:mailto:|https://|http://)[!-;=?-~]+")
 _ENCODED_WORD = re.compile(r"=\?utf-8\?b\?([A-Za-z0-9+/=]*)\?=")
+_SPACES = re.compile(" {2,}")
 _SEND_ID = re.compile(r"[A-Za-z0-9_-]{1,64}")
 LOCALE = re.compile(r"[A-Za-z]{2,3}(?:-[A-Za-z0-9]{1,8})*")
 
@@ -50,7 +51,7 @@ def one_line(text: str) -> str:
     """
     if not text.isprintable():
         text = "".join(map(_visible, text))
-    return re.sub(" {2,}", " ", text).strip()
+    return (_SPACES.sub(" ", text) if "  " in text else text).strip()
 
 
 def is_address(text: str) -> bool:
@@ -70,7 +71,8 @@ def _visible(char: str) -> str:
 
 def _lines(text: str) -> str:
     """The text with LF line ends, no other control but the tab, and one line end at its end."""
-    text = text.replace("\r\n", "\n").replace("\r", "\n")
+    if "\r" in text:
+        text = text.replace("\r\n", "\n").replace("\r", "\n")
     if not text.replace("\n", "").isprintable():
         text = "".join(
             char

@@ -4,6 +4,7 @@
         fake.base_url                       # for [sendgrid] base_url
         fake.plan(["accept", "accept_then_reset"])            # the next requests, in order
         fake.plan(shares={"accept_then_500": 0.1}, seed=7)    # then by chance; else "accept"
+        fake.go_on()                        # answer what "accept_when_told" has kept waiting
         fake.refuse("bad@example.com")      # 400 for every request with this reader
         fake.taken()        # [Taken]: every mail it took, once for each time it took it
         fake.attempts()     # [Taken]: every mail in a complete request that came with the key
@@ -49,6 +50,7 @@ from urllib.parse import parse_qs, unquote, urlsplit
 
 FAULTS = {
     "accept": "202",
+    "accept_when_told": "takes it at once, and answers 202 when it is told to go on",
     "accept_then_reset": "takes it, then breaks the connection off with a reset",
     "accept_then_close": "takes it, then closes the connection without an answer",
     "accept_then_hang": "takes it and never answers",
@@ -155,6 +157,10 @@ class FakeSendGrid:
     def refuse(self, *addresses: str) -> None:
         """Answer 400 to every request with one of these readers."""
         self._steer("refuse", list(addresses))
+
+    def go_on(self) -> None:
+        """Answer every request that `accept_when_told` has kept waiting."""
+        self._steer("go_on", None)
 
     def stats(self) -> dict[str, int]:
         """connections, requests, taken: counted since the start."""
@@ -292,6 +298,7 @@ class _Server:
         self.refused: set[str] = set()
         self.taken_ids: set[str] = set()
         self.reset_at = 0.0
+        self.waiting: list[_Connection] = []
         self.counts = {"connections": 0, "requests": 0, "taken": 0}
 
     def write(self, *lines: dict[str, Any]) -> None:
@@ -306,6 +313,9 @@ class _Server:
                 self.chance = random.Random(value["seed"])
             case "refuse":
                 self.refused.update(value)
+            case "go_on":
+                while self.waiting:
+                    self.waiting.pop().fate("accept", 0, None)
             case "stats":
                 return self.counts
         return "ok"
@@ -407,6 +417,8 @@ class _Connection(asyncio.Protocol):
         match fault:
             case "accept":
                 self.answer(202, "", f"X-Message-Id: {random.getrandbits(88):022x}\r\n")
+            case "accept_when_told":
+                server.waiting.append(self)
             case "accept_then_reset" | "reset":
                 self.reset()
             case "accept_then_close":

@@ -8,6 +8,7 @@ from __future__ import annotations
 import random
 import time
 from collections import Counter, defaultdict
+from collections.abc import Callable
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -25,7 +26,7 @@ from company import Company
 from faults import worker
 from faults.fake_sendgrid import FakeSendGrid, Taken
 from faults.fake_sendgrid import Webhook as Events
-from lifecycle.ledger import feedback, suppressions
+from lifecycle.ledger import delivery, feedback, suppressions
 from lifecycle.ledger.decisions import PlannedSend
 from lifecycle.ledger.store import Ledger
 from lifecycle.ledger.tables import State, messages, send_identity, send_log, sends
@@ -48,6 +49,15 @@ SHARES = {
     "bad_request": 0.02,
 }
 """Some 20 % in all; a 429 stops everybody for seconds, so there are few of them."""
+
+AT_ONCE = {
+    fault: share
+    for fault, share in SHARES.items()
+    if not fault.endswith("hang") and not fault.startswith("too_many")
+}
+"""Those that make nobody wait."""
+IN_FLIGHT = ["accept_when_told", *["accept_then_reset"] * 8]
+"""One that keeps its worker waiting, and some that need a horizon."""
 
 HEADER = "X-Twilio-Email-Event-Webhook"
 SECOND_CYCLES = 0.05
@@ -79,13 +89,18 @@ class Storm:
 
 
 def storm(
-    folder: Path, ledger_url: str, *, mails: int, kills: int, seed: int = 1, mutation: str = ""
+    folder: Path, ledger_url: str, *, mails: int, kills: int = 1, seed: int = 1, mutation: str = ""
 ) -> Storm:
-    """Plan, deliver, kill, settle, and compare. Bounded in count and time."""
+    """Plan, deliver, kill, settle, and compare. Bounded in count and time.
+
+    A mutation gets a storm in which each moment that shows one comes for certain: there is one
+    kill, and it waits for a fact, as the suppressions do.
+    """
     chance, seen = random.Random(seed), Storm()
     with FakeSendGrid(folder / "sendgrid", key="SG.storm") as fake:
         events = Events(seed)
-        company = _company(folder / "company", ledger_url, fake, events)
+        patience = 60 if mutation else 1
+        company = _company(folder / "company", ledger_url, fake, events, patience)
         fake.plan(shares=SHARES, seed=seed)
         with Ledger.open(ledger_url) as ledger:
             _sync_feedback(ledger)
@@ -94,13 +109,18 @@ def storm(
             except IntegrityError:
                 seen.violations.append("the mail of a second cycle cannot be planned")
                 return seen
-            marks = _deliver_and_kill(company, ledger, folder, late, kills, chance, mutation, seen)
+            if mutation:
+                marks = _kill_and_suppress_in_flight(company, ledger, fake, late, mutation, seen)
+            else:
+                marks = _deliver_and_kill(company, ledger, late, kills, chance, seen)
             _settle(company, ledger, fake, events, chance)
             _judge(ledger, fake, marks, seen)
     return seen
 
 
-def _company(folder: Path, ledger_url: str, fake: FakeSendGrid, events: Events) -> Company:
+def _company(
+    folder: Path, ledger_url: str, fake: FakeSendGrid, events: Events, patience: int
+) -> Company:
     company = Company(folder)
     with (folder / "lifecycle.toml").open("a") as file:
         file.write(
@@ -119,7 +139,7 @@ start = 0
 api_key = "SG.storm"
 base_url = "{fake.base_url}"
 connect_timeout_seconds = 2
-read_timeout_seconds = 1
+read_timeout_seconds = {patience}
 [feedback]
 sendgrid_public_key = "{events.public_key}"
 """
@@ -153,55 +173,114 @@ def _plan(ledger: Ledger, count: int, chance: random.Random, mutation: str) -> l
     return [mails[number] for number in sorted(late)]
 
 
-def _worker(
-    company: Company, stop: Path, mutation: str
-) -> AbstractContextManager[ForkServerProcess]:
+def _worker(company: Company, mutation: str = "") -> AbstractContextManager[ForkServerProcess]:
     config, log = company.folder / "lifecycle.toml", company.folder / "workers.log"
-    return worker.working(worker.main, str(config), str(stop), mutation, str(log))
+    return worker.working(worker.main, str(config), str(_stop(company)), mutation, str(log))
+
+
+def _stop(company: Company) -> Path:
+    """The file that tells its workers to end."""
+    return company.folder / "stop"
 
 
 def _deliver_and_kill(
     company: Company,
     ledger: Ledger,
-    folder: Path,
     late: list[PlannedSend],
     kills: int,
     chance: random.Random,
-    mutation: str,
     seen: Storm,
 ) -> dict[str, int]:
-    """Run two workers until all is settled; returns each suppressed address with the number of
-    the last change of any mail before it."""
-    stop = folder / "stop"
+    """Run two workers until all is settled, and kill many at random moments; returns each
+    suppressed address with the number of the last change of any mail before it."""
     marks: dict[str, int] = {}
-    with ledger.read() as connection:
-        seen.mails = connection.scalar(select(func.count()).select_from(sends)) + len(late)
+    seen.mails = _planned(ledger) + len(late)
     to_suppress = [
         f"c{number}@example.com"
         for number in chance.sample(range(seen.mails // 2), int(seen.mails * SUPPRESSED))
     ]
-    with _worker(company, stop, mutation) as steady:
+    with _worker(company) as steady:
         assert steady.is_alive()
         while seen.kills < kills:
-            with _worker(company, stop, mutation) as victim:
+            with _worker(company) as victim:
                 time.sleep(chance.uniform(0, 0.3))
                 for _ in range(1 + len(to_suppress) // max(1, kills - seen.kills)):
                     if to_suppress:
                         _suppress(ledger, to_suppress.pop(), marks)
-                for mail in late[seen.kills :: kills]:
-                    # Suppressed after its planner looked, and before it wrote the plan down.
-                    _suppress(ledger, mail.address, marks)
-                    planned_sends.plan(ledger, mail, run_id=f"late-{mail.send_id}")
-                seen.killed_ports |= _ports(victim)
-                victim.kill()
-                seen.kills += 1
-        with _worker(company, stop, mutation):
-            deadline = time.monotonic() + 60 + seen.mails / 20
-            while _under_way(ledger) and time.monotonic() < deadline:
-                time.sleep(0.2)
-            stop.touch()
-            time.sleep(2)  # what hangs times out and is written down
+                _plan_late(ledger, late[seen.kills :: kills], marks)
+                _kill(victim, seen)
+        with _worker(company) as other:
+            _wait_for_the_end(company, ledger, seen, steady, other)
     return marks
+
+
+def _kill_and_suppress_in_flight(
+    company: Company,
+    ledger: Ledger,
+    fake: FakeSendGrid,
+    late: list[PlannedSend],
+    mutation: str,
+    seen: Storm,
+) -> dict[str, int]:
+    """Kill a worker that has not heard of what was taken; suppress and plan while a delivery is
+    in the midst of its mails; then run two until all is settled. Returns the same."""
+    marks: dict[str, int] = {}
+    seen.mails = _planned(ledger) + len(late)
+    fake.plan(IN_FLIGHT, shares=AT_ONCE)
+    with _worker(company, mutation) as victim:
+        # It waits for one answer, and writes nothing down before.
+        _until(lambda: len(fake.taken()) >= 2 * len(IN_FLIGHT), "anything was taken")
+        _kill(victim, seen)
+    before = len(fake.taken())
+    fake.plan(IN_FLIGHT, shares=AT_ONCE)
+    with _worker(company, mutation) as steady:
+        _until(
+            lambda: any(mail.fault == IN_FLIGHT[0] for mail in fake.taken()[before:]),
+            "another delivery was under way",
+        )
+        _plan_late(ledger, late, marks)
+        with ledger.write() as connection:
+            delivery.release(connection, datetime.now(UTC))
+        fake.go_on()
+        with _worker(company, mutation) as other:
+            _wait_for_the_end(company, ledger, seen, steady, other)
+    return marks
+
+
+def _planned(ledger: Ledger) -> int:
+    with ledger.read() as connection:
+        return connection.scalar(select(func.count()).select_from(sends)) or 0
+
+
+def _plan_late(ledger: Ledger, late: list[PlannedSend], marks: dict[str, int]) -> None:
+    """Suppressed after their planner looked, and before it wrote the plan down."""
+    for mail in late:
+        _suppress(ledger, mail.address, marks)
+        planned_sends.plan(ledger, mail, run_id=f"late-{mail.send_id}")
+
+
+def _kill(victim: ForkServerProcess, seen: Storm) -> None:
+    seen.killed_ports |= _ports(victim)
+    victim.kill()
+    seen.kills += 1
+
+
+def _wait_for_the_end(
+    company: Company, ledger: Ledger, seen: Storm, *workers: ForkServerProcess
+) -> None:
+    deadline = time.monotonic() + 60 + seen.mails / 20
+    while _under_way(ledger) and time.monotonic() < deadline:
+        time.sleep(0.2)
+    _stop(company).touch()
+    for one in workers:
+        one.join(60)  # what hangs times out and is written down
+
+
+def _until(is_so: Callable[[], bool], what: str) -> None:
+    deadline = time.monotonic() + 60
+    while not is_so():
+        assert time.monotonic() < deadline, f"a minute went by before {what}"
+        time.sleep(0.01)
 
 
 def _ports(worker: ForkServerProcess) -> set[int]:
@@ -217,7 +296,7 @@ def _suppress(ledger: Ledger, address: str, marks: dict[str, int]) -> None:
 
 
 def _under_way(ledger: Ledger) -> bool:
-    states = (State.PLANNED, State.QUEUED, State.ATTEMPTING)
+    states = (State.PLANNED, State.QUEUED, State.ATTEMPTING, State.UNCERTAIN)
     with ledger.read() as connection:
         found = connection.execute(select(sends.c.send_id).where(sends.c.state.in_(states)))
         return found.first() is not None

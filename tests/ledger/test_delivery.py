@@ -10,7 +10,7 @@ from functools import partial
 
 import psutil
 import pytest
-from sqlalchemy import select, update
+from sqlalchemy import event, select, update
 
 import planned_sends
 from company import utc
@@ -53,6 +53,18 @@ def states(ledger: Ledger) -> dict[str, str]:
     with ledger.read() as connection:
         query = select(sends.c.account_id, sends.c.state)
         return {row.account_id: row.state for row in connection.execute(query)}
+
+
+def test_what_is_too_late_is_found_without_a_look_at_what_was_sent(tmp_path):
+    asked = []
+    with Ledger.open(f"sqlite:///{tmp_path / 'ledger.db'}") as ledger:
+        with ledger.write() as connection:
+            event.listen(connection, "before_cursor_execute", lambda *said: asked.append(said[2:4]))
+            delivery.release(connection, NOW)
+        (late,) = [one for one in asked if "expires_at <=" in one[0]]
+        with ledger.read() as connection:
+            steps = connection.exec_driver_sql(f"explain query plan {late[0]}", late[1]).all()
+    assert "ix_sends_expiry (state=? AND expires_at<?)" in steps[0].detail
 
 
 def test_a_mail_is_claimed_by_one_worker_only(ledger):

@@ -127,6 +127,20 @@ def test_a_request_says_all_that_the_mail_says_and_nothing_is_tracked(
     }
 
 
+def test_what_mails_of_a_step_share_is_not_taken_for_another_s(
+    fake: FakeSendGrid, connect: Open
+) -> None:
+    other = {"from_name": "Kiku", "from_email": "kiku@example.com", "reply_to": None}
+    steps = [{}, other, {"trigger": "renewal"}, {"step": "last_call"}, {"is_preview": True}, {}]
+    send(connect(), *(letter(number, **more) for number, more in enumerate(steps)))
+    once = ("from", "reply_to", "categories")
+    said = [{name: body.get(name) for name in once} for body in fake.requests()]
+    assert said[0] == said[-1]
+    assert len({str(one) for one in said}) == len(steps) - 1
+    assert said[1]["from"] == {"email": "kiku@example.com", "name": "Kiku"}
+    assert said[1]["reply_to"] is None
+
+
 def test_a_mailto_is_not_offered_as_one_click(fake: FakeSendGrid, connect: Open) -> None:
     send(connect(), letter(list_unsubscribe="mailto:success@example.com", reply_to=None))
     (request,) = fake.requests()

@@ -92,7 +92,6 @@ class KeepAlive:
         self, method: str, target: str, body: bytes | None, headers: Mapping[str, str]
     ) -> Answer:
         """See Transport."""
-        self._may_leave()
         connection = self._connection()
         try:
             self._may_leave()  # to connect may take seconds
@@ -133,11 +132,12 @@ class KeepAlive:
             connection.close()
 
     def _connected(self) -> HTTPConnection:
+        self._may_leave()
         host, port = self._where
         connection = (
-            HTTPConnection(host, port, timeout=self._connect_timeout)
+            _InOnePiece(host, port, timeout=self._connect_timeout)
             if self._tls is None
-            else HTTPSConnection(host, port, timeout=self._connect_timeout, context=self._tls)
+            else _InOnePieceOverTls(host, port, timeout=self._connect_timeout, context=self._tls)
         )
         connection.auto_open = 0  # never again behind our back
         try:
@@ -147,6 +147,22 @@ class KeepAlive:
             connection.close()
             raise NotConnected(_why(error)) from error
         return connection
+
+
+class _InOnePiece(HTTPConnection):
+    """Head and body leave together: two writes cost two packets, and wake the server twice."""
+
+    def request(self, *request: Any, **more: Any) -> None:
+        self._pieces: list[bytes] = []
+        super().request(*request, **more)
+        self.sock.sendall(b"".join(self._pieces))
+
+    def send(self, data: Any) -> None:
+        self._pieces.append(data)
+
+
+class _InOnePieceOverTls(_InOnePiece, HTTPSConnection):
+    """The same over TLS."""
 
 
 def _has_news(resting: socket.socket) -> bool:

@@ -20,11 +20,12 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, timedelta
 from email.utils import parsedate_to_datetime
-from functools import partial
+from functools import lru_cache, partial
 from http.client import HTTPMessage
 from math import inf
 from typing import Any, Literal, NamedTuple, TypeVar
 
+import orjson
 from python_http_client.exceptions import HTTPError  # type: ignore[import-untyped]
 from sendgrid import SendGridAPIClient
 from sendgrid.helpers.mail import (
@@ -37,6 +38,7 @@ from sendgrid.helpers.mail import (
     Header,
     OpenTracking,
     Personalization,
+    PlainTextContent,
     ReplyTo,
     SubscriptionTracking,
     Substitution,
@@ -85,6 +87,24 @@ class _Letter(NamedTuple):
     place: int
     message: Message
     request: bytes
+
+
+class _SaidOnce(NamedTuple):
+    """What a request says once for all of its mails."""
+
+    from_name: str
+    from_email: str
+    reply_to: tuple[str, str] | None
+    trigger: str
+    step: str
+    is_preview: bool
+
+    @classmethod
+    def of(cls, message: Message) -> _SaidOnce:
+        return cls(
+            *(message.from_name, message.from_email, message.reply_to),
+            *(message.trigger, message.step, message.is_preview),
+        )
 
 
 class _NotForSendGrid(Exception):
@@ -261,18 +281,15 @@ def _requests(letters: list[_Letter], batch_size: int) -> list[list[_Letter]]:
         if len(message.body.encode()) + TAG_LENGTH > MAX_SUBSTITUTION_BYTES:
             batches.append([letter])
             continue
-        shared = (
-            *(message.from_name, message.from_email, message.reply_to),
-            *(message.trigger, message.step, message.is_preview),
-        )
-        batch, address = open_batch.get(shared), message.to_email.lower()
+        once, address = _SaidOnce.of(message), message.to_email.lower()
+        batch = open_batch.get(once)
         # SendGrid refuses an address that is in a request twice.
-        if batch is None or len(batch) == batch_size or address in readers[shared]:
-            batch = open_batch[shared] = []
-            readers[shared] = set()
+        if batch is None or len(batch) == batch_size or address in readers[once]:
+            batch = open_batch[once] = []
+            readers[once] = set()
             batches.append(batch)
         batch.append(letter)
-        readers[shared].add(address)
+        readers[once].add(address)
     return batches
 
 
@@ -297,18 +314,24 @@ def _batch(letters: list[_Letter]) -> Mapping[str, Any]:
     return _request(letters[0].message, readers, tag)
 
 
-def _request(shared: Message, readers: list[Personalization], body: str) -> Mapping[str, Any]:
+def _request(message: Message, readers: list[Personalization], body: str) -> Mapping[str, Any]:
     """The request as the official client builds it."""
-    request = Request(
-        from_email=_person(From, shared.from_name, shared.from_email), plain_text_content=body
-    )
-    if shared.reply_to is not None:
-        request.reply_to = _person(ReplyTo, *shared.reply_to)
-    for place, reader in enumerate(readers):
-        request.add_personalization(reader, place)
-    categories = [f"{shared.trigger}/{shared.step}", shared.trigger]
+    return {
+        **_shared(_SaidOnce.of(message)),
+        "personalizations": [reader.get() for reader in readers],
+        "content": [PlainTextContent(body).get()],
+    }
+
+
+@lru_cache(maxsize=1_000)
+def _shared(once: _SaidOnce) -> Mapping[str, Any]:
+    """What mails of a step have in common, which is built once for thousands of them."""
+    request = Request(from_email=_person(From, once.from_name, once.from_email))
+    if once.reply_to is not None:
+        request.reply_to = _person(ReplyTo, *once.reply_to)
+    categories = [f"{once.trigger}/{once.step}", once.trigger]
     # What colleagues look at must not count among what customers got.
-    request.category = [Category(one) for one in (["preview"] if shared.is_preview else categories)]
+    request.category = [Category(one) for one in (["preview"] if once.is_preview else categories)]
     request.tracking_settings = NO_TRACKING
     built: Mapping[str, Any] = request.get()
     return built
@@ -355,7 +378,7 @@ def _new_tag() -> str:
 
 
 def _encoded(request: Mapping[str, Any]) -> bytes:
-    return json.dumps(request, ensure_ascii=False, separators=(",", ":")).encode()
+    return orjson.dumps(request)
 
 
 # The answer. ------------------------------------------------------------------------------

@@ -107,6 +107,9 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("address"),
         comment="One row per address that may not be mailed any more, whatever the account.",
     )
+    with op.batch_alter_table("suppressions", schema=None) as batch_op:
+        batch_op.create_index(batch_op.f("ix_suppressions_reason"), ["reason"], unique=False)
+
     op.create_table(
         "trigger_stops",
         sa.Column("trigger", sa.String(length=100), nullable=False),
@@ -230,8 +233,14 @@ def upgrade() -> None:
     )
     with op.batch_alter_table("sends", schema=None) as batch_op:
         batch_op.create_index("ix_sends_account", ["account_id", "trigger"], unique=False)
-        batch_op.create_index("ix_sends_address", ["address", "state_at"], unique=False)
-        batch_op.create_index("ix_sends_expiry", ["state", "expires_at"], unique=False)
+        batch_op.create_index("ix_sends_address", ["address"], unique=False)
+        batch_op.create_index(
+            "ix_sends_expiry",
+            ["state", "expires_at"],
+            unique=False,
+            sqlite_where=sa.text("state IN ('planned', 'queued')"),
+            postgresql_where=sa.text("state IN ('planned', 'queued')"),
+        )
         # Alembic does not write indexes with an expression by itself.
         batch_op.create_index(
             "ix_sends_due",
@@ -339,6 +348,9 @@ def downgrade() -> None:
 
     op.drop_table("withheld")
     op.drop_table("trigger_stops")
+    with op.batch_alter_table("suppressions", schema=None) as batch_op:
+        batch_op.drop_index(batch_op.f("ix_suppressions_reason"))
+
     op.drop_table("suppressions")
     op.drop_table("steps")
     with op.batch_alter_table("runs", schema=None) as batch_op:
