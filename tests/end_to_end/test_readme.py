@@ -186,7 +186,7 @@ def test_make_hands_on_what_it_is_told(command: str, tmp_path: Path) -> None:
     said.chmod(0o755)
     env = environment(tmp_path)
     del env["LIFECYCLE__STATE__DIR"]
-    done = shell(f"{command} BIN={tmp_path}", env)
+    done = shell(f"{command} --old-file install BIN={tmp_path}", env)
     assert done.returncode == 0, done.stderr
     assert done.stdout == f"{MAKE[command]}\n"
 
