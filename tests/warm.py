@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import sys
 import tempfile
@@ -73,6 +74,8 @@ def _lifecycle(arguments: tuple[str, ...], env: dict[str, str], cwd: str, output
     os.chdir(cwd)
     for stream in (1, 2):
         os.dup2(os.open(f"{output}.{stream}", os.O_WRONLY | os.O_CREAT, 0o600), stream)
+    # A command of its own has none yet: this one is of what was imported before it.
+    logging.getLogger().handlers.clear()
     sys.argv = ["lifecycle", *arguments]
     from lifecycle.cli import main
 

@@ -8,7 +8,7 @@ from dataclasses import asdict, dataclass
 from datetime import datetime
 from typing import Any
 
-from lifecycle.insight.document import Section, Table, moment, table
+from lifecycle.insight.document import Id, Section, Table, moment, table
 from lifecycle.ledger import history
 from lifecycle.ledger.store import Ledger
 
@@ -51,7 +51,7 @@ class DecidingRuns:
         """The runs for a person."""
         rows = (
             (
-                one.run_id,
+                Id(one.run_id),
                 moment(one.as_of, time_zone).rpartition(" ")[0],
                 one.status,
                 one.found_at("raw"),

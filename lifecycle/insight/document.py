@@ -19,6 +19,12 @@ from rich.text import Text
 Cell = str | int | float | None
 
 
+class Id(str):
+    """A cell that people copy into a command: a table keeps it on one line."""
+
+    __slots__ = ()
+
+
 @dataclass(frozen=True)
 class Table:
     """Columns and rows; None shows as a dash, a number stands to the right."""
@@ -117,7 +123,10 @@ def _rich_part(part: str | Table) -> RenderableType:
     )
     for number, name in enumerate(part.columns):
         right = _is_number(part.rows, number)
-        shown.add_column(name, justify="right" if right else "left", overflow="fold")
+        is_copied = any(isinstance(row[number], Id) for row in part.rows)
+        shown.add_column(
+            name, justify="right" if right else "left", overflow="fold", no_wrap=is_copied
+        )
     for row in part.rows:
         shown.add_row(*(Text(_show(cell)) for cell in row))
     return shown

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from lifecycle.insight.document import Document, Section, counted, moment, table
+from lifecycle.insight.document import Document, Id, Section, counted, moment, table
 from lifecycle.ledger import held
 from lifecycle.ledger.store import Ledger
 
@@ -28,7 +28,7 @@ class HeldMails:
         columns = ("send", "account", "contact", "mail", "was to go", "why")
         rows = (
             (
-                mail["send_id"],
+                Id(mail["send_id"]),
                 mail["account_id"],
                 mail["contact_id"],
                 f"{mail['trigger']}/{mail['step']}",

@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from lifecycle.insight import published
-from lifecycle.insight.document import Document, Section, Table, counted, moment, table
+from lifecycle.insight.document import Document, Id, Section, Table, counted, moment, table
 from lifecycle.insight.warmup import waits
 from lifecycle.ledger import approvals, history, warmup
 from lifecycle.ledger.store import Ledger
@@ -96,7 +96,7 @@ class Status:
                 run["planned"],
                 run["accepted"],
                 run["withheld"],
-                run["run_id"],
+                Id(run["run_id"]),
             )
             for run in self.runs
         )
@@ -108,7 +108,7 @@ class Status:
             return Section("", ())
         columns = ("run", "people", "mails left", "why")
         rows = (
-            [one[name] for name in ("run_id", "people", "mails", "why")]
+            (Id(one["run_id"]), *(one[name] for name in ("people", "mails", "why")))
             for one in self.needs_approval
         )
         ask = "Decide: lifecycle approve RUN --by NAME --why TEXT, or lifecycle reject RUN …"
@@ -157,10 +157,10 @@ class Status:
     def _unsure(self) -> Section:
         if not self.needs_a_person:
             return Section("", ())
-        columns = ("account", "trigger", "step", "state", "send")
-        rows = ([one[name] for name in columns] for one in self.needs_a_person)
+        columns = ("account", "trigger", "step", "state")
+        rows = ((*(one[name] for name in columns), Id(one["send"])) for one in self.needs_a_person)
         told = "Nothing proves whether these mails left:"
-        return Section("To decide", (told, table(columns, rows)), "warning")
+        return Section("To decide", (told, table((*columns, "send"), rows)), "warning")
 
     def _when(self, text: str | None, *, short: bool = False) -> str:
         told = moment(datetime.fromisoformat(text) if text else None, self.time_zone)

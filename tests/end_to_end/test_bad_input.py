@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from pathlib import Path
 
@@ -9,7 +10,8 @@ import duckdb
 import pytest
 from typer.testing import CliRunner
 
-from commands import CHECKOUT, environment, lifecycle, run_json
+import warm
+from commands import CHECKOUT, environment, run_json
 from company import Company
 from lifecycle.cli import app
 from lifecycle.sources import demo
@@ -90,7 +92,7 @@ def test_what_stops_a_run_before_its_first_stage_is_told_and_stays_known(
 
 def test_a_missing_column_ends_the_run_before_anything_is_applied(export: Export) -> None:
     export.accounts("select * exclude (name), name as nmae from a")
-    done = lifecycle("run", *AS_OF, env=export.env)
+    done = warm.lifecycle("run", *AS_OF, env=export.env, cwd=CHECKOUT)
     assert done.returncode == 2
     assert "accounts.csv" in done.stderr
     assert "name" in done.stderr
@@ -129,3 +131,21 @@ def test_too_many_bad_rows_stop_the_run_and_one_bad_row_does_not(export: Export)
     assert row[0][0].endswith("accounts.csv")
     assert row[0][2:] == ("created_at", "A0010")
     assert accounts == (report["accounts"],)
+
+    half_of_the_accounts_vanish(export)
+
+
+def half_of_the_accounts_vanish(export: Export) -> None:
+    """The run is refused, and all stays as the good one before it left it."""
+    marts, mails = export.state / "published.duckdb", export.mails()
+    good = hashlib.sha256(marts.read_bytes()).hexdigest()
+    export.accounts("select * from a where account_id not similar to '.*[02468]'")
+    refused = run_json("run", *AS_OF, env=export.env, status=3)
+    stopped = refused["stopped"]
+    assert (stopped["stage"], stopped["door"]) == ("gate_raw", "raw")
+    (failure,) = stopped["failures"]
+    assert failure.startswith("raw.accounts: More accounts vanished at once")
+    assert "150 rows, e.g. account_id=A0002; account_id=A0004;" in failure
+    assert (refused["planned"], refused["accepted"]) == (0, 0)
+    assert hashlib.sha256(marts.read_bytes()).hexdigest() == good
+    assert export.mails() == mails

@@ -1,26 +1,59 @@
-"""`make run` on the built-in company, through the real flow."""
+"""`make run` on the built-in company, through the real flow, quiet and killed."""
 
 from __future__ import annotations
 
 import email
 import email.policy
 import json
+import os
+import random
 import shutil
+import signal
 import sqlite3
+import time
+from collections.abc import Callable
+from contextlib import closing
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import duckdb
+import httpx
+import pytest
 from typer.testing import CliRunner
 
 import warm
 from commands import CHECKOUT, environment, run_json
 from left_behind import where_it_stands
 from lifecycle.cli import app
+from lifecycle.insight.watching import STAGES
 
 
-def test_the_demo_company_gets_its_mails_once_and_can_be_explained(tmp_path, prefect_api):
-    env = environment(tmp_path, PREFECT_API_URL=prefect_api)
+@dataclass(frozen=True)
+class Quiet:
+    """A first run that nothing disturbed."""
+
+    state: Path
+    env: dict[str, str]
+    report: dict[str, Any]
+    mails: dict[str, bytes]
+    """The outbox as it left it: file → mail."""
+
+
+@pytest.fixture(scope="module")
+def quiet(tmp_path_factory: pytest.TempPathFactory, prefect_api: str) -> Quiet:
+    state = tmp_path_factory.mktemp("quiet")
+    env = environment(state, PREFECT_API_URL=prefect_api)
     report = run_json("run", env=env)
+    return Quiet(state, env, report, outbox(state))
+
+
+def outbox(state: Path) -> dict[str, bytes]:
+    return {path.name: path.read_bytes() for path in (state / "outbox").glob("*.eml")}
+
+
+def test_the_demo_company_gets_its_mails_once_and_can_be_explained(quiet, prefect_api):
+    state, env, report = quiet.state, quiet.env, quiet.report
     assert 250 <= report["accounts"] <= 350
     assert report["feed_status"] == "fresh"
     assert set(report["by_trigger"]) == {"_owner_list", "onboarding", "win_back_dormant"}
@@ -33,8 +66,8 @@ def test_the_demo_company_gets_its_mails_once_and_can_be_explained(tmp_path, pre
         assert report["gate"][door]["failed"] == 0
 
     sent = [
-        email.message_from_bytes(path.read_bytes(), policy=email.policy.default)
-        for path in (tmp_path / "outbox").glob("*.eml")
+        email.message_from_bytes(content, policy=email.policy.default)
+        for content in quiet.mails.values()
     ]
     assert len(sent) == report["accepted"]
     assert {mail["Content-Language"] for mail in sent} == {"en", "ja"}
@@ -51,19 +84,36 @@ def test_the_demo_company_gets_its_mails_once_and_can_be_explained(tmp_path, pre
         assert mail.get_content_type() == "text/plain"
         assert "1-2-3 Marunouchi" in mail.get_content()
 
+    left = artifacts(prefect_api, report["run_id"])
+    assert set(left) == {
+        *("stage-health-matrix", "sends-by-trigger", "withheld-by-reason", "gate-result"),
+        "run-report",
+    }
+    assert {row["trigger"]: row["accepted"] for row in json.loads(left["sends-by-trigger"])} == (
+        report["by_trigger"]
+    )
+    assert "303 accounts" in left["run-report"]
+
     again = run_json("run", env=env)
     assert (again["planned"], again["accepted"]) == (0, 0)
 
     # 16:00 in Tokyo is nine in the morning in Berlin and Paris: their mails go from then on.
     later = run_json("deliver", "--as-of", "2026-06-10 16:30 Asia/Tokyo", env=env)
     assert later["accepted"] >= 1
-    assert len(list((tmp_path / "outbox").glob("*.eml"))) == len(sent) + later["accepted"]
+    assert len(outbox(state)) == len(sent) + later["accepted"]
 
     backwards = warm.lifecycle("run", "--as-of", "2026-06-09 01:00", env=env, cwd=CHECKOUT)
     assert backwards.returncode == 2
     assert "before this ledger's newest decision" in backwards.stderr
 
-    erase_a_contact_and_an_owner(tmp_path, env)
+    erase_a_contact_and_an_owner(state, env)
+
+
+def artifacts(prefect_api: str, run_id: str) -> dict[str, str]:
+    """What a run left on its page in Prefect: key → content."""
+    newest = {"sort": "CREATED_DESC"}
+    found = httpx.post(f"{prefect_api}/artifacts/filter", json=newest, timeout=60).json()
+    return {one["key"]: one["data"] for one in found if one["description"] == run_id}
 
 
 def erase_a_contact_and_an_owner(state: Path, env: dict[str, str]) -> None:
@@ -108,6 +158,52 @@ def erase_a_contact_and_an_owner(state: Path, env: dict[str, str]) -> None:
         assert work.execute(score).fetchone() == health
         theirs = "select count(*) from raw.survey_responses where contact_id = ?"
         assert work.execute(theirs, [contact_id]).fetchone() == (0,)
+
+
+def test_killed_runs_end_in_the_same_mails_as_a_quiet_one(quiet, tmp_path, prefect_api):
+    state, chance = tmp_path / "state", random.Random(20260610)
+    env = environment(state, PREFECT_API_URL=prefect_api)
+    some = chance.randint(1, len(quiet.mails) // 2)
+    for stage, got_there in (
+        ("build", lambda: True),
+        ("plan", lambda: True),
+        ("deliver", lambda: len(outbox(state)) >= some),
+    ):
+        kill_a_run(env, tmp_path / stage, stage, got_there, chance.uniform(0, 0.1))
+    assert len(outbox(state)) >= some
+    run_json("run", env=env)
+
+    assert outbox(state) == quiet.mails
+    with closing(sqlite3.connect(state / "ledger.db")) as ledger:
+        states = dict(ledger.execute("select state, count(*) from sends group by 1"))
+        twice = ledger.execute(
+            "select send_id from send_log where to_state = 'accepted'"
+            " group by 1 having count(*) > 1"
+        ).fetchall()
+        runs = ledger.execute("select status from runs order by started_at").fetchall()
+    assert set(states) <= {"accepted", "planned"}
+    assert states["accepted"] == len(quiet.mails)
+    assert twice == []
+    assert runs == [("failed",), ("failed",), ("failed",), ("done",)]
+
+
+def kill_a_run(
+    env: dict[str, str], output: Path, stage: str, got_there: Callable[[], bool], more: float
+) -> None:
+    """Start a run, and end it by force, with all its children: once it says that a stage began,
+    and it `got_there`, and some seconds `more`."""
+    run = warm.start_lifecycle("run", env=env, cwd=CHECKOUT, output=output)
+    said = output.with_suffix(".2")
+    line = f"{STAGES[stage]} …"
+    while run.exitcode is None and not (
+        said.exists() and line in said.read_text(encoding="utf-8") and got_there()
+    ):
+        time.sleep(0.002)
+    time.sleep(more)
+    assert run.exitcode is None, f"it ended before it could be killed:\n{said.read_text()}"
+    os.killpg(run.pid, signal.SIGKILL)
+    run.join()
+    assert run.exitcode == -signal.SIGKILL
 
 
 def test_a_launch_admits_only_who_came_to_match_since_its_day(tmp_path, prefect_api):

@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 import pytest
 from wcwidth import wcswidth
 
-from lifecycle.insight.document import Section, as_markdown, as_text, counted, moment, table
+from lifecycle.insight.document import Id, Section, as_markdown, as_text, counted, moment, table
 
 ROWS = [("若竹設備株式会社", 1200, 0.5), ("Oakhaven Travel Pty Ltd", 3, None)]
 PAGE = [Section("Who gets what", ("Two accounts.", table(("account", "mails", "share"), ROWS)))]
@@ -32,6 +32,14 @@ def test_no_line_is_wider_than_the_page(width: int) -> None:
 def test_a_path_in_a_title_stays_whole() -> None:
     title = f"State folder {'/deep' * 40}"
     assert as_text([Section(title, ("one",))]).splitlines()[0] == title
+
+
+def test_what_is_copied_into_a_command_stays_whole() -> None:
+    send = Id("0123456789abcdef" * 2)
+    rows = [(send, *["some words of it"] * 5), ("–", *["because"] * 5)]
+    text = as_text([Section("T", (table("abcdef", rows),))])
+    assert send in text
+    assert max(map(len, text.splitlines())) <= 80
 
 
 def test_markup_of_a_customer_is_text() -> None:

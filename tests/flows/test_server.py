@@ -1,0 +1,130 @@
+"""`make server`: what it deploys, who hears of a run that cannot tell by itself, and its end."""
+
+from __future__ import annotations
+
+import socket
+import subprocess
+import sys
+from collections.abc import Iterator
+from datetime import timedelta
+from http.server import ThreadingHTTPServer
+from pathlib import Path
+from typing import Any
+from uuid import UUID
+
+import pytest
+from prefect.automations import ResourceSpecification
+from prefect.client.orchestration import SyncPrefectClient, get_client
+from prefect.settings import PREFECT_API_URL, temporary_settings
+
+from commands import CHECKOUT, environment
+from company import Company
+from flows import automations, server
+from flows.tell import tell
+from test_notify import Webhook, serving
+
+
+@pytest.fixture
+def client(prefect_api: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[SyncPrefectClient]:
+    monkeypatch.setenv("PREFECT_API_URL", prefect_api)  # for the processes that it starts
+    with temporary_settings({PREFECT_API_URL: prefect_api}), get_client(sync_client=True) as found:
+        yield found
+
+
+@pytest.fixture
+def webhook() -> Iterator[tuple[str, list[Any]]]:
+    """The address of a channel, and what it heard."""
+    handler = type("Handler", (Webhook,), {"heard": []})
+    with serving(ThreadingHTTPServer(("127.0.0.1", 0), handler)) as port:
+        yield f"http://127.0.0.1:{port}/channel", handler.heard
+
+
+def test_all_is_deployed_and_set_up_twice_it_is_there_once(
+    client: SyncPrefectClient, tmp_path: Path
+) -> None:
+    settings = Company(tmp_path).settings
+    server._deploy(settings)
+    automations.set_up(late_after=timedelta(minutes=45))
+
+    assert client.read_work_pool(server.POOL).type == "process"
+    daily, delivery, told = (
+        client.read_deployment_by_name(name)
+        for name in (automations.DAILY, automations.DELIVERY, automations.TELL)
+    )
+    assert [one.schedule.cron for one in daily.schedules] == ["0 6 * * *"]
+    assert daily.work_pool_name == server.POOL
+
+    assert len(client.read_automations()) == 3
+    found = {one.name: one for one in client.read_automations()}
+    watched = {
+        name: (states(one.trigger.after), states(one.trigger.expect), one.trigger.match_related)
+        for name, one in found.items()
+    }
+    of_daily, of_delivery = (of(one.id) for one in (daily, delivery))
+    assert watched == {
+        "The daily run crashed": (set(), {"Crashed"}, of_daily),
+        "The daily run did not start": ({"Late"}, {"Running", "Cancelled"}, of_daily),
+        "Delivery keeps failing": (set(), {"Failed", "Crashed"}, of_delivery),
+    }
+    for one in found.values():
+        (action,) = one.actions
+        assert action.deployment_id == told.id
+        assert action.parameters.keys() <= tell.parameters.properties.keys()
+    late = found["The daily run did not start"]
+    assert late.trigger.within == timedelta(minutes=45), "as it was said last"
+    assert late.actions[0].parameters["what"] == "the daily run did not start within 45 minutes"
+    assert found["Delivery keeps failing"].trigger.threshold == 3
+
+
+def states(events: set[str]) -> set[str]:
+    return {event.removeprefix("prefect.flow-run.") for event in events}
+
+
+def of(deployment: UUID) -> ResourceSpecification:
+    return ResourceSpecification.model_validate(
+        {
+            "prefect.resource.role": "deployment",
+            "prefect.resource.id": f"prefect.deployment.{deployment}",
+        }
+    )
+
+
+def test_an_automation_that_tells_is_heard(
+    webhook: tuple[str, list[Any]], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    address, heard = webhook
+    monkeypatch.setenv("LIFECYCLE__NOTIFY__WEBHOOK_URL", address)
+    config = Company(tmp_path).folder / "lifecycle.toml"
+    tell.fn(run="brave-otter", what="the daily run's process ended", config=str(config))
+    ((_, told),) = heard
+    assert told["text"].startswith("*Lifecycle: the daily run's process ended*\n")
+    assert "Flow run brave-otter" in told["text"]
+
+
+def test_a_server_that_cannot_start_says_why_and_tells_it(
+    webhook: tuple[str, list[Any]], tmp_path: Path
+) -> None:
+    address, heard = webhook
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        done = subprocess.run(
+            [sys.executable, "-m", "flows.server"],
+            env=environment(tmp_path, PORT=str(port), LIFECYCLE__NOTIFY__WEBHOOK_URL=address),
+            cwd=CHECKOUT,
+            capture_output=True,
+            text=True,
+            timeout=300,
+            check=False,
+        )
+    assert done.returncode == 1
+    assert f"port {port} cannot be used" in done.stderr
+    assert "choose another: make server PORT=4300" in done.stderr
+    ((_, told),) = heard
+    assert told["text"].startswith("*Lifecycle: the Prefect server ended*\n")
+
+
+def test_when_a_part_dies_the_server_ends_and_names_its_log(tmp_path: Path) -> None:
+    with subprocess.Popen([sys.executable, "-c", ""]) as worker:
+        worker.wait()
+        with pytest.raises(server.LifecycleError, match=r"worker ended by itself.*worker\.log"):
+            server._stay({"worker": worker}, tmp_path)
