@@ -2,16 +2,34 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import timedelta
 from typing import Any
 
-from sqlalchemy import insert, select
+from sqlalchemy import event, insert, select
 
 from company import utc
 from lifecycle.ledger.store import Ledger
 from lifecycle.ledger.tables import State, enrollments, messages, sends
 
 NOW = utc("2026-06-10 01:00")
+
+
+@contextmanager
+def statements(ledger: Ledger) -> Iterator[list[str]]:
+    """The statements that are executed meanwhile: what grows with the input, whatever the
+    machine."""
+    told: list[str] = []
+
+    def hear(_: Any, __: Any, statement: str, *___: Any) -> None:
+        told.append(statement)
+
+    event.listen(ledger.engine, "before_cursor_execute", hear)
+    try:
+        yield told
+    finally:
+        event.remove(ledger.engine, "before_cursor_execute", hear)
 
 
 def send(number: int) -> str:

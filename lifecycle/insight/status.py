@@ -11,7 +11,7 @@ from typing import Any
 from lifecycle.insight import published
 from lifecycle.insight.document import Document, Id, Section, Table, counted, moment, table
 from lifecycle.insight.warmup import waits
-from lifecycle.ledger import approvals, history, warmup
+from lifecycle.ledger import approvals, delivery, history, warmup
 from lifecycle.ledger.store import Ledger
 from lifecycle.ledger.tables import State
 from lifecycle.mail.providers import is_live
@@ -172,13 +172,16 @@ def status(settings: Settings, ledger: Ledger, *, as_of: datetime | None = None)
     launched = {row.trigger for row in history.launched(ledger)}
     waiting, stops = history.waiting(ledger), history.stops(ledger)
     mails, inside = history.sends_by_state(ledger), history.enrolled_now(ledger)
-    following = history.next_mail(ledger)
+    now = as_of or datetime.now(UTC)
+    with ledger.read() as connection:
+        next_due = delivery.next_due(connection, now)
+        decisions = approvals.decisions(connection)
     total = sum(mails.values(), Counter())
     return Status(
         state_dir=str(settings.state_dir),
         time_zone=settings.company.time_zone,
         published=_published(settings),
-        runs=[_run(row) for row in history.last_runs(ledger, RUNS)],
+        runs=[_run(row, decisions.get(row.run_id)) for row in history.last_runs(ledger, RUNS)],
         triggers=[
             {
                 "trigger": name,
@@ -209,9 +212,9 @@ def status(settings: Settings, ledger: Ledger, *, as_of: datetime | None = None)
         ],
         holds=[
             {**one, "until": _iso(one["until"]), "since": _iso(one["since"])}
-            for one in history.holds(ledger, as_of or datetime.now(UTC)).values()
+            for one in history.holds(ledger, now).values()
         ],
-        next_due=_iso(following.not_before) if following else None,
+        next_due=_iso(next_due) if next_due else None,
         no_room=_no_room(settings, ledger),
         needs_a_person=[
             {
@@ -254,13 +257,15 @@ def _published(settings: Settings) -> dict[str, Any] | None:
         }
 
 
-def _run(row: Any) -> dict[str, Any]:
+def _run(row: Any, decision: Any) -> dict[str, Any]:
     report = json.loads(row.report) if row.report else {}
     stopped = report.get("stopped")
     told = [stopped["message"].splitlines()[0], *stopped["failures"][:1]] if stopped else []
     why = " ".join(told) or None
     if row.status == "failed" and not report:
         why = "it was ended from outside"
+    if decision is not None:
+        why = f"It was {decision.decision} by {decision.by}: {decision.why}"
     return {
         "run_id": row.run_id,
         "status": row.status,

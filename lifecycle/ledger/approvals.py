@@ -82,6 +82,11 @@ def decision(ledger: Ledger, run_id: str) -> Row[Any] | None:
         return connection.execute(query).first()
 
 
+def decisions(ledger: Connection) -> dict[str, Row[Any]]:
+    """What was decided, by the run's id: the rows of `approvals`."""
+    return {row.run_id: row for row in ledger.execute(select(approvals))}
+
+
 def approve(ledger: Ledger, run_id: str, *, by: str, why: str) -> int:
     """Let a run's mails go with the next delivery; returns how many are left to go.
 

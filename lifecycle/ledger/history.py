@@ -98,13 +98,6 @@ def mails_waiting(ledger: Ledger) -> int:
     return int(_all(ledger, query)[0].n)
 
 
-def next_mail(ledger: Ledger) -> Row[Any] | None:
-    """The planned or queued mail whose moment comes first."""
-    query = select(sends).where(sends.c.state.in_(NOT_LEFT)).order_by(sends.c.not_before).limit(1)
-    found = _all(ledger, query)
-    return found[0] if found else None
-
-
 def owner_lists(ledger: Ledger, cycle: int) -> Rows:
     """The lists of a day (20260610) for account owners, with their rendered bytes."""
     query = (

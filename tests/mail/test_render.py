@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import math
-import time
 from datetime import UTC, datetime
 from email import message_from_bytes, policy
 from typing import Any
+from unittest.mock import patch
 
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 from lifecycle.errors import TemplateError
 from lifecycle.mail.message import Message
 from lifecycle.mail.render import Renderer
+from lifecycle.mail.sandbox import SANDBOX
 
 SEND = "0123456789abcdef0123456789abcdef"
 ACCOUNT: dict[str, Any] = {
@@ -230,9 +231,7 @@ def test_a_value_that_cannot_be_said_is_named(company: Any, body: str, said: lis
     ],
 )
 def test_a_template_reaches_nothing_but_values(company: Any, body: str) -> None:
-    began = time.monotonic()
     refused(company, body)
-    assert time.monotonic() - began < 1
 
 
 def test_a_value_longer_than_sane_is_refused_unless_unused(company: Any) -> None:
@@ -326,6 +325,5 @@ def test_a_template_is_compiled_once(company: Any) -> None:
         "account": ACCOUNT, "contact": CONTACT, "date": datetime(2026, 6, 10, tzinfo=UTC),
     }  # fmt: skip
     first = renderer.render(**arguments)
-    began = time.perf_counter()
-    assert all(renderer.render(**arguments) == first for _ in range(1000))
-    assert time.perf_counter() - began < 1  # 3 s and more when each mail compiles
+    with patch.object(SANDBOX, "compile", side_effect=AssertionError("compiled again")):
+        assert renderer.render(**arguments) == first

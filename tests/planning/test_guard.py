@@ -10,6 +10,7 @@ from sqlalchemy import insert, select
 
 from company import Company, utc
 from lifecycle.errors import InputError, LedgerError, UnknownName
+from lifecycle.insight.status import status
 from lifecycle.ledger import approvals, runs
 from lifecycle.ledger import tables as ledger_tables
 from lifecycle.ledger.store import Ledger
@@ -84,8 +85,12 @@ def test_a_run_over_its_budget_is_planned_whole_and_waits(told):
     assert outcome(told) == [("check_in", "planned")]
     (waits,) = approvals.waiting(told.ledger)
     assert (waits.run_id, waits.people, waits.mails) == ("r1", 1, 1)
+    assert status(told.settings, told.ledger, as_of=NOON).next_due is None
 
     assert approvals.approve(told.ledger, "r1", **AIKO) == 1
+    seen = status(told.settings, told.ledger, as_of=NOON)
+    assert seen.next_due is not None
+    assert seen.runs[0]["why"] == "It was approved by aiko: as agreed"
     deliver(told.settings, told.ledger, now=NOON)
     assert outcome(told) == [("check_in", "accepted")]
     assert approvals.waiting(told.ledger) == []

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import csv
-import time
 import zipfile
 from datetime import UTC, datetime
 from pathlib import Path
@@ -210,9 +209,7 @@ def test_a_year_of_real_orders(world: World) -> None:
     if not folder.is_dir():
         pytest.skip(f"{folder} is absent: a year of real orders was not tried")
     _address(world, str(folder))
-    begun = time.monotonic()
     result = world.pull(datetime(2026, 6, 10, tzinfo=UTC))
-    assert time.monotonic() - begun < 60
     assert result.rows == {
         "accounts": 4372, "contacts": 4372, "usage_events": 406829, "survey_responses": 0,
     }  # fmt: skip
