@@ -93,6 +93,9 @@ class Diff:
     def _trigger_json(self, one: TriggerChange) -> dict[str, Any]:
         return {
             **{name: getattr(one, name) for name in ("name", "state", "parts", "files")},
+            "words": {
+                file: mask_addresses(_lines(old, new)) for file, (old, new) in one.words.items()
+            },
             "audience": {
                 "before": one.matched,
                 "after": one.matches,
@@ -271,21 +274,23 @@ class Diff:
         return Section(f"{one.name}: {one.state}", tuple(parts))
 
     def _texts(self, one: TriggerChange) -> list[Section]:
-        """One mail of each step and language whose words differ, line by line."""
+        """What its files say differently, line by line, and one mail of each step and language
+        whose words differ, as somebody gets it."""
         seen: dict[tuple[str, str], ChangedMail] = {}
         for pair in one.changed_mails:
             if {"subject", "body"} & set(pair.what):
                 seen.setdefault((pair.after.step, pair.after.locale), pair)
-        sections = []
+        sections = [
+            Section(file, (mask_addresses(_lines(old, new)),))
+            for file, (old, new) in list(one.words.items())[:TEXTS]
+        ]
         for (step, locale), pair in list(seen.items())[:TEXTS]:
             old, new = (
-                f"Subject: {mail.subject}\n\n{mail.body}".splitlines()
-                for mail in (pair.before, pair.after)
+                f"Subject: {mail.subject}\n\n{mail.body}" for mail in (pair.before, pair.after)
             )
-            lines = unified_diff(old, new, "before", "after", lineterm="", n=1)
             name = self.names.get(pair.after.account_id, pair.after.account_id)
             title = f"{one.name}/{step} ({locale}) as {name} would get it"
-            sections.append(Section(title, (mask_addresses("\n".join(lines)),)))
+            sections.append(Section(title, (mask_addresses(_lines(old, new)),)))
         return sections
 
 
@@ -344,6 +349,12 @@ def _built(variant: Variant, when: datetime, folder: Path) -> Iterator[duckdb.Du
         marts_as_of(variant.settings, when, folder, project=variant.project)
     ) as connection:
         yield connection
+
+
+def _lines(old: str, new: str) -> str:
+    """The lines that differ, each with one on either side."""
+    lines = unified_diff(old.splitlines(), new.splitlines(), "before", "after", lineterm="", n=1)
+    return "\n".join(lines)
 
 
 def _masked(told: dict[str, Any]) -> dict[str, Any]:

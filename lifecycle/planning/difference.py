@@ -70,6 +70,8 @@ class TriggerChange:
     """changed: the keys of its file."""
     files: list[str] = field(default_factory=list)
     """Its mails' files that differ: check_in.en (changed)."""
+    words: dict[str, tuple[str, str]] = field(default_factory=dict)
+    """What its files say before and after, by their names: those that differ."""
     matched: int = 0
     """Accounts that its audience matched before; 0 where it waits for the usage feed."""
     matches: int = 0
@@ -159,8 +161,13 @@ def _compare(name: str, before: Side, after: Side, inside: int) -> TriggerChange
     files = [_trigger(side, name) for side in sides]
     change = TriggerChange(name, _state(name, before, after), inside=inside)
     if all(files):
-        change.parts = _parts(*(one for one in files if one))
-        change.files = _changed_files(name, before.variant, after.variant)
+        one, other = (file for file in files if file)
+        change.parts = _parts(one, other)
+        if change.parts:
+            change.words[f"{name}.yaml"] = one.text, other.text
+        changed = _changed_mails(name, before.variant, after.variant)
+        change.files = [f"{file} ({_kind(*texts)})" for file, texts in changed.items()]
+        change.words |= {f"{file}.txt": texts for file, texts in changed.items()}
         if change.state == "same" and change.files:
             change.state = "changed"
     if change.state == "unreadable":
@@ -208,9 +215,14 @@ def _parts(one: Trigger, other: Trigger) -> list[str]:
     return sorted(key for key in {*before, *after} if before.get(key) != after.get(key))
 
 
-def _changed_files(name: str, before: Variant, after: Variant) -> list[str]:
-    """The mails of a trigger, and the footers, whose files differ."""
-    texts = []
+def _kind(old: str, new: str) -> str:
+    return "new" if not old else "removed" if not new else "changed"
+
+
+def _changed_mails(name: str, before: Variant, after: Variant) -> dict[str, tuple[str, str]]:
+    """The mails of a trigger, and the footers, whose files differ: what each says before and
+    after, nothing where it is not there."""
+    texts: list[dict[str, str]] = []
     for variant in (before, after):
         folder = Templates(variant.settings.folder("email_templates"))
         files = {
@@ -220,14 +232,18 @@ def _changed_files(name: str, before: Variant, after: Variant) -> list[str]:
             for locale, path in paths.items()
         }
         files |= {f"_footer.{locale}": path for locale, path in folder.footers.items()}
-        texts.append({file: path.read_bytes() for file, path in files.items()})
+        texts.append(
+            {
+                file: path.read_text(encoding="utf-8", errors="replace")
+                for file, path in files.items()
+            }
+        )
     old, new = texts
-    kinds = {
-        file: "new" if file not in old else "removed" if file not in new else "changed"
+    return {
+        file: (old.get(file, ""), new.get(file, ""))
         for file in sorted(old | new)
         if old.get(file) != new.get(file)
     }
-    return [f"{file} ({kind})" for file, kind in kinds.items()]
 
 
 def _compare_mails(change: TriggerChange, before: Side, after: Side) -> None:

@@ -188,6 +188,16 @@ def test_a_mail_that_no_one_gets_today_is_named_all_the_same(repository: Reposit
     found = repository.diff()
     assert found.with_effect == []
     assert "last_call.en (changed)" in page(found)
+    assert "+Hello {{ contact.name or 'there' }}, farewell." in found.as_markdown()
+    assert list(found.as_json()["triggers"][0]["words"]) == ["last_call.en.txt"]
+
+
+def test_a_changed_rule_is_shown_line_by_line(repository: Repository) -> None:
+    repository.change("touch_model = 'tech'", "touch_model = 'low'")
+    lines = repository.win_back()["words"]["win_back.yaml"].splitlines()
+    (gone,) = (line for line in lines[2:] if line.startswith("-"))
+    (come,) = (line for line in lines[2:] if line.startswith("+"))
+    assert gone.replace("'tech'", "'low'")[1:] == come[1:]
 
 
 def test_words_that_change_are_shown_line_by_line(repository: Repository) -> None:
