@@ -101,7 +101,8 @@ class Problem:
 
     def __str__(self) -> str:
         place = self.file if self.line is None else f"{self.file}:{self.line}"
-        return f"{place}: {self.what}" + (f" ({self.hint})" if self.hint else "")
+        told = f"{place}: {self.what}" + (f" ({self.hint})" if self.hint else "")
+        return told if self.stops_a_run else f"{told}; no run stops for this"
 
 
 class Problems(InputError):

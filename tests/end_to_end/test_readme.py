@@ -75,7 +75,7 @@ MAKE = {
 }
 """What make has the command do → its arguments, and what its environment says."""
 ELSEWHERE = {
-    "lifecycle run --dry-run": "end_to_end/test_online_retail.py",
+    "lifecycle run": "end_to_end/test_online_retail.py",
     "lifecycle diff": "insight/test_diff.py",
     "lifecycle approve": "cli/test_controls.py",
     "lifecycle reject": "cli/test_controls.py",
@@ -186,6 +186,8 @@ def test_make_hands_on_what_it_is_told(command: str, tmp_path: Path) -> None:
     said.chmod(0o755)
     env = environment(tmp_path)
     del env["LIFECYCLE__STATE__DIR"]
+    # `make test` would have this make tell that it is one within another.
+    env = {name: value for name, value in env.items() if not name.startswith(("MAKE", "MFLAGS"))}
     done = shell(f"{command} --old-file install BIN={tmp_path}", env)
     assert done.returncode == 0, done.stderr
     assert done.stdout == f"{MAKE[command]}\n"

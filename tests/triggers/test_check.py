@@ -77,7 +77,7 @@ def test_two_triggers_that_may_mail_a_person_on_one_day_want_a_cap(company):
     (problem,) = check(company.settings)
     assert str(problem) == (
         "triggers/win_back.yaml:1: caps: the same person may get its mail and one of nudge on one"
-        " day (cap it: caps: {contact: 1/1d})"
+        " day (cap it: caps: {contact: 1/1d}); no run stops for this"
     )
     assert not problem.stops_a_run
     company.trigger("win_back", CAPPED)
@@ -100,7 +100,7 @@ def test_a_column_that_nobody_supplies_is_named_where_it_is_asked_about(company)
     first, second = check(company.settings)
     assert str(first) == (
         "triggers/win_back.yaml:1: audience: satisfaction_band: always unknown, for the source has"
-        " no survey_responses"
+        " no survey_responses; no run stops for this"
     )
     assert str(second).startswith("triggers/win_back.yaml:5: goal.when: satisfaction_health:")
     assert not first.stops_a_run
