@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
+from contextlib import suppress
 from pathlib import Path
 
-from lifecycle.errors import Problem, SourceError, did_you_mean
+from lifecycle.errors import Problem, SourceError, TriggerError, did_you_mean
 from lifecycle.ledger.tables import OWNER_LIST
 from lifecycle.mail.check import check_templates
 from lifecycle.mail.folder import Templates, nearest
 from lifecycle.settings import Settings
 from lifecycle.sources.files import Folder
 from lifecycle.triggers.columns import USAGE_FEED, account_columns, contact_columns
-from lifecycle.triggers.model import Trigger, read_folder
+from lifecycle.triggers.model import Trigger, named_steps, read_folder
+from lifecycle.triggers.yaml_file import YamlFile
 
 SHOWN = 3
 """Names of a longer list that a problem gives."""
@@ -21,13 +23,20 @@ SHOWN = 3
 def check(settings: Settings) -> list[Problem]:
     """Every problem of every trigger and every template; empty when all is well.
 
-    While a trigger cannot be read, nobody knows which mails it has: its templates wait.
+    Also a trigger that cannot be used has mails, as far as its steps can be read.
     Raises TriggerError if the models' own YAML, which names the columns, cannot be read.
     """
     triggers, problems = read_folder(settings.folder("triggers"))
     unread = {Path(problem.file).stem for problem in problems}
     steps = [(trigger.name, [step.id for step in trigger.steps]) for trigger in triggers]
     of_one_language = {trigger.name for trigger in triggers if trigger.locale}
+    for file in _unread_files(settings, unread):
+        ids = [one for one in dict.fromkeys(named_steps(file)) if one]
+        if ids:
+            name = Path(file.name).stem
+            unread.remove(name)
+            steps.append((name, ids))
+            of_one_language |= {name} if file.plain.get("locale") else set()
     return [
         *problems,
         *_without_their_language(settings, triggers),
@@ -41,6 +50,14 @@ def check(settings: Settings) -> list[Problem]:
             if Path(problem.file).parent.name not in unread
         ),
     ]
+
+
+def _unread_files(settings: Settings, unread: Collection[str]) -> Iterator[YamlFile]:
+    """The files of triggers that cannot be used, but read."""
+    for path in sorted(settings.folder("triggers").iterdir()):
+        if path.stem in unread and path.is_file():
+            with suppress(TriggerError, OSError, UnicodeDecodeError):
+                yield YamlFile(path.read_text(encoding="utf-8-sig"), path.name)
 
 
 def _without_their_language(settings: Settings, triggers: Iterable[Trigger]) -> Iterator[Problem]:

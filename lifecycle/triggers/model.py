@@ -520,6 +520,7 @@ def parse_trigger(text: str, path: Path, accounts: Columns, contacts: Columns) -
         told = TriggerFile.model_validate(file.plain, context=context)
     except ValidationError as error:
         problems += file.problems(error, TriggerFile)
+        problems += _repeated_steps(file)
     if problems:
         raise TriggerError(dict.fromkeys(problems))
     fields = {field: getattr(told, field) for field in TriggerFile.model_fields}
@@ -531,6 +532,24 @@ def parse_trigger(text: str, path: Path, accounts: Columns, contacts: Columns) -
         text=text,
         lines=file.lines(),
     )
+
+
+def _repeated_steps(file: YamlFile) -> Iterator[Problem]:
+    """Ids that are there twice: where a step is wrong, the model does not look at the others."""
+    ids = named_steps(file)
+    for number, step in enumerate(ids):
+        if step and step in ids[:number]:
+            yield file.problem(("steps", number, "id"), "is there twice")
+
+
+def named_steps(file: YamlFile) -> list[str]:
+    """The ids of a file's steps whatever else is wrong in it; empty where one cannot be read."""
+    steps = file.plain.get("steps")
+    ids = [
+        one.get("id") if isinstance(one, dict) else None
+        for one in (steps if isinstance(steps, list) else ())
+    ]
+    return [one if isinstance(one, str) else "" for one in ids]
 
 
 def _is_trigger(path: Path) -> bool:

@@ -99,19 +99,19 @@ class YamlFile:
             place, cause = detail["loc"], detail.get("ctx", {}).get("error")
             if isinstance(cause, PlacedFaults):
                 problems += [
-                    self._problem((*place, *below), what, hint)
-                    for below, what, hint in cause.faults
+                    self.problem((*place, *below), what, hint) for below, what, hint in cause.faults
                 ]
             elif detail["type"] == "extra_forbidden":
                 word = str(place[-1])
                 known = _keys_at(model, place[:-1])
                 hint = did_you_mean(word, known) or f"keys are {', '.join(known)}"
-                problems.append(self._problem(place, "unknown key", hint))
+                problems.append(self.problem(place, "unknown key", hint))
             else:
-                problems.append(self._problem(place, *_in_words(detail)))
+                problems.append(self.problem(place, *_in_words(detail)))
         return sorted(problems, key=lambda problem: problem.line or 0)
 
-    def _problem(self, place: Sequence[int | str], what: str, hint: str = "") -> Problem:
+    def problem(self, place: Sequence[int | str], what: str, hint: str = "") -> Problem:
+        """Something wrong at a key, named by its path within the file."""
         key = self._key(place)
         return Problem(self.name, self.line_of(place), f"{key}: {what}" if key else what, hint)
 

@@ -142,3 +142,19 @@ def test_every_problem_is_told_at_once_with_its_file_and_line(company):
         "email_templates/win_back/second.en.txt:3:",
     ):
         assert told in found, found
+
+
+def test_all_is_said_at_once_also_about_the_mails_of_a_trigger_that_is_wrong(company):
+    """A misspelt column, a delay that is none, an id twice, a mail that is not there."""
+    company.trigger("win_back", SHORT, "hello")
+    path = company.folder / "triggers" / "win_back.yaml"
+    path.write_text(
+        "description: d\naudience: is_dormnt\nrecipients: role = 'admin'\nlaunch: existing\n"
+        "enter: once\nsteps:\n- {id: hello, after: soon}\n- {id: hello, after: 1d}\n"
+        "- {id: farewell, after: 9d}\n"
+    )
+    said = "\n".join(str(problem) for problem in check(company.settings))
+    assert 'did you mean "is_dormant"' in said
+    assert "win_back.yaml:7: steps.hello.after" in said
+    assert "win_back.yaml:8: steps.hello.id: is there twice" in said
+    assert "win_back/farewell" in said
