@@ -4,6 +4,7 @@ index.txt      the preview as a person reads it
 index.csv      one row a mail: its file, account, reader, step, language, time and subject
 withheld.csv   one row for each mail or entry decided against: whom, and why
 0001_check_in.eml, …   the mails as they would arrive, first to go first
+to_come_last_call_en.eml, …   one of each step and language that nobody would get now
 """
 
 from __future__ import annotations
@@ -34,6 +35,9 @@ def write_folder(seen: Preview, folder: Path) -> None:
             when = seen.when(send.account_id, send.not_before)
             said = (send.step, send.locale, when, mail.subject)
             rows.append((file, *account, mail.to_name, mail.to_email, *said))
+        for mail in seen.to_come:
+            file = f"to_come_{mail.step}_{mail.locale}.eml"
+            (folder / file).write_bytes(mail.as_bytes())
         columns = ("account_id", "account", "name", "to", "step", "language", "goes", "subject")
         _write_csv(folder / "index.csv", ("file", *columns), rows)
         why = attrgetter(*WITHHELD)

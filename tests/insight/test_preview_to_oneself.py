@@ -114,6 +114,11 @@ def test_the_folder_holds_the_mails_as_they_would_arrive(see, tmp_path: Path) ->
     assert mail["To"].addresses[0].addr_spec == "C1@example.com"
     assert "Hello 佐藤 愛子, check_in." in mail.get_content()
     assert "Who gets what" in (tmp_path / "out" / "index.txt").read_text()
+    to_come = message_from_bytes(
+        (tmp_path / "out" / "to_come_case_study_en.eml").read_bytes(), policy=policy.default
+    )
+    assert to_come["Subject"] == "case_study"
+    assert "case_study." in to_come.get_content()
     (against,) = _rows(tmp_path / "out" / "withheld.csv")
     assert (against["account_id"], against["reason"]) == ("A3", "no_consent")
 
