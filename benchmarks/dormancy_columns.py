@@ -1,11 +1,13 @@
 """What the columns of dormancy cost in dbt, beside one bare SQL query for the same columns.
 
-    .venv/bin/python benchmarks/dormancy_columns.py --accounts 1000000 --account-days 20000000
+    .venv/bin/python benchmarks/dormancy_columns.py --accounts 1000000 --account-days 20000000 \
+        --times 5
 
 Makes accounts and their active days, runs the dbt models from there to account_dormancy, and a
 query that somebody wrote by hand; both results must be equal, row by row. Each is measured in a
-process of its own, dbt with its project parsed, as in a server that stays up. Exits with 1 when
-dbt takes more than 1.5 times the query's processor seconds (held from a million accounts on).
+process of its own, dbt with its project parsed, as in a server that stays up; so many times in
+turn, of which the least counts, because what else goes on only ever adds. Exits with 1 when dbt
+takes more than 1.3 times the query's processor seconds (held from a million accounts on).
 """
 
 from __future__ import annotations
@@ -25,7 +27,7 @@ from meter import Cost, Meter
 
 PROJECT = Path(__file__).resolve().parents[1] / "dbt_project"
 AS_OF = datetime(2026, 6, 10, 1, tzinfo=UTC)
-AIM, PROMISED, PROMISED_FROM = 1.3, 1.5, 1_000_000
+PROMISED, PROMISED_FROM = 1.3, 1_000_000
 GIVEN = (
     "stg_run_context",
     "stg_holidays",
@@ -37,14 +39,13 @@ GIVEN = (
 )
 """Views that only look at what is in raw."""
 MODELS = (
+    "int_silences",
     "int_account_activity",
     "int_watched_days",
-    "int_silences",
-    "int_rhythms",
+    "int_segment_gaps",
     "int_return_chances",
-    "int_working_days",
-    "int_silent_working_days",
     "int_account_return_chances",
+    "int_working_days",
     "account_dormancy",
 )
 
@@ -85,8 +86,14 @@ def main() -> None:
     with tempfile.TemporaryDirectory(prefix="lifecycle-benchmark-") as temporary:
         folder = Path(temporary)
         _make(folder, asked.accounts, asked.account_days)
-        dbt, bare = (_alone(which, folder) for which in ("dbt", "bare"))
+        costs = [
+            {which: _alone(which, folder) for which in ("dbt", "bare")} for _ in range(asked.times)
+        ]
         rows = _compare(folder)
+    dbt, bare = (
+        min((one[which] for one in costs), key=lambda cost: cost.cpu_seconds)
+        for which in ("dbt", "bare")
+    )
     times = dbt.cpu_seconds / bare.cpu_seconds
     found = {
         "accounts": asked.accounts,
@@ -112,6 +119,7 @@ def _arguments() -> argparse.Namespace:
     )
     parser.add_argument("--accounts", type=int, default=20_000, help="default: %(default)s")
     parser.add_argument("--account-days", type=int, default=400_000, help="default: %(default)s")
+    parser.add_argument("--times", type=int, default=1, help="default: %(default)s")
     parser.add_argument("--json", action="store_true", help="print one JSON object")
     parser.add_argument("--measure", choices=["dbt", "bare"], help=argparse.SUPPRESS)
     parser.add_argument("--folder", type=Path, help=argparse.SUPPRESS)
@@ -261,7 +269,7 @@ def _show(found: dict[str, object]) -> None:
             f"{which:5} {cost['seconds']:6.1f} s, {cost['cpu_seconds']:6.1f} CPU s, "
             f"{cost['peak_mb']:6,.0f} MB"
         )
-    print(f"dbt over bare, CPU seconds: {found['cpu_seconds_over_bare']:.2f} (aim: {AIM})")
+    print(f"dbt over bare, CPU seconds: {found['cpu_seconds_over_bare']:.2f} (at most {PROMISED})")
     print(f"dbt over bare, seconds: {found['seconds_over_bare']:.2f}")
     print(f"dbt over bare, peak memory: {found['peak_mb_over_bare']:.2f}")
 

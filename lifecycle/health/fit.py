@@ -105,12 +105,11 @@ def _active_accounts(warehouse: duckdb.DuckDBPyConnection) -> Columns:
         """
         select
             account_id,
-            coalesce(segment, '') as segment,
+            segment,
             active_days - 1 as repeats,
             days_since_first_active - days_silent as last,
             days_since_first_active as age
         from intermediate.int_account_activity
-        inner join marts.dim_accounts using (account_id)
         """
     ).fetchnumpy()
 
@@ -175,7 +174,7 @@ def _rhythms(
         select number, days, active_on + cast(days as integer) as ended
         from intermediate.int_silences
         inner join chosen using (account_id)
-        where has_ended
+        where has_ended and is_of_last_year
         order by number, active_on
         """
     ).fetchnumpy()

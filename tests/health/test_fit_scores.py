@@ -51,13 +51,15 @@ class Warehouse:
             db.execute(
                 """
                 create table intermediate.int_account_activity as
-                select account_id, count(*) as active_days,
+                select account_id, coalesce(any_value(segment), '') as segment,
+                    count(*) as active_days,
                     date '2026-06-10' - min(active_on) as days_since_first_active,
                     date '2026-06-10' - max(active_on) as days_silent
-                from active group by account_id;
+                from active join marts.dim_accounts using (account_id) group by account_id;
                 create table intermediate.int_silences as
                 select account_id, active_on, lead(active_on) over its is not null as has_ended,
-                    coalesce(lead(active_on) over its, date '2026-06-10') - active_on as days
+                    coalesce(lead(active_on) over its, date '2026-06-10') - active_on as days,
+                    true as is_of_last_year
                 from active window its as (partition by account_id order by active_on)
                 """
             )

@@ -281,8 +281,9 @@ def test_a_feed_that_just_began_makes_no_old_account_dormant(tmp_path: Path) -> 
         "select feed_status, is_dormant, onboarding_status, stage, course, count(*)"
         " from marts.account_360 group by all"
     ) == [("fresh", False, "on_track", "adoption", "success", 4)]
+    # The first login, at 20:00 UTC on the 7th, was on the 8th in Tokyo.
     assert company.sql("select dormancy_reason from marts.account_360 where account_id = 'a3'") == [
-        ("no login in the 3 days since the usage feed began; 7 are allowed",)
+        ("no login in the 2 days since the usage feed began; 7 are allowed",)
     ]
 
 

@@ -70,7 +70,9 @@ def company(tmp_path_factory: pytest.TempPathFactory) -> Company:
 
 
 def test_the_columns_are_those_of_the_reference(company: Company) -> None:
-    silences = company.sql("select account_id, days from intermediate.int_silences where has_ended")
+    silences = company.sql(
+        "select account_id, days from intermediate.int_silences where has_ended and is_of_last_year"
+    )
     names, number, own = dormancy.rhythms(*zip(*silences, strict=True))
     rhythms = {str(name): (n, gap) for name, n, gap in zip(names, number, own, strict=True)}
     company_gap = np.median([gap for n, gap in rhythms.values() if n >= dormancy.ENOUGH_GAPS])
@@ -142,19 +144,20 @@ def test_a_run_of_an_earlier_day_knows_no_later_version(company: Company) -> Non
     assert company.sql("select count(*) from staging.stg_score_version") == [(0,)]
     assert company.sql("select count(*) from staging.stg_segment_gaps") == [(0,)]
     limits = company.sql(
-        "select account_id, dormancy_limit_days, usual_gap, segment_gap"
-        " from marts.account_dormancy join intermediate.int_rhythms using (account_id)"
-        " join intermediate.int_account_activity using (account_id)"
+        "select account_id, dormancy_limit_days, gaps, coalesce(own_gap, 1), segment_gap"
+        " from marts.account_dormancy join intermediate.int_account_activity using (account_id)"
+        " join intermediate.int_segment_gaps using (segment)"
     )
     assert len(limits) > 60
-    for account, limit, usual, segment in limits:
-        gap = dormancy.blended_gap(usual, segment)
+    for account, limit, gaps, own, segment in limits:
+        gap = dormancy.blended_gap(dormancy.usual_gap(gaps, own, segment), segment)
         assert limit == int(dormancy.limits(2.0, gap)), account
 
     # A life table takes the place of the parameters: the share that ended on each day to come.
     silences = company.sql(
         "select coalesce(segment, ''), has_ended, coalesce(days, as_of_day - active_on)"
         " from intermediate.int_silences join marts.dim_accounts using (account_id)"
+        " where is_of_last_year"
     )
     found = company.sql(
         "select segment, days, lasted, p_return_28d from intermediate.int_return_chances"

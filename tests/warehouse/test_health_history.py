@@ -188,7 +188,7 @@ def test_every_model_that_the_usage_score_is_computed_by_is_part_of_its_definiti
         # who and when; satisfaction; what a silence is likely to lead to; whether the feed is there
         *("dim_accounts", "int_counting_rules", "int_scoring", "int_health_before"),
         *("account_satisfaction", "int_satisfaction_health", "int_return_chances"),
-        *("int_account_return_chances", "int_silent_working_days", "int_working_days"),
+        *("int_account_return_chances", "int_working_days"),
         *("feed_health", "int_feed_age", "int_feed_volume", "int_company_days"),
     }
     models = {file.stem: file for file in (CHECKOUT / "dbt_project" / "models").rglob("*.sql")}

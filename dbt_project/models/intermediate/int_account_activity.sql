@@ -1,8 +1,8 @@
--- One row per account that was ever active: its activity as of the run.
+-- One row per account that was ever active: its active days as of the run, and the gaps between.
 with
 
-activity as (
-  select * from {{ ref('fct_account_activity_daily') }}
+silences as (
+  select * from {{ ref('int_silences') }}
 ),
 
 accounts as (
@@ -14,34 +14,28 @@ summed as (
   select
     account_id,
     count(*) as active_days,
-    min(activity_date) as first_active_on,
-    max(activity_date) as last_active_on,
-    min(first_active_at) as first_active_at,
-    max(last_active_at) as last_active_at,
-    min(first_core_at) as first_core_at,
-    min(first_outcome_at) as first_outcome_at,
-    min(case when outcome_events > 0 then activity_date end) as first_outcome_on,
-    max(case when core_events > 0 then activity_date end) as last_core_on,
-    max(case when outcome_events > 0 then activity_date end) as last_outcome_on
-  from activity
+    min(active_on) as first_active_on,
+    max(active_on) as last_active_on,
+    max(silent_since) as last_active_at,
+    count(case when is_of_last_year then ended_on end) as gaps,
+    {{ quantile('case when is_of_last_year then days end', 0.9) }} as own_gap
+  from silences
   group by account_id
 ),
 
 final as (
   select
     summed.account_id,
+    coalesce(accounts.segment, '') as segment,
     summed.active_days,
+    summed.first_active_on,
     {{ dbt.datediff('summed.first_active_on', 'accounts.as_of_day', 'day') }}
       as days_since_first_active,
-    {{ dbt.datediff('summed.last_active_on', 'accounts.as_of_day', 'day') }} as days_silent,
-    summed.first_active_at,
-    summed.last_active_at,
-    summed.first_core_at,
-    summed.first_outcome_at,
-    summed.first_outcome_on,
     summed.last_active_on,
-    summed.last_core_on,
-    summed.last_outcome_on
+    summed.last_active_at,
+    {{ dbt.datediff('summed.last_active_on', 'accounts.as_of_day', 'day') }} as days_silent,
+    summed.gaps,
+    summed.own_gap
   from summed
   inner join accounts on summed.account_id = accounts.account_id
 )

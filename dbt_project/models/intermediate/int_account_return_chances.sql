@@ -3,16 +3,10 @@
 
 with
 
-accounts as (
-  select
-    account_id,
-    coalesce(segment, '') as segment
-  from {{ ref('dim_accounts') }}
-),
-
 activity as (
   select
     account_id,
+    segment,
     active_days - 1 as repeat_active_days,
     days_since_first_active - days_silent as active_span_days,
     days_since_first_active as age_days,
@@ -32,14 +26,12 @@ life_table as (
 fitted as (
   select
     activity.*,
-    accounts.segment,
     coalesce(own.r, everyone.r) as r,
     coalesce(own.alpha, everyone.alpha) as alpha,
     coalesce(own.a, everyone.a) as a,
     coalesce(own.b, everyone.b) as b
   from activity
-  inner join accounts on activity.account_id = accounts.account_id
-  left join parameters as own on accounts.segment = own.segment
+  left join parameters as own on activity.segment = own.segment
   left join parameters as everyone on everyone.segment = ''
 ),
 

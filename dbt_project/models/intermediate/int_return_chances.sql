@@ -19,9 +19,9 @@ silences as (
     ) as days
   from {{ ref('int_silences') }} as silences
   inner join accounts on silences.account_id = accounts.account_id
-  {%- if has_rows(ref('stg_return_parameters')) %}
-  where false
-  {%- endif %}
+  where
+    silences.is_of_last_year
+    and {{ 'false' if has_rows(ref('stg_return_parameters')) else 'true' }}
 ),
 
 lengths as (

@@ -1,36 +1,33 @@
--- One row per silence of an account in the last year: ended by an active day, or still open.
+-- One row per silence of an account: ended by an active day, or still open.
 {{ config(materialized='view') }}
 
 with
 
-activity as (
-  select
-    account_id,
-    activity_date
-  from {{ ref('fct_account_activity_daily') }}
-  where
-    activity_date >= (
-      select cast({{ dbt.dateadd('day', -365, 'as_of') }} as date)
-      from {{ ref('stg_run_context') }}
-    )
+run_context as (
+  select * from {{ ref('stg_run_context') }}
 ),
 
 followed as (
   select
     account_id,
     activity_date as active_on,
+    last_active_at as silent_since,
     lead(activity_date) over (partition by account_id order by activity_date) as ended_on
-  from activity
+  from {{ ref('fct_account_activity_daily') }}
 ),
 
 final as (
   select
-    account_id,
-    active_on,
-    ended_on,
-    ended_on is not null as has_ended,
-    {{ dbt.datediff('active_on', 'ended_on', 'day') }} as days
+    followed.account_id,
+    followed.active_on,
+    followed.silent_since,
+    followed.ended_on,
+    followed.ended_on is not null as has_ended,
+    cast({{ dbt.datediff('followed.active_on', 'followed.ended_on', 'day') }} as integer) as days,
+    followed.active_on >= cast({{ dbt.dateadd('day', -365, 'run_context.as_of') }} as date)
+      as is_of_last_year
   from followed
+  cross join run_context
 )
 
 select * from final

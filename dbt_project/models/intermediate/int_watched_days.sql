@@ -9,7 +9,7 @@ accounts as (
 ),
 
 feed as (
-  select cast(min(first_active_at) as date) as begins_on from {{ ref('int_account_activity') }}
+  select min(first_active_on) as begins_on from {{ ref('int_account_activity') }}
 ),
 
 watched as (

@@ -13,12 +13,12 @@ watched as (
   select * from {{ ref('int_watched_days') }}
 ),
 
-rhythms as (
-  select * from {{ ref('int_rhythms') }}
+segment_gaps as (
+  select * from {{ ref('int_segment_gaps') }}
 ),
 
 working_days as (
-  select * from {{ ref('int_silent_working_days') }}
+  select * from {{ ref('int_working_days') }}
 ),
 
 return_chances as (
@@ -39,21 +39,44 @@ thresholds as (
   from {{ ref('stg_run_context') }} as run_context
 ),
 
+-- The fewer gaps an account has, the more it borrows from its segment: the weight of five gaps.
+rhythms as (
+  select
+    activity.*,
+    segment_gaps.segment_gap,
+    case
+      when activity.gaps >= 3
+        then exp(
+          (activity.gaps * ln(activity.own_gap) + 5 * ln(segment_gaps.segment_gap))
+          / (activity.gaps + 5)
+        )
+      else segment_gaps.segment_gap
+    end as usual_gap
+  from activity
+  left join segment_gaps on activity.segment = segment_gaps.segment
+),
+
 measured as (
   select
     accounts.account_id,
     accounts.days_since_go_live,
     watched.days_watched,
-    activity.active_days - 1 as repeat_active_days,
-    activity.days_since_first_active - activity.days_silent as active_span_days,
-    activity.days_since_first_active as age_days,
-    activity.last_active_at,
-    activity.days_silent,
-    working_days.working_days_silent,
+    rhythms.active_days - 1 as repeat_active_days,
+    rhythms.days_since_first_active - rhythms.days_silent as active_span_days,
+    rhythms.days_since_first_active as age_days,
+    rhythms.last_active_at,
+    rhythms.days_silent,
+    -- Who was last active before the first of the days has had working days enough since.
+    case
+      when rhythms.account_id is not null
+        then
+          until_yesterday.working_days
+          - least(until_yesterday.working_days, coalesce(until_active.working_days, 0))
+    end as working_days_silent,
     thresholds.dormancy_min_working_days as min_working_days,
     return_chances.p_return_28d,
     cast(case
-      when activity.account_id is null then thresholds.never_logged_in_days
+      when rhythms.account_id is null then thresholds.never_logged_in_days
       else greatest(
         thresholds.dormancy_min_days,
         least(
@@ -70,10 +93,17 @@ measured as (
   from accounts
   cross join thresholds
   inner join watched on accounts.account_id = watched.account_id
-  inner join rhythms on accounts.account_id = rhythms.account_id
-  left join activity on accounts.account_id = activity.account_id
-  left join working_days on accounts.account_id = working_days.account_id
+  left join rhythms on accounts.account_id = rhythms.account_id
   left join return_chances on accounts.account_id = return_chances.account_id
+  left join working_days as until_yesterday
+    on
+      coalesce(accounts.country_code, thresholds.company_country) = until_yesterday.country_code
+      and cast({{ dbt.dateadd('day', -1, 'accounts.as_of_day') }} as date)
+      = until_yesterday.calendar_day
+  left join working_days as until_active
+    on
+      until_yesterday.country_code = until_active.country_code
+      and rhythms.last_active_on = until_active.calendar_day
 ),
 
 compared as (

@@ -5,8 +5,8 @@ accounts as (
   select * from {{ ref('dim_accounts') }}
 ),
 
-activity as (
-  select * from {{ ref('int_account_activity') }}
+milestones as (
+  select * from {{ ref('int_account_milestones') }}
 ),
 
 before as (
@@ -33,16 +33,16 @@ dated as (
     cast(
       {{ dbt.dateadd('month', 'run_context.onboarding_months', 'watched.watched_from') }} as date
     ) as onboarding_due_on,
-    activity.first_active_at,
-    activity.first_outcome_at,
-    activity.first_outcome_on,
+    milestones.first_active_at,
+    milestones.first_outcome_at,
+    milestones.first_outcome_on,
     before.onboarding_status as status_before,
     watched.watched_from = accounts.went_live_on as is_watched_since_go_live
   from accounts
   cross join {{ ref('stg_run_context') }} as run_context
   inner join watched on accounts.account_id = watched.account_id
   left join before on accounts.account_id = before.account_id
-  left join activity on accounts.account_id = activity.account_id
+  left join milestones on accounts.account_id = milestones.account_id
 ),
 
 judged as (

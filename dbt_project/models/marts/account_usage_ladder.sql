@@ -6,8 +6,8 @@ accounts as (
   select * from {{ ref('dim_accounts') }}
 ),
 
-activity as (
-  select * from {{ ref('int_account_activity') }}
+milestones as (
+  select * from {{ ref('int_account_milestones') }}
 ),
 
 feed_health as (
@@ -51,22 +51,22 @@ climbed as (
     accounts.account_id,
     case
       when habit.reached_at is not null then 4
-      when activity.first_outcome_at is not null then 3
-      when activity.first_core_at is not null then 2
-      when activity.first_active_at is not null then 1
+      when milestones.first_outcome_at is not null then 3
+      when milestones.first_core_at is not null then 2
+      when milestones.first_active_at is not null then 1
       else 0
     end as ladder_step,
-    activity.first_active_at as step_1_at,
-    activity.first_core_at as step_2_at,
-    activity.first_outcome_at as step_3_at,
+    milestones.first_active_at as step_1_at,
+    milestones.first_core_at as step_2_at,
+    milestones.first_outcome_at as step_3_at,
     habit.reached_at as step_4_at,
     accounts.as_of_day,
     {{ stands_until('habit.last_shown_on') }} as step_4_until,
-    {{ stands_until('activity.last_outcome_on') }} as step_3_until,
-    {{ stands_until('activity.last_core_on') }} as step_2_until,
-    {{ stands_until('activity.last_active_on') }} as step_1_until
+    {{ stands_until('milestones.last_outcome_on') }} as step_3_until,
+    {{ stands_until('milestones.last_core_on') }} as step_2_until,
+    {{ stands_until('milestones.last_active_on') }} as step_1_until
   from accounts
-  left join activity on accounts.account_id = activity.account_id
+  left join milestones on accounts.account_id = milestones.account_id
   left join habit on accounts.account_id = habit.account_id
 ),
 
