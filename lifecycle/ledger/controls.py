@@ -17,6 +17,7 @@ from lifecycle.ledger.states import move
 from lifecycle.ledger.store import Ledger
 from lifecycle.ledger.tables import (
     NOT_LEFT,
+    OF_ITS_ENROLLMENT,
     OFF,
     PAUSED,
     State,
@@ -113,12 +114,7 @@ def unhold(ledger: Ledger, account_id: str, *, now: datetime, by: str, why: str)
 def end(ledger: Connection, reason: str, detail: str, now: datetime, **of: str) -> Cancelled:
     """End the open enrolments whose columns are so, and cancel their mails that have not left."""
     which = [enrollments.c.ended_at.is_(None), *(enrollments.c[k] == v for k, v in of.items())]
-    theirs = select(enrollments.c.cycle).where(
-        enrollments.c.account_id == sends.c.account_id,
-        enrollments.c.trigger == sends.c.trigger,
-        enrollments.c.cycle == sends.c.cycle,
-        *which,
-    )
+    theirs = select(enrollments.c.cycle).where(OF_ITS_ENROLLMENT, *which)
     mails = move(ledger, State.CANCELLED, detail, now, sends.c.state.in_(NOT_LEFT), theirs.exists())
     ended = ledger.execute(
         update(enrollments).where(*which).values(ended_at=now, end_reason=reason)

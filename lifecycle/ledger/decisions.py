@@ -16,6 +16,7 @@ from lifecycle.ledger.backup import in_doubt
 from lifecycle.ledger.states import batches, insert, log, move
 from lifecycle.ledger.tables import (
     NOT_LEFT,
+    OF_ITS_ENROLLMENT,
     OPEN,
     State,
     enrollments,
@@ -485,16 +486,7 @@ def _migrate(ledger: Connection, migrations: list[Migration], at: datetime) -> N
 
 def _complete(ledger: Connection, at: datetime) -> None:
     """End the enrolments that have no step left and no mail under way."""
-    under_way = (
-        select(sends.c.send_id)
-        .where(
-            sends.c.account_id == enrollments.c.account_id,
-            sends.c.trigger == enrollments.c.trigger,
-            sends.c.cycle == enrollments.c.cycle,
-            sends.c.state.in_(OPEN),
-        )
-        .exists()
-    )
+    under_way = select(sends.c.send_id).where(OF_ITS_ENROLLMENT, sends.c.state.in_(OPEN)).exists()
     ledger.execute(
         update(enrollments)
         .where(enrollments.c.ended_at.is_(None), enrollments.c.next_at.is_(None), ~under_way)

@@ -39,6 +39,7 @@ from lifecycle.ledger.tables import (
     HAS_NOT_LEFT,
     MAILED,
     NOT_LEFT,
+    OF_ITS_ENROLLMENT,
     OWNER_LIST,
     PAUSED,
     State,
@@ -385,15 +386,7 @@ _DUE = (
         *(enrollments.c.ended_at, enrollments.c.end_reason, messages.c.mime),
     )
     .join(messages, messages.c.send_id == sends.c.send_id)
-    .join(
-        enrollments,
-        and_(
-            enrollments.c.account_id == sends.c.account_id,
-            enrollments.c.trigger == sends.c.trigger,
-            enrollments.c.cycle == sends.c.cycle,
-        ),
-        isouter=True,  # an owner's list belongs to no enrolment
-    )
+    .join(enrollments, OF_ITS_ENROLLMENT, isouter=True)
     .where(
         sends.c.state == State.QUEUED,
         *_may_go(bindparam("now", type_=UtcDateTime)),

@@ -6,12 +6,13 @@ from collections.abc import Collection, Iterator, Sequence
 from datetime import datetime, timedelta
 from typing import Any, Literal
 
-from sqlalchemy import Connection, Row, and_, select
+from sqlalchemy import Connection, Row, select
 
 from lifecycle.ledger.states import batches
 from lifecycle.ledger.tables import (
     MAILED,
     NOT_LEFT,
+    OF_ITS_ENROLLMENT,
     OWNER_LIST,
     enrollments,
     launches,
@@ -112,14 +113,7 @@ def shut_in(ledger: Connection, trigger: str, versions: Sequence[str], now: date
             enrollments.c.time_zone_source,
             enrollments.c.country,
         )
-        .join(
-            enrollments,
-            and_(
-                enrollments.c.account_id == sends.c.account_id,
-                enrollments.c.trigger == sends.c.trigger,
-                enrollments.c.cycle == sends.c.cycle,
-            ),
-        )
+        .join(enrollments, OF_ITS_ENROLLMENT)
         .where(
             sends.c.trigger == trigger,
             sends.c.state.in_(NOT_LEFT),

@@ -23,6 +23,7 @@ from sqlalchemy import (
     Table,
     Text,
     TypeDecorator,
+    and_,
     literal_column,
     text,
 )
@@ -289,6 +290,13 @@ Index(
     sqlite_where=HAS_NOT_LEFT,
     postgresql_where=HAS_NOT_LEFT,
 )
+
+OF_ITS_ENROLLMENT = and_(
+    sends.c.account_id == enrollments.c.account_id,
+    sends.c.trigger == enrollments.c.trigger,
+    sends.c.cycle == enrollments.c.cycle,
+)
+"""How a send meets the enrolment that it belongs to; an owner's list belongs to none."""
 
 messages = Table(
     "messages",
