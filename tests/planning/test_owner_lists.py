@@ -339,6 +339,20 @@ def test_an_outcome_that_came_late_is_no_risk_to_the_renewal(
     assert ("the account is not well" in " ".join(text.split())) is (outcome_at is None)
 
 
+def test_a_date_is_the_accounts_own_and_agrees_with_the_days_to_it(
+    render_news: Callable[..., str],
+) -> None:
+    there = {"time_zone": "America/New_York", "days_to_renewal": 9, "first_outcome_at": None}
+    text = " ".join(render_news("renewal", "en", **there).split())
+    assert "as of Wednesday 10 June" in text
+    assert "in 7 days, on 17 June 2026" in text, "18 June begins at 20:00 of the 17th there"
+    well = {"is_dormant": True, "stage": "mature"}
+    silent = " ".join(render_news("dormant", "en", **there, **well).split())
+    assert "what changed around 14 May 2026" in silent
+    passed = {"renewal_at": utc("2026-06-10 01:00").replace(tzinfo=None)}
+    assert "today, on 9 June" in " ".join(render_news("renewal", "en", **there, **passed).split())
+
+
 @pytest.mark.parametrize("locale", ["en", "ja"])
 @pytest.mark.parametrize(
     "kind",
@@ -380,6 +394,7 @@ def render_news(tmp_path: Path) -> Callable[..., str]:
             "kind": kind,
             "urgency": 1,
             "owner_address": "mei@example.com",
+            "time_zone": "Asia/Tokyo",
             "days_since_go_live": 9,
             **facts,
         }
@@ -388,7 +403,7 @@ def render_news(tmp_path: Path) -> Callable[..., str]:
             send_id="0" * 32,
             locale=locale,
             owner={"name": "", "email": "mei@example.com"},
-            news=news.as_values(WEDNESDAY.date(), "Asia/Tokyo"),
+            news=news.as_values(WEDNESDAY.date()),
             date=WEDNESDAY,
         ).body
 
