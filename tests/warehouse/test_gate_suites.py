@@ -7,8 +7,10 @@ from pathlib import Path
 import pytest
 
 from lifecycle.errors import InputError
-from lifecycle.settings import CHECKOUT, Settings, load
+from lifecycle.insight.validate import validate
+from lifecycle.settings import CHECKOUT, Settings, Source, load
 from lifecycle.warehouse import suites
+from lifecycle.warehouse.foreseen import check_suites
 
 GOOD = """
 key: account_id
@@ -146,3 +148,39 @@ def test_a_column_may_be_missing_where_that_is_the_question(settings: Settings) 
         ),
     )
     suites.check_columns(suites.load(settings, "raw"), {"raw.accounts": ["account_id"]})
+
+
+def test_what_a_run_would_not_find_is_named_before_there_is_a_run(settings: Settings) -> None:
+    file = write(settings, GOOD.replace("name]", "nmae]"))
+    marts = settings.root / "expectations" / "marts"
+    marts.mkdir()
+    (marts / "account_360.yml").write_text(GOOD.replace("key: account_id", "key: acount_id"))
+    (marts / "dim_acounts.yml").write_text(GOOD)
+    assert [str(problem) for problem in validate(settings).problems[-3:]] == [
+        f"{file}:4: raw.accounts has no column 'nmae' (did you mean \"name\"?)",
+        f"{marts}/account_360.yml:2: marts.account_360 has no column 'acount_id' "
+        '(did you mean "account_id"?)',
+        f"{marts}/dim_acounts.yml: there is no table marts.dim_acounts "
+        '(did you mean "marts.dim_accounts"?)',
+    ]
+
+
+def test_a_column_that_the_export_brings_may_be_guarded(settings: Settings) -> None:
+    export = settings.root / "export"
+    export.mkdir()
+    (export / "accounts.csv").write_text("account_id,name,created_at,Parent Company\n")
+    from_files = settings.model_copy(
+        update={"source": Source(kind="files", path=str(export))}, deep=True
+    )
+    write(settings, GOOD.replace("name]", "parent_company]"))
+    guarded = suites.load(settings, "raw")
+    check_suites(from_files, guarded)  # the other tables are missing: the run says so
+    for table, header in (
+        ("contacts", "contact_id,account_id,email"),
+        ("usage_events", "event_id,account_id,occurred_at,event_name"),
+    ):
+        (export / f"{table}.csv").write_text(header + "\n")
+    check_suites(from_files, guarded)
+    (export / "accounts.csv").write_text("account_id,name,created_at\n")
+    with pytest.raises(InputError, match="no column 'parent_company'"):
+        check_suites(from_files, guarded)
