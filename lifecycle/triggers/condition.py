@@ -306,7 +306,8 @@ def _quoted_text(text: str) -> str:
 def parse_condition(text: object, columns: Columns) -> Condition:
     """Check a condition over the columns of a model.
 
-    Raises ConditionError with every wrong name at once, else with the first other fault.
+    Raises ConditionError with every wrong name, and with the first other fault of each of the
+    conditions that it joins.
     """
     if not isinstance(text, str):
         raise ConditionError(Fault(f"{text!r} is not a condition", "write an SQL expression"))
@@ -316,12 +317,12 @@ def parse_condition(text: object, columns: Columns) -> Condition:
         for column in node.find_all(exp.Column, bfs=False)
         if (fault := _wrong_name(column, columns))
     ]
-    if wrong:
-        raise ConditionError(*dict.fromkeys(wrong))
     try:
         checked = _Checker(columns).condition(node)
     except RecursionError:
-        raise ConditionError(Fault("nested too deeply")) from None
+        raise ConditionError(*dict.fromkeys(wrong), Fault("nested too deeply")) from None
+    except ConditionError as error:
+        raise ConditionError(*dict.fromkeys((*wrong, *error.faults))) from None
     return Condition(text.strip(), checked)
 
 
@@ -420,8 +421,6 @@ class _Checker:
             raise ConditionError(self._foreign(node))
         if kind is exp.Paren:
             return self._part(node.this)
-        if kind is exp.Column:
-            return self._column(node)
         if kind in CONNECTORS:
             return self._connected(node, CONNECTORS[kind])
         if kind in COMPARISONS:
@@ -429,6 +428,8 @@ class _Checker:
         if kind in FUNCTIONS:
             return self._call(node, *FUNCTIONS[kind])
         match node:
+            case exp.Column():
+                return self._column(node)
             case exp.Not():
                 return self._negation(node)
             case exp.Between():
@@ -439,7 +440,9 @@ class _Checker:
                 return self._is(node)
         return self._literal(node)
 
-    def _column(self, node: exp.Expr) -> Part:
+    def _column(self, node: exp.Column) -> Part:
+        if fault := _wrong_name(node, self._columns):
+            raise ConditionError(fault)
         column = self._columns[node.name.lower()]
         return Part(column.kind, (column,), accepted=column.accepted_values)
 
@@ -452,8 +455,17 @@ class _Checker:
                 waiting += [here.expression, here.this]
             else:
                 operands.append(here)
-        parts = tuple(self.condition(operand) for operand in operands)
-        return Part(Kind.BOOLEAN, _joined(parts, f" {word} "), parts, Rank.CONNECTED)
+        parts: list[Part] = []
+        faults: list[Fault] = []
+        for operand in operands:
+            try:
+                parts.append(self.condition(operand))
+            except ConditionError as error:
+                faults += error.faults
+        if faults:
+            raise ConditionError(*faults)
+        joined = _joined(tuple(parts), f" {word} ")
+        return Part(Kind.BOOLEAN, joined, tuple(parts), Rank.CONNECTED)
 
     def _negation(self, node: exp.Expr) -> Part:
         inner = self.condition(node.this)

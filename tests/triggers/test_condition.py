@@ -198,6 +198,19 @@ def test_every_wrong_name_is_told_at_once():
     ]
 
 
+def test_what_else_is_wrong_is_told_beside_a_wrong_name():
+    with pytest.raises(ConditionError) as caught:
+        parse_condition(
+            "stag = 'x' and stage = 'matur' and not (mrr = 'a' or random() < 1)", COLUMNS
+        )
+    assert [fault.what for fault in caught.value.faults] == [
+        "account_360 has no column 'stag'",
+        "stage is never 'matur'",
+        "mrr is a number and 'a' is a text; they cannot be compared",
+        "function 'rand' is not part of the condition language",
+    ]
+
+
 def test_a_long_chain_is_read():
     text = " or ".join(["mrr > 1"] * 400)
     row = {"mrr": 2.0}
