@@ -115,6 +115,16 @@ def accounts(warehouse: duckdb.DuckDBPyConnection, account_ids: Sequence[str]) -
     return rows(warehouse, query, [list(account_ids)])
 
 
+def languages(warehouse: duckdb.DuckDBPyConnection, contact_ids: Sequence[str]) -> dict[str, str]:
+    """The locale of contacts, else of their accounts; by contact, where either has one."""
+    query = """
+        select c.contact_id, coalesce(c.locale, a.locale) as locale
+        from marts.dim_contacts c join marts.account_360 a using (account_id)
+        where list_contains(?, c.contact_id) and coalesce(c.locale, a.locale) is not null
+    """
+    return {row["contact_id"]: row["locale"] for row in rows(warehouse, query, [list(contact_ids)])}
+
+
 def search(warehouse: duckdb.DuckDBPyConnection, wanted: str) -> list[Row]:
     """Accounts that `wanted` may mean, best first: account_id, name, rank.
 
