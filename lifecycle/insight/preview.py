@@ -169,7 +169,7 @@ class Preview:
                 "nobody gets it. This is who would on that day, if all were as it is now.",
             )
         parts += [
-            f"In {gets} to readers of {reads}, for want of one in {reads}: {counted(mails, 'mail')}."
+            f"In {gets} to readers of {reads}, there being none: {counted(mails, 'mail')}."
             for (reads, gets), mails in self.other_language.items()
         ]
         if self.result.flood:
