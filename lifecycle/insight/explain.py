@@ -182,7 +182,8 @@ class Explanation:
         columns = ("table_name", "file", "row_number", "column_name", "reason")
         rows = ([row[name] for name in columns] for row in self.rejected)
         shown = table(("table", "file", "row", "column", "reason"), rows)
-        return Section("Set aside", ("Rows of it that could not be used:", shown), "warning")
+        told = "Rows of it that could not be used; in a spreadsheet with a header one further:"
+        return Section("Set aside", (told, shown), "warning")
 
 
 def explain(
