@@ -10,11 +10,12 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
-from datetime import date, datetime
+from datetime import UTC, date, datetime
 from enum import IntEnum
 from functools import cache
 from types import MappingProxyType
 from typing import Any
+from zoneinfo import ZoneInfo
 
 import duckdb
 import sqlglot
@@ -240,9 +241,10 @@ class Condition:
         """The condition as an SQL expression over a table of that alias."""
         return self.checked.write(lambda column: f"{_quoted(alias)}.{_quoted(column.name)}")
 
-    def tree(self, row: Mapping[str, Any]) -> Outcome:
+    def tree(self, row: Mapping[str, Any], time_zone: str = "UTC") -> Outcome:
         """What each part of the condition says about a row, given by column name.
 
+        Moments of the row, which are UTC, are shown in the time zone, and name it.
         The warehouse's own engine judges each part, so that what is explained is what was
         decided. Raises KeyError if the row lacks a column that the condition asks about.
         """
@@ -259,7 +261,7 @@ class Condition:
         query = f"select {judged} from (select {', '.join(casts)}) r"
         outcomes = _engine().cursor().execute(query, values).fetchone()
         assert outcomes is not None
-        return _outcome(self.checked, row, iter(outcomes))
+        return _outcome(self.checked, row, time_zone, iter(outcomes))
 
     def __str__(self) -> str:
         return self.text
@@ -270,20 +272,22 @@ def _engine() -> duckdb.DuckDBPyConnection:
     return duckdb.connect(":memory:", config={"threads": 1})
 
 
-def _outcome(part: Part, row: Mapping[str, Any], outcomes: Iterator[bool | None]) -> Outcome:
+def _outcome(
+    part: Part, row: Mapping[str, Any], time_zone: str, outcomes: Iterator[bool | None]
+) -> Outcome:
     holds = next(outcomes)
 
     def show(column: Column) -> str:
         value = row[column.name]
         if column.kind is Kind.BOOLEAN and value is not None:
             return column.name
-        return f"{column.name} {_shown(value)}"
+        return f"{column.name} {_shown(value, time_zone)}"
 
-    parts = tuple(_outcome(inner, row, outcomes) for inner in part.parts)
+    parts = tuple(_outcome(inner, row, time_zone, outcomes) for inner in part.parts)
     return Outcome(part.write(show, SIGNS), holds, parts, part.joins)
 
 
-def _shown(value: Any) -> str:
+def _shown(value: Any, time_zone: str) -> str:
     match value:
         case None:
             return "null"
@@ -291,6 +295,9 @@ def _shown(value: Any) -> str:
             return _quoted_text(value)
         case float():
             return f"{value:g}"
+        case datetime():
+            there = value.replace(tzinfo=UTC).astimezone(ZoneInfo(time_zone))
+            return f"{there:%Y-%m-%d %H:%M} {time_zone}"
         case _:
             return str(value)
 

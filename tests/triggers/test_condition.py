@@ -260,7 +260,9 @@ def test_the_tree_takes_a_row_as_the_warehouse_gives_it():
     )
     tree = condition.tree(values)
     assert tree.holds is True
-    assert str(tree.parts[1]) == "signed_on 2026-11-01 < renewal_at 2026-11-01 09:00:00: yes"
+    assert str(tree.parts[1]) == "signed_on 2026-11-01 < renewal_at 2026-11-01 09:00 UTC: yes"
+    there = condition.tree(values, "Asia/Tokyo").parts[1].text
+    assert there == "signed_on 2026-11-01 < renewal_at 2026-11-01 18:00 Asia/Tokyo"
     with pytest.raises(KeyError):
         condition.tree({})
 
