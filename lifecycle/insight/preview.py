@@ -169,7 +169,7 @@ class Preview:
                 "nobody gets it. This is who would on that day, if all were as it is now.",
             )
         parts += [
-            f"In {gets} to readers of {reads}, there being none: {counted(mails, 'mail')}."
+            f"Readers of {reads} get {counted(mails, 'mail')} in {gets}: there is none in {reads}."
             for (reads, gets), mails in self.other_language.items()
         ]
         if self.result.flood:

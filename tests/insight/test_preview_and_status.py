@@ -75,7 +75,7 @@ def test_a_preview_counts_mails_in_another_language_than_their_readers(told) -> 
     with duckdb.connect(told.settings.published_db) as db:
         db.execute("update marts.dim_contacts set locale = 'ja-JP' where contact_id = 'C1'")
     seen = preview(told.settings, told.ledger, "win_back", as_of=told.as_of)
-    assert "In en to readers of ja-JP, there being none: 1 mail." in squeezed(seen)
+    assert "Readers of ja-JP get 1 mail in en: there is none in ja-JP." in squeezed(seen)
     (told.company.folder / "triggers" / "win_back.yaml").write_text(WIN_BACK + "locale: en\n")
     assert not preview(told.settings, told.ledger, "win_back", as_of=told.as_of).other_language
 
