@@ -227,6 +227,8 @@ def test_a_bounced_or_missing_address_is_said_and_never_mailed(owned: Owned) -> 
         ("N1", "it has no owner's address"),
         ("B1", "the owner's address is suppressed: bounced"),
     ]
+    page = as_text(owners(owned.settings, owned.ledger, as_of=WEDNESDAY).as_document())
+    assert "Example Inc  N1  dormant  it has no owner's address" in page
 
 
 def test_an_address_that_bounces_after_planning_is_not_mailed(owned: Owned) -> None:
