@@ -165,6 +165,39 @@ def test_what_a_run_would_not_find_is_named_before_there_is_a_run(settings: Sett
     ]
 
 
+@pytest.mark.parametrize(
+    ("sql", "told"),
+    [
+        (
+            "select nmae from raw.accounts",
+            "sql: there is no column 'nmae' (did you mean \"name\"?)",
+        ),
+        ("select 1 from raw.accounts a where a.nmae > 'x'", "there is no column 'nmae'"),
+        ("from raw.accounts a join raw.contacts c using (acount_id)", "no column 'acount_id'"),
+        ("select account_id from raw.accounts where", "sql: Parser Error: syntax error"),
+        ("select as_of from raw.run_context where _loaded_at > as_of", "no column '_loaded_at'"),
+        ("select x from snapshots.accounts_snapshot", None),
+        ("select name from raw.accounts join marts.account_360 using (account_id, name)", None),
+    ],
+)
+def test_the_sql_of_a_suite_is_read_without_a_run(
+    settings: Settings, sql: str, told: str | None
+) -> None:
+    file = write(
+        settings,
+        "key: account_id\nexpectations:\n  - expect: unexpected_rows\n    severity: warning\n"
+        f'    because: Why.\n    sql: "{sql}"\n',
+    )
+    guarded = suites.load(settings, "raw")
+    if told is None:
+        check_suites(settings, guarded)
+        return
+    with pytest.raises(InputError) as refused:
+        check_suites(settings, guarded)
+    assert str(refused.value).startswith(f"{file}:3: ")
+    assert told in str(refused.value)
+
+
 def test_a_column_that_the_export_brings_may_be_guarded(settings: Settings) -> None:
     export = settings.root / "export"
     export.mkdir()
@@ -172,7 +205,11 @@ def test_a_column_that_the_export_brings_may_be_guarded(settings: Settings) -> N
     from_files = settings.model_copy(
         update={"source": Source(kind="files", path=str(export))}, deep=True
     )
-    write(settings, GOOD.replace("name]", "parent_company]"))
+    query = (
+        "  - expect: unexpected_rows\n    severity: info\n    because: Why.\n"
+        "    sql: select account_id from raw.accounts where parent_company is null\n"
+    )
+    write(settings, GOOD.replace("name]", "parent_company]") + query)
     guarded = suites.load(settings, "raw")
     check_suites(from_files, guarded)  # the other tables are missing: the run says so
     for table, header in (
