@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import date, datetime
+from datetime import UTC, date, datetime, time
 from functools import cache
 from importlib.resources import files
 from zoneinfo import ZoneInfo
@@ -14,6 +14,11 @@ WEEKEND = frozenset({5, 6})
 """Saturday and Sunday, as `date.weekday()` counts."""
 
 MONTHS = range(1, 13)
+
+
+def midnight(day: date, time_zone: str) -> datetime:
+    """When a day begins in a time zone, as UTC."""
+    return datetime.combine(day, time(), ZoneInfo(time_zone)).astimezone(UTC)
 
 
 @cache

@@ -87,6 +87,8 @@ def _erase_from_ledger(ledger: Ledger, forms: list[str], key: str, by: str, why:
             for table in (sends, feedback):
                 same = table.c.address == form
                 connection.execute(update(table).where(same).values(address=hashed))
+            decided = actions.c.subject == form
+            connection.execute(update(actions).where(decided).values(subject=hashed))
             connection.execute(
                 delete(suppressions_table).where(suppressions_table.c.address == form)
             )

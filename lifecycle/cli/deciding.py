@@ -177,18 +177,22 @@ def suppress(
     reason: Annotated[
         str, typer.Option(metavar="REASON", help="unsubscribed, bounced, complained or manual.")
     ] = "manual",
+    why: Why = "asked for",
     as_json: AsJson = False,
 ) -> None:
     """Never mail an address again, whatever its account. Mails in the queue are stopped too."""
+    from lifecycle.insight.find import address_is_known
     from lifecycle.ledger.suppressions import suppress
 
-    with context.obj.ledger() as (_, ledger):
-        is_new = suppress(ledger, whom, reason=reason, by=by)
     named = whom.strip().lower()
-    reader = named if "@" in named else f"The reader of {named}"
-    if as_json:
-        print_json({"address" if "@" in named else "send_id": named, "new": is_new})
-    elif is_new:
-        typer.echo(f"{reader} is never mailed again.")
-    else:
-        typer.echo(f"{reader} was not mailed any more already.")
+    is_address = "@" in named
+    with context.obj.ledger() as (settings, ledger):
+        is_new = suppress(ledger, whom, reason=reason, by=by, why=why)
+        is_known, like = address_is_known(settings, ledger, named) if is_address else (True, "")
+    reader = named if is_address else f"The reader of {named}"
+    told = f"{reader} {'is never mailed again' if is_new else 'was not mailed any more already'}."
+    if is_known is False:
+        told += " But no contact, account owner or mail has this address: is it written right?"
+        told += f" There is {like}." if like else ""
+    said = {"address" if is_address else "send_id": named, "new": is_new}
+    say(told, {**said, "known": is_known, "like": like or None}, as_json)

@@ -21,6 +21,7 @@ from lifecycle.errors import GateStopped, Problem, WarehouseError
 from lifecycle.insight import published
 from lifecycle.insight.document import (
     Document,
+    Id,
     Section,
     Table,
     as_markdown,
@@ -228,8 +229,8 @@ class Diff:
         for account_id, why in one.leaves.items():
             what[account_id].append(f"leaves its sequence: {why}")
         parts += _cut(
-            ("account", "name", "what"),
-            [(id_, self.names.get(id_), ", ".join(said)) for id_, said in sorted(what.items())],
+            ("account", "id", "what"),
+            [(self.names.get(id_), Id(id_), ", ".join(said)) for id_, said in sorted(what.items())],
             by=2,
         )
         mails = [
@@ -238,10 +239,11 @@ class Diff:
             *((f"changed: {', '.join(pair.what)}", pair.after) for pair in one.changed_mails),
         ]
         parts += _cut(
-            ("account", "to", "mail", "language", "goes at the earliest", "what"),
+            ("account", "id", "to", "mail", "language", "goes at the earliest", "what"),
             [
                 (
-                    self.names.get(mail.account_id, mail.account_id),
+                    self.names.get(mail.account_id),
+                    Id(mail.account_id),
                     mask_addresses(mail.to),
                     mail.step,
                     mail.locale,
@@ -250,17 +252,18 @@ class Diff:
                 )
                 for what, mail in mails
             ],
-            by=5,
+            by=6,
         )
         kept = [
             *(("newly", left) for left in one.withheld),
             *(("no more", left) for left in one.withheld_no_more),
         ]
         parts += _cut(
-            ("account", "contact", "mail", "withheld", "reason", "detail"),
+            ("account", "id", "contact", "mail", "withheld", "reason", "detail"),
             [
                 (
-                    self.names.get(left.account_id, left.account_id),
+                    self.names.get(left.account_id),
+                    Id(left.account_id),
                     left.contact_id or None,
                     left.step or "entry",
                     what,
@@ -269,7 +272,7 @@ class Diff:
                 )
                 for what, left in kept
             ],
-            by=3,
+            by=4,
         )
         return Section(f"{one.name}: {one.state}", tuple(parts))
 

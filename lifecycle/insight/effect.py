@@ -88,19 +88,24 @@ class VersionEffect:
     def _came_through(self) -> int:
         return int(self.row["reached"] + self.row["compared_with"])
 
+    @property
+    def has_a_pace(self) -> bool:
+        """Whether 28 days have gone since the first day, when all who waited came at once."""
+        return self.as_of - _utc(self.row["first_enrolled_at"]) > timedelta(days=28)
+
     @cached_property
     def days_needed(self) -> int | None:
-        """About how many days that takes at the pace of the last 28; None: it never ends."""
+        """About how many days that takes at the pace of the last 28; None: it never ends, or
+        there are not 28 yet."""
         if not self.needed:
             return self.needed
         time_left = max(timedelta(), _utc(self.row["last_goal_until"]) - self.as_of)
         to_enter = self.needed - self.row["still_in_time"]
         entering = timedelta()
         if to_enter > 0:
-            if not self.row["new_in_28d"]:
+            if not (self.has_a_pace and self.row["new_in_28d"]):
                 return None
-            watched = min(28, max(1, (self.as_of - _utc(self.row["first_enrolled_at"])).days))
-            entering = timedelta(days=to_enter * watched / self.row["new_in_28d"])
+            entering = timedelta(days=to_enter * 28 / self.row["new_in_28d"])
         return math.ceil((entering + time_left) / timedelta(days=1))
 
     @cached_property
@@ -155,7 +160,9 @@ class VersionEffect:
         if self.needed is None:
             return f"A difference of {points} cannot be seen with groups of these sizes."
         told = f"About {self.needed:,} more accounts"
-        if self.days_needed is None:
+        if self.days_needed is None and not self.has_a_pace:
+            told += " (how long that takes can be told 28 days after the first entered)"
+        elif self.days_needed is None:
             told += " (at the present pace, none in 28 days, they never come)"
         else:
             told += f" (about {counted(self.days_needed, 'day')} at the present pace)"

@@ -96,6 +96,7 @@ class Explanation:
             parts.append(f"Bought for: {one['purpose']}")
         if one["background"]:
             parts.append(f"Background: {one['background']}")
+        parts.append(f"Times below are in {self.time_zone}.")
         return Section(f"{one['name']} ({one['account_id']})", tuple(parts))
 
     def _held(self) -> Section:
@@ -118,7 +119,7 @@ class Explanation:
             ("dormant", _truth(one["is_dormant"]), one["dormancy_reason"] or ""),
             ("onboarding", one["onboarding_status"] or "unknown", self._why_onboarding(one)),
             ("usage ladder", _step(one["ladder_step"]), ""),
-            ("last active", _day(self._local(one["last_active_at"])), ""),
+            ("last active", self._day(one["last_active_at"]), ""),
         ]
         parts: list[str | Table] = [table(("", "now", "why"), rows)]
         if one["feed_status"] == "late":
@@ -133,11 +134,16 @@ class Explanation:
     def _local(self, value: datetime | None) -> datetime | None:
         return value.replace(tzinfo=UTC).astimezone(ZoneInfo(self.time_zone)) if value else None
 
+    def _day(self, value: date | None) -> str:
+        """A day, or the day of a moment in the account's own time zone."""
+        day = self._local(value) if isinstance(value, datetime) else value
+        return f"{day:%Y-%m-%d}" if day else "–"
+
     def _why_stage(self, one: Mapping[str, Any]) -> str:
         limits = self.settings.stages
         match one["stage"]:
             case "churned":
-                return f"it left on {_day(one['churned_at'])}"
+                return f"it left on {self._day(one['churned_at'])}"
             case "renewal":
                 days = one["days_to_renewal"]
                 return f"renews in {counted(days, 'day')}, within {limits.renewal_days}"
@@ -153,11 +159,11 @@ class Explanation:
         if one["onboarding_status"] is None:
             return "the usage feed is late"
         if one["first_outcome_at"]:
-            return f"first outcome {_day(one['first_outcome_at'])}"
+            return f"first outcome {self._day(one['first_outcome_at'])}"
         if one["went_live_at"] is None:
             return "not live yet"
-        due = f", due {_day(one['onboarding_due_on'])}" if one["onboarding_due_on"] else ""
-        return f"live since {_day(one['went_live_at'])}, no outcome yet{due}"
+        due = f", due {self._day(one['onboarding_due_on'])}" if one["onboarding_due_on"] else ""
+        return f"live since {self._day(one['went_live_at'])}, no outcome yet{due}"
 
     def _people(self) -> Section:
         if self.account is None:
@@ -170,7 +176,7 @@ class Explanation:
             if address in self.suppressed:
                 mailable = f"no: {self.suppressed[address]}"
             elif one["unsubscribed_at"]:
-                mailable = f"no: unsubscribed {_day(one['unsubscribed_at'])}"
+                mailable = f"no: unsubscribed {self._day(one['unsubscribed_at'])}"
             else:
                 mailable = "yes" if one["consent_basis"] else "no: gave no consent"
             rows.append((one["name"], one["role"], one["locale"], address, mailable))
@@ -182,7 +188,8 @@ class Explanation:
         columns = ("table_name", "file", "row_number", "column_name", "reason")
         rows = ([row[name] for name in columns] for row in self.rejected)
         shown = table(("table", "file", "row", "column", "reason"), rows)
-        return Section("Set aside", ("Rows of it that could not be used:", shown), "warning")
+        told = "Rows of it that could not be used; in a spreadsheet with a header one further:"
+        return Section("Set aside", (told, shown), "warning")
 
 
 def explain(
@@ -232,7 +239,7 @@ def explain(
             TriggerStory(
                 name=name,
                 trigger=known.get(name),
-                **_judged(known.get(name), account, contacts),
+                **_judged(known.get(name), account, contacts, _zone(account, settings)),
                 history=past,
                 people=people,
                 waiting_for=waiting.get((name, _version(name, known.get(name), past))),
@@ -256,14 +263,17 @@ def _judged(
     trigger: Trigger | None,
     account: Mapping[str, Any] | None,
     contacts: Sequence[Mapping[str, Any]],
+    time_zone: str,
 ) -> dict[str, Any]:
     """What a trigger's conditions say of the account: rules, recipients, kept_out, matches."""
     rules: dict[str, Outcome] = {}
     recipients: dict[str, Outcome] = {}
     kept_out, matches = "", None
     if trigger is not None and account is not None:
-        rules = {key: one.tree(account) for key, one in trigger.placed_conditions}
-        recipients = {row["contact_id"]: trigger.recipients.tree(row) for row in contacts}
+        rules = {key: one.tree(account, time_zone) for key, one in trigger.placed_conditions}
+        recipients = {
+            row["contact_id"]: trigger.recipients.tree(row, time_zone) for row in contacts
+        }
         matches = rules["audience"].holds
         if account["is_churned"] and not trigger.include_churned:
             kept_out, matches = "a churned account matches no trigger", False
@@ -295,10 +305,6 @@ def _version(name: str, trigger: Trigger | None, past: AccountHistory) -> str:
 
 def _zone(account: Mapping[str, Any] | None, settings: Settings) -> str:
     return str(account["time_zone"]) if account else settings.company.time_zone
-
-
-def _day(value: date | None) -> str:
-    return f"{value:%Y-%m-%d}" if value else "–"
 
 
 def _said(what: str, value: Any) -> str:

@@ -7,9 +7,9 @@ from typing import Any
 
 import duckdb
 
-from lifecycle.errors import UnknownName, did_you_mean
+from lifecycle.errors import UnknownName, WarehouseError, did_you_mean
 from lifecycle.insight import published
-from lifecycle.ledger import controls
+from lifecycle.ledger import controls, suppressions
 from lifecycle.ledger.history import AccountHistory
 from lifecycle.ledger.store import Ledger
 from lifecycle.settings import Settings
@@ -52,6 +52,22 @@ def find_account(warehouse: duckdb.DuckDBPyConnection, ledger: Ledger, wanted: s
         return wanted
     hint = f"; did you mean one of these?\n{_listed(found)}" if found else ""
     raise UnknownName(f"no account {wanted!r}{hint}")
+
+
+def address_is_known(settings: Settings, ledger: Ledger, address: str) -> tuple[bool | None, str]:
+    """Whether a contact, an account owner or a mail has an address, and else the one most like it.
+
+    None where nothing can be told: nothing was published yet, or it cannot be read.
+    """
+    if suppressions.was_mailed(ledger, address):
+        return True, ""
+    forms = suppressions.forms(address)
+    try:
+        with connect_published(settings) as warehouse:
+            nearest = published.nearest_address(warehouse, sorted(forms)) or ""
+    except WarehouseError:
+        return None, ""
+    return (True, "") if nearest in forms else (False, nearest)
 
 
 def _listed(found: Sequence[Mapping[str, Any]]) -> str:

@@ -59,25 +59,31 @@ class Entry:
             return "contract" if one["usage_band"] == "green" else "health"
         return FALLS.get(first, "seats")
 
-    def as_values(self, place: int, time_zone: str) -> dict[str, Any]:
-        """What a template may name of it; dates are in the company's calendar."""
+    def as_values(self, place: int, day: date) -> dict[str, Any]:
+        """What a template may name of it; dates are the account's own.
+
+        Days to its renewal count from the day that the list itself names, so that both agree:
+        where an account's day is still the one before, account_360 counts one more.
+        """
         one = self.account
         used = one["seats_used_share"]
+        renewal_on = _day(one["renewal_at"], one["time_zone"])
         return {
             **{name: one[name] for name in PRINTED},
             "place": place,
             "news": list(self.news),
             "look": self.look,
             "sequences": list(self.sequences),
-            "last_active_on": _day(one["last_active_at"], time_zone),
-            "renewal_on": _day(one["renewal_at"], time_zone),
+            "last_active_on": _day(one["last_active_at"], one["time_zone"]),
+            "renewal_on": renewal_on,
+            "days_to_renewal": renewal_on and max((renewal_on - day).days, 0),
             "seats_percent": None if used is None else round(100 * used),
         }
 
 
 PRINTED = (
     *("account_id", "name", "plan", "touch_model", "stage", "seats", "purpose", "background"),
-    *("days_silent", "dormancy_limit_days", "days_since_go_live", "days_to_renewal"),
+    *("days_silent", "dormancy_limit_days", "days_since_go_live"),
     *("onboarding_status", "onboarding_due_on", "usage_health", "usage_band", "usage_band_before"),
     *("usage_reasons", "satisfaction_health", "satisfaction_band", "satisfaction_band_before"),
     *("active_users_28d", "ladder_step"),
@@ -103,15 +109,13 @@ class OwnerNews:
         """What one list has room for; the rest is still new tomorrow."""
         return self.entries[:LONGEST]
 
-    def as_values(self, day: date, time_zone: str) -> dict[str, Any]:
-        """`list` of the template."""
+    def as_values(self, day: date) -> dict[str, Any]:
+        """`list` of the template, on a day of the company's calendar."""
         return {
             "day": day,
             "number": len(self.entries),
             "first": self.entries[0].account["name"],
-            "accounts": [
-                one.as_values(place, time_zone) for place, one in enumerate(self.shown, 1)
-            ],
+            "accounts": [one.as_values(place, day) for place, one in enumerate(self.shown, 1)],
             "more": len(self.entries) - len(self.shown),
         }
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from lifecycle.insight.document import Document, Section, Table, counted, moment, table
+from lifecycle.insight.document import Document, Id, Section, Table, counted, moment, table
 from lifecycle.ledger import history
 from lifecycle.ledger.store import Ledger
 from lifecycle.mail.message import Message
@@ -74,8 +74,11 @@ class Owners:
         found = [(entry, why) for one, why in self.made.unreached for entry in one.entries]
         if not found:
             return []
-        rows = [(one.account["name"], ", ".join(one.news), why) for one, why in found[:ROWS]]
-        parts: list[str | Table] = [table(("account", "news", "why"), rows)]
+        rows = [
+            (one.account["name"], Id(one.account_id), ", ".join(one.news), why)
+            for one, why in found[:ROWS]
+        ]
+        parts: list[str | Table] = [table(("account", "id", "news", "why"), rows)]
         if len(found) > ROWS:
             parts.append(f"… and {len(found) - ROWS:,} more; --json lists them all.")
         title = f"{counted(len(found), 'account')} with news and no owner to tell"

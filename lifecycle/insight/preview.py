@@ -2,20 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import asdict, dataclass, replace
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass, field, replace
 from datetime import datetime
 from functools import cached_property
 from typing import Any
 
 from lifecycle.errors import DeliveryError
 from lifecycle.insight import published
-from lifecycle.insight.document import Document, Section, Table, counted, moment, table
+from lifecycle.insight.document import Document, Id, Section, Table, counted, moment, table
 from lifecycle.insight.mails_to_come import mails_to_come
 from lifecycle.insight.report import WHY
-from lifecycle.ledger.decisions import Withheld
+from lifecycle.ledger.decisions import PlannedSend, Withheld
 from lifecycle.ledger.store import Ledger
 from lifecycle.ledger.tables import State
+from lifecycle.mail.folder import nearest
 from lifecycle.mail.message import Message
 from lifecycle.mail.rehearsal import Rehearsed, check_colleague, send_to_oneself
 from lifecycle.planning.decision import Reason
@@ -42,6 +44,10 @@ class Preview:
     """Account id: time zone."""
     time_zone: str
     """The company's."""
+    goes_on: datetime | None = None
+    """When the day of a broadcast begins that is still to come: what is shown is as of then."""
+    other_language: Mapping[tuple[str, str], int] = field(default_factory=dict)
+    """How many mails go in another language than their reader's: (reader's, mail's): mails."""
     to_come: Sequence[Message] = ()
     """One mail of each step and language that nobody would get now."""
     every_mail: bool = False
@@ -95,6 +101,7 @@ class Preview:
         return {
             "trigger": self.trigger.name,
             "as_of": self.as_of.isoformat(),
+            "goes_on": self.goes_on.isoformat() if self.goes_on else None,
             "entering": [entry.account_id for entry in made.entries],
             "leaving": {ending.account_id: ending.reason for ending in made.endings},
             "held_out": {account_id: self.names.get(account_id) for account_id in self.held_out},
@@ -107,6 +114,10 @@ class Preview:
                 "withheld": {str(reason): n for reason, n in self.result.withheld.items()},
             },
             "waiting": list(self.result.waiting),
+            "other_language": [
+                {"reads": reads, "gets": gets, "mails": mails}
+                for (reads, gets), mails in self.other_language.items()
+            ],
             "mails": [
                 {
                     "send_id": send.send_id,
@@ -151,6 +162,16 @@ class Preview:
             "planned. No customer is mailed by this preview, and the ledger stays as it is.",
             *self.result.waiting,
         ]
+        if self.goes_on:
+            parts.insert(
+                0,
+                f"It goes {moment(self.goes_on, self.time_zone)} at the earliest: until then "
+                "nobody gets it. This is who would on that day, if all were as it is now.",
+            )
+        parts += [
+            f"Readers of {reads} get {counted(mails, 'mail')} in {gets}: there is none in {reads}."
+            for (reads, gets), mails in self.other_language.items()
+        ]
         if self.result.flood:
             parts.append(
                 f"A run of this alone would wait for an approval: {self.result.flood.why}."
@@ -170,6 +191,7 @@ class Preview:
         rows = [
             (
                 self.name(send.account_id),
+                Id(send.account_id),
                 mail.to_email,
                 send.step,
                 send.locale,
@@ -177,14 +199,14 @@ class Preview:
             )
             for send, mail in self.mails[:ROWS]
         ]
-        columns = ("account", "to", "step", "language", "goes at the earliest")
+        columns = ("account", "id", "to", "step", "language", "goes at the earliest")
         return Section("Who gets what", (table(columns, rows), *_more(len(self.mails))))
 
     def _held_out(self) -> Section:
         if not self.held_out:
             return Section("", ())
         told = f"{counted(len(self.held_out), 'account')} of those that enter get no mail:"
-        rows = [(self.name(one), one) for one in self.held_out[:ROWS]]
+        rows = [(self.name(one), Id(one)) for one in self.held_out[:ROWS]]
         shown = table(("account", "id"), rows)
         return Section("Held out, to compare with", (told, shown, *_more(len(self.held_out))))
 
@@ -195,6 +217,7 @@ class Preview:
         rows = [
             (
                 self.name(one.account_id),
+                Id(one.account_id),
                 one.contact_id or None,
                 one.step or "entry",
                 one.reason,
@@ -202,7 +225,7 @@ class Preview:
             )
             for one in made[:ROWS]
         ]
-        columns = ("account", "contact", "step", "reason", "detail")
+        columns = ("account", "id", "contact", "step", "reason", "detail")
         return Section("Who does not", (table(columns, rows), *_more(len(made))))
 
     def _texts(self) -> list[Section]:
@@ -244,21 +267,47 @@ def preview(
 ) -> Preview:
     """What a run at `as_of` would decide for one trigger, on the marts that are published.
 
+    Of a broadcast whose day is still to come, what a run would decide as that day begins.
     Raises UnknownName, TriggerError, TemplateError, or WarehouseError when nothing was
     published yet.
     """
     trigger = find(load_triggers(settings), name)
-    result = plan(settings, ledger, run_id="preview", as_of=as_of, dry_run=True, only=name)
+    begins = trigger.begins(settings.company.time_zone)
+    goes_on = begins if begins and begins > as_of else None
+    result = plan(
+        settings, ledger, run_id="preview", as_of=goes_on or as_of, dry_run=True, only=name
+    )
     made = result.decisions
     ids = {one.account_id for some in (made.sends, made.withheld, made.entries) for one in some}
     with connect_published(settings) as warehouse:
         found = published.accounts(warehouse, sorted(ids))
+        languages = published.languages(warehouse, [send.contact_id for send in made.sends])
         seen = {(send.step, send.locale) for send in made.sends}
         to_come = mails_to_come(settings, warehouse, trigger, without=seen, as_of=as_of)
     names = {one["account_id"]: one["name"] for one in found}
     zones = {one["account_id"]: one["time_zone"] for one in found}
     return Preview(
-        trigger, as_of, result, names, zones, settings.company.time_zone, to_come, every_mail
+        trigger,
+        as_of,
+        result,
+        names,
+        zones,
+        settings.company.time_zone,
+        goes_on,
+        Counter() if trigger.locale else _other_language(made.sends, languages),
+        to_come,
+        every_mail,
+    )
+
+
+def _other_language(
+    mails: Iterable[PlannedSend], languages: Mapping[str, str]
+) -> Counter[tuple[str, str]]:
+    """How many mails are not in the language of the contact that they go to."""
+    return Counter(
+        (reads, mail.locale)
+        for mail in mails
+        if (reads := languages.get(mail.contact_id)) and nearest(reads, [mail.locale]) is None
     )
 
 

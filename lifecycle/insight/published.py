@@ -17,6 +17,8 @@ CANDIDATES = 10
 """Accounts that are named where it is not clear which one was meant."""
 LIKE = 0.8
 """How alike (Jaro-Winkler) a name must be to be taken for a misspelling."""
+ALIKE = 0.95
+"""The same for addresses, of which most end alike."""
 
 
 def rows(
@@ -113,6 +115,33 @@ def accounts(warehouse: duckdb.DuckDBPyConnection, account_ids: Sequence[str]) -
         where list_contains(?, account_id)
     """
     return rows(warehouse, query, [list(account_ids)])
+
+
+def languages(warehouse: duckdb.DuckDBPyConnection, contact_ids: Sequence[str]) -> dict[str, str]:
+    """The locale of contacts, else of their accounts; by contact, where either has one."""
+    query = """
+        select c.contact_id, coalesce(c.locale, a.locale) as locale
+        from marts.dim_contacts c join marts.account_360 a using (account_id)
+        where list_contains(?, c.contact_id) and coalesce(c.locale, a.locale) is not null
+    """
+    return {row["contact_id"]: row["locale"] for row in rows(warehouse, query, [list(contact_ids)])}
+
+
+def nearest_address(warehouse: duckdb.DuckDBPyConnection, forms: Sequence[str]) -> str | None:
+    """Of all contacts and account owners the address itself, in one of its forms, or the one
+    most like it; None where none is."""
+    query = f"""
+        with known as (
+            select email_normalized as address from marts.dim_contacts
+            union select lower(trim(owner_email)) from marts.account_360
+        )
+        select address, list_contains($1, address) as is_it,
+            jaro_winkler_similarity(address, $1[1]) as likeness
+        from known where is_it or likeness > {ALIKE}
+        order by is_it desc, likeness desc, address limit 1
+    """
+    found = rows(warehouse, query, [list(forms)])
+    return str(found[0]["address"]) if found else None
 
 
 def search(warehouse: duckdb.DuckDBPyConnection, wanted: str) -> list[Row]:

@@ -18,6 +18,7 @@ from lifecycle.insight import published
 from lifecycle.insight.document import (
     Cell,
     Document,
+    Id,
     Section,
     Table,
     as_text,
@@ -358,8 +359,8 @@ class RunReport:
             table(("trigger", "people"), self.flood.by_trigger.items()),
             "Some of the accounts:",
             table(
-                ("account", "name", "trigger"),
-                ((one["account_id"], one["name"], one["trigger"]) for one in self.flood.sample),
+                ("account", "id", "trigger"),
+                ((one["name"], Id(one["account_id"]), one["trigger"]) for one in self.flood.sample),
             ),
         ]
         if not self.dry_run:
@@ -393,8 +394,11 @@ class RunReport:
         if self.owners_unreached:
             number, some = self.owners_unreached["accounts"], self.owners_unreached["examples"]
             parts.append(f"{counted(number, 'account')} with news, and no owner to tell:")
-            rows = ((one["name"], ", ".join(one["news"]), one["why"]) for one in some)
-            parts.append(table(("account", "news", "why"), rows))
+            rows = (
+                (one["name"], Id(one["account_id"]), ", ".join(one["news"]), one["why"])
+                for one in some
+            )
+            parts.append(table(("account", "id", "news", "why"), rows))
             if number > len(some):
                 parts.append("`lifecycle owners --json` lists them all.")
         return Section("Account owners", tuple(parts))

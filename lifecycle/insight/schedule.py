@@ -22,7 +22,8 @@ class StepStory:
     not_before: datetime | None
     """When its mail could go at the earliest; None where there is none to go."""
     fate: str
-    """planned, skipped, to come, held out, or never came (the sequence had ended)."""
+    """What became of its mails (states of the ledger), skipped, to come, held out, or never came
+    (the sequence had ended)."""
     why: str = ""
 
     def as_json(self) -> dict[str, Any]:
@@ -34,12 +35,18 @@ class StepStory:
 
 
 def schedule(
-    trigger: Trigger, row: Any, decided: Sequence[Any], now: datetime, spread: timedelta
+    trigger: Trigger,
+    row: Any,
+    decided: Sequence[Any],
+    mails: Sequence[Any],
+    now: datetime,
+    spread: timedelta,
 ) -> list[StepStory]:
     """The steps of an enrolment, in the order of the version that it goes on by, seen from `now`.
 
-    `row` is one of the ledger's enrollments, `decided` are its rows of steps. `spread` is
-    `plan.spread_minutes`. A mail before a step that is to come may still put it off.
+    `row` is one of the ledger's enrollments, `decided` and `mails` are its rows of steps and of
+    sends. `spread` is `plan.spread_minutes`. A mail before a step that is to come may still put
+    it off.
     """
     fates = {one.step: one for one in decided}
     enrolment = Enrolment(
@@ -54,7 +61,9 @@ def schedule(
         if known := fates.get(step.id):
             why = WHY.get(known.reason, known.reason) if known.reason else ""
             times = (known.due_at, known.not_before)
-            told.append(StepStory(row.cycle, step.id, *times, known.fate, why))
+            states = sorted({str(mail.state) for mail in mails if mail.step == step.id})
+            fate = ", ".join(states) or known.fate
+            told.append(StepStory(row.cycle, step.id, *times, fate, why))
             continue
         due = timing(trigger, step, enrolment, now, spread)
         fate, why, not_before = "to come", "", due.not_before

@@ -64,13 +64,15 @@ class TriggerStory:
     @cached_property
     def schedule(self) -> list[StepStory]:
         """The steps of every enrolment, by the version that it goes on by."""
-        decided = self._of("steps")
         told = []
         for one in self._of("enrollments"):
             version, _ = self.versions.get(one.trigger_version, (None, None))
             if version is not None:
-                its_own = [row for row in decided if row.cycle == one.cycle]
-                told += schedule(version, one, its_own, self.now, self.spread)
+                decided, mails = (
+                    [row for row in self._of(what) if row.cycle == one.cycle]
+                    for what in ("steps", "sends")
+                )
+                told += schedule(version, one, decided, mails, self.now, self.spread)
         return told
 
     def as_json(self) -> dict[str, Any]:

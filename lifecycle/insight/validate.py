@@ -11,6 +11,7 @@ from lifecycle.settings import Settings
 from lifecycle.triggers.check import check
 from lifecycle.triggers.model import Trigger, read_folder
 from lifecycle.warehouse import suites
+from lifecycle.warehouse.foreseen import check_suites
 
 
 @dataclass(frozen=True)
@@ -49,7 +50,9 @@ def validate(settings: Settings) -> Validation:
     guarded = 0
     for door in ("raw", "marts"):
         try:
-            guarded += len(suites.load(settings, door))
+            loaded = suites.load(settings, door)
+            guarded += len(loaded)
+            check_suites(settings, loaded)
         except Problems as error:
             problems += error.problems
         except InputError as error:

@@ -21,7 +21,7 @@ from sqlalchemy.dialects import postgresql, sqlite
 from lifecycle.errors import InputError, LedgerError, UnknownName, did_you_mean
 from lifecycle.ledger.states import batches, move
 from lifecycle.ledger.store import Ledger
-from lifecycle.ledger.tables import NOT_LEFT, State, sends, suppressions
+from lifecycle.ledger.tables import NOT_LEFT, State, actions, sends, suppressions
 from lifecycle.mail.message import is_address
 
 Why = Literal["unsubscribed", "bounced", "complained", "manual"]
@@ -138,7 +138,7 @@ def lift_soft(ledger: Connection, addresses: Collection[str]) -> None:
         )
 
 
-def suppress(ledger: Ledger, whom: str, *, reason: str, by: str) -> bool:
+def suppress(ledger: Ledger, whom: str, *, reason: str, by: str, why: str = "asked for") -> bool:
     """Never mail an address again, or the reader of a send: who leaves by a mail to us names it.
 
     Returns False where that was so already. Raises InputError for what is neither, or for an
@@ -155,7 +155,17 @@ def suppress(ledger: Ledger, whom: str, *, reason: str, by: str) -> bool:
         address = named if is_address(named) else _reader(connection, named)
         if address.startswith(ERASED):
             return False
+        connection.execute(
+            actions.insert().values(at=now, action="suppress", subject=address, by=by, why=why)
+        )
         return bool(stop(connection, [Suppression(address, reason, now, by)], now))
+
+
+def was_mailed(ledger: Ledger, address: str) -> bool:
+    """Whether the ledger has any mail to an address, planned or gone."""
+    with ledger.read() as connection:
+        theirs = select(sends.c.send_id).where(sends.c.address.in_(forms(address)))
+        return connection.scalar(theirs.limit(1)) is not None
 
 
 def _reader(ledger: Connection, send_id: str) -> str:

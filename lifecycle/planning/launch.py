@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import shutil
-from datetime import UTC, datetime, time
-from zoneinfo import ZoneInfo
+from datetime import datetime
 
 import duckdb
 
+from lifecycle.calendar import midnight
 from lifecycle.planning import audience
 from lifecycle.settings import Settings
 from lifecycle.triggers.model import Trigger
@@ -29,15 +29,13 @@ def baseline(
         return set()
     if trigger.launch.since is None:
         return set(audience.members(warehouse))
-    midnight = datetime.combine(
-        trigger.launch.since, time(), ZoneInfo(settings.company.time_zone)
-    ).astimezone(UTC)
-    if midnight >= as_of:
+    since = midnight(trigger.launch.since, settings.company.time_zone)
+    if since >= as_of:
         return set(audience.members(warehouse))
-    folder = settings.state_dir / f"as-of-{midnight:%Y%m%dT%H%M%S}"
+    folder = settings.state_dir / f"as-of-{since:%Y%m%dT%H%M%S}"
     shutil.rmtree(folder, ignore_errors=True)
     try:
-        with connect_work(marts_as_of(settings, midnight, folder)) as past:
+        with connect_work(marts_as_of(settings, since, folder)) as past:
             audience.judge(past, trigger)
             return set(audience.members(past, or_unknown=True))
     finally:

@@ -169,7 +169,7 @@ def _mail(
         send_id=send_id,
         locale=locale,
         owner={"name": news.name, "email": news.address},
-        news=news.as_values(day, company.time_zone),
+        news=news.as_values(day),
         date=max(opens, as_of),
     )
     return PlannedSend(

@@ -6,7 +6,7 @@ Reads only what is published, writes only the ledger. A dry run and a preview wr
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from datetime import UTC, date, datetime, time, timedelta
+from datetime import datetime, timedelta
 from itertools import islice
 from typing import Any
 from zoneinfo import ZoneInfo
@@ -162,7 +162,8 @@ class _Planner:
         Who is inside goes on by the version that they entered by; who enters, by the file.
         """
         launched = memory.launched_at(self.ledger, trigger.name)
-        if trigger.on and launched is None and self.as_of < self._day_begins(trigger.on):
+        begins = trigger.begins(self.settings.company.time_zone)
+        if begins and launched is None and self.as_of < begins:
             return
         renderer, find_commit = self.renderer, not self.rehearsal
         if new := versions.first_use(self.ledger, trigger, renderer, find_commit=find_commit):
@@ -196,10 +197,6 @@ class _Planner:
             before_launch = self._launch(trigger)
         if trigger.on is None or launched is None:  # a broadcast goes once
             self._enter(trigger, before_launch)
-
-    def _day_begins(self, day: date) -> datetime:
-        zone = ZoneInfo(self.settings.company.time_zone)
-        return datetime.combine(day, time(), zone).astimezone(UTC)
 
     def _go_on(self, version: Version) -> bool:
         """Decide about those inside, by the version whose verdict is the warehouse's now.
@@ -390,7 +387,7 @@ class _Planner:
             trigger=trigger.name,
             cycle=cycle,
             # A broadcast that comes late is late from its day on.
-            enrolled_at=self._day_begins(trigger.on) if trigger.on else self.as_of,
+            enrolled_at=trigger.begins(self.settings.company.time_zone) or self.as_of,
             place=_place(account),
         )
         held_out = trigger.holds_out(account_id)

@@ -366,21 +366,26 @@ class _Pull:
     # What is told of it. ----------------------------------------------------------------
 
     def _count(self, db: duckdb.DuckDBPyConnection, delivery: _Delivery) -> None:
-        """How many rows were set aside, and whether they are too many."""
+        """How many rows were set aside, and whether they are too many: one of each column first."""
         aside = f"FROM aside_{delivery.table.name} WHERE _first_at IS NULL"
         delivery.rejected = _one(db, f"SELECT count(*) {aside}")
         total = sum(delivery.usable.values()) + delivery.rejected
         limit = self.settings.gate.max_rejected_share
         if delivery.rejected <= max(1, limit * total):
             return
-        examples = db.execute(f"SELECT _file, _row, _reason {aside} LIMIT 3").fetchall()
+        examples = db.execute(
+            f"""SELECT _file, _row, _reason {aside}
+                ORDER BY row_number() OVER (PARTITION BY _column ORDER BY _file, _row), _file, _row
+                LIMIT 3"""
+        ).fetchall()
         shown = "; ".join(
             f"{file} row {row}: {mask_addresses(reason)}" for file, row, reason in examples
         )
         delivery.stop = (
             f"{delivery.table.name}: {delivery.rejected:,} of {total:,} rows were set aside, "
-            f"more than the {limit:.1%} that [gate] max_rejected_share allows; see "
-            f"raw.rejected_rows. The first: {shown}"
+            f"more than the {limit:.1%} that [gate] max_rejected_share allows: {shown}. "
+            "A row counts records: in a spreadsheet with a header it is one further. "
+            f"All of them: raw.rejected_rows in {self.settings.work_db.name}"
         )
 
     def _rows_in_raw(self) -> dict[str, int]:

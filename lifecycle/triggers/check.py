@@ -40,6 +40,7 @@ def check(settings: Settings) -> list[Problem]:
     return [
         *problems,
         *_without_their_language(settings, triggers),
+        *_in_one_language(settings, triggers),
         *_without_a_cap(triggers),
         *_without_their_feed(settings, triggers),
         *(
@@ -76,6 +77,26 @@ def _without_their_language(settings: Settings, triggers: Iterable[Trigger]) -> 
             hint = did_you_mean(str(trigger.locale), spoken)
             hint = hint or f"there are mails in {', '.join(sorted(spoken))}"
             yield trigger.problem("locale", what, hint)
+
+
+def _in_one_language(settings: Settings, triggers: Sequence[Trigger]) -> Iterator[Problem]:
+    """Broadcasts with a mail in one language, where the company writes other mails in more."""
+    mails = Templates(settings.folder("email_templates")).steps
+    ours = {trigger.name for trigger in triggers}
+    spoken = {locale for (of, _), files in mails.items() for locale in files if of in ours}
+    for trigger in triggers:
+        has = {
+            locale for step in trigger.steps for locale in mails.get((trigger.name, step.id), ())
+        }
+        others = sorted(one for one in spoken if nearest(one, has) is None)
+        if trigger.on and trigger.locale is None and len(has) == 1 and others:
+            (only,) = has
+            yield trigger.problem(
+                "steps",
+                f"its mail is in {only} alone, and who reads {_listed(others)} gets it too",
+                f"write it in {_listed(others)}, or say locale: {only}",
+                stops_a_run=False,
+            )
 
 
 def _without_a_cap(triggers: Sequence[Trigger]) -> Iterator[Problem]:

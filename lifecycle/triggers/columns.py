@@ -118,7 +118,7 @@ def _named(path: Path) -> str:
     return f"models/{path.parent.name}/{path.name}"
 
 
-@lru_cache(maxsize=16)
+@lru_cache(maxsize=64)
 def _columns_of(path: Path, modified_at: int, size: int) -> Columns:
     """Read once as it is now: parsing it takes longer than checking all triggers against it."""
     name = _named(path)

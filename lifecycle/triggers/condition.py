@@ -10,11 +10,12 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
-from datetime import date, datetime
+from datetime import UTC, date, datetime
 from enum import IntEnum
 from functools import cache
 from types import MappingProxyType
 from typing import Any
+from zoneinfo import ZoneInfo
 
 import duckdb
 import sqlglot
@@ -240,9 +241,10 @@ class Condition:
         """The condition as an SQL expression over a table of that alias."""
         return self.checked.write(lambda column: f"{_quoted(alias)}.{_quoted(column.name)}")
 
-    def tree(self, row: Mapping[str, Any]) -> Outcome:
+    def tree(self, row: Mapping[str, Any], time_zone: str = "UTC") -> Outcome:
         """What each part of the condition says about a row, given by column name.
 
+        Moments of the row, which are UTC, are shown in the time zone, and name it.
         The warehouse's own engine judges each part, so that what is explained is what was
         decided. Raises KeyError if the row lacks a column that the condition asks about.
         """
@@ -259,7 +261,7 @@ class Condition:
         query = f"select {judged} from (select {', '.join(casts)}) r"
         outcomes = _engine().cursor().execute(query, values).fetchone()
         assert outcomes is not None
-        return _outcome(self.checked, row, iter(outcomes))
+        return _outcome(self.checked, row, time_zone, iter(outcomes))
 
     def __str__(self) -> str:
         return self.text
@@ -270,20 +272,22 @@ def _engine() -> duckdb.DuckDBPyConnection:
     return duckdb.connect(":memory:", config={"threads": 1})
 
 
-def _outcome(part: Part, row: Mapping[str, Any], outcomes: Iterator[bool | None]) -> Outcome:
+def _outcome(
+    part: Part, row: Mapping[str, Any], time_zone: str, outcomes: Iterator[bool | None]
+) -> Outcome:
     holds = next(outcomes)
 
     def show(column: Column) -> str:
         value = row[column.name]
         if column.kind is Kind.BOOLEAN and value is not None:
             return column.name
-        return f"{column.name} {_shown(value)}"
+        return f"{column.name} {_shown(value, time_zone)}"
 
-    parts = tuple(_outcome(inner, row, outcomes) for inner in part.parts)
+    parts = tuple(_outcome(inner, row, time_zone, outcomes) for inner in part.parts)
     return Outcome(part.write(show, SIGNS), holds, parts, part.joins)
 
 
-def _shown(value: Any) -> str:
+def _shown(value: Any, time_zone: str) -> str:
     match value:
         case None:
             return "null"
@@ -291,6 +295,9 @@ def _shown(value: Any) -> str:
             return _quoted_text(value)
         case float():
             return f"{value:g}"
+        case datetime():
+            there = value.replace(tzinfo=UTC).astimezone(ZoneInfo(time_zone))
+            return f"{there:%Y-%m-%d %H:%M} {time_zone}"
         case _:
             return str(value)
 
@@ -306,7 +313,8 @@ def _quoted_text(text: str) -> str:
 def parse_condition(text: object, columns: Columns) -> Condition:
     """Check a condition over the columns of a model.
 
-    Raises ConditionError with every wrong name at once, else with the first other fault.
+    Raises ConditionError with every wrong name, and with the first other fault of each of the
+    conditions that it joins.
     """
     if not isinstance(text, str):
         raise ConditionError(Fault(f"{text!r} is not a condition", "write an SQL expression"))
@@ -316,12 +324,12 @@ def parse_condition(text: object, columns: Columns) -> Condition:
         for column in node.find_all(exp.Column, bfs=False)
         if (fault := _wrong_name(column, columns))
     ]
-    if wrong:
-        raise ConditionError(*dict.fromkeys(wrong))
     try:
         checked = _Checker(columns).condition(node)
     except RecursionError:
-        raise ConditionError(Fault("nested too deeply")) from None
+        raise ConditionError(*dict.fromkeys(wrong), Fault("nested too deeply")) from None
+    except ConditionError as error:
+        raise ConditionError(*dict.fromkeys((*wrong, *error.faults))) from None
     return Condition(text.strip(), checked)
 
 
@@ -420,8 +428,6 @@ class _Checker:
             raise ConditionError(self._foreign(node))
         if kind is exp.Paren:
             return self._part(node.this)
-        if kind is exp.Column:
-            return self._column(node)
         if kind in CONNECTORS:
             return self._connected(node, CONNECTORS[kind])
         if kind in COMPARISONS:
@@ -429,6 +435,8 @@ class _Checker:
         if kind in FUNCTIONS:
             return self._call(node, *FUNCTIONS[kind])
         match node:
+            case exp.Column():
+                return self._column(node)
             case exp.Not():
                 return self._negation(node)
             case exp.Between():
@@ -439,7 +447,9 @@ class _Checker:
                 return self._is(node)
         return self._literal(node)
 
-    def _column(self, node: exp.Expr) -> Part:
+    def _column(self, node: exp.Column) -> Part:
+        if fault := _wrong_name(node, self._columns):
+            raise ConditionError(fault)
         column = self._columns[node.name.lower()]
         return Part(column.kind, (column,), accepted=column.accepted_values)
 
@@ -452,8 +462,17 @@ class _Checker:
                 waiting += [here.expression, here.this]
             else:
                 operands.append(here)
-        parts = tuple(self.condition(operand) for operand in operands)
-        return Part(Kind.BOOLEAN, _joined(parts, f" {word} "), parts, Rank.CONNECTED)
+        parts: list[Part] = []
+        faults: list[Fault] = []
+        for operand in operands:
+            try:
+                parts.append(self.condition(operand))
+            except ConditionError as error:
+                faults += error.faults
+        if faults:
+            raise ConditionError(*faults)
+        joined = _joined(tuple(parts), f" {word} ")
+        return Part(Kind.BOOLEAN, joined, tuple(parts), Rank.CONNECTED)
 
     def _negation(self, node: exp.Expr) -> Part:
         inner = self.condition(node.this)

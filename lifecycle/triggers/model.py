@@ -7,7 +7,7 @@ import json
 import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from datetime import date, timedelta
+from datetime import date, datetime, timedelta
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -25,6 +25,7 @@ from pydantic import (
     model_validator,
 )
 
+from lifecycle.calendar import midnight
 from lifecycle.errors import Problem, TriggerError, UnknownName, did_you_mean
 from lifecycle.mail.message import LOCALE
 from lifecycle.settings import Settings
@@ -405,6 +406,10 @@ class Trigger(TriggerFile):
         """
         key = json.dumps([self.name, account_id], ensure_ascii=False).encode()
         return int.from_bytes(hashlib.sha256(key).digest()[:8]) < self.holdout.share * 2**64
+
+    def begins(self, time_zone: str) -> datetime | None:
+        """When a broadcast's day begins in a time zone, as UTC; None for a sequence."""
+        return midnight(self.on, time_zone) if self.on else None
 
     @property
     def needs_feed(self) -> bool:

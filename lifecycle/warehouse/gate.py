@@ -68,7 +68,7 @@ def check(settings: Settings, door: Door) -> GateResult:
 
     guarded = suites.load(settings, door)
     with connect_work(settings) as connection:
-        tables = _columns(connection)
+        tables = columns_of(connection)
         suites.check_columns(guarded, tables)
         waiting = [
             _unready(suite, c) for suite in guarded for c in suite.checks if not c.ready(tables)
@@ -111,7 +111,7 @@ def check(settings: Settings, door: Door) -> GateResult:
     return result
 
 
-def _columns(connection: duckdb.DuckDBPyConnection) -> dict[str, list[str]]:
+def columns_of(connection: duckdb.DuckDBPyConnection) -> dict[str, list[str]]:
     """The columns of every table of the warehouse, by its name with schema."""
     rows = connection.execute(
         "select schema_name || '.' || table_name, list(column_name order by column_index) "

@@ -90,6 +90,14 @@ class Suite:
         """The table as SQL names it."""
         return f"{self.schema}.{self.table}"
 
+    @property
+    def named_columns(self) -> list[tuple[int, str]]:
+        """The line and name of every column that it takes its table to have."""
+        return [
+            *((self.key_line, column) for column in self.key),
+            *((check.line, column) for check in self.checks for column in check.columns),
+        ]
+
 
 def load(settings: Settings, door: Door) -> list[Suite]:
     """The suites of a door, checked as far as the files alone allow.
@@ -117,10 +125,7 @@ def check_columns(suites: Iterable[Suite], columns: Mapping[str, Iterable[str]])
             problems.append(Problem(str(suite.file), None, f"there is no table {suite.name}", hint))
             continue
         known = set(columns[suite.name])
-        for line, column in [
-            *((suite.key_line, column) for column in suite.key),
-            *((check.line, column) for check in suite.checks for column in check.columns),
-        ]:
+        for line, column in suite.named_columns:
             if column not in known:
                 what = f"{suite.name} has no column {column!r}"
                 problems.append(Problem(str(suite.file), line, what, did_you_mean(column, known)))

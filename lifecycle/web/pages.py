@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import re
 from base64 import b64encode
 from collections.abc import Mapping
 from typing import Literal
@@ -127,7 +128,25 @@ HEADERS = {
 }
 """Of every page: its address is a key, so nobody keeps it, passes it on or frames it."""
 
+_LIKED = re.compile(
+    r"\s*(?P<tag>[a-z]{1,8}(-[a-z0-9]{1,8}){0,4})\s*"
+    r"(;\s*q=(?P<weight>0(\.[0-9]{0,3})?|1(\.0{0,3})?)\s*)?",
+    re.IGNORECASE,
+)
+"""One language of an Accept-Language header, and how well it is liked."""
+
 _layout = Environment(autoescape=True, trim_blocks=True).from_string(LAYOUT)
+
+
+def language_of(accepted: str) -> str | None:
+    """Of an Accept-Language header (RFC 9110, 12.5.4) the language best liked that the pages are
+    in; None where it names none of them."""
+    liked: dict[str, float] = {}
+    for item in accepted.split(","):
+        if (named := _LIKED.fullmatch(item)) and (spoken := nearest(named["tag"], WORDS)):
+            liked[spoken] = max(liked.get(spoken, 0.0), float(named["weight"] or 1))
+    best = max(liked, key=lambda one: liked[one], default=None)
+    return best if best and liked[best] else None
 
 
 def page(which: Page, company: Company, locale: str | None = None) -> HTMLResponse:

@@ -27,7 +27,7 @@ from lifecycle.settings import Settings
 from lifecycle.web.events import LARGEST_BODY, Refused, Webhook
 from lifecycle.web.leaving import Leaving
 from lifecycle.web.logs import REQUESTS
-from lifecycle.web.pages import HEADERS, page
+from lifecycle.web.pages import HEADERS, language_of, page
 
 LARGEST_CLICK = 64 << 10
 """Bytes of the form that a mail client posts; its own words take thirty."""
@@ -42,11 +42,16 @@ def service(settings: Settings, ledger: Ledger) -> FastAPI:
     )
     leaving, webhook = Leaving(settings, ledger), Webhook(settings, ledger)
 
+    def unknown(request: Request) -> Response:
+        """No mail says which language to speak: the browser does."""
+        spoken = language_of(request.headers.get("Accept-Language", ""))
+        return page("unknown", settings.company, spoken)
+
     @app.api_route(PATH + "{token}", methods=["GET", "HEAD"])
-    def ask(token: str) -> Response:
+    def ask(token: str, request: Request) -> Response:
         reader = leaving.who(token)
         if reader is None:
-            return page("unknown", settings.company)
+            return unknown(request)
         return page("done" if reader.has_left else "ask", settings.company, reader.locale)
 
     @app.post(PATH + "{token}")
@@ -54,7 +59,7 @@ def service(settings: Settings, ledger: Ledger) -> FastAPI:
         form = await _body(request, LARGEST_CLICK)
         reader = await run_in_threadpool(leaving.who, token)
         if reader is None:
-            return page("unknown", settings.company)
+            return unknown(request)
         await run_in_threadpool(leaving.leave, reader)
         if b"page" in parse_qs(form).get(b"from", []):
             return page("done", settings.company, reader.locale)
@@ -85,8 +90,8 @@ def service(settings: Settings, ledger: Ledger) -> FastAPI:
         return PlainTextResponse("ok\n")
 
     @app.exception_handler(404)
-    def nowhere(_: Request, __: Exception) -> Response:
-        return page("unknown", settings.company)
+    def nowhere(request: Request, _: Exception) -> Response:
+        return unknown(request)
 
     app.add_middleware(_Log)
     return app

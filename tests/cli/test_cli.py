@@ -11,13 +11,17 @@ from pathlib import Path
 from typing import Protocol
 
 import pytest
+from sqlalchemy import select
 from typer.testing import CliRunner
 
 from commands import environment
 from commands import lifecycle as cold
 from lifecycle.cli import app, main
 from lifecycle.ledger.store import Ledger
-from lifecycle.ledger.tables import suppressions
+from lifecycle.ledger.tables import actions, suppressions
+from planned import Told, told
+
+__all__ = ["told"]
 
 CHECKOUT = Path(__file__).parents[2]
 COMMANDS = (
@@ -156,12 +160,30 @@ def test_a_suppressed_address_stays_suppressed(
     monkeypatch.setenv("LIFECYCLE__STATE__DIR", str(tmp_path))
     monkeypatch.setenv("LIFECYCLE_CONFIG", str(CHECKOUT / "lifecycle.toml"))
     asked = ["suppress", " Aiko@Example.com ", "--by", "ticket 12", "--reason", "complained"]
-    assert "never mailed again" in CliRunner().invoke(app, asked).stdout
-    again = CliRunner().invoke(app, [*asked, "--json"]).stdout
-    assert json.loads(again) == {"address": "aiko@example.com", "new": False}
+    told = "aiko@example.com is never mailed again.\n"  # and nothing of who has it: nobody can tell
+    assert CliRunner().invoke(app, [*asked, "--why", "she called"]).stdout == told
+    again = json.loads(CliRunner().invoke(app, [*asked, "--json"]).stdout)
+    assert (again["address"], again["new"], again["known"]) == ("aiko@example.com", False, None)
     with Ledger.open(f"sqlite:///{tmp_path / 'ledger.db'}") as ledger, ledger.read() as connection:
         (row,) = connection.execute(suppressions.select()).all()
+        decided = connection.execute(select(actions.c.subject, actions.c.by, actions.c.why)).all()
+    assert decided[0] == ("aiko@example.com", "ticket 12", "she called")
     assert (row.address, row.reason, row.source) == ("aiko@example.com", "complained", "ticket 12")
+
+
+def test_an_address_that_nobody_known_has_is_suppressed_with_a_remark(told: Told) -> None:
+    told.publish()
+    config = ["--config", str(told.company.folder / "lifecycle.toml")]
+
+    def suppress(address: str) -> str:
+        return CliRunner().invoke(app, [*config, "suppress", address, "--by", "me"]).stdout
+
+    assert suppress("c1@example.com") == "c1@example.com is never mailed again.\n"
+    assert suppress("aiko@nowhere.example.com") == (
+        "aiko@nowhere.example.com is never mailed again. But no contact, account owner or mail has "
+        "this address: is it written right?\n"
+    )
+    assert "There is c3@example.com." in suppress("c3@exmple.com")
 
 
 @pytest.mark.parametrize(

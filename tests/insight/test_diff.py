@@ -146,7 +146,7 @@ def test_a_changed_audience_names_who_comes_and_who_goes(repository: Repository)
     assert found["mails"]["changed"] == []
     shown = page(repository.diff())
     assert "2 accounts of today are concerned" in shown
-    assert "a2 Elm | Co comes into the audience, enters now" in shown
+    assert "Elm | Co a2 comes into the audience, enters now" in shown
 
 
 @pytest.mark.parametrize(
@@ -225,7 +225,7 @@ def test_who_is_newly_withheld_is_told_with_the_reason(repository: Repository) -
     found = repository.win_back()
     kept = [(one["account_id"], one["reason"]) for one in found["withheld"]["new"]]
     assert kept == [("a3", "no_recipient")]
-    assert "Ash – entry newly no_recipient" in page(repository.diff())
+    assert "Ash a3 – entry newly no_recipient" in page(repository.diff())
 
 
 def test_a_new_and_a_removed_trigger_are_named(repository: Repository) -> None:

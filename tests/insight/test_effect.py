@@ -96,6 +96,17 @@ def test_with_few_accounts_it_says_how_many_more_and_how_long(told) -> None:
     ) in page(effect(told.settings))
 
 
+def test_the_first_weeks_are_no_pace(told) -> None:
+    # On the first day all who matched already came at once.
+    tell(told, {"first_enrolled_at": NOW - timedelta(days=20)})
+    (one,) = effect(told.settings).as_json()["versions"]
+    assert one["accounts_needed"] > 80
+    assert one["days_needed"] is None
+    assert (
+        "more accounts (how long that takes can be told 28 days after the first entered) are needed"
+    ) in one["because"]
+
+
 def test_a_greater_difference_needs_fewer_accounts(told, monkeypatch) -> None:
     tell(told, ROW)
     (small,) = effect(told.company.settings).as_json()["versions"]

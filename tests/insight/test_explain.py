@@ -214,6 +214,25 @@ def test_steps_that_are_to_come_have_their_time(told) -> None:
     assert one["schedule"][1]["due_at"] == "2026-06-14T22:00:00+00:00"
 
 
+def test_a_step_whose_mail_went_says_so(told) -> None:
+    told.run()
+    sends = launches.metadata.tables["sends"]
+    with told.ledger.write() as connection:
+        connection.execute(sends.update().values(state="delivered"))
+    assert "check_in Mon 2026-06-08 07:00 Mon 2026-06-08 09:00 delivered" in text(told)
+
+
+def test_days_and_moments_are_the_accounts_own(told) -> None:
+    write(told, RULES.replace("not is_dormant", "first_outcome_at is not null", 1))
+    with duckdb.connect(told.settings.published_db) as db:
+        db.execute("update marts.account_360 set first_outcome_at = '2026-05-31 20:00'")
+        db.execute("update marts.account_360 set onboarding_status = 'achieved'")
+    page = asked(told)
+    assert "Times below are in Asia/Tokyo." in page
+    assert "first outcome 2026-06-01" in page
+    assert "not first_outcome_at 2026-06-01 05:00 Asia/Tokyo is null yes" in page
+
+
 def test_steps_that_will_not_come_say_why(told) -> None:
     told.run()
     enrollments = launches.metadata.tables["enrollments"]

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
 from typing import Any
 
+import duckdb
 import pytest
 from sqlalchemy import func, select
 
@@ -16,6 +18,7 @@ from lifecycle.insight.validate import validate
 from lifecycle.ledger import feedback
 from lifecycle.ledger.states import move
 from lifecycle.ledger.tables import State, launches, sends
+from planned import WIN_BACK
 
 
 def squeezed(shown: Any) -> str:
@@ -31,8 +34,8 @@ def test_a_preview_shows_who_gets_what_and_who_does_not(told) -> None:
     seen = preview(told.settings, told.ledger, "win_back", as_of=told.as_of)
     page = squeezed(seen)
     assert "1 account would enter" in page
-    assert "若竹設備株式会社 C1@example.com check_in en Mon 2026-06-08 09:00 Asia/Tokyo" in page
-    assert "Oakhaven Foods Ltd C3 entry no_consent" in page
+    assert "若竹設備株式会社 A1 C1@example.com check_in en Mon 2026-06-08 09:00 Asia/Tokyo" in page
+    assert "Oakhaven Foods Ltd A3 C3 entry no_consent" in page
     assert "Subject: check_in" in page
     assert "Hello 佐藤 愛子, check_in." in page
     (mail,) = seen.as_json()["mails"]
@@ -51,6 +54,30 @@ def test_a_preview_shows_the_mails_that_nobody_would_get_now(told) -> None:
         assert f"{mail.step} ({mail.locale}), which nobody would get now" in page
         assert mail.subject in page
     assert [one["step"] for one in seen.as_json()["to_come"]] == [m.step for m in seen.to_come]
+
+
+def test_a_preview_of_a_broadcast_before_its_day_shows_that_day(told) -> None:
+    news = WIN_BACK.replace("launch: existing\nexit_when: not is_dormant", "on: 2026-06-12")
+    news = news.replace("  - {id: case_study, after: 5bd}\n", "")
+    told.company.trigger("news", news, "check_in")
+    seen = preview(told.settings, told.ledger, "news", as_of=told.as_of)
+    page = squeezed(seen)
+    assert "It goes Fri 2026-06-12 00:00 Asia/Tokyo at the earliest: until then nobody" in page
+    assert "1 account would enter" in page
+    assert "C1@example.com check_in en Fri 2026-06-12 09:00 Asia/Tokyo" in page
+    assert seen.as_json()["goes_on"] == "2026-06-11T15:00:00+00:00"
+    later = preview(told.settings, told.ledger, "news", as_of=told.as_of + timedelta(days=4))
+    assert later.goes_on is None
+    assert len(later.mails) == 1
+
+
+def test_a_preview_counts_mails_in_another_language_than_their_readers(told) -> None:
+    with duckdb.connect(told.settings.published_db) as db:
+        db.execute("update marts.dim_contacts set locale = 'ja-JP' where contact_id = 'C1'")
+    seen = preview(told.settings, told.ledger, "win_back", as_of=told.as_of)
+    assert "Readers of ja-JP get 1 mail in en: there is none in ja-JP." in squeezed(seen)
+    (told.company.folder / "triggers" / "win_back.yaml").write_text(WIN_BACK + "locale: en\n")
+    assert not preview(told.settings, told.ledger, "win_back", as_of=told.as_of).other_language
 
 
 def test_a_preview_is_no_launch(told) -> None:

@@ -227,6 +227,8 @@ def test_a_bounced_or_missing_address_is_said_and_never_mailed(owned: Owned) -> 
         ("N1", "it has no owner's address"),
         ("B1", "the owner's address is suppressed: bounced"),
     ]
+    page = as_text(owners(owned.settings, owned.ledger, as_of=WEDNESDAY).as_document())
+    assert "Example Inc  N1  dormant  it has no owner's address" in page
 
 
 def test_an_address_that_bounces_after_planning_is_not_mailed(owned: Owned) -> None:
@@ -339,6 +341,20 @@ def test_an_outcome_that_came_late_is_no_risk_to_the_renewal(
     assert ("the account is not well" in " ".join(text.split())) is (outcome_at is None)
 
 
+def test_a_date_is_the_accounts_own_and_agrees_with_the_days_to_it(
+    render_news: Callable[..., str],
+) -> None:
+    there = {"time_zone": "America/New_York", "days_to_renewal": 9, "first_outcome_at": None}
+    text = " ".join(render_news("renewal", "en", **there).split())
+    assert "as of Wednesday 10 June" in text
+    assert "in 7 days, on 17 June 2026" in text, "18 June begins at 20:00 of the 17th there"
+    well = {"is_dormant": True, "stage": "mature"}
+    silent = " ".join(render_news("dormant", "en", **there, **well).split())
+    assert "what changed around 14 May 2026" in silent
+    passed = {"renewal_at": utc("2026-06-10 01:00").replace(tzinfo=None)}
+    assert "today, on 9 June" in " ".join(render_news("renewal", "en", **there, **passed).split())
+
+
 @pytest.mark.parametrize("locale", ["en", "ja"])
 @pytest.mark.parametrize(
     "kind",
@@ -380,6 +396,7 @@ def render_news(tmp_path: Path) -> Callable[..., str]:
             "kind": kind,
             "urgency": 1,
             "owner_address": "mei@example.com",
+            "time_zone": "Asia/Tokyo",
             "days_since_go_live": 9,
             **facts,
         }
@@ -388,7 +405,7 @@ def render_news(tmp_path: Path) -> Callable[..., str]:
             send_id="0" * 32,
             locale=locale,
             owner={"name": "", "email": "mei@example.com"},
-            news=news.as_values(WEDNESDAY.date(), "Asia/Tokyo"),
+            news=news.as_values(WEDNESDAY.date()),
             date=WEDNESDAY,
         ).body
 

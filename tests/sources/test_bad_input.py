@@ -125,6 +125,19 @@ def test_the_row_number_counts_records_not_lines(world: World) -> None:
         world.pull()
     assert [(row[2], row[3]) for row in world.rejected()] == [(4, None), (5, "email")]
     assert "contacts: 2 of 5 rows were set aside" in str(stopped.value)
+    assert "allows: contacts.csv row 4: " in str(stopped.value)
+    assert "All of them: raw.rejected_rows in work.duckdb" in str(stopped.value)
+
+
+def test_a_stop_shows_a_row_of_each_wrong_column_first(world: World) -> None:
+    bad = [{**CONTACTS[0], "contact_id": f"X{n}", "email": "nobody@"} for n in range(4)]
+    world.csv("contacts", [*bad, {**CONTACTS[1], "consented_at": "soon"}])
+    with pytest.raises(GateStopped) as stopped:
+        world.pull()
+    told = str(stopped.value)
+    places = [told.index(f"contacts.csv row {row}: ") for row in (1, 5, 2)]
+    assert places == sorted(places)
+    assert "in a spreadsheet with a header it is one further" in told
 
 
 def test_a_line_that_is_no_json_is_set_aside(world: World) -> None:

@@ -52,6 +52,22 @@ def test_a_trigger_of_one_language_needs_its_mails_in_it_alone(company):
     assert check(company.settings) == []  # and none in the company's English
 
 
+def test_a_broadcast_in_one_of_our_languages_is_remarked(company):
+    mails = company.folder / "email_templates"
+    (mails / "win_back" / "hello.ja.txt").write_text("Subject: x\n\nx\n")
+    news = SHORT.replace("launch: new_only", "on: 2026-06-12\ncaps: {account: 1/1d}")
+    company.trigger("news", news, "hello")
+    company.trigger("win_back", SHORT + "caps: {account: 1/1d}\n")
+    (problem,) = check(company.settings)
+    assert not problem.stops_a_run
+    assert str(problem).startswith(
+        "triggers/news.yaml:5: steps: its mail is in en alone, and who reads ja gets it too "
+        "(write it in ja, or say locale: en)"
+    )
+    company.trigger("news", news + "locale: en\n")
+    assert check(company.settings) == []
+
+
 def test_a_mail_that_asks_for_an_unknown_column_is_a_problem(company):
     mail = company.folder / "email_templates" / "win_back" / "hello.en.txt"
     mail.write_text("Subject: x\n\n{{ account.nme }}\n")

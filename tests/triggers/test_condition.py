@@ -198,6 +198,19 @@ def test_every_wrong_name_is_told_at_once():
     ]
 
 
+def test_what_else_is_wrong_is_told_beside_a_wrong_name():
+    with pytest.raises(ConditionError) as caught:
+        parse_condition(
+            "stag = 'x' and stage = 'matur' and not (mrr = 'a' or random() < 1)", COLUMNS
+        )
+    assert [fault.what for fault in caught.value.faults] == [
+        "account_360 has no column 'stag'",
+        "stage is never 'matur'",
+        "mrr is a number and 'a' is a text; they cannot be compared",
+        "function 'rand' is not part of the condition language",
+    ]
+
+
 def test_a_long_chain_is_read():
     text = " or ".join(["mrr > 1"] * 400)
     row = {"mrr": 2.0}
@@ -247,7 +260,9 @@ def test_the_tree_takes_a_row_as_the_warehouse_gives_it():
     )
     tree = condition.tree(values)
     assert tree.holds is True
-    assert str(tree.parts[1]) == "signed_on 2026-11-01 < renewal_at 2026-11-01 09:00:00: yes"
+    assert str(tree.parts[1]) == "signed_on 2026-11-01 < renewal_at 2026-11-01 09:00 UTC: yes"
+    there = condition.tree(values, "Asia/Tokyo").parts[1].text
+    assert there == "signed_on 2026-11-01 < renewal_at 2026-11-01 18:00 Asia/Tokyo"
     with pytest.raises(KeyError):
         condition.tree({})
 

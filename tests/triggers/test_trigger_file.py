@@ -357,6 +357,18 @@ def test_the_companys_own_triggers_can_be_read():
     assert {"onboarding", "win_back_dormant"} <= {trigger.name for trigger in triggers}
 
 
+@pytest.mark.parametrize(
+    ("silent", "live_for", "matches"),
+    [(30, 900, True), (400, 900, True), (401, 900, False), (None, 90, True), (None, 1100, False)],
+)
+def test_nobody_is_won_back_after_years(silent, live_for, matches):
+    triggers, _ = read_folder(CHECKOUT / "triggers")
+    (win_back,) = (one for one in triggers if one.name == "win_back_dormant")
+    account = {"is_dormant": True, "touch_model": None}
+    account |= {"days_silent": silent, "days_since_go_live": live_for}
+    assert win_back.audience.tree(account).holds is matches
+
+
 # The schema for editors. -------------------------------------------------------------------
 
 

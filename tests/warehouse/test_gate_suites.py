@@ -7,8 +7,10 @@ from pathlib import Path
 import pytest
 
 from lifecycle.errors import InputError
-from lifecycle.settings import CHECKOUT, Settings, load
+from lifecycle.insight.validate import validate
+from lifecycle.settings import CHECKOUT, Settings, Source, load
 from lifecycle.warehouse import suites
+from lifecycle.warehouse.foreseen import check_suites
 
 GOOD = """
 key: account_id
@@ -146,3 +148,76 @@ def test_a_column_may_be_missing_where_that_is_the_question(settings: Settings) 
         ),
     )
     suites.check_columns(suites.load(settings, "raw"), {"raw.accounts": ["account_id"]})
+
+
+def test_what_a_run_would_not_find_is_named_before_there_is_a_run(settings: Settings) -> None:
+    file = write(settings, GOOD.replace("name]", "nmae]"))
+    marts = settings.root / "expectations" / "marts"
+    marts.mkdir()
+    (marts / "account_360.yml").write_text(GOOD.replace("key: account_id", "key: acount_id"))
+    (marts / "dim_acounts.yml").write_text(GOOD)
+    assert [str(problem) for problem in validate(settings).problems[-3:]] == [
+        f"{file}:4: raw.accounts has no column 'nmae' (did you mean \"name\"?)",
+        f"{marts}/account_360.yml:2: marts.account_360 has no column 'acount_id' "
+        '(did you mean "account_id"?)',
+        f"{marts}/dim_acounts.yml: there is no table marts.dim_acounts "
+        '(did you mean "marts.dim_accounts"?)',
+    ]
+
+
+@pytest.mark.parametrize(
+    ("sql", "told"),
+    [
+        (
+            "select nmae from raw.accounts",
+            "sql: there is no column 'nmae' (did you mean \"name\"?)",
+        ),
+        ("select 1 from raw.accounts a where a.nmae > 'x'", "there is no column 'nmae'"),
+        ("from raw.accounts a join raw.contacts c using (acount_id)", "no column 'acount_id'"),
+        ("select account_id from raw.accounts where", "sql: Parser Error: syntax error"),
+        ("select as_of from raw.run_context where _loaded_at > as_of", "no column '_loaded_at'"),
+        ("select x from snapshots.accounts_snapshot", None),
+        ("select name from raw.accounts join marts.account_360 using (account_id, name)", None),
+    ],
+)
+def test_the_sql_of_a_suite_is_read_without_a_run(
+    settings: Settings, sql: str, told: str | None
+) -> None:
+    file = write(
+        settings,
+        "key: account_id\nexpectations:\n  - expect: unexpected_rows\n    severity: warning\n"
+        f'    because: Why.\n    sql: "{sql}"\n',
+    )
+    guarded = suites.load(settings, "raw")
+    if told is None:
+        check_suites(settings, guarded)
+        return
+    with pytest.raises(InputError) as refused:
+        check_suites(settings, guarded)
+    assert str(refused.value).startswith(f"{file}:3: ")
+    assert told in str(refused.value)
+
+
+def test_a_column_that_the_export_brings_may_be_guarded(settings: Settings) -> None:
+    export = settings.root / "export"
+    export.mkdir()
+    (export / "accounts.csv").write_text("account_id,name,created_at,Parent Company\n")
+    from_files = settings.model_copy(
+        update={"source": Source(kind="files", path=str(export))}, deep=True
+    )
+    query = (
+        "  - expect: unexpected_rows\n    severity: info\n    because: Why.\n"
+        "    sql: select account_id from raw.accounts where parent_company is null\n"
+    )
+    write(settings, GOOD.replace("name]", "parent_company]") + query)
+    guarded = suites.load(settings, "raw")
+    check_suites(from_files, guarded)  # the other tables are missing: the run says so
+    for table, header in (
+        ("contacts", "contact_id,account_id,email"),
+        ("usage_events", "event_id,account_id,occurred_at,event_name"),
+    ):
+        (export / f"{table}.csv").write_text(header + "\n")
+    check_suites(from_files, guarded)
+    (export / "accounts.csv").write_text("account_id,name,created_at\n")
+    with pytest.raises(InputError, match="no column 'parent_company'"):
+        check_suites(from_files, guarded)

@@ -98,6 +98,23 @@ def test_the_page_speaks_the_language_of_the_mail(served, locale, language, word
     assert word in page
 
 
+def test_a_broken_link_speaks_the_language_of_the_browser(served):
+    for accepted, language in (
+        ("ja", "ja"),
+        ("ja-JP,ja;q=0.9,en-US;q=0.8,en;q=0.7", "ja"),
+        ("fr-FR, fr;q=0.9, ja;q=0.4, en;q=0.6", "en"),
+        ("ja;q=0, fr", "en"),  # the company's own
+        ("*", "en"),
+        ("ja;q=9, ;;q=, ,", "en"),
+        ("", "en"),
+    ):
+        spoken = {"Accept-Language": accepted}
+        for method, path in (("GET", "/u/cut-off"), ("POST", "/u/cut-off"), ("GET", "/")):
+            answer = served.client.request(method, path, headers=spoken)
+            assert answer.status_code == 404
+            assert f'<html lang="{language}">' in answer.text, accepted
+
+
 def test_no_page_is_kept_passed_on_or_framed(served):
     put(served.ledger, 1, State.ACCEPTED)
     path = served.path(send(1))
