@@ -7,7 +7,7 @@ from datetime import datetime
 from typing import Any
 
 from lifecycle.insight.document import Document, Section, Table, counted, moment, table
-from lifecycle.insight.warmup import waits
+from lifecycle.insight.waiting import left_alone, waits
 from lifecycle.ledger.tables import State
 from lifecycle.mail.deliver import DeliveryResult
 
@@ -24,6 +24,8 @@ class DeliveryReport:
     """What became of the other mails that were due: rejected, uncertain, …"""
     remaining_planned: int
     next_due: datetime | None
+    rests_until: datetime | None
+    """Until when the provider asked to be left alone, where that ended the delivery."""
     no_room: dict[str, int]
     """Domain: due mails that wait, because it had its mails of today while warming up."""
 
@@ -32,9 +34,9 @@ class DeliveryReport:
         """The report of a delivery after which `waiting` mails are still to go."""
         others = {str(s): n for s, n in done.states.items() if s != State.ACCEPTED and n}
         by_trigger = dict(done.by_trigger)
-        return cls(
-            now, done.accepted, by_trigger, others, waiting, done.next_due, dict(done.no_room)
-        )
+        moments = done.next_due, done.rests_until
+        no_room = dict(done.no_room)
+        return cls(now, done.accepted, by_trigger, others, waiting, *moments, no_room)
 
     def as_json(self) -> dict[str, Any]:
         """The object of `deliver --json`."""
@@ -46,9 +48,11 @@ class DeliveryReport:
     @classmethod
     def from_json(cls, value: dict[str, Any]) -> DeliveryReport:
         """The inverse of `as_json`."""
-        next_due = value["next_due"] and datetime.fromisoformat(value["next_due"])
-        as_of = datetime.fromisoformat(value["as_of"])
-        return cls(**{**value, "as_of": as_of, "next_due": next_due})
+        moments = {
+            name: value[name] and datetime.fromisoformat(value[name])
+            for name in ("as_of", "next_due", "rests_until")
+        }
+        return cls(**{**value, **moments})
 
     def as_document(self, time_zone: str) -> Document:
         """The report for a person."""
@@ -58,6 +62,8 @@ class DeliveryReport:
         ]
         if self.next_due:
             parts.append(f"The next one may go {moment(self.next_due, time_zone)}.")
+        if self.rests_until:
+            parts.append(left_alone(self.rests_until, time_zone))
         if self.by_trigger:
             parts.append(table(("trigger", "accepted"), sorted(self.by_trigger.items())))
         if self.not_accepted:

@@ -26,7 +26,7 @@ from lifecycle.insight.document import (
     moment,
     table,
 )
-from lifecycle.insight.warmup import waits
+from lifecycle.insight.waiting import left_alone, waits
 from lifecycle.ledger.tables import OWNER_LIST, State
 
 if TYPE_CHECKING:  # The command line shows a report without loading what made it.
@@ -136,6 +136,8 @@ class RunReport:
     """What became of the other mails that were due: rejected, expired, suppressed, …"""
     remaining_planned: int = 0
     next_due: datetime | None = None
+    rests_until: datetime | None = None
+    """Until when the provider asked to be left alone, where that ended the delivery."""
     no_room: dict[str, int] = field(default_factory=dict)
     """Domain: due mails that wait, because it had its mails of today while warming up."""
     stage_health: list[dict[str, Any]] = field(default_factory=list)
@@ -227,7 +229,7 @@ class RunReport:
             str(state): count for state, count in done.states.items() if state != State.ACCEPTED
         }
         self.remaining_planned, self.next_due = remaining, done.next_due
-        self.no_room = dict(done.no_room)
+        self.rests_until, self.no_room = done.rests_until, dict(done.no_room)
 
     # Shown. ------------------------------------------------------------------------------
 
@@ -325,6 +327,8 @@ class RunReport:
             )
         if self.next_due and self.remaining_planned:
             parts.append(f"The next one may go {moment(self.next_due, self.time_zone)}.")
+        if self.rests_until:
+            parts.append(left_alone(self.rests_until, self.time_zone))
         parts += waits(self.no_room)
         names = sorted({*self.enrolled, *self.exited, *self.planned_by_trigger, *self.by_trigger})
         if names:

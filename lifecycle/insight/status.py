@@ -10,7 +10,7 @@ from typing import Any
 
 from lifecycle.insight import published
 from lifecycle.insight.document import Document, Id, Section, Table, counted, moment, table
-from lifecycle.insight.warmup import waits
+from lifecycle.insight.waiting import waits
 from lifecycle.ledger import approvals, delivery, history, warmup
 from lifecycle.ledger.store import Ledger
 from lifecycle.ledger.tables import State

@@ -88,8 +88,11 @@ class Claim:
 
     send_id: str
     trigger: str
+    address: str
     attempts: int
     """This one included."""
+    ends_at: datetime
+    """When its window shuts, or it is too late for it (UTC)."""
     mime: bytes
 
 
@@ -232,8 +235,12 @@ def claim(
     for some in batches(ids):
         ledger.execute(_ATTEMPT, {"ids": some, "at": now, "worker": worker, "until": until})
     log_moved(ledger, ids, State.QUEUED, now)
-    claims = [Claim(row.send_id, row.trigger, row.attempts + 1, row.mime) for row in taken]
-    return claims, bool(rows)
+    return [_claimed(row) for row in taken], bool(rows)
+
+
+def _claimed(row: Row[Any]) -> Claim:
+    ends_at = min(row.closes_at, row.expires_at or row.closes_at)
+    return Claim(row.send_id, row.trigger, row.address, row.attempts + 1, ends_at, row.mime)
 
 
 @dataclass(frozen=True)
@@ -383,6 +390,7 @@ _DUE = (
     select(
         *(sends.c[name] for name in ("send_id", "account_id", "address", "domain")),
         *(sends.c[name] for name in ("contact_cap", "account_cap", "trigger", "attempts")),
+        *(sends.c[name] for name in ("closes_at", "expires_at")),
         *(enrollments.c.ended_at, enrollments.c.end_reason, messages.c.mime),
     )
     .join(messages, messages.c.send_id == sends.c.send_id)

@@ -12,9 +12,10 @@ from datetime import UTC, datetime, timedelta
 from sqlalchemy import Connection
 
 from lifecycle.errors import ClockError, InputError
-from lifecycle.ledger import delivery, feedback, warmup
+from lifecycle.ledger import delivery, feedback, suppressions, warmup
 from lifecycle.ledger.states import last_change
 from lifecycle.ledger.store import Ledger
+from lifecycle.ledger.suppressions import Suppression
 from lifecycle.ledger.tables import State
 from lifecycle.mail.pace import CircuitBreaker, TokenBucket, retry_in
 from lifecycle.mail.providers import Mail, Outcome, Provider, is_live, open_provider
@@ -31,6 +32,8 @@ class DeliveryResult:
     """Accepted mails by trigger."""
     next_due: datetime | None = None
     """When the next planned mail may go (UTC)."""
+    rests_until: datetime | None = None
+    """Until when the provider asked to be left alone, where that ended the delivery (UTC)."""
     no_room: dict[str, int] = field(default_factory=dict)
     """Domain: mails that wait, because it had as many as it may get today while warming up."""
 
@@ -47,6 +50,9 @@ class DeliveryResult:
 
 
 OLDEST_REAL_CLOCK = timedelta(hours=24)
+FASTEST_REAL_CLOCK = timedelta(minutes=5)
+LONGEST_REST_SECONDS = 60.0
+"""A provider that wants to be left alone for longer is asked by the next delivery."""
 RELEASE_EVERY = timedelta(seconds=1)
 
 
@@ -62,9 +68,11 @@ def check_live(settings: Settings, ledger: Ledger, now: datetime) -> None:
 
 
 def refuse_to_replay_live(settings: Settings, now: datetime) -> None:
-    """Let nobody be mailed about the past, or by the demo company, over a live provider.
+    """Let nobody be mailed about the past, before the time, or by the demo company, over a live
+    provider.
 
-    Raises InputError for the demo company, ClockError for a clock of more than a day ago.
+    Raises InputError for the demo company, ClockError for a clock of more than a day ago or in
+    the future.
     """
     if not is_live(settings):
         return
@@ -73,6 +81,12 @@ def refuse_to_replay_live(settings: Settings, now: datetime) -> None:
         raise InputError(
             f"delivery.provider is {provider!r}, and the demo company must not be mailed; "
             'set source.kind, or delivery.provider = "outbox"'
+        )
+    if now - datetime.now(UTC) > FASTEST_REAL_CLOCK:
+        raise ClockError(
+            f"as-of {now:%Y-%m-%d %H:%M} UTC is in the future, and delivery.provider is "
+            f"{provider!r}: real people would get mails before their time; look ahead with "
+            "`lifecycle preview`"
         )
     if datetime.now(UTC) - now > OLDEST_REAL_CLOCK:
         raise ClockError(
@@ -172,8 +186,15 @@ class _Delivery:
         """Write down what became of the last mails, claim as many as may be in flight, and
         hand them over.
 
-        False when nothing was queued. Raises DeliveryError when the provider takes nothing.
+        False when nothing was queued, or the provider wants to be left alone for long. Raises
+        DeliveryError when it takes nothing.
         """
+        if rest := self.provider.rest():
+            self.write_down()
+            if rest > LONGEST_REST_SECONDS:
+                self.result.rests_until = datetime.now(UTC) + timedelta(seconds=rest)
+                return False
+            time.sleep(rest)
         size = self.provider.batch_size
         # Only what may leave at once is claimed: a mail that waits for its turn has no lease.
         if self.bucket.wait(size):
@@ -184,6 +205,8 @@ class _Delivery:
             self._settle(connection, now)
             begin_by = time.time() + self.lease.total_seconds() / 2
             claims, any_queued = self._claim(connection, now, turns)
+        # Only now: where the transaction fails, the answers are still there to be written down.
+        self._handed_over = []
         self.bucket.give_back(turns - len(claims))
         self.breaker.check()
         for start in range(0, len(claims), size):
@@ -199,6 +222,7 @@ class _Delivery:
         if self._handed_over:
             with self.ledger.write() as connection:
                 self._settle(connection, self.now())
+            self._handed_over = []
 
     def _claim(
         self, connection: Connection, now: datetime, limit: int
@@ -226,10 +250,13 @@ class _Delivery:
         ]
         settlements = [self._settlement(*one, now) for one in over]
         delivery.settle_all(connection, settlements, now, worker=self.worker)
+        bounced = [claim.address for claim, outcome in over if outcome.bounced]
+        source = self.provider.name
+        gone = (Suppression(address, "bounced", now, source) for address in bounced)
+        suppressions.stop(connection, gone, now)
         for claim, outcome in over:
             self.breaker.see(outcome)
             self.result.count(outcome.state, claim.trigger)
-        self._handed_over = []
 
     def _settlement(
         self, claim: delivery.Claim, outcome: Outcome, now: datetime
@@ -237,7 +264,8 @@ class _Delivery:
         again_at = None
         if outcome.state is State.QUEUED:
             first = timedelta(seconds=self.settings.delivery.retry_seconds)
-            again_at = now + retry_in(claim.attempts, outcome.retry_after, first)
+            left = claim.ends_at - now
+            again_at = now + retry_in(claim.attempts, outcome.retry_after, first, left)
         detail = outcome.detail or None
         return delivery.Settlement(claim.send_id, outcome.state, detail, again_at, claim.attempts)
 

@@ -124,10 +124,16 @@ class CircuitBreaker:
             )
 
 
-def retry_in(attempts: int, asked: timedelta | None, first: timedelta) -> timedelta:
+def retry_in(
+    attempts: int, asked: timedelta | None, first: timedelta, left: timedelta
+) -> timedelta:
     """How long a mail waits after its nth refused attempt: as asked, else twice as long each
-    time up to an hour, with full jitter above `first` so that not all come back at once."""
+    time up to an hour, with full jitter above `first` so that not all come back at once.
+
+    `left` is how long it may still go; where it has the time for one more attempt, that is made
+    before half of it is over.
+    """
     if asked is not None:
         return asked
-    longest = max(first, min(LONGEST_RETRY, first * (1 << min(attempts, 10))))
+    longest = max(first, min(LONGEST_RETRY, first * (1 << min(attempts, 10)), left / 2))
     return first + random.random() * (longest - first)

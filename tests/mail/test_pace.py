@@ -69,12 +69,22 @@ def test_the_breaker_stops_only_many_refusals_in_a_row():
 
 def test_a_retry_comes_as_asked_or_later_each_time():
     first = timedelta(minutes=1)
-    assert retry_in(1, timedelta(seconds=7), first) == timedelta(seconds=7)
+    day = timedelta(days=1)
+    assert retry_in(1, timedelta(seconds=7), first, day) == timedelta(seconds=7)
     for attempts in range(1, 40):
-        waits = {retry_in(attempts, None, first) for _ in range(50)}
+        waits = {retry_in(attempts, None, first, day) for _ in range(50)}
         assert min(waits) >= timedelta(minutes=1)
         assert max(waits) <= timedelta(hours=1)
         assert len(waits) > 1 or attempts == 0
+
+
+def test_a_retry_comes_while_the_mail_may_still_go():
+    first = timedelta(minutes=1)
+    for left in (timedelta(minutes=20), timedelta(minutes=5)):
+        waits = [retry_in(9, None, first, left) for _ in range(200)]
+        assert first <= min(waits) < max(waits) <= left / 2
+    # There is no time left: once more, soon.
+    assert retry_in(9, None, first, timedelta(seconds=90)) == first
 
 
 def days(**counts: int) -> Counter[str]:

@@ -234,6 +234,21 @@ def test_what_cannot_work_is_said_at_once(
         connect(relay, **changes)
 
 
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"host": "mail..example.com", "tls": "implicit"},
+        {"username": "robot", "password": "pässword"},
+    ],
+)
+def test_what_cannot_be_said_to_a_relay_leaves_the_mail_in_the_queue(
+    relay: FakeSmtp, connect: Open, changes: dict[str, Any]
+) -> None:
+    outcome = send(connect(relay, **changes))
+    assert (outcome.state, relay.taken) == (State.QUEUED, [])
+    assert outcome.detail.startswith("no connection to")
+
+
 def test_no_line_end_can_smuggle_a_mail_in(relay: FakeSmtp, connect: Open) -> None:
     mime = LETTER.as_bytes() + b"\n.\nMAIL FROM:<x@example.com>\r\n"
     (outcome,) = connect(relay).send([Mail(LETTER.send_id, mime)])

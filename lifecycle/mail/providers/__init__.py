@@ -1,4 +1,4 @@
-"""What delivery needs from whoever carries the mail: four methods, and a truthful answer."""
+"""What delivery needs from whoever carries the mail: five methods, and a truthful answer."""
 
 from __future__ import annotations
 
@@ -27,6 +27,8 @@ class Outcome:
     was_asked: bool = True
     """False: the provider never saw the mail. Our own preflight refused it, or it was too late
     to begin."""
+    bounced: bool = False
+    """REJECTED: because there is no such address."""
 
 
 TOO_LATE_TO_BEGIN = Outcome(
@@ -67,6 +69,9 @@ class Provider(Protocol):
         TOO_LATE_TO_BEGIN. Safe to call from several threads, and again for the same mails. An
         answer of the provider, whatever it is, is an Outcome and never an exception.
         """
+
+    def rest(self) -> float:
+        """For how many seconds from now it asked to be left alone, by whomever it was told."""
 
     def resolve(self, send_id: str) -> Literal[State.ACCEPTED, State.QUEUED] | None:
         """The evidence about an uncertain send: taken, provably absent, or None for unknown."""

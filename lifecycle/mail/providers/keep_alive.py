@@ -143,7 +143,7 @@ class KeepAlive:
         try:
             connection.connect()
             connection.sock.settimeout(self._read_timeout)
-        except OSError as error:
+        except (OSError, UnicodeError) as error:  # UnicodeError: no name of a host
             connection.close()
             raise NotConnected(_why(error)) from error
         return connection

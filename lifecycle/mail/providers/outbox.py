@@ -72,6 +72,10 @@ class Outbox:
             return Outcome(State.UNCERTAIN, f"written, perhaps not to disk: {error.strerror}")
         return Outcome(State.ACCEPTED, detail)
 
+    def rest(self) -> float:
+        """A folder asks for none."""
+        return 0.0
+
     def resolve(self, send_id: str) -> Literal[State.ACCEPTED, State.QUEUED] | None:
         """Accepted where the file is there; else it is provably absent."""
         try:

@@ -175,6 +175,10 @@ class SendGrid:
             requests = refused
         return [outcomes[place] for place in range(len(mails))]
 
+    def rest(self) -> float:
+        """The seconds until the reset that a 429 named."""
+        return self._pause.left()
+
     def resolve(self, send_id: str) -> Literal[State.ACCEPTED, State.QUEUED] | None:
         """Accepted where SendGrid's Email Activity knows the send, else None.
 
@@ -186,10 +190,10 @@ class SendGrid:
         try:
             answer = self._search(query_params={"query": query, "limit": 1})
             found = json.loads(answer.body)["messages"]
-        except HTTPError:
-            self._may_ask = False  # not bought, not allowed or asked too often: not in this run
-            return None
-        except (NoAnswer, ValueError, KeyError, TypeError):
+        except (HTTPError, NoAnswer, ValueError, KeyError, TypeError):
+            # Not bought, not allowed, asked too often, out of order: each further question could
+            # cost a timeout, and mails are waiting. The next delivery asks again.
+            self._may_ask = False
             return None
         return State.ACCEPTED if found else None
 

@@ -32,6 +32,10 @@ _LINE_START = re.compile(rb"(?m)^\.")
 _BARE_LINE_END = re.compile(rb"\r(?!\n)|(?<!\r)\n")
 """Some relays take it for the end of a line, and so for a way to smuggle a mail in."""
 
+_NO_SUCH_ADDRESS = re.compile(rb"5\.1\.(1|2|3|6|10)\b")
+"""RFC 3463 and 7505: the mailbox or its domain does not exist, or has moved for good. A bare 550
+says no more than that this mail is not wanted."""
+
 OF_THE_ACCOUNT = frozenset({530, 534, 535, 538})
 """The log-in is missing or wrong: about the relay and us, not about the mail."""
 
@@ -65,6 +69,10 @@ class Smtp:
     def send(self, mails: Sequence[Mail], begin_by: float = inf) -> list[Outcome]:
         """Hand over the mails; an outcome for each, in their order."""
         return [self._send_one(mail.mime, begin_by) for mail in mails]
+
+    def rest(self) -> float:
+        """A relay asks for none."""
+        return 0.0
 
     def resolve(self, send_id: str) -> Literal[State.ACCEPTED, State.QUEUED] | None:
         """A relay keeps no record that could be asked: None."""
@@ -120,7 +128,8 @@ class _Connection:
             self._smtp = _connect(settings, tls)
         except smtplib.SMTPResponseException as error:
             raise _NotTaken(_queued(f"{where}:", error.smtp_code, error.smtp_error)) from None
-        except (OSError, smtplib.SMTPException) as error:
+        except (OSError, UnicodeError, smtplib.SMTPException) as error:
+            # UnicodeError: a host or a password that cannot be said in this protocol.
             said = f"no connection to {where}: {_why(error)}"
             raise _NotTaken(Outcome(State.QUEUED, said)) from None
         self._rested_since = time.monotonic()
@@ -187,7 +196,9 @@ class _Connection:
         if not 400 <= code < 600 or code == 421 or not self._reset():
             self._smtp.close()
         if 500 <= code < 600 and code not in OF_THE_ACCOUNT:
-            raise _NotTaken(Outcome(State.REJECTED, _said(f"{command}: {code}", answer)))
+            bounced = command == "RCPT" and _NO_SUCH_ADDRESS.match(answer) is not None
+            said = _said(f"{command}: {code}", answer)
+            raise _NotTaken(Outcome(State.REJECTED, said, bounced=bounced))
         raise _NotTaken(_queued(f"{command}:", code, answer))
 
     def _reset(self) -> bool:
@@ -219,7 +230,7 @@ def _connect(settings: SmtpSettings, tls: ssl.SSLContext) -> smtplib.SMTP:
         smtp.ehlo_or_helo_if_needed()
         if settings.username:
             smtp.login(settings.username, settings.password.get_secret_value())
-    except (OSError, smtplib.SMTPException):
+    except (OSError, UnicodeError, smtplib.SMTPException):
         smtp.close()
         raise
     return smtp

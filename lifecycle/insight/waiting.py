@@ -1,16 +1,18 @@
-"""Mails that wait while a domain is still to know the sender, in words."""
+"""Why mails that are due must wait, in words."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from datetime import datetime
 
-from lifecycle.insight.document import counted
+from lifecycle.insight.document import counted, moment
 
 SHOWN = 5
 
 
 def waits(no_room: Mapping[str, int]) -> Iterator[str]:
-    """A sentence for each of the domains with the most mails that wait, and one for the rest."""
+    """Mails to domains that are still to know the sender: a sentence for each of those with the
+    most, and one for the rest."""
     most = sorted(no_room.items(), key=lambda one: (-one[1], one[0]))
     for domain, mails in most[:SHOWN]:
         yield (
@@ -20,3 +22,11 @@ def waits(no_room: Mapping[str, int]) -> Iterator[str]:
     if rest := most[SHOWN:]:
         mails = sum(count for _, count in rest)
         yield f"So must {counted(mails, 'mail')} to {counted(len(rest), 'other domain')}."
+
+
+def left_alone(until: datetime, time_zone: str) -> str:
+    """Why a delivery ended before its queue did."""
+    return (
+        f"The provider asked to be left alone until {moment(until, time_zone)}: what is due goes "
+        "with the delivery after that."
+    )
