@@ -73,6 +73,10 @@ class Storm:
 
     mails: int = 0
     kills: int = 0
+    hits: int = 0
+    """Kills of a worker that had mails under way."""
+    pauses: int = 0
+    """How often the server asked for one."""
     taken: int = 0
     states: Counter[str] = field(default_factory=Counter)
     went_through: Counter[str] = field(default_factory=Counter)
@@ -101,7 +105,7 @@ def storm(
         events = Events(seed)
         patience = 60 if mutation else 1
         company = _company(folder / "company", ledger_url, fake, events, patience)
-        fake.plan(shares=SHARES, seed=seed)
+        fake.plan(["too_many:2"], shares=SHARES, seed=seed)
         with Ledger.open(ledger_url) as ledger:
             _sync_feedback(ledger)
             try:
@@ -203,12 +207,19 @@ def _deliver_and_kill(
         assert steady.is_alive()
         while seen.kills < kills:
             with _worker(company) as victim:
-                time.sleep(chance.uniform(0, 0.3))
+                if seen.kills % 2 == 0:  # every other one in the midst of its mails
+                    _until(
+                        lambda: _holds(ledger, victim) or not _under_way(ledger),
+                        "a worker had mails under way",
+                    )
+                    time.sleep(chance.uniform(0, 0.02))
+                else:
+                    time.sleep(chance.uniform(0, 0.3))
                 for _ in range(1 + len(to_suppress) // max(1, kills - seen.kills)):
                     if to_suppress:
                         _suppress(ledger, to_suppress.pop(), marks)
                 _plan_late(ledger, late[seen.kills :: kills], marks)
-                _kill(victim, seen)
+                _kill(victim, ledger, seen)
         with _worker(company) as other:
             _wait_for_the_end(company, ledger, seen, steady, other)
     return marks
@@ -230,7 +241,7 @@ def _kill_and_suppress_in_flight(
     with _worker(company, mutation) as victim:
         # It waits for one answer, and writes nothing down before.
         _until(lambda: len(fake.taken()) >= 2 * len(IN_FLIGHT), "anything was taken")
-        _kill(victim, seen)
+        _kill(victim, ledger, seen)
     before = len(fake.taken())
     fake.plan(IN_FLIGHT, shares=AT_ONCE)
     with _worker(company, mutation) as steady:
@@ -259,10 +270,20 @@ def _plan_late(ledger: Ledger, late: list[PlannedSend], marks: dict[str, int]) -
         planned_sends.plan(ledger, mail, run_id=f"late-{mail.send_id}")
 
 
-def _kill(victim: ForkServerProcess, seen: Storm) -> None:
+def _kill(victim: ForkServerProcess, ledger: Ledger, seen: Storm) -> None:
     seen.killed_ports |= _ports(victim)
     victim.kill()
+    victim.join()
     seen.kills += 1
+    seen.hits += _holds(ledger, victim)
+
+
+def _holds(ledger: Ledger, worker: ForkServerProcess) -> bool:
+    """Whether mails are under way in its name."""
+    its = sends.c.lease_owner.contains(f":{worker.pid}:")
+    with ledger.read() as connection:
+        found = connection.execute(select(sends.c.send_id).where(its))
+        return found.first() is not None
 
 
 def _wait_for_the_end(
@@ -326,6 +347,7 @@ def _judge(ledger: Ledger, fake: FakeSendGrid, marks: dict[str, int], seen: Stor
         log = connection.execute(select(send_log).order_by(send_log.c.id)).all()
         stored = connection.scalar(select(func.count()).select_from(messages))
     taken = Counter(mail.send_id for mail in fake.taken())
+    seen.pauses = sum(mail.fault.startswith("too_many") for mail in fake.attempts())
     seen.taken = len(taken)
     seen.states = Counter(row.state for row in rows)
     ever: dict[str, set[str]] = defaultdict(set)

@@ -8,9 +8,11 @@ from faults.storm import Storm, storm
 from faults.worker import MUTATIONS
 
 
-def check(seen: Storm, mails: int, kills: int) -> None:
+def check(seen: Storm, mails: int, kills: int, hits: int) -> None:
     assert seen.violations == []
     assert seen.kills == kills
+    assert seen.hits >= hits, seen
+    assert seen.pauses > 0
     assert seen.mails >= mails
     # The storm blew: answers were lost, workers died, some mails needed evidence or a person.
     for state in ("uncertain", "held", "rejected", "suppressed", "delivered"):
@@ -19,7 +21,7 @@ def check(seen: Storm, mails: int, kills: int) -> None:
 
 
 def test_a_storm_loses_nothing_and_repeats_nothing(tmp_path, ledger_url):
-    check(storm(tmp_path, ledger_url, mails=600, kills=8), mails=600, kills=8)
+    check(storm(tmp_path, ledger_url, mails=600, kills=8), mails=600, kills=8, hits=1)
 
 
 @pytest.mark.parametrize("mutation", [*MUTATIONS, "identity_without_the_cycle"])
@@ -31,4 +33,5 @@ def test_a_storm_notices_every_mistake_and_no_other(mutation, tmp_path):
 
 @pytest.mark.long
 def test_a_long_storm_loses_nothing_and_repeats_nothing(tmp_path, ledger_url):
-    check(storm(tmp_path, ledger_url, mails=20_000, kills=200), mails=20_000, kills=200)
+    seen = storm(tmp_path, ledger_url, mails=20_000, kills=200)
+    check(seen, mails=20_000, kills=200, hits=50)
