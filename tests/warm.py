@@ -21,9 +21,9 @@ RUN = (
     *("dbt_project_read", "flows.deliver_due", "flows.lifecycle_run"),
     *("lifecycle.insight.validate", "lifecycle.cli", "anyio._backends._asyncio", "duckdb_engine"),
     # What is first imported, or loaded, where a run gets to it.
-    *("prefect.flow_engine", "prefect.task_engine", "holidays.countries", "sqlglot.dialects.duckdb"),
-    *("dlt.destinations.impl.duckdb.duck", "dlt.common.libs.pyarrow", "dbt.task.build", "fastapi"),
-    *("dbt_common.clients.agate_helper", "lifecycle.warehouse.data_docs"),
+    *("prefect.flow_engine", "prefect.task_engine", "fastapi", "sqlglot.dialects.duckdb"),
+    *("dlt.destinations.impl.duckdb.duck", "dlt.common.libs.pyarrow", "holidays.countries"),
+    *("dbt.task.build", "dbt_common.clients.agate_helper", "lifecycle.warehouse.data_docs"),
 )
 """What a run imports, and reads."""
 
