@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import logging
 import os
 import sys
@@ -19,6 +20,10 @@ from flows.local_api import prepare
 RUN = (
     *("dbt_project_read", "flows.deliver_due", "flows.lifecycle_run"),
     *("lifecycle.insight.validate", "lifecycle.cli", "anyio._backends._asyncio", "duckdb_engine"),
+    # What is first imported, or loaded, where a run gets to it.
+    *("prefect.flow_engine", "prefect.task_engine", "fastapi", "sqlglot.dialects.duckdb"),
+    *("dlt.destinations.impl.duckdb.duck", "dlt.common.libs.pyarrow", "holidays.countries"),
+    *("dbt.task.build", "dbt_common.clients.agate_helper", "lifecycle.warehouse.data_docs"),
 )
 """What a run imports, and reads."""
 
@@ -68,6 +73,7 @@ def lifecycle(*arguments: str, env: Mapping[str, str], cwd: Path) -> CompletedPr
 
 
 def _lifecycle(arguments: tuple[str, ...], env: dict[str, str], cwd: str, output: str) -> None:
+    gc.freeze()  # else all that was imported is gone through for garbage in each process
     os.setsid()
     os.environ.clear()
     os.environ.update(env)

@@ -351,6 +351,26 @@ def test_a_failed_test_stops_at_the_gate_with_sample_rows(tmp_path: Path) -> Non
     assert "account_id=busy, name=None" in stopped.value.failures[0]
 
 
+def test_a_key_is_never_null_and_never_twice(tmp_path: Path) -> None:
+    company = Company(tmp_path / "company")
+    company.sql(
+        """
+        create schema marts;
+        create table marts.dim_contacts as
+            select * from (values ('a'), ('twice'), ('twice'), (null)) as rows (contact_id);
+        create table marts.trigger_effect as
+            select * from (values ('a', '1'), ('a', '2'), ('b', '1'), ('b', '1'), ('c', null))
+                as rows (trigger_name, trigger_version)
+        """
+    )
+    wanted = [f"{model},test_name:key" for model in ("dim_contacts", "trigger_effect")]
+    done = dbt(company.settings, tmp_path / "target", "test", "--select", *wanted)
+    assert {result.node.name: result.failures for result in done.result.results} == {
+        "key_dim_contacts_contact_id": 2,
+        "key_trigger_effect_trigger_name__trigger_version": 2,
+    }
+
+
 def test_an_error_names_the_model_and_is_not_taken_for_bad_data(tmp_path: Path) -> None:
     company = company_of(tmp_path / "company")
     company.sql("alter table raw.survey_responses drop column score")
