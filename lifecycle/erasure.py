@@ -38,7 +38,7 @@ class Erased:
 
 
 def erase(settings: Settings, ledger: Ledger, address: str, *, by: str, why: str) -> Erased:
-    """Remove a person by address; what is planned for them is stopped in the same transaction.
+    """Remove a person by address; what has not surely left to them ends in the same transaction.
 
     The person may be a contact, the owner of accounts, or both. An account that they own stays,
     without an owner until the CRM names one; what is planned in their name is stopped. A survey
@@ -81,6 +81,9 @@ def _erase_from_ledger(ledger: Ledger, forms: list[str], key: str, by: str, why:
         for some in batches(send_ids):
             among = sends.c.send_id.in_(some)
             move(connection, State.SUPPRESSED, "erased", now, among, sends.c.state.in_(NOT_LEFT))
+            # Nobody can send them again: there is nothing left to decide.
+            doubtful = sends.c.state.in_([State.UNCERTAIN, State.HELD])
+            move(connection, State.CANCELLED, "erased; it may have left", now, among, doubtful)
             connection.execute(delete(messages).where(messages.c.send_id.in_(some)))
         for form in forms:
             hashed = suppressions.digest(form, key)
