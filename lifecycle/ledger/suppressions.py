@@ -33,6 +33,9 @@ BY_WEIGHT = ("erased", "complained", "unsubscribed", "manual", "bounced", "inval
 
 _SEND_ID = re.compile(r"[0-9a-f]{32}")
 
+LONGEST_ADDRESS = 320
+"""Characters that the ledger has room for."""
+
 ERASED = "hmac:"
 """How the keyed hash of an erased address begins; no address does."""
 
@@ -61,7 +64,9 @@ def forms(address: str) -> frozenset[str]:
         domains.add(domain.encode("idna").decode())
     with contextlib.suppress(UnicodeError):
         domains.add(domain.encode("ascii").decode("idna"))
-    return frozenset(f"{local}{at}{form}" for form in domains)
+    # A domain of many labels may be too long as punycode: nobody is mailed there.
+    found = {f"{local}{at}{form}" for form in domains}
+    return frozenset(form for form in found if len(form) <= LONGEST_ADDRESS)
 
 
 def digest(address: str, key: str) -> str:
