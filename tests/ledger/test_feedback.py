@@ -75,7 +75,10 @@ ODD_DOMAIN = "ü." * 150 + "example"  # as punycode it is longer than any addres
         ({"email": "\ud83d@example.com"}, {}),
         ({"email": f"a@{ODD_DOMAIN}"}, {f"a@{ODD_DOMAIN}": "bounced"}),
     ],
-    ids=ascii,
+    ids=[
+        *("nul in words", "half a pair in words", "long id", "nul as id", "half a pair as event"),
+        *("long address", "long in small letters", "half a pair in address", "long as punycode"),
+    ],
 )
 def test_what_no_database_can_hold_keeps_nothing_else_out(ledger, odd, kept):
     moment = {"timestamp": 1_781_000_000}

@@ -14,8 +14,9 @@ from company import Company
 from lifecycle.erasure import erase
 from lifecycle.errors import InputError, LedgerError, SettingsError
 from lifecycle.ledger import suppressions
+from lifecycle.ledger.decisions import Decisions, Withheld, record
 from lifecycle.ledger.store import Ledger
-from lifecycle.ledger.tables import actions, messages, sends
+from lifecycle.ledger.tables import actions, messages, recipients, sends, withheld
 from lifecycle.mail.deliver import deliver
 
 NOW = datetime(2026, 6, 10, 1, tzinfo=UTC)
@@ -45,6 +46,10 @@ def fill(company: Company) -> None:
                 "create table raw.rejected_rows as select unnest(["
                 f"""'{{"email": "{AIKO}"}}', '{{"email": "x"}}']) as record"""
             )
+            warehouse.execute(
+                "create table raw.usage_events as select unnest("
+                f"['Aiko.Sato@example.com', '{KEN}', '{AIKO} ']) as user_id"
+            )
             warehouse.execute("create view staging.stg_contacts as from raw.contacts")
 
 
@@ -69,7 +74,7 @@ def test_nothing_of_the_person_is_left_anywhere(company, tmp_path):
         (settings.outbox_dir / "preview-1.eml").write_text(f"what {AIKO} would get")
         assert holds(settings.state_dir, AIKO)
         gone = erase(settings, ledger, " Aiko.Sato@Example.com ", by="support", why="asked")
-        assert (gone.mails, gone.rows) == (1, 8)
+        assert (gone.mails, gone.rows) == (1, 12)
         with ledger.read() as connection:
             kept = list(connection.scalars(select(messages.c.send_id)))
             action = connection.execute(select(actions)).one()
@@ -80,6 +85,9 @@ def test_nothing_of_the_person_is_left_anywhere(company, tmp_path):
     assert len(holds(settings.state_dir, KEN)) >= 3
     with duckdb.connect(settings.work_db) as work:
         assert work.execute("from staging.stg_contacts").fetchall() == [(KEN,)]
+        users = work.execute("select user_id, count(*) from raw.usage_events group by 1").fetchall()
+    key = settings.privacy.erasure_key.get_secret_value()
+    assert dict(users) == {KEN: 1, suppressions.digest(AIKO, key): 2}
 
 
 def test_the_person_stays_unmailed_and_others_do_not(company):
@@ -102,6 +110,21 @@ def test_what_was_planned_for_the_person_is_stopped(company):
         with ledger.read() as connection:
             row = connection.execute(select(sends)).one()
         assert (row.state, row.address[:5]) == ("suppressed", "hmac:")
+
+
+def test_who_is_a_contact_by_their_address_is_none_any_more(company, ledger_url):
+    by_address = {"address": AIKO, "contact_id": AIKO.title()}
+    refused = Withheld("win_back", "a1", AIKO.title(), "", "capped", "")
+    with Ledger.open(ledger_url) as ledger:
+        planned_sends.plan(ledger, planned_sends.planned(1, at=NOW, **by_address))
+        with ledger.write() as connection:
+            made = Decisions(withheld=[refused])
+            record(connection, made, run_id="r1", at=NOW)
+        erase(company.settings, ledger, AIKO, by="support", why="asked")
+        with ledger.read() as connection:
+            for table in (sends, recipients, withheld):
+                (contact_id,) = connection.scalars(select(table.c.contact_id))
+                assert contact_id.startswith(suppressions.ERASED), table
 
 
 def test_without_a_key_or_an_address_nothing_is_done(company, monkeypatch):
