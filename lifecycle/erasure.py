@@ -3,32 +3,17 @@
 from __future__ import annotations
 
 import os
-import re
 import shutil
 from collections.abc import Collection
 from contextlib import suppress
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from pathlib import Path
 
 import duckdb
-from sqlalchemy import Connection, delete, func, select, update
 
 from lifecycle.errors import InputError, SettingsError
-from lifecycle.ledger import suppressions
-from lifecycle.ledger.states import batches, move
+from lifecycle.ledger import erased, suppressions
 from lifecycle.ledger.store import Ledger
-from lifecycle.ledger.tables import (
-    NOT_LEFT,
-    State,
-    actions,
-    feedback,
-    messages,
-    recipients,
-    sends,
-    withheld,
-)
-from lifecycle.ledger.tables import suppressions as suppressions_table
 from lifecycle.mail.message import is_address
 from lifecycle.mail.rehearsal import PREVIEW_ID
 from lifecycle.settings import Settings
@@ -68,8 +53,10 @@ def erase(settings: Settings, ledger: Ledger, address: str, *, by: str, why: str
             "others; set LIFECYCLE__PRIVACY__ERASURE_KEY to a long random text, and keep it"
         )
     forms = sorted(suppressions.forms(address))
+    remember(settings, [suppressions.digest(form, key) for form in forms])
     rows = _erase_from_warehouse(settings, forms, suppressions.digest(forms[0], key))
-    send_ids = _erase_from_ledger(ledger, forms, key, by, why)
+    with ledger.write() as connection:
+        send_ids = erased.erase(connection, forms, key, by=by, why=why)
     for send_id in send_ids:
         with suppress(FileNotFoundError):
             (settings.outbox_dir / f"{send_id}.eml").unlink()
@@ -78,48 +65,22 @@ def erase(settings: Settings, ledger: Ledger, address: str, *, by: str, why: str
     return Erased(len(send_ids), rows)
 
 
-def _erase_from_ledger(ledger: Ledger, forms: list[str], key: str, by: str, why: str) -> list[str]:
-    now = datetime.now(UTC)
-    with ledger.write() as connection:
-        erased = [
-            suppressions.Suppression(suppressions.digest(form, key), "erased", now, by)
-            for form in forms
-        ]
-        suppressions.stop(connection, erased, now)
-        theirs = select(sends.c.send_id).where(sends.c.address.in_(forms))
-        send_ids = sorted({*connection.scalars(theirs), *_naming(connection, forms)})
-        for some in batches(send_ids):
-            among = sends.c.send_id.in_(some)
-            move(connection, State.SUPPRESSED, "erased", now, among, sends.c.state.in_(NOT_LEFT))
-            # Nobody can send them again: there is nothing left to decide.
-            doubtful = sends.c.state.in_([State.UNCERTAIN, State.HELD])
-            move(connection, State.CANCELLED, "erased; it may have left", now, among, doubtful)
-            connection.execute(delete(messages).where(messages.c.send_id.in_(some)))
-        for table in (sends, recipients, withheld):
-            by_address = func.lower(table.c.contact_id).in_(forms)
-            hashed = suppressions.digest(forms[0], key)
-            connection.execute(update(table).where(by_address).values(contact_id=hashed))
-        for form in forms:
-            hashed = suppressions.digest(form, key)
-            for table in (sends, feedback):
-                same = table.c.address == form
-                connection.execute(update(table).where(same).values(address=hashed))
-            connection.execute(
-                delete(suppressions_table).where(suppressions_table.c.address == form)
-            )
-        subject = suppressions.digest(forms[0], key)
-        connection.execute(
-            actions.insert().values(at=now, action="erase", subject=subject, by=by, why=why)
-        )
-    return send_ids
+def remember(settings: Settings, hashes: Collection[str]) -> None:
+    """Write down beside the ledger who was erased: a backup of before it does not know."""
+    settings.state_dir.mkdir(parents=True, exist_ok=True)
+    fresh = settings.erased_file.with_suffix(".fresh")
+    with fresh.open("w", encoding="utf-8") as kept:
+        kept.writelines(f"{one}\n" for one in sorted(remembered(settings).union(hashes)))
+        kept.flush()
+        os.fsync(kept.fileno())
+    os.replace(fresh, settings.erased_file)
 
 
-def _naming(ledger: Connection, forms: list[str]) -> list[str]:
-    """The stored mails whose headers name the address: To, or Reply-To as the account's owner."""
-    either = "|".join(re.escape(form) for form in forms)
-    named = re.compile(rf"(?<![\w.+-])(?:{either})(?![\w.-]*\w)".encode(), re.IGNORECASE)
-    stored = ledger.execute(select(messages), execution_options={"yield_per": 1000})
-    return [row.send_id for row in stored if named.search(row.mime.partition(b"\r\n\r\n")[0])]
+def remembered(settings: Settings) -> set[str]:
+    """The hashes of all whom this state folder saw erased."""
+    if not settings.erased_file.exists():
+        return set()
+    return set(settings.erased_file.read_text(encoding="utf-8").split())
 
 
 def _erase_from_warehouse(settings: Settings, forms: list[str], hashed: str) -> int:

@@ -74,6 +74,15 @@ def digest(address: str, key: str) -> str:
     return ERASED + hmac.digest(key.encode(), normalized(address).encode(), "sha256").hex()
 
 
+def check_key(key: str) -> None:
+    """Raise LedgerError without the key by which erased people are recognised."""
+    if not key:
+        raise LedgerError(
+            "people were erased from this ledger, and without LIFECYCLE__PRIVACY__ERASURE_KEY "
+            "they cannot be recognised; set it to what it was then"
+        )
+
+
 _REASONS = select(suppressions.c.address, suppressions.c.reason).where(
     suppressions.c.address.in_(bindparam("addresses", expanding=True))
 )
@@ -88,11 +97,7 @@ def reasons(ledger: Connection, addresses: Collection[str], key: str = "") -> di
     """
     wanted = {address: address for address in addresses}
     if _any_erased(ledger):
-        if not key:
-            raise LedgerError(
-                "people were erased from this ledger, and without LIFECYCLE__PRIVACY__ERASURE_KEY "
-                "they cannot be recognised; set it to what it was then"
-            )
+        check_key(key)
         wanted |= {digest(address, key): address for address in addresses}
     return {
         wanted[row.address]: row.reason

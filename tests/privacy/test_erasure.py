@@ -11,12 +11,13 @@ from sqlalchemy import select
 
 import planned_sends
 from company import Company
-from lifecycle.erasure import erase
+from lifecycle.erasure import erase, remembered
 from lifecycle.errors import InputError, LedgerError, SettingsError
 from lifecycle.ledger import suppressions
+from lifecycle.ledger.backup import back_up, restore
 from lifecycle.ledger.decisions import Decisions, Withheld, record
 from lifecycle.ledger.store import Ledger
-from lifecycle.ledger.tables import actions, messages, recipients, sends, withheld
+from lifecycle.ledger.tables import actions, messages, metadata, recipients, sends, withheld
 from lifecycle.mail.deliver import deliver
 
 NOW = datetime(2026, 6, 10, 1, tzinfo=UTC)
@@ -110,6 +111,30 @@ def test_what_was_planned_for_the_person_is_stopped(company):
         with ledger.read() as connection:
             row = connection.execute(select(sends)).one()
         assert (row.state, row.address[:5]) == ("suppressed", "hmac:")
+
+
+def test_a_backup_of_before_does_not_bring_the_person_back(company, ledger_url, tmp_path):
+    settings, file = company.settings, tmp_path / "backup.db"
+    key = settings.privacy.erasure_key.get_secret_value()
+    with Ledger.open(settings.ledger_url) as ledger:
+        mails = [
+            planned_sends.planned(number, at=NOW, address=address, mime=f"To: {address}".encode())
+            for number, address in ((1, AIKO), (2, KEN))
+        ]
+        planned_sends.plan(ledger, *mails)
+        suppressions.suppress(ledger, AIKO, reason="bounced", by="Mari")
+        back_up(ledger, file)
+        erase(settings, ledger, AIKO, by="support", why="asked")
+    again = {"by": "Mari", "why": "disk lost", "hashes": remembered(settings)}
+    with Ledger.open(ledger_url) as restored:
+        with pytest.raises(LedgerError, match="ERASURE_KEY"):
+            restore(restored, file, **again)
+        restore(restored, file, **again, erasure_key=key)
+        with restored.read() as connection:
+            assert suppressions.reasons(connection, [AIKO, KEN], key) == {AIKO: "erased"}
+            assert list(connection.scalars(select(messages.c.send_id))) == [mails[1].send_id]
+            texts = [str(connection.execute(select(one)).all()) for one in metadata.sorted_tables]
+    assert not [text for text in texts if AIKO in text.lower()]
 
 
 def test_who_is_a_contact_by_their_address_is_none_any_more(company, ledger_url):
