@@ -3,23 +3,17 @@
 from __future__ import annotations
 
 import os
-import re
 import shutil
 from collections.abc import Collection
 from contextlib import suppress
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from pathlib import Path
 
 import duckdb
-from sqlalchemy import Connection, delete, select, update
 
 from lifecycle.errors import InputError, SettingsError
-from lifecycle.ledger import suppressions
-from lifecycle.ledger.states import batches, move
+from lifecycle.ledger import erased, suppressions
 from lifecycle.ledger.store import Ledger
-from lifecycle.ledger.tables import NOT_LEFT, State, actions, feedback, messages, sends
-from lifecycle.ledger.tables import suppressions as suppressions_table
 from lifecycle.mail.message import is_address
 from lifecycle.mail.rehearsal import PREVIEW_ID
 from lifecycle.settings import Settings
@@ -38,11 +32,12 @@ class Erased:
 
 
 def erase(settings: Settings, ledger: Ledger, address: str, *, by: str, why: str) -> Erased:
-    """Remove a person by address; what is planned for them is stopped in the same transaction.
+    """Remove a person by address; what has not surely left to them ends in the same transaction.
 
     The person may be a contact, the owner of accounts, or both. An account that they own stays,
     without an owner until the CRM names one; what is planned in their name is stopped. A survey
-    response stays with its score, without its words and without who gave it.
+    response stays with its score, without its words and without who gave it. Where the address
+    is somebody's id, as of who used the product, its hash takes its place: counts stay right.
 
     The caller holds the state folder's lock. Safe to repeat after a crash: what is gone is
     gone, the rest follows. The CRM is not ours: while it exports the person, their row comes
@@ -58,8 +53,10 @@ def erase(settings: Settings, ledger: Ledger, address: str, *, by: str, why: str
             "others; set LIFECYCLE__PRIVACY__ERASURE_KEY to a long random text, and keep it"
         )
     forms = sorted(suppressions.forms(address))
-    rows = _erase_from_warehouse(settings, forms)
-    send_ids = _erase_from_ledger(ledger, forms, key, by, why)
+    remember(settings, [suppressions.digest(form, key) for form in forms])
+    rows = _erase_from_warehouse(settings, forms, suppressions.digest(forms[0], key))
+    with ledger.write() as connection:
+        send_ids = erased.erase(connection, forms, key, by=by, why=why)
     for send_id in send_ids:
         with suppress(FileNotFoundError):
             (settings.outbox_dir / f"{send_id}.eml").unlink()
@@ -68,52 +65,31 @@ def erase(settings: Settings, ledger: Ledger, address: str, *, by: str, why: str
     return Erased(len(send_ids), rows)
 
 
-def _erase_from_ledger(ledger: Ledger, forms: list[str], key: str, by: str, why: str) -> list[str]:
-    now = datetime.now(UTC)
-    with ledger.write() as connection:
-        erased = [
-            suppressions.Suppression(suppressions.digest(form, key), "erased", now, by)
-            for form in forms
-        ]
-        suppressions.stop(connection, erased, now)
-        theirs = select(sends.c.send_id).where(sends.c.address.in_(forms))
-        send_ids = sorted({*connection.scalars(theirs), *_naming(connection, forms)})
-        for some in batches(send_ids):
-            among = sends.c.send_id.in_(some)
-            move(connection, State.SUPPRESSED, "erased", now, among, sends.c.state.in_(NOT_LEFT))
-            connection.execute(delete(messages).where(messages.c.send_id.in_(some)))
-        for form in forms:
-            hashed = suppressions.digest(form, key)
-            for table in (sends, feedback):
-                same = table.c.address == form
-                connection.execute(update(table).where(same).values(address=hashed))
-            decided = actions.c.subject == form
-            connection.execute(update(actions).where(decided).values(subject=hashed))
-            connection.execute(
-                delete(suppressions_table).where(suppressions_table.c.address == form)
-            )
-        subject = suppressions.digest(forms[0], key)
-        connection.execute(
-            actions.insert().values(at=now, action="erase", subject=subject, by=by, why=why)
-        )
-    return send_ids
+def remember(settings: Settings, hashes: Collection[str]) -> None:
+    """Write down beside the ledger who was erased: a backup of before it does not know."""
+    settings.state_dir.mkdir(parents=True, exist_ok=True)
+    fresh = settings.erased_file.with_suffix(".fresh")
+    with fresh.open("w", encoding="utf-8") as kept:
+        kept.writelines(f"{one}\n" for one in sorted(remembered(settings).union(hashes)))
+        kept.flush()
+        os.fsync(kept.fileno())
+    os.replace(fresh, settings.erased_file)
 
 
-def _naming(ledger: Connection, forms: list[str]) -> list[str]:
-    """The stored mails whose headers name the address: To, or Reply-To as the account's owner."""
-    either = "|".join(re.escape(form) for form in forms)
-    named = re.compile(rf"(?<![\w.+-])(?:{either})(?![\w.-]*\w)".encode(), re.IGNORECASE)
-    stored = ledger.execute(select(messages), execution_options={"yield_per": 1000})
-    return [row.send_id for row in stored if named.search(row.mime.partition(b"\r\n\r\n")[0])]
+def remembered(settings: Settings) -> set[str]:
+    """The hashes of all whom this state folder saw erased."""
+    if not settings.erased_file.exists():
+        return set()
+    return set(settings.erased_file.read_text(encoding="utf-8").split())
 
 
-def _erase_from_warehouse(settings: Settings, forms: list[str]) -> int:
+def _erase_from_warehouse(settings: Settings, forms: list[str], hashed: str) -> int:
     # The working folder of the last load may still hold the rows that it loaded.
     shutil.rmtree(settings.state_dir / "dlt", ignore_errors=True)
     rows = 0
     if settings.work_db.exists():
         with connect_work(settings) as work:
-            rows = _erase_rows(work, forms)
+            rows = _erase_rows(work, forms, hashed)
             fresh = _rewritten(work, settings.work_db)
         os.replace(fresh, settings.work_db)
     if settings.published_db.exists():
@@ -121,7 +97,7 @@ def _erase_from_warehouse(settings: Settings, forms: list[str]) -> int:
         copy = settings.published_db.with_suffix(".erase")
         shutil.copyfile(settings.published_db, copy)
         with duckdb.connect(copy) as published:
-            rows += _erase_rows(published, forms)
+            rows += _erase_rows(published, forms, hashed)
             fresh = _rewritten(published, copy)
         os.replace(fresh, settings.published_db)
         copy.unlink()
@@ -139,13 +115,17 @@ def _rewritten(warehouse: duckdb.DuckDBPyConnection, file: Path) -> Path:
     return fresh
 
 
-def _erase_rows(warehouse: duckdb.DuckDBPyConnection, forms: list[str]) -> int:
+def _erase_rows(warehouse: duckdb.DuckDBPyConnection, forms: list[str], hashed: str) -> int:
     """Delete or empty the rows of every table that tell who the person is; returns how many."""
-    tables = {
-        f'"{schema}"."{table}"': set(columns)
+    tables: dict[str, dict[str, str]] = {
+        f'"{schema}"."{table}"': columns
         for schema, table, columns in warehouse.execute(
             """
-            select table_schema, table_name, list(column_name) from information_schema.columns
+            select
+                table_schema,
+                table_name,
+                map_from_entries(list((column_name, data_type))) as columns
+            from information_schema.columns
             join information_schema.tables using (table_catalog, table_schema, table_name)
             where table_type = 'BASE TABLE' and table_name not like '\\_dlt%' escape '\\'
             group by all
@@ -154,7 +134,7 @@ def _erase_rows(warehouse: duckdb.DuckDBPyConnection, forms: list[str]) -> int:
     }
     contact_ids: set[str] = set()
     for table, columns in tables.items():
-        if {"contact_id", "email"} <= columns:
+        if {"contact_id", "email"} <= columns.keys():
             known = f"select contact_id from {table} where list_contains(?, lower(trim(email)))"
             contact_ids |= {row[0] for row in warehouse.execute(known, [forms]).fetchall()}
     changed = 0
@@ -165,15 +145,15 @@ def _erase_rows(warehouse: duckdb.DuckDBPyConnection, forms: list[str]) -> int:
         changed += found[0] if found else 0
 
     for table, columns in tables.items():
-        for column in columns & {"email", "email_normalized"}:
+        for column in columns.keys() & {"email", "email_normalized"}:
             change(f"delete from {table} where list_contains(?, lower(trim({column})))", forms)
         if "owner_email" in columns:
             emptied = ", ".join(
-                f"{name} = null" for name in columns & {"owner_email", "owner_name"}
+                f"{name} = null" for name in columns.keys() & {"owner_email", "owner_name"}
             )
             is_owner = "list_contains(?, lower(trim(owner_email)))"
             change(f"update {table} set {emptied} where {is_owner}", forms)
-        if {"contact_id", "comment"} <= columns:
+        if {"contact_id", "comment"} <= columns.keys():
             given = "list_contains(?, contact_id)"
             change(
                 f"update {table} set contact_id = null, comment = null where {given}", contact_ids
@@ -186,4 +166,8 @@ def _erase_rows(warehouse: duckdb.DuckDBPyConnection, forms: list[str]) -> int:
             # What was set aside may be no JSON at all.
             contact = "case when json_valid(record) then record ->> '$.contact_id' end"
             change(f"delete from {table} where list_contains(?, {contact})", contact_ids)
+        # Anywhere else an address that stands alone is somebody's id, and has to stay one.
+        for column in (name for name, data_type in columns.items() if data_type == "VARCHAR"):
+            theirs = f'list_contains(?, lower(trim("{column}")))'
+            change(f"update {table} set \"{column}\" = '{hashed}' where {theirs}", forms)
     return changed

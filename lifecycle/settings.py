@@ -488,6 +488,11 @@ class Settings(BaseSettings):
         return self.ledger.url.get_secret_value() or f"sqlite:///{self.state_dir / 'ledger.db'}"
 
     @property
+    def erased_file(self) -> Path:
+        """The hashes of people who were erased, one a line; kept beside the ledger."""
+        return self.state_dir / "erased.txt"
+
+    @property
     def outbox_dir(self) -> Path:
         """Where the outbox provider writes one `.eml` a mail."""
         return self.state_dir / "outbox"

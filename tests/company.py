@@ -95,6 +95,11 @@ class Marts:
     def contacts(self, rows: Iterable[Mapping[str, Any]]) -> None:
         """Replace dim_contacts. Each row needs a contact_id and an account_id."""
         self._fill("dim_contacts", rows, CONTACT)
+        self.connection.execute(
+            "update marts.dim_contacts set address_unsubscribed_at = ("
+            "select min(c.unsubscribed_at) from marts.dim_contacts c"
+            " where c.email_normalized = dim_contacts.email_normalized)"
+        )
 
     def _fill(
         self, table: str, rows: Iterable[Mapping[str, Any]], default: Mapping[str, Any]

@@ -61,11 +61,17 @@ def restore(
     as_json: AsJson = False,
 ) -> None:
     """Fill an empty ledger from a backup. What may have left since is uncertain at first."""
+    from lifecycle.erasure import remembered
     from lifecycle.ledger.backup import restore
 
-    with context.obj.ledger() as (_, ledger):
-        doubtful = restore(ledger, file, by=by, why=why)
+    with context.obj.ledger() as (settings, ledger):
+        key = settings.privacy.erasure_key.get_secret_value()
+        people = remembered(settings)
+        doubtful = restore(ledger, file, by=by, why=why, hashes=people, erasure_key=key)
     if as_json:
         print_json({"file": str(file), "uncertain": doubtful})
     else:
-        typer.echo(f"Restored. {doubtful} mails may have left since and wait for evidence.")
+        typer.echo(
+            f"Restored. {doubtful} mails may have left since and wait for evidence. Whoever was "
+            "erased from another state folder since the backup has to be erased again."
+        )

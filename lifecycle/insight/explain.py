@@ -177,6 +177,8 @@ class Explanation:
                 mailable = f"no: {self.suppressed[address]}"
             elif one["unsubscribed_at"]:
                 mailable = f"no: unsubscribed {self._day(one['unsubscribed_at'])}"
+            elif left := one["address_unsubscribed_at"]:
+                mailable = f"no: unsubscribed {self._day(left)}, as another contact"
             else:
                 mailable = "yes" if one["consent_basis"] else "no: gave no consent"
             rows.append((one["name"], one["role"], one["locale"], address, mailable))

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import os
 import shutil
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
@@ -18,6 +18,7 @@ from tempfile import TemporaryDirectory
 from sqlalchemy import Connection, func, insert, select
 
 from lifecycle.errors import InputError
+from lifecycle.ledger import erased
 from lifecycle.ledger.states import batches, move
 from lifecycle.ledger.store import Ledger
 from lifecycle.ledger.tables import NOT_LEFT, State, actions, metadata, runs, sends
@@ -52,8 +53,19 @@ def back_up(ledger: Ledger, file: Path) -> int:
     return copied
 
 
-def restore(ledger: Ledger, file: Path, *, by: str, why: str) -> int:
+def restore(
+    ledger: Ledger,
+    file: Path,
+    *,
+    by: str,
+    why: str,
+    hashes: Collection[str] = (),
+    erasure_key: str = "",
+) -> int:
     """Fill an empty ledger from a backup; returns how many mails are now uncertain.
+
+    `hashes` are of people who were erased, perhaps after the backup was taken: they are erased
+    again, by the key of `[privacy]`. Raises LedgerError where it is needed and missing.
 
     Mails that were planned or under way at the backup and due since may have left; those
     that the first run plans may have left too, and `lifecycle.ledger.decisions` takes them
@@ -69,6 +81,7 @@ def restore(ledger: Ledger, file: Path, *, by: str, why: str) -> int:
             )
         with backup.read() as old:
             _copy(old, new)
+        erased.erase_again(new, hashes, erasure_key, by=by, why="erased before the restore")
         now = datetime.now(UTC)
         taken = datetime.fromtimestamp(file.stat().st_mtime, UTC)
         detail = DOUBT.format(taken=f"{taken:%Y-%m-%d %H:%M} UTC")

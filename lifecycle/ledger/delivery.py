@@ -10,7 +10,7 @@ import os
 import socket
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from functools import cache
 from itertools import chain
@@ -129,14 +129,18 @@ def hold(ledger: Connection, now: datetime, horizon: timedelta) -> None:
 
 
 def release(ledger: Connection, now: datetime) -> None:
-    """Queue the mails whose moment has come, and expire those whose use is over.
+    """Queue the mails whose moment has come, and end those whose use is over.
 
     Mails of a version that waits, of a paused trigger, of an account on hold or of a run
     that nobody approved stay where they are, and may expire there; so do those whose window has
-    shut, until the next run finds them another opening.
+    shut, until the next run finds them another opening: none, where their sequence was left.
     """
     late = (HAS_NOT_LEFT, sends.c.expires_at <= now)
     move(ledger, State.EXPIRED, "too late to be useful", now, *late)
+    has_left = enrollments.c.ended_at.is_not(None) & (enrollments.c.end_reason != "completed")
+    shut = (HAS_NOT_LEFT, sends.c.not_before <= now, sends.c.closes_at <= now)
+    sequence = select(enrollments.c.account_id).where(OF_ITS_ENROLLMENT, has_left)
+    move(ledger, State.CANCELLED, "left the sequence", now, *shut, sequence.exists())
     move(ledger, State.QUEUED, None, now, sends.c.state == State.PLANNED, *_may_go(now))
 
 
@@ -276,7 +280,8 @@ def settle_all(
 
     With `worker`, what it was told itself: it decides the attempt that it holds, and also one
     that was declared uncertain in the meantime, where the answer is a definite one. Without,
-    evidence about an uncertain or held send.
+    evidence about an uncertain or held send. What would go back to the queue, and was erased
+    meanwhile, is cancelled.
     """
     written: set[str] = set()
     for some in batches(made):
@@ -284,6 +289,11 @@ def settle_all(
         rows = {row.send_id: row for row in found}
         open_ones = [
             one for one in some if (row := rows.get(one.send_id)) and _decides(one, row, worker)
+        ]
+        erased = _erased(ledger, [one.send_id for one in open_ones if one.state is State.QUEUED])
+        open_ones = [
+            replace(one, state=State.CANCELLED, detail="erased") if one.send_id in erased else one
+            for one in open_ones
         ]
         if open_ones:
             ledger.execute(_SETTLE, [_settled(one, now) for one in open_ones])
@@ -294,6 +304,14 @@ def settle_all(
             log_moved(ledger, ids, came_from, now)
             written.update(ids)
     return written
+
+
+def _erased(ledger: Connection, send_ids: Sequence[str]) -> set[str]:
+    """Those of the sends whose mail is gone."""
+    if not send_ids:
+        return set()
+    stored = select(messages.c.send_id).where(messages.c.send_id.in_(send_ids))
+    return set(send_ids).difference(ledger.scalars(stored))
 
 
 def _decides(one: Settlement, send: Row[Any], worker: str | None) -> bool:

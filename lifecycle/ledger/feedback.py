@@ -16,6 +16,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 from collections import defaultdict
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, replace
@@ -75,6 +76,9 @@ SOFT_LIMIT = 5
 SAME_BOUNCE = timedelta(hours=1)
 """A list tells of a bounce too, about when the event of the mail does."""
 LONGEST_DETAIL = 500
+LONGEST_ID, LONGEST_EVENT_ID = 32, 128
+_NO_TEXT = re.compile("[\0\ud800-\udfff]")
+"""What JSON can say and a database cannot hold."""
 
 
 @dataclass(frozen=True)
@@ -109,14 +113,36 @@ def apply(
     Returns how many were new. `received_at` is the wall clock. `erasure_key` is that of
     `[privacy]`: of an erased person nothing is kept but what happened to a mail. Raises
     LedgerError where it is needed and missing.
+
+    Facts are taken as `fit` has them, and what it cannot fit is passed over.
     """
-    told = list(facts)
+    told = [fact for one in facts if (fact := fit(one))]
     about = _sends_of(ledger, told)
     told = [_with_the_ledgers_address(fact, about) for fact in told]
     new = _keep(ledger, _without_erased(ledger, told, erasure_key), received_at)
     _acknowledge(ledger, new, about, received_at)
     _suppress(ledger, new, received_at)
     return len(new)
+
+
+def fit(fact: Fact) -> Fact | None:
+    """The fact as a ledger can hold it, or None where it then names neither mail nor address.
+
+    What is longer than an id or an address can be, or no text, is none that we ever mailed.
+    """
+    address = fact.address and normalized(fact.address)
+    kept = replace(
+        fact,
+        send_id=_name(fact.send_id, LONGEST_ID),
+        address=_name(address, suppressions.LONGEST_ADDRESS),
+        event_id=_name(fact.event_id, LONGEST_EVENT_ID),
+        detail=_NO_TEXT.sub("", fact.detail),
+    )
+    return kept if kept.send_id or kept.address else None
+
+
+def _name(text: str | None, longest: int) -> str | None:
+    return text if text and len(text) <= longest and not _NO_TEXT.search(text) else None
 
 
 def record_sync(ledger: Connection, source: str, *, read_until: datetime, now: datetime) -> None:

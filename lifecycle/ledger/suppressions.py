@@ -33,6 +33,9 @@ BY_WEIGHT = ("erased", "complained", "unsubscribed", "manual", "bounced", "inval
 
 _SEND_ID = re.compile(r"[0-9a-f]{32}")
 
+LONGEST_ADDRESS = 320
+"""Characters that the ledger has room for."""
+
 ERASED = "hmac:"
 """How the keyed hash of an erased address begins; no address does."""
 
@@ -61,12 +64,23 @@ def forms(address: str) -> frozenset[str]:
         domains.add(domain.encode("idna").decode())
     with contextlib.suppress(UnicodeError):
         domains.add(domain.encode("ascii").decode("idna"))
-    return frozenset(f"{local}{at}{form}" for form in domains)
+    # A domain of many labels may be too long as punycode: nobody is mailed there.
+    found = {f"{local}{at}{form}" for form in domains}
+    return frozenset(form for form in found if len(form) <= LONGEST_ADDRESS)
 
 
 def digest(address: str, key: str) -> str:
     """What is kept of an erased address. `key` is `[privacy] erasure_key`."""
     return ERASED + hmac.digest(key.encode(), normalized(address).encode(), "sha256").hex()
+
+
+def check_key(key: str) -> None:
+    """Raise LedgerError without the key by which erased people are recognised."""
+    if not key:
+        raise LedgerError(
+            "people were erased from this ledger, and without LIFECYCLE__PRIVACY__ERASURE_KEY "
+            "they cannot be recognised; set it to what it was then"
+        )
 
 
 _REASONS = select(suppressions.c.address, suppressions.c.reason).where(
@@ -83,11 +97,7 @@ def reasons(ledger: Connection, addresses: Collection[str], key: str = "") -> di
     """
     wanted = {address: address for address in addresses}
     if _any_erased(ledger):
-        if not key:
-            raise LedgerError(
-                "people were erased from this ledger, and without LIFECYCLE__PRIVACY__ERASURE_KEY "
-                "they cannot be recognised; set it to what it was then"
-            )
+        check_key(key)
         wanted |= {digest(address, key): address for address in addresses}
     return {
         wanted[row.address]: row.reason

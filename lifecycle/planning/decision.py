@@ -72,6 +72,9 @@ class Contact:
     """Normalised."""
     has_consent: bool
     is_unsubscribed: bool
+    """Asked for no more mail, as this contact."""
+    address_has_left: bool = False
+    """Asked for no more mail, as this or another contact."""
     suppressed_for: str | None = None
     """The reason in the ledger's suppressions."""
 
@@ -82,6 +85,8 @@ def objection(contact: Contact) -> tuple[Reason, str] | None:
         return Reason.SUPPRESSED, contact.suppressed_for
     if contact.is_unsubscribed:
         return Reason.UNSUBSCRIBED, "unsubscribed in the CRM"
+    if contact.address_has_left:
+        return Reason.UNSUBSCRIBED, "its address unsubscribed in the CRM, as another contact"
     if not contact.has_consent:
         return Reason.NO_CONSENT, "no consent basis"
     return None

@@ -55,6 +55,7 @@ class People:
                 address=address,
                 has_consent=bool(person["consent_basis"]),
                 is_unsubscribed=person["unsubscribed_at"] is not None,
+                address_has_left=person["address_unsubscribed_at"] is not None,
                 suppressed_for=self._suppressed.get(address),
             )
         )

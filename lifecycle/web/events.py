@@ -8,6 +8,8 @@ to 48 hours old is therefore taken, and taking one twice changes nothing.
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -15,8 +17,9 @@ from sendgrid.helpers.eventwebhook import EventWebhook, EventWebhookHeader
 
 from lifecycle.errors import SettingsError
 from lifecycle.ledger import feedback
+from lifecycle.ledger.feedback import Fact
 from lifecycle.ledger.store import Ledger
-from lifecycle.mail.providers.sendgrid_feedback import facts_of_events
+from lifecycle.mail.providers.sendgrid_feedback import KIND_OF_EVENT, facts_of_events
 from lifecycle.settings import Settings
 
 SIGNATURE: str = EventWebhookHeader.SIGNATURE
@@ -37,6 +40,16 @@ class Refused(Exception):
         self.status = status
 
 
+@dataclass(frozen=True)
+class Taken:
+    """What became of the events of a request."""
+
+    new: int
+    """Facts that nobody had told yet."""
+    odd: int
+    """Events that could not be read, or name nothing that can be ours; passed over."""
+
+
 class Webhook:
     """Takes the events of one account. Without a public key it takes none."""
 
@@ -53,10 +66,10 @@ class Webhook:
                     f"feedback.sendgrid_public_key is no public key as SendGrid shows it: {error}"
                 ) from None
 
-    def take(self, body: bytes, signature: str, timestamp: str) -> int:
-        """Keep the events of a request; returns how many were new, once they are committed.
+    def take(self, body: bytes, signature: str, timestamp: str) -> Taken:
+        """Keep the events of a request; what became of them is told once they are committed.
 
-        Raises Refused.
+        An odd event does not keep the others out. Raises Refused.
         """
         now = datetime.now(UTC)
         self._verify(body, signature, timestamp, now)
@@ -66,9 +79,11 @@ class Webhook:
             raise Refused(400, "not JSON") from None
         if not isinstance(events, list):
             raise Refused(400, "not a list of events")
-        facts = list(facts_of_events(events))
+        told = [(event, _facts_of(event)) for event in events]
+        facts = [fact for _, some in told for fact in some]
         with self._ledger.write() as connection:
-            return feedback.apply(connection, facts, now, erasure_key=self._erasure_key)
+            new = feedback.apply(connection, facts, now, erasure_key=self._erasure_key)
+        return Taken(new, odd=sum(not some and _is_asked_for(event) for event, some in told))
 
     def _verify(self, body: bytes, signature: str, timestamp: str, now: datetime) -> None:
         if self._verifier is None:
@@ -87,3 +102,13 @@ class Webhook:
             raise Refused(403, "too old")
         if age < -AHEAD:
             raise Refused(403, "from the future")
+
+
+def _facts_of(event: Any) -> list[Fact]:
+    return [fact for one in facts_of_events([event]) if (fact := feedback.fit(one))]
+
+
+def _is_asked_for(event: Any) -> bool:
+    """Whether an event should have said something: one of another kind is not odd."""
+    kind = event.get("event") if isinstance(event, Mapping) else None
+    return not isinstance(kind, str) or kind.strip() in KIND_OF_EVENT

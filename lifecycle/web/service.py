@@ -73,11 +73,13 @@ def service(settings: Settings, ledger: Ledger) -> FastAPI:
     ) -> Response:
         body = await _body(request, LARGEST_BODY)
         try:
-            new = await run_in_threadpool(webhook.take, body, signature, timestamp)
+            taken = await run_in_threadpool(webhook.take, body, signature, timestamp)
         except Refused as refusal:
             log.warning("events refused: %s", refusal)
             return JSONResponse({"refused": str(refusal)}, refusal.status)
-        return JSONResponse({"new": new})
+        if taken.odd:
+            log.warning("events passed over as odd: %d", taken.odd)
+        return JSONResponse({"new": taken.new, "odd": taken.odd})
 
     @app.get("/healthz")
     def health() -> Response:

@@ -186,6 +186,26 @@ def test_an_address_that_nobody_known_has_is_suppressed_with_a_remark(told: Told
     assert "There is c3@example.com." in suppress("c3@exmple.com")
 
 
+def test_a_restore_knows_who_was_erased_since_the_backup(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("LIFECYCLE__STATE__DIR", str(tmp_path))
+    monkeypatch.setenv("LIFECYCLE_CONFIG", str(CHECKOUT / "lifecycle.toml"))
+    monkeypatch.setenv("LIFECYCLE__PRIVACY__ERASURE_KEY", "a long random text")
+    copy = str(tmp_path / "copy.db")
+    for asked in (
+        ["backup", copy],
+        ["erase", "aiko@example.com", "--by", "Mari"],
+        ["restore", copy, "--by", "Mari", "--why", "disk lost"],
+    ):
+        if asked[0] == "restore":
+            (tmp_path / "ledger.db").rename(tmp_path / "lost.db")
+        assert CliRunner().invoke(app, asked).exit_code == 0
+    with Ledger.open(f"sqlite:///{tmp_path / 'ledger.db'}") as ledger, ledger.read() as connection:
+        (row,) = connection.execute(suppressions.select()).all()
+    assert (row.address[:5], row.reason) == ("hmac:", "erased")
+
+
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [

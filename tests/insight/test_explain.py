@@ -87,6 +87,15 @@ def test_a_suppressed_contact_is_marked(told) -> None:
     assert "no: complained" in text(told)
 
 
+def test_a_contact_whose_address_left_at_another_account_is_marked(told) -> None:
+    with duckdb.connect(str(told.settings.published_db)) as db:
+        db.execute(
+            "update marts.dim_contacts set address_unsubscribed_at = '2026-05-01'"
+            " where contact_id = 'C1'"
+        )
+    assert "no: unsubscribed 2026-05-01, as another contact" in text(told)
+
+
 def test_a_churned_account_matches_no_trigger(told) -> None:
     page = text(told, "A4")
     assert "win_back: does not match" in page

@@ -5,6 +5,7 @@ On SQLite and on PostgreSQL.
 
 from __future__ import annotations
 
+import json
 import random
 from collections.abc import Iterable
 from dataclasses import replace
@@ -24,6 +25,7 @@ from lifecycle.ledger.store import Ledger
 from lifecycle.ledger.tables import State, enrollments, messages, send_log, sends
 from lifecycle.ledger.tables import feedback as feedback_table
 from lifecycle.ledger.tables import suppressions as suppressions_table
+from lifecycle.mail.providers.sendgrid_feedback import facts_of_events
 from lifecycle.settings import Settings
 from sent import NOW, put, put_all, send, state_of, statements
 
@@ -53,6 +55,37 @@ def suppressed(ledger: Ledger) -> dict[str, str]:
     with ledger.read() as connection:
         rows = connection.execute(select(suppressions_table)).all()
     return {row.address: row.reason for row in rows}
+
+
+# What cannot be held. ---------------------------------------------------------------------
+
+ODD_DOMAIN = "ü." * 150 + "example"  # as punycode it is longer than any address
+
+
+@pytest.mark.parametrize(
+    ("odd", "kept"),
+    [
+        ({"reason": "550 \0 no such user"}, {"c1@example.com": "bounced"}),
+        ({"reason": "550 \ud83d no such user"}, {"c1@example.com": "bounced"}),
+        ({"send_id": "123e4567-e89b-12d3-a456-426614174000"}, {"c1@example.com": "bounced"}),
+        ({"send_id": "\0"}, {"c1@example.com": "bounced"}),
+        ({"sg_event_id": "\udc00"}, {"c1@example.com": "bounced"}),
+        ({"email": "a@" + "e" * 330}, {}),
+        ({"email": "İ" * 200 + "@" + "e" * 100}, {}),  # longer in small letters
+        ({"email": "\ud83d@example.com"}, {}),
+        ({"email": f"a@{ODD_DOMAIN}"}, {f"a@{ODD_DOMAIN}": "bounced"}),
+    ],
+    ids=[
+        *("nul in words", "half a pair in words", "long id", "nul as id", "half a pair as event"),
+        *("long address", "long in small letters", "half a pair in address", "long as punycode"),
+    ],
+)
+def test_what_no_database_can_hold_keeps_nothing_else_out(ledger, odd, kept):
+    moment = {"timestamp": 1_781_000_000}
+    bounce = {"event": "bounce", "email": "c1@example.com", **moment, **odd}
+    leaving = {"event": "unsubscribe", "email": "b@example.com", **moment}
+    tell(ledger, *facts_of_events(json.loads(json.dumps([bounce, leaving]))))
+    assert suppressed(ledger) == {**kept, "b@example.com": "unsubscribed"}
 
 
 # States. ----------------------------------------------------------------------------------

@@ -269,6 +269,36 @@ def test_an_unsubscribe_stops_what_is_planned(world):
     assert world.outbox() == 0
 
 
+def left_at_another_account(when: datetime | None) -> list[dict]:
+    of_another = {"contact_id": "c2", "account_id": "a2", "email": "C1@example.com"}
+    return [
+        {"contact_id": "c1", "account_id": "a1"},
+        {**of_another, "unsubscribed_at": when},
+    ]
+
+
+def test_who_left_in_the_crm_at_one_account_is_not_mailed_at_another(world):
+    world.win_back()
+    world.account()
+    world.marts.contacts(left_at_another_account(datetime(2026, 1, 1)))  # noqa: DTZ001
+    assert world.run(WEDNESDAY).withheld == {"unsubscribed": 1}
+    assert world.rows(withheld_table, "contact_id", "detail") == [
+        ("c1", "its address unsubscribed in the CRM, as another contact")
+    ]
+    world.marts.contacts(left_at_another_account(None))  # the CRM took it back
+    world.run("2026-06-11 01:00")
+    assert world.mails() == [("a1", "check_in", "accepted")]
+
+
+def test_leaving_at_another_account_stops_what_is_planned(world):
+    world.win_back()
+    world.account()
+    world.run("2026-06-09 20:00")  # 05:00 in Tokyo: planned for 09:00
+    world.marts.contacts(left_at_another_account(datetime(2026, 6, 9)))  # noqa: DTZ001
+    assert world.run(WEDNESDAY).withheld == {"unsubscribed": 1}
+    assert world.mails() == [("a1", "check_in", "suppressed")]
+
+
 def test_a_suppression_between_plan_and_claim_is_obeyed(world):
     world.win_back()
     world.account()

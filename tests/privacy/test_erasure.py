@@ -11,11 +11,13 @@ from sqlalchemy import select
 
 import planned_sends
 from company import Company
-from lifecycle.erasure import erase
+from lifecycle.erasure import erase, remembered
 from lifecycle.errors import InputError, LedgerError, SettingsError
 from lifecycle.ledger import suppressions
+from lifecycle.ledger.backup import back_up, restore
+from lifecycle.ledger.decisions import Decisions, Withheld, record
 from lifecycle.ledger.store import Ledger
-from lifecycle.ledger.tables import actions, messages, sends
+from lifecycle.ledger.tables import actions, messages, metadata, recipients, sends, withheld
 from lifecycle.mail.deliver import deliver
 
 NOW = datetime(2026, 6, 10, 1, tzinfo=UTC)
@@ -45,6 +47,10 @@ def fill(company: Company) -> None:
                 "create table raw.rejected_rows as select unnest(["
                 f"""'{{"email": "{AIKO}"}}', '{{"email": "x"}}']) as record"""
             )
+            warehouse.execute(
+                "create table raw.usage_events as select unnest("
+                f"['Aiko.Sato@example.com', '{KEN}', '{AIKO} ']) as user_id"
+            )
             warehouse.execute("create view staging.stg_contacts as from raw.contacts")
 
 
@@ -70,7 +76,7 @@ def test_nothing_of_the_person_is_left_anywhere(company, tmp_path):
         assert holds(settings.state_dir, AIKO)
         suppressions.suppress(ledger, AIKO, reason="unsubscribed", by="support")
         gone = erase(settings, ledger, " Aiko.Sato@Example.com ", by="support", why="asked")
-        assert (gone.mails, gone.rows) == (1, 8)
+        assert (gone.mails, gone.rows) == (1, 12)
         with ledger.read() as connection:
             kept = list(connection.scalars(select(messages.c.send_id)))
             *_, action = connection.execute(select(actions).order_by(actions.c.id)).all()
@@ -81,6 +87,9 @@ def test_nothing_of_the_person_is_left_anywhere(company, tmp_path):
     assert len(holds(settings.state_dir, KEN)) >= 3
     with duckdb.connect(settings.work_db) as work:
         assert work.execute("from staging.stg_contacts").fetchall() == [(KEN,)]
+        users = work.execute("select user_id, count(*) from raw.usage_events group by 1").fetchall()
+    key = settings.privacy.erasure_key.get_secret_value()
+    assert dict(users) == {KEN: 1, suppressions.digest(AIKO, key): 2}
 
 
 def test_the_person_stays_unmailed_and_others_do_not(company):
@@ -103,6 +112,45 @@ def test_what_was_planned_for_the_person_is_stopped(company):
         with ledger.read() as connection:
             row = connection.execute(select(sends)).one()
         assert (row.state, row.address[:5]) == ("suppressed", "hmac:")
+
+
+def test_a_backup_of_before_does_not_bring_the_person_back(company, ledger_url, tmp_path):
+    settings, file = company.settings, tmp_path / "backup.db"
+    key = settings.privacy.erasure_key.get_secret_value()
+    with Ledger.open(settings.ledger_url) as ledger:
+        mails = [
+            planned_sends.planned(number, at=NOW, address=address, mime=f"To: {address}".encode())
+            for number, address in ((1, AIKO), (2, KEN))
+        ]
+        planned_sends.plan(ledger, *mails)
+        suppressions.suppress(ledger, AIKO, reason="bounced", by="Mari")
+        back_up(ledger, file)
+        erase(settings, ledger, AIKO, by="support", why="asked")
+    again = {"by": "Mari", "why": "disk lost", "hashes": remembered(settings)}
+    with Ledger.open(ledger_url) as restored:
+        with pytest.raises(LedgerError, match="ERASURE_KEY"):
+            restore(restored, file, **again)
+        restore(restored, file, **again, erasure_key=key)
+        with restored.read() as connection:
+            assert suppressions.reasons(connection, [AIKO, KEN], key) == {AIKO: "erased"}
+            assert list(connection.scalars(select(messages.c.send_id))) == [mails[1].send_id]
+            texts = [str(connection.execute(select(one)).all()) for one in metadata.sorted_tables]
+    assert not [text for text in texts if AIKO in text.lower()]
+
+
+def test_who_is_a_contact_by_their_address_is_none_any_more(company, ledger_url):
+    by_address = {"address": AIKO, "contact_id": AIKO.title()}
+    refused = Withheld("win_back", "a1", AIKO.title(), "", "capped", "")
+    with Ledger.open(ledger_url) as ledger:
+        planned_sends.plan(ledger, planned_sends.planned(1, at=NOW, **by_address))
+        with ledger.write() as connection:
+            made = Decisions(withheld=[refused])
+            record(connection, made, run_id="r1", at=NOW)
+        erase(company.settings, ledger, AIKO, by="support", why="asked")
+        with ledger.read() as connection:
+            for table in (sends, recipients, withheld):
+                (contact_id,) = connection.scalars(select(table.c.contact_id))
+                assert contact_id.startswith(suppressions.ERASED), table
 
 
 def test_without_a_key_or_an_address_nothing_is_done(company, monkeypatch):

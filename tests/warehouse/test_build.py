@@ -303,6 +303,8 @@ def test_a_thin_day_is_late(tmp_path: Path) -> None:
 
 def test_the_crm_is_seen_as_it_was_known(tmp_path: Path) -> None:
     company = company_of(tmp_path / "company")
+    same = contact("c2", "stopped", email="C1@example.com")
+    company.deliver("contacts", WEDNESDAY, contact("c1", "busy"), same)
     company.see(WEDNESDAY)
     build_untested(company.settings)
     thursday = "2026-06-11 01:00"
@@ -322,9 +324,11 @@ def test_the_crm_is_seen_as_it_was_known(tmp_path: Path) -> None:
         ("busy", "smb"),
         ("stopped", "smb"),
     ]
-    assert company.sql("select contact_id, unsubscribed_at from marts.dim_contacts order by 1") == [
-        ("c1", utc("2026-06-10 20:00").replace(tzinfo=None)),
-        ("c2", None),
+    left_at = utc("2026-06-10 20:00").replace(tzinfo=None)
+    leaving = "contact_id, unsubscribed_at, address_unsubscribed_at"
+    assert company.sql(f"select {leaving} from marts.dim_contacts order by 1") == [
+        ("c1", left_at, left_at),
+        ("c2", None, left_at),  # the same address, at another account
     ]
     # Before the first delivery the oldest version known stands in.
     company.see("2026-06-01 01:00", loaded_at=thursday)

@@ -38,12 +38,12 @@ def suppressed(served) -> dict[str, str]:
 
 def test_an_event_settles_a_doubt(served):
     put(served.ledger, 1, State.UNCERTAIN)
-    assert served.post_events([event("processed", sg_event_id="e1")]).json() == {"new": 1}
+    assert served.post_events([event("processed", sg_event_id="e1")]).json() == {"new": 1, "odd": 0}
     assert state_of(served.ledger) == "accepted"
-    assert served.post_events([event("delivered", sg_event_id="e2")]).json() == {"new": 1}
+    assert served.post_events([event("delivered", sg_event_id="e2")]).json() == {"new": 1, "odd": 0}
     assert state_of(served.ledger) == "delivered"
     again = [event("processed", sg_event_id="e1"), event("delivered", sg_event_id="other")]
-    assert served.post_events(again).json() == {"new": 0}
+    assert served.post_events(again).json() == {"new": 0, "odd": 0}
 
 
 @pytest.mark.parametrize(
@@ -87,14 +87,18 @@ def test_an_odd_event_does_not_keep_the_others_out(served):
         event("bounce", None),
         event("account_status_change"),
         event("bounce", send_id=5, email=None),
+        event("bounce", None, send_id="x" * 33),
+        event("bounce", None, email="a@" + "e" * 330),
+        event("bounce", None, email="\ud83d@example.com"),
     ]
-    assert served.post_events([*odd, event("delivered")]).json() == {"new": 1}
+    answer = served.post_events([*odd, event("delivered")]).json()
+    assert answer == {"new": 1, "odd": len(odd) - 1}  # another kind is not asked for: not odd
     assert state_of(served.ledger) == "delivered"
 
 
 def test_events_of_the_same_account_that_are_not_ours_speak_of_addresses_only(served):
     told = [event("bounce", None, email="Who@Example.com"), event("delivered", 77)]
-    assert served.post_events(told).json() == {"new": 2}
+    assert served.post_events(told).json() == {"new": 2, "odd": 0}
     assert suppressed(served) == {"who@example.com": "bounced"}
 
 
@@ -184,7 +188,7 @@ def test_thousands_of_events_take_few_statements(served):
     put_all(served.ledger, list(range(1, 5001)), State.ACCEPTED)
     told = [event("delivered", number, sg_event_id=f"e{number}") for number in range(1, 5001)]
     with statements(served.ledger) as executed:
-        assert served.post_events(told).json() == {"new": 5000}
+        assert served.post_events(told).json() == {"new": 5000, "odd": 0}
     assert len(executed) < len(told) / 100, "SendGrid waits ten seconds"
 
 
