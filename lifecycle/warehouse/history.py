@@ -30,6 +30,7 @@ def begin_day(settings: Settings, *, run_id: str, as_of: datetime) -> None:
     `as_of` is aware. Safe to repeat. Raises WarehouseError.
     """
     day = as_of.astimezone(UTC).date()
+    days = [day - AROUND, day + AROUND]
     with connect_work(settings) as work:
         work.execute("begin")
         take_back(work, settings)
@@ -37,12 +38,13 @@ def begin_day(settings: Settings, *, run_id: str, as_of: datetime) -> None:
         work.execute(
             "create table unpublished.run as"
             " select ? as run_id, ?::date as first_day, ?::date as last_day",
-            [run_id, day - AROUND, day + AROUND],
+            [run_id, *days],
         )
         if _exists(work, "marts", HISTORY):
             work.execute(
-                f"create table unpublished.history as select history.* from marts.{HISTORY} history"
-                " join unpublished.run on day between first_day and last_day"
+                f"create table unpublished.history as from marts.{HISTORY}"
+                " where day between ? and ?",
+                days,
             )
         work.execute("commit")
 
@@ -68,8 +70,9 @@ def check_published(work: duckdb.DuckDBPyConnection, settings: Settings) -> None
     """Raise NothingPublished where the warehouse is as a run left it that published nothing."""
     if run_id := unpublished_run(work, settings):
         raise NothingPublished(
-            f"{settings.work_db}: run {run_id} left it without having published, so its data is "
-            "not to be judged by; `lifecycle status` says why, and after the next good run go on"
+            f"{settings.work_db}: run {run_id} ended before it published, and from data that did "
+            "not pass both gates nothing is learned or judged; `lifecycle status` says why it "
+            "ended, and the next good run puts it right"
         )
 
 

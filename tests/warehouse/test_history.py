@@ -109,6 +109,12 @@ def test_a_run_killed_right_after_it_published_has_published(runs: Runs, tmp_pat
     assert runs.known(before=12) == {10: "green", 11: "red"}
 
 
+def test_a_warehouse_that_is_taken_elsewhere_alone_has_its_history(runs: Runs) -> None:
+    runs.good(10, "green")
+    runs.settings.published_db.unlink()
+    assert runs.known(before=11) == {10: "green"}
+
+
 def test_a_copy_to_try_something_in_knows_only_what_was_published(
     runs: Runs, tmp_path: Path
 ) -> None:
