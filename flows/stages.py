@@ -36,6 +36,7 @@ from lifecycle.warehouse.build import build as build_models
 from lifecycle.warehouse.connection import connect_published
 from lifecycle.warehouse.doors import Door
 from lifecycle.warehouse.gate import DataRefused, check
+from lifecycle.warehouse.history import begin_day
 from lifecycle.warehouse.publish import publish as publish_marts
 
 
@@ -65,6 +66,7 @@ def begin(**asked: Any) -> Iterator[Run]:
 def pull(run: Run) -> None:
     """The outside world, and what the ledger knew before this run, into raw tables."""
     with run.stage("pull"):
+        begin_day(run.settings, run_id=run.run_id, as_of=run.as_of)
         pulled = pull_sources(run.settings, loaded_at=run.loaded_at, progress=run.progress)
         run.report.add_pull(pulled)
         ledger_source.snapshot(run.settings)

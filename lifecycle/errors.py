@@ -2,7 +2,7 @@
 
 LifecycleError                      1  the run failed: nothing is wrong with the input
 ├── WarehouseError                  1  an SQL, lock or disk error in the warehouse
-│   └── NothingPublished            1  no run has passed both gates yet
+│   └── NothingPublished            1  no run, or not the last one, has passed both gates
 ├── LedgerError                     1  the ledger cannot be read or written
 ├── DeliveryError                   1  a mail provider cannot be used
 ├── AlreadyRunning                  1  another run is working in this state folder
@@ -42,7 +42,7 @@ class WarehouseError(LifecycleError):
 
 
 class NothingPublished(WarehouseError):
-    """No run of this state folder has passed both gates yet."""
+    """No run of this state folder has passed both gates yet, or the last one has not."""
 
     says_all = True
 

@@ -21,6 +21,7 @@ from lifecycle.health import dormancy, evidence, parameters, return_fit
 from lifecycle.health.parameters import Lifetime, Parameters
 from lifecycle.settings import Settings
 from lifecycle.warehouse.connection import connect_work
+from lifecycle.warehouse.history import check_published
 
 MEASURES = (
     "recency_share",
@@ -52,14 +53,15 @@ def fit_scores(settings: Settings, *, progress: Callable[[str], None] = lambda t
     """Fit everything on the accounts as of the last build, and store it as a version.
 
     The caller holds the state folder's lock. The same data gives the same version. Raises
-    WarehouseError where nothing was built, and FitError while the usage feed is late: silence
-    that is no silence must not be learned.
+    WarehouseError where nothing was built, NothingPublished after a run whose data did not pass,
+    and FitError while the usage feed is late: silence that is no silence must not be learned.
     """
     if not settings.work_db.exists():
         raise WarehouseError(
             f"{settings.work_db}: nothing was built yet; `lifecycle run` builds it"
         )
     with connect_work(settings) as warehouse:
+        check_published(warehouse, settings)
         as_of = _clock(warehouse)
         accounts = _active_accounts(warehouse)
         notes: list[str] = []

@@ -19,6 +19,7 @@ from lifecycle.insight.document import Document, Section, Table, moment, table
 from lifecycle.run import only_one
 from lifecycle.settings import Settings
 from lifecycle.warehouse.connection import connect_work
+from lifecycle.warehouse.history import check_published
 
 NAME = "score_report"
 """Of the page and the picture that a report leaves."""
@@ -150,7 +151,7 @@ def score_report(
     """Judge every score version, and keep what was found for the mart score_validation.
 
     The next run publishes it. Raises AlreadyRunning beside a run, WarehouseError where nothing
-    was built yet.
+    was built yet, NothingPublished after a run whose data did not pass.
     """
     kind, time_zone = settings.source.kind, settings.company.time_zone
     if kind == "demo":
@@ -158,6 +159,7 @@ def score_report(
     if not settings.work_db.exists():
         raise WarehouseError(f"{settings.work_db}: nothing was built yet; `lifecycle run` does")
     with only_one(settings.state_dir), connect_work(settings) as connection:
+        check_published(connection, settings)
         score_validation.ensure(connection)
         found = score_validation.validate_scores(connection, progress=progress)
         score_validation.store(connection, found)

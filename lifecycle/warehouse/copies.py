@@ -12,10 +12,12 @@ from lifecycle.settings import Settings
 from lifecycle.warehouse import context
 from lifecycle.warehouse.build import build
 from lifecycle.warehouse.connection import connect_work
+from lifecycle.warehouse.history import take_back
 
 
 def copy_work(settings: Settings, folder: Path) -> tuple[Settings, datetime]:
-    """Copy the warehouse that the last run built in; the original stays as it is.
+    """Copy the warehouse that the last run built in; the original stays as it is. What a run
+    left there that published nothing is not in the copy's history.
 
     Returns settings whose state folder is `folder`, and the clock of the load that the data is
     of (UTC). Raises WarehouseError when no run has loaded anything yet, or one is going on.
@@ -37,6 +39,8 @@ def copy_work(settings: Settings, folder: Path) -> tuple[Settings, datetime]:
     copied = settings.model_copy(
         update={"state": settings.state.model_copy(update={"dir": folder})}
     )
+    with connect_work(copied) as copy:
+        take_back(copy, settings)
     return copied, found[0].replace(tzinfo=UTC)
 
 

@@ -23,10 +23,9 @@ from lifecycle.warehouse import context
 from lifecycle.warehouse.build import CompiledModel, compile_models
 from lifecycle.warehouse.connection import connect_work
 from lifecycle.warehouse.copies import copy_work
+from lifecycle.warehouse.history import HISTORY
 
 READ_BY_PLANNER = ("account_360", "dim_contacts", "feed_health", "rejected_rows")
-HISTORY = "fct_account_health_daily"
-"""The mart that models read as the days before left it."""
 
 
 class DailyMarts:

@@ -9,13 +9,15 @@ import duckdb
 from lifecycle.errors import WarehouseError
 from lifecycle.settings import Settings
 from lifecycle.warehouse.connection import connect_work
+from lifecycle.warehouse.history import keep_day
 
 
 def publish(settings: Settings, *, run_id: str) -> None:
     """Replace `published.duckdb` by the marts of `work.duckdb`.
 
     Readers see the old marts or the new ones, never a mixture. `marts.published` holds one
-    row: run_id, as_of and published_at (wall clock), both UTC. Raises WarehouseError.
+    row: run_id, as_of and published_at (wall clock), both UTC. From then on the day counts as
+    history. Raises WarehouseError.
     """
     for leftover in settings.state_dir.glob(f"{settings.published_db.name}.*.tmp*"):
         leftover.unlink()  # of a run that was killed: only one run works in a state folder
@@ -26,6 +28,8 @@ def publish(settings: Settings, *, run_id: str) -> None:
         _sync(new)
         os.replace(new, settings.published_db)
         _sync(settings.state_dir)
+        with connect_work(settings) as connection:
+            keep_day(connection)
     except OSError as error:
         raise WarehouseError(f"{settings.published_db} cannot be replaced: {error}") from error
     finally:

@@ -139,6 +139,9 @@ def half_of_the_accounts_vanish(export: Export) -> None:
     """The run is refused, and all stays as the good one before it left it."""
     marts, mails = export.state / "published.duckdb", export.mails()
     good = hashlib.sha256(marts.read_bytes()).hexdigest()
+    with duckdb.connect(str(export.state / "work.duckdb")) as work:
+        marked = "select 1 from duckdb_tables() where schema_name = 'unpublished'"
+        assert work.execute(marked).fetchall() == []
     export.accounts("select * from a where account_id not similar to '.*[02468]'")
     refused = run_json("run", *AS_OF, env=export.env, status=3)
     stopped = refused["stopped"]
@@ -149,3 +152,6 @@ def half_of_the_accounts_vanish(export: Export) -> None:
     assert (refused["planned"], refused["accepted"]) == (0, 0)
     assert hashlib.sha256(marts.read_bytes()).hexdigest() == good
     assert export.mails() == mails
+    with duckdb.connect(str(export.state / "work.duckdb")) as work:
+        unpublished = work.execute("select run_id from unpublished.run").fetchall()
+    assert unpublished == [(refused["run_id"],)]

@@ -185,17 +185,26 @@ def test_a_setting_of_the_score_is_part_of_its_definition(tmp_path: Path) -> Non
 
 def test_every_model_that_the_usage_score_is_computed_by_is_part_of_its_definition() -> None:
     elsewhere = {
-        # who and when; satisfaction; what a silence is likely to lead to; whether the feed is there
-        *("dim_accounts", "int_counting_rules", "int_scoring", "int_health_before"),
+        # satisfaction; what a silence is likely to lead to; whether the feed is there
         *("account_satisfaction", "int_satisfaction_health", "int_return_chances"),
-        *("int_account_return_chances", "int_working_days"),
-        *("feed_health", "int_feed_age", "int_feed_volume", "int_company_days"),
+        *("int_account_return_chances", "int_working_days", "feed_health"),
     }
-    models = {file.stem: file for file in (CHECKOUT / "dbt_project" / "models").rglob("*.sql")}
-    read, waiting = set[str](), ["int_account_health"]
+    literals_and_words = {"macros/moments.sql", "macros/stored_columns.sql", "macros/words.sql"}
+    project = CHECKOUT / "dbt_project"
+    models = {file.stem: file for file in (project / "models").rglob("*.sql")}
+    macros = {
+        name: file
+        for file in (project / "macros").glob("*.sql")
+        for name in re.findall(r"macro (\w+)\(", file.read_text(encoding="utf-8"))
+    }
+    read, waiting = set[Path](), {models["int_account_health"]}
     while waiting:
-        model = waiting.pop()
-        if model not in read | elsewhere and not model.startswith("stg_"):
-            read.add(model)
-            waiting += re.findall(r"ref\('(\w+)'\)", models[model].read_text(encoding="utf-8"))
-    assert read == {Path(file).stem for file in RULES if file.startswith("models/")}
+        file = waiting.pop()
+        read.add(file)
+        text = file.read_text(encoding="utf-8")
+        named = {models.get(name) for name in re.findall(r"ref\('(\w+)'\)", text)} | {
+            macros.get(name) for name in re.findall(r"\b(\w+)\(", text)
+        }
+        waiting |= {one for one in named if one and one.stem not in elsewhere} - read
+    found = {str(file.relative_to(project)) for file in read}
+    assert found - literals_and_words == set(RULES)

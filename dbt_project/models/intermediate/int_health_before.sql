@@ -1,4 +1,5 @@
--- One row per account of the newest day with a fresh feed before the one that the run scores.
+-- One row per account stored before the day that the run scores: what needs the usage feed as of
+-- the newest day with a fresh one, satisfaction, which needs none, as of the newest day.
 -- It reads what the runs before this one left in fct_account_health_daily.
 {% set history = source('history', 'fct_account_health_daily') %}
 {% set columns = {
@@ -23,20 +24,36 @@ scoring as (
 
 {% if stored -%}
 days as (
-  select max(history.day) as newest
+  select
+    max(case when history.feed_status = 'fresh' then history.day end) as newest_fresh,
+    max(history.day) as newest
   from {{ history }} as history
   cross join scoring
-  where history.day < scoring.day and history.feed_status = 'fresh'
+  where history.day < scoring.day
+),
+
+usage as (
+  select history.*
+  from {{ history }} as history
+  inner join days on history.day = days.newest_fresh
+),
+
+satisfaction as (
+  select history.*
+  from {{ history }} as history
+  inner join days on history.day = days.newest
 ),
 
 final as (
   select
     {%- for column, type in columns.items() %}
-    {{ 'history.' ~ column if column in stored else 'cast(null as ' ~ type ~ ')' }} as {{ column }},
+    {%- set as_of_day = 'satisfaction' if column == 'satisfaction_band' else 'usage' %}
+    {{ as_of_day ~ '.' ~ column if column in stored else 'cast(null as ' ~ type ~ ')' }}
+      as {{ column }},
     {%- endfor %}
-    history.account_id
-  from {{ history }} as history
-  inner join days on history.day = days.newest
+    coalesce(usage.account_id, satisfaction.account_id) as account_id
+  from usage
+  full outer join satisfaction on usage.account_id = satisfaction.account_id
 )
 {%- else -%}
 final as (

@@ -1,0 +1,95 @@
+"""What was not published does not count: `work.duckdb` keeps the history of published runs only.
+
+A run writes its day into fct_account_health_daily, the one mart that later runs read: bands go on
+from it, and it tells what is news. So before a run changes anything, the rows that it may replace
+are set aside in the schema `unpublished` of `work.duckdb`, which is there until the run has
+published. Where that never happened (a gate refused, the run failed or was killed), the next one
+puts them back. That costs a few days' rows, however long the history is.
+"""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+
+import duckdb
+
+from lifecycle.errors import NothingPublished
+from lifecycle.settings import Settings
+from lifecycle.warehouse.connection import connect_published, connect_work
+
+HISTORY = "fct_account_health_daily"
+"""The mart that models read as the days before left it."""
+
+AROUND = timedelta(days=1)
+"""A day of the company's calendar is at most this far from the UTC day of a moment in it."""
+
+
+def begin_day(settings: Settings, *, run_id: str, as_of: datetime) -> None:
+    """Put right what an unpublished run left, and set aside what this one may replace.
+
+    `as_of` is aware. Safe to repeat. Raises WarehouseError.
+    """
+    day = as_of.astimezone(UTC).date()
+    days = [day - AROUND, day + AROUND]
+    with connect_work(settings) as work:
+        work.execute("begin")
+        take_back(work, settings)
+        work.execute("create schema unpublished")
+        work.execute(
+            "create table unpublished.run as"
+            " select ? as run_id, ?::date as first_day, ?::date as last_day",
+            [run_id, *days],
+        )
+        if _exists(work, "marts", HISTORY):
+            work.execute(
+                f"create table unpublished.history as from marts.{HISTORY}"
+                " where day between ? and ?",
+                days,
+            )
+        work.execute("commit")
+
+
+def take_back(work: duckdb.DuckDBPyConnection, settings: Settings) -> None:
+    """Have the history be as the published runs left it. `work` is their file, or a copy of it."""
+    if unpublished_run(work, settings) and _exists(work, "marts", HISTORY):
+        work.execute(
+            f"delete from marts.{HISTORY} using unpublished.run"
+            " where day between first_day and last_day"
+        )
+        if _exists(work, "unpublished", "history"):
+            work.execute(f"insert into marts.{HISTORY} by name from unpublished.history")
+    keep_day(work)
+
+
+def keep_day(work: duckdb.DuckDBPyConnection) -> None:
+    """What the last run wrote counts from now on."""
+    work.execute("drop schema if exists unpublished cascade")
+
+
+def check_published(work: duckdb.DuckDBPyConnection, settings: Settings) -> None:
+    """Raise NothingPublished where the warehouse is as a run left it that published nothing."""
+    if run_id := unpublished_run(work, settings):
+        raise NothingPublished(
+            f"{settings.work_db}: run {run_id} ended before it published, and from data that did "
+            "not pass both gates nothing is learned or judged; `lifecycle status` says why it "
+            "ended, and the next good run puts it right"
+        )
+
+
+def unpublished_run(work: duckdb.DuckDBPyConnection, settings: Settings) -> str | None:
+    """The run that changed the warehouse last, if it has not published."""
+    if not _exists(work, "unpublished", "run"):
+        return None
+    (run_id,) = work.execute("select run_id from unpublished.run").fetchall()[0]
+    try:
+        with connect_published(settings) as published:
+            # It may have been killed between the rename and its last word here.
+            (last,) = published.execute("select run_id from marts.published").fetchall()[0]
+    except NothingPublished:
+        last = None
+    return None if run_id == last else str(run_id)
+
+
+def _exists(connection: duckdb.DuckDBPyConnection, schema: str, table: str) -> bool:
+    known = "select 1 from duckdb_tables() where schema_name = ? and table_name = ?"
+    return connection.execute(known, [schema, table]).fetchone() is not None
