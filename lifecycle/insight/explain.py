@@ -160,10 +160,13 @@ class Explanation:
             return "the usage feed is late"
         if one["first_outcome_at"]:
             return f"first outcome {self._day(one['first_outcome_at'])}"
-        if one["went_live_at"] is None:
+        if one["onboarding_status"] == "not_started":
             return "not live yet"
         due = f", due {self._day(one['onboarding_due_on'])}" if one["onboarding_due_on"] else ""
-        return f"live since {self._day(one['went_live_at'])}, no outcome yet{due}"
+        live = f"live since {self._day(one['went_live_at'])}"
+        if one["went_live_at"] is None:
+            live = f"created {self._day(one['created_at'])}, go-live not known"
+        return f"{live}, no outcome yet{due}"
 
     def _people(self) -> Section:
         if self.account is None:
