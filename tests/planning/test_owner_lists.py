@@ -148,6 +148,22 @@ def test_each_owner_gets_one_mail_with_what_is_new_most_urgent_first(owned: Owne
     assert bo.subject == "1 to look at today: Example Inc"
 
 
+def test_of_the_dormant_those_that_do_not_come_back_by_themselves_are_first(owned: Owned) -> None:
+    chances = {"likely": 0.72, "pays little": 0.18, "pays": 0.22, "hardly": 0.0, "never came": None}
+    accounts = [
+        {**A1, "account_id": name, "p_return_28d": chance, "mrr": 900.0 if name == "pays" else 10.0}
+        for name, chance in chances.items()
+    ]
+    owned.publish([(name, "dormant") for name in chances], *accounts)
+    owned.run()
+    (mail,) = owned.deliver()
+    places = [mail.body.index(f"({name})") for name in reversed(chances)]
+    assert places == sorted(places)
+    lines = " ".join(mail.body.split())
+    for words in ("less than 1 in 20.", "about 2 in 10.", "about 7 in 10."):
+        assert f"That it comes back by itself within four weeks: {words}" in lines
+
+
 def test_nothing_new_no_mail(owned: Owned) -> None:
     owned.publish([("A1", "dormant")])
     owned.run()
@@ -367,7 +383,8 @@ def test_every_kind_of_news_has_its_reason_and_its_look(
     tmp_path: Path, kind: str, locale: str, render_news: Callable[..., str]
 ) -> None:
     bare = dict.fromkeys(("last_active_at", "owner_email", "plan", "purpose"))
-    for facts in ({}, bare, {"usage_health": 34.4, "usage_band": "red", "seats": 12}):
+    some = {"usage_health": 34.4, "usage_band": "red", "seats": 12, "p_return_28d": 0.3}
+    for facts in ({}, bare, some, {"p_return_28d": 0.01}):
         text = render_news(kind, locale, **facts)
         assert ("Look first: " if locale == "en" else "まず確認：") in text
         assert text.count("   - " if locale == "en" else "   ・") == 1
