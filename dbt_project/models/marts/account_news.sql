@@ -10,6 +10,12 @@
   'renewal': "stage = 'renewal'",
   'upsell': "course = 'upsell'",
 } %}
+{# What began long ago is no news in a company's first list: days that it has been so, from 0. #}
+{% set days_old = {
+  'dormant': 'coalesce(days_silent, days_watched + 1) - dormancy_limit_days - 1',
+  'onboarding_missed': 'days_watched - ' ~ dbt.datediff('watched_from', 'onboarding_due_on', 'day')
+    ~ ' - 1',
+} %}
 
 with
 
@@ -44,9 +50,12 @@ health as (
 known as (
   select
     accounts.*,
+    watched.watched_from,
+    watched.days_watched,
     usage_band_before.band as usage_band_before,
     satisfaction_band_before.band as satisfaction_band_before
   from accounts
+  left join {{ ref('int_watched_days') }} as watched on accounts.account_id = watched.account_id
   left join usage_band_before
     on accounts.account_id = usage_band_before.account_id and usage_band_before.recency = 1
   left join satisfaction_band_before
@@ -62,6 +71,7 @@ final as (
     account_id,
     '{{ kind }}' as kind,
     {{ loop.index }} as urgency,
+    cast({{ days_old.get(kind, 'null') }} as bigint) as days_old,
     usage_band_before,
     satisfaction_band_before
   from known
