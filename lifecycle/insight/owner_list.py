@@ -163,7 +163,7 @@ def is_unwell(account: Row) -> bool:
 
 
 def _most_urgent_first(entry: Entry) -> tuple[int, int, float, str]:
-    """Of dormant accounts, those that do not come back by themselves: who never came, then the rest.
+    """Of the dormant, those that never came, then those that hardly come back by themselves.
 
     Where the chances read the same, who pays more.
     """

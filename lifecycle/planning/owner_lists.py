@@ -265,7 +265,7 @@ def _days_told(memory: Connection, day: date) -> int:
             sends.c.account_id == "", sends.c.trigger == OWNER_LIST
         )
     )
-    return (day - datetime.strptime(str(first), "%Y%m%d").date()).days if first else 0
+    return (day - date.fromisoformat(str(first))).days if first else 0
 
 
 def _under_way(memory: Connection, account_ids: set[str]) -> dict[str, list[str]]:

@@ -83,7 +83,8 @@ class Owned:
             marts.feed(feed)
             db.execute(
                 "create or replace table marts.account_news (account_id varchar, kind varchar,"
-                " urgency integer, days_old integer, usage_band_before varchar, satisfaction_band_before varchar)"
+                " urgency integer, days_old integer, usage_band_before varchar,"
+                " satisfaction_band_before varchar)"
             )
             order = ("dormant", "usage_red", "renewal", "upsell")
             for account_id, kind in news:
