@@ -41,6 +41,7 @@ ACCOUNTS = [
         "usage_band": "red",
         "usage_reasons": "active on 2 of 28 days",
         "dormancy_reason": "silent for 41 days; its limit is 18",
+        "p_return_28d": 0.27,
         "country": "Japan",
     },
     {"account_id": "A2", "name": "Oakhaven Travel Pty Ltd", "touch_model": "high"},

@@ -57,6 +57,17 @@
 {%- endmacro %}
 
 {#
+  The score of a day, 0 to 100, that its points make: their mean under equal weights, else what they
+  add up to. Needs scoring in the query.
+#}
+{% macro score_of(mean_points, sum_points) -%}
+  round(case
+    when scoring.score_version is null then {{ mean_points }}
+    else greatest(0, least(100, scoring.base_points + {{ sum_points }}))
+  end, 6)
+{%- endmacro %}
+
+{#
   green, yellow or red, by the band before: it holds until the score is `band_hysteresis` points
   beyond the bound. Without a band before, the bounds themselves decide; null stays unknown.
   Needs run_context in the query.

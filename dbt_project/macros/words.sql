@@ -17,12 +17,3 @@
 {% macro number(expression) -%}
   rtrim(rtrim({{ as_text('cast(' ~ expression ~ ' as decimal(18, 2))') }}, '0'), '.')
 {%- endmacro %}
-
-{# The best of a group's bands; null where none is known. #}
-{% macro best_band(band) -%}
-  case
-    when count(case when {{ band }} = 'green' then 1 end) > 0 then 'green'
-    when count(case when {{ band }} = 'yellow' then 1 end) > 0 then 'yellow'
-    when count({{ band }}) > 0 then 'red'
-  end
-{%- endmacro %}

@@ -117,6 +117,7 @@ class Explanation:
             *([("", "", one["usage_change"])] if one.get("usage_change") else []),
             ("satisfaction", _score(one, "satisfaction"), one.get("satisfaction_reasons") or ""),
             ("dormant", _truth(one["is_dormant"]), one["dormancy_reason"] or ""),
+            *([("returns", _chance(one["p_return_28d"]), "")] if one["is_dormant"] else []),
             ("onboarding", one["onboarding_status"] or "unknown", self._why_onboarding(one)),
             ("usage ladder", _step(one["ladder_step"]), ""),
             ("last active", self._day(one["last_active_at"]), ""),
@@ -160,10 +161,13 @@ class Explanation:
             return "the usage feed is late"
         if one["first_outcome_at"]:
             return f"first outcome {self._day(one['first_outcome_at'])}"
-        if one["went_live_at"] is None:
+        if one["onboarding_status"] == "not_started":
             return "not live yet"
         due = f", due {self._day(one['onboarding_due_on'])}" if one["onboarding_due_on"] else ""
-        return f"live since {self._day(one['went_live_at'])}, no outcome yet{due}"
+        live = f"live since {self._day(one['went_live_at'])}"
+        if one["went_live_at"] is None:
+            live = f"created {self._day(one['created_at'])}, go-live not known"
+        return f"{live}, no outcome yet{due}"
 
     def _people(self) -> Section:
         if self.account is None:
@@ -320,6 +324,12 @@ def _truth(value: bool | None) -> str:
 def _score(one: Mapping[str, Any], which: str) -> str:
     value, band = one[f"{which}_health"], one[f"{which}_band"]
     return "unknown" if value is None else f"{value:.0f} of 100, {band}"
+
+
+def _chance(value: float | None) -> str:
+    if value is None:
+        return "unknown"
+    return f"{'under 1%' if value < 0.01 else f'{value:.0%}'} within 28 days"
 
 
 def _step(value: int | None) -> str:

@@ -14,7 +14,7 @@ from zoneinfo import ZoneInfo
 
 import duckdb
 import pyarrow as pa
-from sqlalchemy import Connection, bindparam, delete, select
+from sqlalchemy import Connection, bindparam, delete, func, select
 
 from lifecycle.calendar import is_business_day
 from lifecycle.errors import TemplateError
@@ -40,6 +40,9 @@ from lifecycle.warehouse.connection import connect_published
 
 NEEDS_NO_FEED = ("renewal", "satisfaction_red", "satisfaction_yellow")
 """Kinds of news that are known while the usage feed is late."""
+
+NEW_AT_FIRST = 7
+"""Days: what had been so for longer when the first list of the company went out is no news."""
 
 
 @dataclass(frozen=True)
@@ -108,7 +111,7 @@ def decide_lists(
         made.resting = "it is no business day"
     _remember(warehouse, memory)
     made.over = [(row["account_id"], row["kind"]) for row in audience.rows(warehouse, OVER)]
-    rows = audience.rows(warehouse, NEW)
+    rows = audience.rows(warehouse, NEW, {"oldest": NEW_AT_FIRST + _days_told(memory, made.day)})
     news = by_owner(rows, _under_way(memory, {row["account_id"] for row in rows}))
     key = settings.privacy.erasure_key.get_secret_value()
     stopped = suppressions.reasons(memory, [one.address for one in news if one.address], key)
@@ -206,10 +209,10 @@ NEW = """
         lower(trim(accounts.owner_email)) as owner_address
     from marts.account_news as news
     inner join marts.account_360 as accounts using (account_id)
-    where not exists (
-        from owners_know
-        where account_id = news.account_id and kind = news.kind and is_told
-    )
+    left join owners_know using (account_id, kind)
+    where
+        (owners_know.kind is not null or coalesce(news.days_old, 0) <= $oldest)
+        and not coalesce(owners_know.is_told and owners_know.address = owner_address, false)
 """
 OVER = f"""
     select owners_know.account_id, owners_know.kind
@@ -228,22 +231,41 @@ SPOKEN = """
     where owner_email is not null
     group by 1
 """
-KNOWN = pa.schema({"account_id": pa.string(), "kind": pa.string(), "is_told": pa.bool_()})
+KNOWN = pa.schema(
+    [
+        *((name, pa.string()) for name in ("account_id", "kind", "address")),
+        ("is_told", pa.bool_()),
+    ]
+)
 
 
 def _remember(warehouse: duckdb.DuckDBPyConnection, memory: Connection) -> None:
     """Show the warehouse what owners were told of: `owners_know`, one row an account and kind.
 
-    A list that was never delivered told nobody anything.
+    A list that was never delivered told nobody anything, and one to a former owner not this one.
     """
-    query = select(owner_news.c.account_id, owner_news.c.kind, sends.c.state).join(
-        sends, sends.c.send_id == owner_news.c.send_id
-    )
+    columns = owner_news.c.account_id, owner_news.c.kind, sends.c.address, sends.c.state
+    query = select(*columns).join(sends, sends.c.send_id == owner_news.c.send_id)
     rows = [
-        {"account_id": row.account_id, "kind": row.kind, "is_told": row.state not in NOT_TOLD}
+        {
+            "account_id": row.account_id,
+            "kind": row.kind,
+            "address": row.address,
+            "is_told": row.state not in NOT_TOLD,
+        }
         for row in memory.execute(query)
     ]
     warehouse.register("owners_know", pa.Table.from_pylist(rows, schema=KNOWN))
+
+
+def _days_told(memory: Connection, day: date) -> int:
+    """Days since the company's first list, 0 before it."""
+    first = memory.scalar(
+        select(func.min(sends.c.cycle)).where(
+            sends.c.account_id == "", sends.c.trigger == OWNER_LIST
+        )
+    )
+    return (day - date.fromisoformat(str(first))).days if first else 0
 
 
 def _under_way(memory: Connection, account_ids: set[str]) -> dict[str, list[str]]:

@@ -39,6 +39,7 @@ def test_it_tells_how_the_account_stands(told) -> None:
         "34 of 100, red",
         "active on 2 of 28 days",
         "silent for 41 days; its limit is 18",
+        "returns 27% within 28 days",
         "The usage feed is fresh",
         "time zone Asia/Tokyo (of the account)",
         "contacts.csv",

@@ -74,20 +74,23 @@ class Owned:
     def settings(self) -> Settings:
         return load(self.folder / "lifecycle.toml")
 
-    def publish(self, news: News, *accounts: dict[str, object], feed: str = "fresh") -> None:
+    def publish(
+        self, news: News, *accounts: dict[str, object], feed: str = "fresh", days_old: int = 0
+    ) -> None:
         with duckdb.connect(self.settings.published_db) as db:
             marts = Marts(db)
             marts.accounts({**one, "feed_status": feed} for one in accounts or (A1, A2, BO))
             marts.feed(feed)
             db.execute(
                 "create or replace table marts.account_news (account_id varchar, kind varchar,"
-                " urgency integer, usage_band_before varchar, satisfaction_band_before varchar)"
+                " urgency integer, days_old integer, usage_band_before varchar,"
+                " satisfaction_band_before varchar)"
             )
             order = ("dormant", "usage_red", "renewal", "upsell")
             for account_id, kind in news:
                 db.execute(
-                    "insert into marts.account_news values (?, ?, ?, 'green', null)",
-                    [account_id, kind, order.index(kind)],
+                    "insert into marts.account_news values (?, ?, ?, ?, 'green', null)",
+                    [account_id, kind, order.index(kind), days_old if kind == "dormant" else None],
                 )
 
     def run(self, at: datetime = WEDNESDAY, **asked: bool) -> OwnerLists:
@@ -148,6 +151,22 @@ def test_each_owner_gets_one_mail_with_what_is_new_most_urgent_first(owned: Owne
     assert bo.subject == "1 to look at today: Example Inc"
 
 
+def test_of_the_dormant_those_that_do_not_come_back_by_themselves_are_first(owned: Owned) -> None:
+    chances = {"likely": 0.72, "pays little": 0.18, "pays": 0.22, "hardly": 0.0, "never came": None}
+    accounts = [
+        {**A1, "account_id": name, "p_return_28d": chance, "mrr": 900.0 if name == "pays" else 10.0}
+        for name, chance in chances.items()
+    ]
+    owned.publish([(name, "dormant") for name in chances], *accounts)
+    owned.run()
+    (mail,) = owned.deliver()
+    places = [mail.body.index(f"({name})") for name in reversed(chances)]
+    assert places == sorted(places)
+    lines = " ".join(mail.body.split())
+    for words in ("less than 1 in 20.", "about 2 in 10.", "about 7 in 10."):
+        assert f"That it comes back by itself within four weeks: {words}" in lines
+
+
 def test_nothing_new_no_mail(owned: Owned) -> None:
     owned.publish([("A1", "dormant")])
     owned.run()
@@ -162,6 +181,29 @@ def test_what_was_over_and_comes_back_is_new(owned: Owned) -> None:
         made = owned.run(WEDNESDAY + timedelta(days=day))
         assert len(made.lists) == len(news)
         assert len(owned.deliver(WEDNESDAY + timedelta(days=day))) == len(news)
+
+
+def test_a_new_owner_is_told_what_the_one_before_knew(owned: Owned) -> None:
+    owned.publish([("A1", "dormant")], days_old=7)
+    owned.run()
+    assert len(owned.deliver()) == 1
+    handed_over = {**A1, "owner_name": "Bo", "owner_email": " Bo@example.com"}
+    for day, lists in (1, [("A1", ("dormant",))]), (2, None):
+        owned.publish([("A1", "dormant")], handed_over, days_old=7 + day)
+        made = owned.run(WEDNESDAY + timedelta(days=day))
+        assert told(made) == ({"bo@example.com": lists} if lists else {})
+        assert len(owned.deliver(WEDNESDAY + timedelta(days=day))) == len(made.lists)
+
+
+def test_the_first_list_leaves_out_what_began_long_ago(owned: Owned) -> None:
+    old = [("A1", "dormant"), ("A2", "renewal")]
+    owned.publish(old, days_old=8)
+    assert told(owned.run()) == {"mei.kondo@example.com": [("A2", ("renewal",))]}
+    owned.deliver()
+    owned.publish(old, days_old=9)
+    assert owned.run(WEDNESDAY + timedelta(days=1)).lists == []
+    owned.publish([("A1", "dormant")], days_old=8)  # it came back, and fell silent since
+    assert len(owned.run(WEDNESDAY + timedelta(days=1)).lists) == 1
 
 
 def test_a_late_feed_ends_nothing_but_what_does_not_need_it(owned: Owned) -> None:
@@ -367,7 +409,8 @@ def test_every_kind_of_news_has_its_reason_and_its_look(
     tmp_path: Path, kind: str, locale: str, render_news: Callable[..., str]
 ) -> None:
     bare = dict.fromkeys(("last_active_at", "owner_email", "plan", "purpose"))
-    for facts in ({}, bare, {"usage_health": 34.4, "usage_band": "red", "seats": 12}):
+    some = {"usage_health": 34.4, "usage_band": "red", "seats": 12, "p_return_28d": 0.3}
+    for facts in ({}, bare, some, {"p_return_28d": 0.01}):
         text = render_news(kind, locale, **facts)
         assert ("Look first: " if locale == "en" else "まず確認：") in text
         assert text.count("   - " if locale == "en" else "   ・") == 1

@@ -26,6 +26,24 @@ scoring as (
   select * from {{ ref('int_scoring') }}
 ),
 
+summed_before as (
+  select
+    account_id,
+    avg(points) as mean_points,
+    sum(points) as sum_points
+  from {{ ref('int_points_before') }}
+  group by account_id
+),
+
+-- What the account would score today if its use were still that of the day before.
+unmoved as (
+  select
+    summed_before.account_id,
+    {{ score_of('summed_before.mean_points', 'summed_before.sum_points') }} as usage_score_raw
+  from summed_before
+  cross join scoring
+),
+
 -- A day that no run scored is caught up with today's score: each day keeps the same share of what
 -- was stored. The score then goes one way, so that the band may be advanced once for all of them.
 smoothed as (
@@ -65,13 +83,17 @@ banded as (
     round(smoothed.usage_score_raw, 1) <> round(before.usage_score_raw, 1) as has_new_score,
     smoothed.definition <> before.definition as has_new_definition,
     coalesce(smoothed.parameters_version, '') <> coalesce(before.parameters_version, '')
-      as has_new_weights
+      as has_new_weights,
+    abs(unmoved.usage_score_raw - before.usage_score_raw) as moved_by_weights,
+    abs(smoothed.usage_score_raw - unmoved.usage_score_raw) as moved_by_data
   from smoothed
   cross join run_context
   left join before on smoothed.account_id = before.account_id
+  left join unmoved on smoothed.account_id = unmoved.account_id
 ),
 
--- What is still being smoothed in was caused by what caused it.
+-- What is still being smoothed in was caused by what caused it. Measures taken by other rules do
+-- not compare, so that new rules are the cause whatever else moved.
 final as (
   select
     account_id,
@@ -86,7 +108,7 @@ final as (
     case
       when round(usage_health, 1) = round(health_before, 1) and usage_band = band_before then null
       when has_new_definition and (has_new_score or usage_band <> band_before) then 'definition'
-      when has_new_weights and (has_new_score or usage_band <> band_before) then 'weights'
+      when has_new_weights and has_new_score and moved_by_weights >= moved_by_data then 'weights'
       when has_new_score then 'data'
       when health_before is not null and usage_health is not null
         then coalesce(cause_before, 'data')

@@ -18,11 +18,18 @@ parameters as (
   select * from {{ ref('stg_return_parameters') }}
 ),
 
+-- Of fewer than 20 silences, or after a year, it says nothing.
 life_table as (
   select * from {{ ref('int_return_chances') }}
+  where lasted >= 20 and days <= 365
 ),
 
--- A segment too small for a fit of its own has the parameters of all accounts together.
+longest as (
+  select max(days) as days from life_table
+  where segment = ''
+),
+
+-- What a segment is too small to say is taken from all accounts together: the segment ''.
 fitted as (
   select
     activity.*,
@@ -39,20 +46,24 @@ final as (
   select
     fitted.account_id,
     case
-      when fitted.r is null then life_table.p_return_28d
+      when fitted.r is null then coalesce(own.p_return_28d, everyone.p_return_28d)
       else {{ p_return(
         'fitted.repeat_active_days', 'fitted.active_span_days', 'fitted.age_days', 28,
         'fitted.r', 'fitted.alpha', 'fitted.a', 'fitted.b'
       ) }}
     end as p_return_28d
   from fitted
-  left join life_table
+  cross join longest
+  left join life_table as own
     on
       fitted.r is null
-      and fitted.segment = life_table.segment
-      and fitted.days_silent = life_table.days
-      and life_table.days <= 365
-      and life_table.lasted >= 20
+      and fitted.segment = own.segment
+      and fitted.days_silent = own.days
+  left join life_table as everyone
+    on
+      fitted.r is null
+      and everyone.segment = ''
+      and least(fitted.days_silent, longest.days) = everyone.days
 )
 
 select * from final

@@ -1,4 +1,5 @@
--- One row per segment and days of silence: how often such a silence ended within 28 more days.
+-- One row per segment and days of silence: how often such a silence ended within 28 more days; the
+-- segment without a name is all accounts together, as it is for fitted parameters.
 -- None where parameters of the chance of return were fitted, which take its place.
 with
 
@@ -24,7 +25,7 @@ silences as (
     and {{ 'false' if has_rows(ref('stg_return_parameters')) else 'true' }}
 ),
 
-lengths as (
+segment_lengths as (
   select
     segment,
     days,
@@ -32,6 +33,19 @@ lengths as (
     count(*) as silences
   from silences
   group by segment, days
+),
+
+lengths as (
+  select * from segment_lengths
+  where segment <> ''
+  union all
+  select
+    '' as segment,
+    days,
+    sum(ended) as ended,
+    sum(silences) as silences
+  from segment_lengths
+  group by days
 ),
 
 days as (
@@ -43,7 +57,7 @@ segment_days as (
   select
     segments.segment,
     days.days
-  from (select distinct segment from silences) as segments
+  from (select distinct segment from lengths) as segments
   cross join days
 ),
 

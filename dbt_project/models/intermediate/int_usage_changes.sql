@@ -27,9 +27,8 @@ points as (
   {{ points_of(ref('int_usage_measures')) }}
 ),
 
--- What the measures of the day before would earn today.
 points_before as (
-  {{ points_of('before') }}
+  select * from {{ ref('int_points_before') }}
 ),
 
 -- Under equal weights a measure that is not known counts as the others' mean.
@@ -53,7 +52,9 @@ moved as (
 
 ranked as (
   select
-    *,
+    account_id,
+    label || ' went from ' || coalesce({{ number('value_before') }}, 'unknown')
+    || ' to ' || coalesce({{ number('value') }}, 'unknown') as move,
     row_number() over (partition by account_id order by step desc, place asc) as step_rank
   from moved
   where step > 0
@@ -66,16 +67,15 @@ final as (
     || ' (' || before.usage_band || ') to ' || {{ number('round(health.usage_health, 1)') }}
     || ' (' || health.usage_band || ') since ' || {{ as_text('before.day') }} || ': '
     || case
-      when health.change_cause = 'definition' then 'the rules of the score changed'
+      when health.change_cause = 'definition'
+        then
+          'the rules of the score changed'
+          || coalesce('; by them or by its use, ' || ranked.move, '')
       when health.change_cause = 'weights'
         then
           coalesce('score version ' || scoring.parameters_version, 'no score version')
           || ' has its own weights and limits'
-      when ranked.label is not null
-        then
-          ranked.label || ' went from ' || coalesce({{ number('ranked.value_before') }}, 'unknown')
-          || ' to ' || coalesce({{ number('ranked.value') }}, 'unknown')
-      else 'it follows what moved in the days before'
+      else coalesce(ranked.move, 'it follows what moved in the days before')
     end as usage_change
   from health
   cross join scoring

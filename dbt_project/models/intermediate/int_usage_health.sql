@@ -22,10 +22,7 @@ summed as (
 scored as (
   select
     summed.account_id,
-    round(case
-      when scoring.score_version is null then summed.mean_points
-      else greatest(0, least(100, scoring.base_points + summed.sum_points))
-    end, 6) as usage_score_raw,
+    {{ score_of('summed.mean_points', 'summed.sum_points') }} as usage_score_raw,
     case
       when scoring.score_version is not null
         then 1 / (1 + exp(greatest(-500, least(

@@ -10,6 +10,12 @@
   'renewal': "stage = 'renewal'",
   'upsell': "course = 'upsell'",
 } %}
+{# What began long ago is no news in a company's first list: days that it has been so, from 0. #}
+{% set days_old = {
+  'dormant': 'coalesce(days_silent, days_watched + 1) - dormancy_limit_days - 1',
+  'onboarding_missed': 'days_watched - ' ~ dbt.datediff('watched_from', 'onboarding_due_on', 'day')
+    ~ ' - 1',
+} %}
 
 with
 
@@ -17,27 +23,45 @@ accounts as (
   select * from {{ ref('account_360') }}
 ),
 
--- The best band of the last 28 days: a fall is news until it is as old as that.
-before as (
+health as (
   select
-    health.account_id,
-    {{ best_band('health.usage_band') }} as usage_band_before,
-    {{ best_band('health.satisfaction_band') }} as satisfaction_band_before
-  from {{ ref('fct_account_health_daily') }} as health
+    history.account_id,
+    history.as_of,
+    history.usage_band,
+    history.satisfaction_band
+  from {{ ref('fct_account_health_daily') }} as history
   cross join {{ ref('stg_run_context') }} as run_context
   where
-    health.as_of < run_context.as_of
-    and health.as_of >= {{ dbt.dateadd('day', -28, 'run_context.as_of') }}
-  group by health.account_id
+    history.as_of < run_context.as_of
+    and history.as_of >= {{ dbt.dateadd('day', -28, 'run_context.as_of') }}
 ),
-
+{% for band in ('usage_band', 'satisfaction_band') %}
+-- What it was before it became what it is: a fall is news for 28 days, a recovery is none.
+{{ band }}_before as (
+  select
+    health.account_id,
+    health.{{ band }} as band,
+    row_number() over (partition by health.account_id order by health.as_of desc) as recency
+  from health
+  inner join accounts on health.account_id = accounts.account_id
+  where health.{{ band }} <> accounts.{{ band }}
+),
+{% endfor %}
 known as (
   select
     accounts.*,
-    before.usage_band_before,
-    before.satisfaction_band_before
+    watched.watched_from,
+    watched.days_watched,
+    usage_band_before.band as usage_band_before,
+    satisfaction_band_before.band as satisfaction_band_before
   from accounts
-  left join before on accounts.account_id = before.account_id
+  left join {{ ref('int_watched_days') }} as watched on accounts.account_id = watched.account_id
+  left join usage_band_before
+    on accounts.account_id = usage_band_before.account_id and usage_band_before.recency = 1
+  left join satisfaction_band_before
+    on
+      accounts.account_id = satisfaction_band_before.account_id
+      and satisfaction_band_before.recency = 1
   where not accounts.is_churned
 ),
 
@@ -47,6 +71,7 @@ final as (
     account_id,
     '{{ kind }}' as kind,
     {{ loop.index }} as urgency,
+    cast({{ days_old.get(kind, 'null') }} as bigint) as days_old,
     usage_band_before,
     satisfaction_band_before
   from known

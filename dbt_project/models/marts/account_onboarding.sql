@@ -37,7 +37,7 @@ dated as (
     milestones.first_outcome_at,
     milestones.first_outcome_on,
     before.onboarding_status as status_before,
-    watched.watched_from = accounts.went_live_on as is_watched_since_go_live
+    coalesce(watched.watched_from = accounts.went_live_on, true) as is_watched_since_go_live
   from accounts
   cross join {{ ref('stg_run_context') }} as run_context
   inner join watched on accounts.account_id = watched.account_id
@@ -49,6 +49,7 @@ judged as (
   select
     *,
     case
+      when not is_live and first_outcome_on is not null then 'achieved'
       when not is_live then 'not_started'
       when first_outcome_on <= onboarding_due_on then 'achieved'
       -- It went live before the feed begins: its first outcome may well have been in time.

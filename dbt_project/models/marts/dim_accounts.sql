@@ -13,9 +13,14 @@ known_zones as (
   select distinct time_zone from {{ ref('stg_zone_offsets') }}
 ),
 
+-- A CRM that says of no account when it went live does not know: its creation stands for it.
 located as (
   select
     accounts.*,
+    coalesce(
+      accounts.went_live_at,
+      case when count(accounts.went_live_at) over () = 0 then accounts.created_at end
+    ) as live_at,
     run_context.as_of,
     countries.country_code,
     coalesce(known_zones.time_zone, countries.time_zone, run_context.company_time_zone) as zone,
@@ -34,11 +39,11 @@ dated as (
   select
     located.*,
     {{ local_day('located.as_of', 'now_offset') }} as as_of_day,
-    {{ local_day('located.went_live_at', 'live_offset') }} as went_live_on,
+    {{ local_day('located.live_at', 'live_offset') }} as went_live_on,
     {{ local_day('located.renewal_at', 'renewal_offset') }} as renews_on
   from located
   {{ join_offset('now_offset', 'located.zone', 'located.as_of') }}
-  {{ join_offset('live_offset', 'located.zone', 'located.went_live_at') }}
+  {{ join_offset('live_offset', 'located.zone', 'located.live_at') }}
   {{ join_offset('renewal_offset', 'located.zone', 'located.renewal_at') }}
 ),
 
@@ -67,10 +72,10 @@ final as (
     as_of,
     as_of_day,
     coalesce(churned_at <= as_of, false) as is_churned,
-    coalesce(went_live_at <= as_of, false) as is_live,
-    case when went_live_at <= as_of then went_live_on end as went_live_on,
+    coalesce(live_at <= as_of, false) as is_live,
+    case when live_at <= as_of then went_live_on end as went_live_on,
     case
-      when went_live_at <= as_of then {{ dbt.datediff('went_live_on', 'as_of_day', 'day') }}
+      when live_at <= as_of then {{ dbt.datediff('went_live_on', 'as_of_day', 'day') }}
     end as days_since_go_live,
     {{ dbt.datediff('as_of_day', 'renews_on', 'day') }} as days_to_renewal
   from dated
