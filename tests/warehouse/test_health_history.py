@@ -185,7 +185,7 @@ def test_a_setting_of_the_score_is_part_of_its_definition(tmp_path: Path) -> Non
 
 def test_every_model_that_the_usage_score_is_computed_by_is_part_of_its_definition() -> None:
     elsewhere = {
-        # what moved it; satisfaction; what a silence is likely to lead to; whether the feed is there
+        # what moved it; satisfaction; what a silence may lead to; whether the feed is there
         "int_points_before",
         *("account_satisfaction", "int_satisfaction_health", "int_return_chances"),
         *("int_account_return_chances", "int_working_days", "feed_health"),
