@@ -67,10 +67,13 @@ def test_the_next_build_goes_by_what_was_fitted_and_its_own_day_does_not(
         ("busy", 60, False, True),
         ("stopped", 60, False, True),
     ]
+    of_a_life_table = "select count(*) > 0 from intermediate.int_return_chances"
+    assert built.sql(of_a_life_table) == [(False,)]
     # The day that it was fitted on went by what it had.
     built.see(WEDNESDAY)
     build_untested(built.settings, "account_dormancy")
-    assert built.sql(asked)[2] == ("stopped", 7, True, False)
+    assert built.sql(asked)[2] == ("stopped", 7, True, True)
+    assert built.sql(of_a_life_table) == [(True,)]
 
 
 def test_it_waits_for_no_run(tmp_path: Path) -> None:
