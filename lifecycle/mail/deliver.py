@@ -250,10 +250,10 @@ class _Delivery:
         ]
         settlements = [self._settlement(*one, now) for one in over]
         delivery.settle_all(connection, settlements, now, worker=self.worker)
-        bounced = [claim.address for claim, outcome in over if outcome.bounced]
-        source = self.provider.name
-        gone = (Suppression(address, "bounced", now, source) for address in bounced)
-        suppressions.stop(connection, gone, now)
+        if bounced := [claim.address for claim, outcome in over if outcome.bounced]:
+            source = self.provider.name
+            gone = (Suppression(address, "bounced", now, source) for address in bounced)
+            suppressions.stop(connection, gone, now)
         for claim, outcome in over:
             self.breaker.see(outcome)
             self.result.count(outcome.state, claim.trigger)

@@ -23,7 +23,7 @@ final as (
     followed.silent_since,
     followed.ended_on,
     followed.ended_on is not null as has_ended,
-    cast({{ dbt.datediff('followed.active_on', 'followed.ended_on', 'day') }} as integer) as days,
+    cast({{ dbt.datediff('followed.active_on', 'followed.ended_on', 'day') }} as smallint) as days,
     followed.active_on >= cast({{ dbt.dateadd('day', -365, 'run_context.as_of') }} as date)
       as is_of_last_year
   from followed
