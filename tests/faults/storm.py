@@ -108,15 +108,17 @@ def storm(
         fake.plan(["too_many:2"], shares=SHARES, seed=seed)
         with Ledger.open(ledger_url) as ledger:
             _sync_feedback(ledger)
-            try:
-                late = _plan(ledger, mails, chance, mutation)
-            except IntegrityError:
-                seen.violations.append("the mail of a second cycle cannot be planned")
-                return seen
+            ready, late = _mails(mails, chance, mutation)
+            seen.mails = len(ready) + len(late)
             if mutation:
+                try:
+                    planned_sends.plan(ledger, *ready)
+                except IntegrityError:
+                    seen.violations.append("the mail of a second cycle cannot be planned")
+                    return seen
                 marks = _kill_and_suppress_in_flight(company, ledger, fake, late, mutation, seen)
             else:
-                marks = _deliver_and_kill(company, ledger, late, kills, chance, seen)
+                marks = _deliver_and_kill(company, ledger, ready, late, kills, chance, seen)
             _settle(company, ledger, fake, events, chance)
             _judge(ledger, fake, marks, seen)
     return seen
@@ -158,8 +160,11 @@ def _sync_feedback(ledger: Ledger) -> None:
             feedback.record_sync(connection, source, read_until=now, now=now)
 
 
-def _plan(ledger: Ledger, count: int, chance: random.Random, mutation: str) -> list[PlannedSend]:
-    """Plan the mails; returns those that a slow planner only writes down later."""
+def _mails(
+    count: int, chance: random.Random, mutation: str
+) -> tuple[list[PlannedSend], list[PlannedSend]]:
+    """The mails to plan, some of them of a second cycle, and those that a slow planner only writes
+    down when their address is suppressed."""
     at = datetime.now(UTC)
 
     def without_cycle(account: str, contact: str, trigger: str, step: str, _: int) -> str:
@@ -173,8 +178,8 @@ def _plan(ledger: Ledger, count: int, chance: random.Random, mutation: str) -> l
             for number in range(int(count * SECOND_CYCLES))
         ]
     late = set(chance.sample(range(len(again), count), int(count * PLANNED_LATE)))
-    planned_sends.plan(ledger, *(mails[n] for n in range(count) if n not in late), *again)
-    return [mails[number] for number in sorted(late)]
+    ready = [mails[number] for number in range(count) if number not in late]
+    return ready + again, [mails[number] for number in sorted(late)]
 
 
 def _worker(company: Company, mutation: str = "") -> AbstractContextManager[ForkServerProcess]:
@@ -190,15 +195,17 @@ def _stop(company: Company) -> Path:
 def _deliver_and_kill(
     company: Company,
     ledger: Ledger,
+    ready: list[PlannedSend],
     late: list[PlannedSend],
     kills: int,
     chance: random.Random,
     seen: Storm,
 ) -> dict[str, int]:
     """Run two workers until all is settled, and kill many at random moments; returns each
-    suppressed address with the number of the last change of any mail before it."""
+    suppressed address with the number of the last change of any mail before it.
+
+    Each worker that will be killed finds new mails: there is something to kill it in."""
     marks: dict[str, int] = {}
-    seen.mails = _planned(ledger) + len(late)
     to_suppress = [
         f"c{number}@example.com"
         for number in chance.sample(range(seen.mails // 2), int(seen.mails * SUPPRESSED))
@@ -207,6 +214,7 @@ def _deliver_and_kill(
         assert steady.is_alive()
         while seen.kills < kills:
             with _worker(company) as victim:
+                planned_sends.plan(ledger, *ready[seen.kills :: kills], run_id=f"r{seen.kills}")
                 if seen.kills % 2 == 0:  # every other one in the midst of its mails
                     _until(
                         lambda: _holds(ledger, victim) or not _under_way(ledger),
@@ -236,7 +244,6 @@ def _kill_and_suppress_in_flight(
     """Kill a worker that has not heard of what was taken; suppress and plan while a delivery is
     in the midst of its mails; then run two until all is settled. Returns the same."""
     marks: dict[str, int] = {}
-    seen.mails = _planned(ledger) + len(late)
     fake.plan(IN_FLIGHT, shares=AT_ONCE)
     with _worker(company, mutation) as victim:
         # It waits for one answer, and writes nothing down before.
@@ -256,11 +263,6 @@ def _kill_and_suppress_in_flight(
         with _worker(company, mutation) as other:
             _wait_for_the_end(company, ledger, seen, steady, other)
     return marks
-
-
-def _planned(ledger: Ledger) -> int:
-    with ledger.read() as connection:
-        return connection.scalar(select(func.count()).select_from(sends)) or 0
 
 
 def _plan_late(ledger: Ledger, late: list[PlannedSend], marks: dict[str, int]) -> None:
