@@ -21,7 +21,8 @@ def run(folder: Path, as_of: str) -> dict[str, Any]:
     meter = Meter("start")
     for name in [name for name in os.environ if name.startswith(("LIFECYCLE", "PREFECT"))]:
         del os.environ[name]
-    from flows.local_api import LocalApi, prepare
+    from flows.api import prepare
+    from flows.local_api import LocalApi
     from lifecycle import settings
     from lifecycle.run import watcher
 

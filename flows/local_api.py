@@ -8,34 +8,11 @@ from __future__ import annotations
 
 import atexit
 import os
-import signal
 import socket
 import subprocess
-import sys
-import threading
-import time
 from pathlib import Path
 
-import httpx
-
-from lifecycle.errors import LifecycleError
-
-STARTS_WITHIN = 120
-"""Seconds. A cold start on a busy machine with two cores took 30."""
-
-
-def prepare(state_dir: Path) -> None:
-    """Keep Prefect to the state folder and silent; call it before Prefect is imported."""
-    defaults = {
-        "PREFECT_HOME": str(state_dir / "prefect"),
-        "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
-        "DO_NOT_TRACK": "1",
-        "PREFECT_RESULTS_PERSIST_BY_DEFAULT": "false",
-        "PREFECT_LOGGING_EXTRA_LOGGERS": "lifecycle",
-        "PREFECT_LOGGING_HANDLERS_CONSOLE_LEVEL": "CRITICAL",
-    }
-    for name, value in defaults.items():
-        os.environ.setdefault(name, value)
+from flows import api
 
 
 class LocalApi:
@@ -47,15 +24,9 @@ class LocalApi:
         if "PREFECT_API_URL" in os.environ:
             return
         self._log.parent.mkdir(parents=True, exist_ok=True)
-        with socket.create_server(("127.0.0.1", 0)) as listener, self._log.open("ab") as log:
-            self._process = subprocess.Popen(
-                [sys.executable, "-m", "flows.local_api", str(listener.fileno())],
-                pass_fds=[listener.fileno()],
-                stdin=subprocess.PIPE,
-                stdout=log,
-                stderr=log,
-            )
-            self._address = f"http://127.0.0.1:{listener.getsockname()[1]}/api"
+        with socket.create_server((api.HOST, 0)) as listener, self._log.open("ab") as log:
+            self._process = api.start(listener, log, for_one_command=True)
+            self._address = f"http://{api.HOST}:{listener.getsockname()[1]}/api"
         os.environ["PREFECT_API_URL"] = self._address
         # Before Prefect registers its own: it still has events to send when Python ends.
         atexit.register(self._end)
@@ -67,16 +38,8 @@ class LocalApi:
 
     def wait(self) -> None:
         """Return when it answers. Raises LifecycleError if it does not come up."""
-        if self._process is None:
-            return
-        deadline = time.monotonic() + STARTS_WITHIN
-        while time.monotonic() < deadline and self._process.poll() is None:
-            try:
-                if httpx.get(f"{self._address}/health", timeout=STARTS_WITHIN).is_success:
-                    return
-            except httpx.TransportError:
-                time.sleep(0.1)
-        raise LifecycleError(f"Prefect's API did not start; its log is {self._log}")
+        if self._process is not None:
+            api.wait(self._process, self._address, self._log)
 
     def _end(self) -> None:
         assert self._process is not None
@@ -87,24 +50,3 @@ class LocalApi:
         except subprocess.TimeoutExpired:
             self._process.kill()
             self._process.wait()
-
-
-def _serve(listener: socket.socket) -> None:
-    """Serve until standard input closes: then the command is over, however it ended."""
-    threading.Thread(target=_end_with_the_command, daemon=True).start()
-    import uvicorn
-    from prefect.server.api.server import create_app
-
-    app = create_app(ephemeral=True, final=True)
-    uvicorn.Server(uvicorn.Config(app, log_level="error")).run(sockets=[listener])
-
-
-def _end_with_the_command() -> None:
-    sys.stdin.read()
-    signal.raise_signal(signal.SIGTERM)  # to uvicorn, once it listens to signals
-    time.sleep(4)
-    os._exit(0)
-
-
-if __name__ == "__main__":
-    _serve(socket.socket(fileno=int(sys.argv[1])))

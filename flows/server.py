@@ -2,29 +2,42 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import socket
 import subprocess
 import sys
 import time
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import AbstractContextManager, contextmanager
 from datetime import timedelta
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import httpx
 
-from flows.local_api import STARTS_WITHIN, prepare
+from flows import api
+from lifecycle import prefect_credential
 from lifecycle import settings as settings_file
+from lifecycle.child_environment import child_environment
 from lifecycle.errors import LifecycleError
 from lifecycle.notify import notify
 from lifecycle.settings import CHECKOUT, Settings
 
-HOST = "127.0.0.1"
+if TYPE_CHECKING:
+    from flows.schedules import NextRuns
+
 POOL = "lifecycle"
 ENDS_WITHIN = 20
 """Seconds that a process has to end by itself before it is made to."""
+FIRST_CHECK_WITHIN = 60
+"""Seconds after which every schedule must have a next run."""
+CHECK_EVERY = 600
+"""Seconds between later looks at the schedules."""
+WORK_POOL = CHECKOUT / "flows" / "work_pool.json"
+"""The pool's base job template. It has no variables, so that nobody's flow run replaces the
+command, the environment or the working directory."""
 
 
 class Ended(Exception):
@@ -38,41 +51,48 @@ def serve(settings: Settings, port: int) -> None:
     """
     logs = settings.state_dir / "logs"
     logs.mkdir(parents=True, exist_ok=True)
-    _refuse_taken(port)
-    _surroundings(settings, port)
-    page = f"http://{HOST}:{port}"
-    with _process(logs, "server", ["server", "start", "--host", HOST, "--port", str(port)]) as api:
+    with _listen(port) as listener:
+        _set_environment(settings, port)
+        with (logs / "server.log").open("ab") as log:
+            server = api.start(listener, log, for_one_command=False)
+    with _ending(server):
         print("Starting Prefect …", flush=True)
-        _wait(api, f"{page}/api/health", logs)
+        api.wait(server, os.environ["PREFECT_API_URL"], logs / "server.log")
         _deploy(settings)
-        with _process(logs, "worker", ["worker", "start", "--pool", POOL]) as worker:
-            print(f"Prefect's page: {page}\nState folder:   {settings.state_dir}", flush=True)
-            print("The daily run starts at 06:00 Asia/Tokyo. Ctrl-C ends all of it.", flush=True)
-            _stay({"server": api, "worker": worker}, logs)
+        with _worker(logs / "worker.log") as worker:
+            print(f"Prefect's page: http://{api.HOST}:{port}", flush=True)
+            print(f"Log in with:    {settings.state_dir / prefect_credential.FILE_NAME}")
+            print(f"State folder:   {settings.state_dir}", flush=True)
+            _stay(settings, {"server": server, "worker": worker}, logs)
 
 
-def _surroundings(settings: Settings, port: int) -> None:
-    """What server, worker and runs find in their environment."""
-    prepare(settings.state_dir)
-    os.environ["PREFECT_API_URL"] = f"http://{HOST}:{port}/api"
+def _set_environment(settings: Settings, port: int) -> None:
+    """Set what server, worker and runs find in their environment."""
+    os.environ["PREFECT_API_URL"] = f"http://{api.HOST}:{port}/api"
+    api.prepare(settings.state_dir)
     os.environ["PREFECT_LOGGING_HANDLERS_CONSOLE_LEVEL"] = "INFO"
     # A worker starts runs in folders of its own: what was said relative to here must hold there.
     os.environ["LIFECYCLE__STATE__DIR"] = str(settings.state_dir)
     os.environ["LIFECYCLE_CONFIG"] = str(settings.root / settings_file.FILE_NAME)
 
 
-@contextmanager
-def _process(logs: Path, name: str, arguments: list[str]) -> Iterator[subprocess.Popen[bytes]]:
-    """A part of Prefect in a process group of its own, so that Ctrl-C reaches us alone."""
-    with (logs / f"{name}.log").open("ab") as log:
+def _worker(log: Path) -> AbstractContextManager[subprocess.Popen[bytes]]:
+    """Start the worker in a process group of its own, so that Ctrl-C reaches us alone."""
+    with log.open("ab") as output:
         process = subprocess.Popen(
-            [sys.executable, "-m", "prefect", "--no-prompt", *arguments],
+            [sys.executable, "-m", "prefect", "--no-prompt", "worker", "start", "--pool", POOL],
             cwd=CHECKOUT,
             stdin=subprocess.DEVNULL,
-            stdout=log,
-            stderr=log,
+            stdout=output,
+            stderr=output,
             start_new_session=True,
         )
+    return _ending(process)
+
+
+@contextmanager
+def _ending(process: subprocess.Popen[bytes]) -> Iterator[subprocess.Popen[bytes]]:
+    """End a part of Prefect, and all that it started, with the block."""
     try:
         yield process
     finally:
@@ -90,17 +110,6 @@ def _end(process: subprocess.Popen[bytes]) -> None:
             continue
 
 
-def _wait(process: subprocess.Popen[bytes], address: str, logs: Path) -> None:
-    deadline = time.monotonic() + STARTS_WITHIN
-    while time.monotonic() < deadline and process.poll() is None:
-        try:
-            if httpx.get(address, timeout=5).is_success:
-                return
-        except httpx.TransportError:
-            time.sleep(0.2)
-    raise LifecycleError(f"Prefect's server did not start; its log is {logs / 'server.log'}")
-
-
 def _deploy(settings: Settings) -> None:
     from prefect.client.orchestration import get_client
     from prefect.client.schemas.actions import WorkPoolCreate
@@ -108,10 +117,13 @@ def _deploy(settings: Settings) -> None:
     from flows import automations
 
     with get_client(sync_client=True) as client:
-        client.create_work_pool(WorkPoolCreate(name=POOL, type="process"), overwrite=True)
+        template = json.loads(WORK_POOL.read_text(encoding="utf-8"))
+        pool = WorkPoolCreate(name=POOL, type="process", base_job_template=template)
+        client.create_work_pool(pool, overwrite=True)
     deployed = subprocess.run(
         [sys.executable, "-m", "prefect", "--no-prompt", "deploy", "--all"],
         cwd=CHECKOUT,
+        env=child_environment("PREFECT"),
         stdin=subprocess.DEVNULL,
         capture_output=True,
         text=True,
@@ -122,27 +134,74 @@ def _deploy(settings: Settings) -> None:
     automations.set_up(late_after=timedelta(minutes=settings.notify.late_start_minutes))
 
 
-def _stay(parts: Mapping[str, subprocess.Popen[bytes]], logs: Path) -> None:
+def _stay(settings: Settings, parts: Mapping[str, subprocess.Popen[bytes]], logs: Path) -> None:
+    """Check every now and then that the schedules fire; raise LifecycleError when a part dies."""
+
+    def check() -> None:
+        _refuse_dead(parts, logs)
+
+    wait = FIRST_CHECK_WITHIN
     while True:
-        for name, process in parts.items():
-            if process.poll() is not None:
-                raise LifecycleError(
-                    f"Prefect's {name} ended by itself, no run will start; "
-                    f"its log is {logs / f'{name}.log'}"
-                )
-        time.sleep(0.5)
+        _report_schedules(settings, logs, within=wait, check=check)
+        wait = 0
+        check_again = time.monotonic() + CHECK_EVERY
+        while time.monotonic() < check_again:
+            check()
+            time.sleep(0.5)
 
 
-def _refuse_taken(port: int) -> None:
-    with socket.socket() as probe:
-        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            probe.bind((HOST, port))
-        except OSError as error:
+def _report_schedules(
+    settings: Settings, logs: Path, *, within: float, check: Callable[[], None]
+) -> None:
+    """Say in a line what runs next, or say loudly which schedules do not fire, and why."""
+    from prefect.exceptions import PrefectException
+
+    from flows import schedules
+
+    try:
+        runs = schedules.wait_for_next_runs(within, check)
+        problem = _problem(runs)
+    except (httpx.HTTPError, PrefectException) as error:
+        runs, problem = None, f"Prefect's API does not say what is scheduled: {error}"
+    if runs is not None and problem is None:
+        if within:
+            zone = settings.company.time_zone
+            print(f"Next runs:      {runs.text(zone)} ({zone})", flush=True)
+            print("Ctrl-C ends all of it.", flush=True)
+        return
+    log = logs / "server.log"
+    cause = schedules.first_error(log) or "no error stands in its log"
+    body = f"{problem}\nFirst error: {cause}\nLog: {log}"
+    print(f"NOTHING IS SCHEDULED AS IT SHOULD BE: {body}", file=sys.stderr, flush=True)
+    notify(settings, subject=f"Lifecycle: {problem}", body=body)
+
+
+def _problem(runs: NextRuns) -> str | None:
+    if not runs.by_deployment:
+        return "no deployment has a schedule, so no run will start"
+    if runs.missing:
+        return f"no run is scheduled for {', '.join(runs.missing)}: the scheduler does not work"
+    return None
+
+
+def _refuse_dead(parts: Mapping[str, subprocess.Popen[bytes]], logs: Path) -> None:
+    for name, process in parts.items():
+        if process.poll() is not None:
             raise LifecycleError(
-                f"port {port} cannot be used: {error.strerror}; choose another: "
-                "make server PORT=4300"
-            ) from None
+                f"Prefect's {name} ended by itself, no run will start; "
+                f"its log is {logs / f'{name}.log'}"
+            )
+
+
+def _listen(port: int) -> socket.socket:
+    """Return a socket that listens on the port. Raises LifecycleError when that is taken."""
+    try:
+        return socket.create_server((api.HOST, port))
+    except (OSError, OverflowError) as error:
+        raise LifecycleError(
+            f"port {port} cannot be used: {getattr(error, 'strerror', None) or error}; "
+            "choose another: make server PORT=4300"
+        ) from None
 
 
 def main() -> None:

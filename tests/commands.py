@@ -14,12 +14,16 @@ import warm
 CHECKOUT = Path(__file__).resolve().parents[1]
 RETAIL = CHECKOUT.parent / "shared" / "data" / "online_retail"
 COMMAND = Path(sys.executable).parent / "lifecycle"
+PREFECT_CREDENTIAL = "tests:of-one-session"
+"""Of the Prefect API that the runs of a test session share."""
 
 
 def environment(state: Path, **settings: str) -> dict[str, str]:
     """The environment of a run in a state folder, with nothing of the surrounding one's."""
     kept = {name: value for name, value in os.environ.items() if not name.startswith("LIFECYCLE")}
     kept = {name: value for name, value in kept.items() if not name.startswith("PREFECT")}
+    if "PREFECT_API_URL" in settings:
+        kept["PREFECT_API_AUTH_STRING"] = PREFECT_CREDENTIAL
     return {**kept, "LIFECYCLE__STATE__DIR": str(state), **settings}
 
 

@@ -15,6 +15,8 @@ import pytest
 from hypothesis import settings
 from sqlalchemy import create_engine, make_url, text
 
+from commands import PREFECT_CREDENTIAL
+
 # These machines are shared: a slow example says nothing about the code.
 settings.register_profile("lifecycle", deadline=None)
 settings.load_profile("lifecycle")
@@ -63,7 +65,11 @@ def prefect_api(prefect_home: Path) -> Iterator[str]:
     kept = {name: value for name, value in os.environ.items() if not name.startswith("PREFECT")}
     with subprocess.Popen(
         [sys.executable, str(Path(__file__).with_name("prefect_api.py")), str(prefect_home)],
-        env={**kept, "PREFECT_HOME": str(prefect_home)},
+        env={
+            **kept,
+            "PREFECT_HOME": str(prefect_home),
+            "PREFECT_API_AUTH_STRING": PREFECT_CREDENTIAL,
+        },
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         text=True,

@@ -11,7 +11,8 @@ from pathlib import Path
 
 
 def main(folder: str) -> None:
-    from flows.local_api import LocalApi, prepare
+    from flows.api import prepare
+    from flows.local_api import LocalApi
 
     prepare(Path(folder))
     LocalApi(Path(folder)).wait()

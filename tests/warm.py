@@ -15,7 +15,7 @@ from subprocess import CompletedProcess, TimeoutExpired
 from typing import Any
 from unittest.mock import patch
 
-from flows.local_api import prepare
+from flows.api import prepare
 
 RUN = (
     *("dbt_project_read", "flows.deliver_due", "flows.lifecycle_run"),
@@ -52,7 +52,8 @@ def start_lifecycle(
 
     `env` names the session's Prefect API, the same for all.
     """
-    with patch.dict(os.environ, PREFECT_API_URL=env["PREFECT_API_URL"]):
+    api = {name: env[name] for name in ("PREFECT_API_URL", "PREFECT_API_AUTH_STRING")}
+    with patch.dict(os.environ, api):
         prepare(Path(env["LIFECYCLE__STATE__DIR"]))
         prefect = {name: value for name, value in os.environ.items() if name.startswith("PREFECT")}
     fixed = (arguments, dict(env), str(cwd), str(output))

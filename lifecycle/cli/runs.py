@@ -156,7 +156,8 @@ def _prefect(settings: Settings, *needed: str) -> Iterator[None]:
 
     Importing `needed` takes seconds; it is done while Prefect's API starts.
     """
-    from flows.local_api import LocalApi, prepare
+    from flows.api import prepare
+    from flows.local_api import LocalApi
 
     prepare(settings.state_dir)
     api = LocalApi(settings.state_dir)

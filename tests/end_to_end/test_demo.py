@@ -23,7 +23,7 @@ import pytest
 from typer.testing import CliRunner
 
 import warm
-from commands import CHECKOUT, environment, run_json
+from commands import CHECKOUT, PREFECT_CREDENTIAL, environment, run_json
 from left_behind import where_it_stands
 from lifecycle.cli import app
 from lifecycle.insight.watching import STAGES
@@ -112,7 +112,10 @@ def test_the_demo_company_gets_its_mails_once_and_can_be_explained(quiet, prefec
 def artifacts(prefect_api: str, run_id: str) -> dict[str, str]:
     """What a run left on its page in Prefect: key → content."""
     newest = {"sort": "CREATED_DESC"}
-    found = httpx.post(f"{prefect_api}/artifacts/filter", json=newest, timeout=60).json()
+    user, _, password = PREFECT_CREDENTIAL.partition(":")
+    found = httpx.post(
+        f"{prefect_api}/artifacts/filter", json=newest, auth=(user, password), timeout=60
+    ).json()
     return {one["key"]: one["data"] for one in found if one["description"] == run_id}
 
 

@@ -13,9 +13,10 @@ import pytest
 from prefect import flow
 from prefect.client.orchestration import get_client
 from prefect.flow_engine import run_flow
-from prefect.settings import PREFECT_API_URL, temporary_settings
+from prefect.settings import PREFECT_API_AUTH_STRING, PREFECT_API_URL, temporary_settings
 from sqlalchemy import select
 
+from commands import PREFECT_CREDENTIAL
 from flows import approval, stages
 from lifecycle.errors import OverBudget
 from lifecycle.ledger import approvals, runs
@@ -125,7 +126,9 @@ def deployed(prefect_api: str) -> Iterator[Any]:
             person.join()
         return state, seen
 
-    with temporary_settings({PREFECT_API_URL: prefect_api}):
+    with temporary_settings(
+        {PREFECT_API_URL: prefect_api, PREFECT_API_AUTH_STRING: PREFECT_CREDENTIAL}
+    ):
         yield go
 
 

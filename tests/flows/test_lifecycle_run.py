@@ -22,7 +22,7 @@ from ruamel.yaml import YAML
 
 from flows import lifecycle_run as contents
 from flows import stages
-from flows.local_api import prepare
+from flows.api import prepare
 from flows.privacy import HideAddresses
 from lifecycle.errors import GateStopped, SourceError, WarehouseError
 
@@ -128,7 +128,8 @@ def test_prefect_lives_in_the_state_folder(tmp_path: Path, monkeypatch: pytest.M
 def test_the_local_api_ends_with_a_command_that_is_killed(tmp_path: Path) -> None:
     program = (
         "import sys, time; from pathlib import Path\n"
-        "from flows.local_api import LocalApi, prepare\n"
+        "from flows.api import prepare\n"
+        "from flows.local_api import LocalApi\n"
         "prepare(Path(sys.argv[1])); api = LocalApi(Path(sys.argv[1]))\n"
         "print(api.process_id, flush=True); time.sleep(60)\n"
     )

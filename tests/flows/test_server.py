@@ -15,9 +15,9 @@ from uuid import UUID
 import pytest
 from prefect.automations import ResourceSpecification
 from prefect.client.orchestration import SyncPrefectClient, get_client
-from prefect.settings import PREFECT_API_URL, temporary_settings
+from prefect.settings import PREFECT_API_AUTH_STRING, PREFECT_API_URL, temporary_settings
 
-from commands import CHECKOUT, environment
+from commands import CHECKOUT, PREFECT_CREDENTIAL, environment
 from company import Company
 from flows import automations, server
 from flows.tell import tell
@@ -27,7 +27,13 @@ from test_notify import Webhook, serving
 @pytest.fixture
 def client(prefect_api: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[SyncPrefectClient]:
     monkeypatch.setenv("PREFECT_API_URL", prefect_api)  # for the processes that it starts
-    with temporary_settings({PREFECT_API_URL: prefect_api}), get_client(sync_client=True) as found:
+    monkeypatch.setenv("PREFECT_API_AUTH_STRING", PREFECT_CREDENTIAL)
+    with (
+        temporary_settings(
+            {PREFECT_API_URL: prefect_api, PREFECT_API_AUTH_STRING: PREFECT_CREDENTIAL}
+        ),
+        get_client(sync_client=True) as found,
+    ):
         yield found
 
 
@@ -127,4 +133,37 @@ def test_when_a_part_dies_the_server_ends_and_names_its_log(tmp_path: Path) -> N
     with subprocess.Popen([sys.executable, "-c", ""]) as worker:
         worker.wait()
         with pytest.raises(server.LifecycleError, match=r"worker ended by itself.*worker\.log"):
-            server._stay({"worker": worker}, tmp_path)
+            server._refuse_dead({"worker": worker}, tmp_path)
+
+
+def test_schedules_that_do_not_fire_are_reported_with_the_first_error(
+    client: SyncPrefectClient,
+    tmp_path: Path,
+    webhook: tuple[str, list[Any]],
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    address, heard = webhook
+    monkeypatch.setenv("LIFECYCLE__NOTIFY__WEBHOOK_URL", address)
+    settings = Company(tmp_path).settings
+    server._deploy(settings)  # to an API whose scheduler does not run
+    (tmp_path / "server.log").write_text("10:00:00 | WARNING | x\n10:00:01 | ERROR   | no SQL\n")
+    server._report_schedules(settings, tmp_path, within=0, check=lambda: None)
+    printed = capsys.readouterr().err
+    assert printed.startswith("NOTHING IS SCHEDULED AS IT SHOULD BE: no run is scheduled for ")
+    for name in ("daily", "every-10-minutes", "every-15-minutes", "monthly"):
+        assert name in printed.splitlines()[0]
+    assert "First error: 10:00:01 | ERROR   | no SQL" in printed
+    assert str(tmp_path / "server.log") in printed
+    ((_, message),) = heard
+    assert "the scheduler does not work" in message["text"]
+
+
+def test_an_api_that_does_not_answer_is_reported_too(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port = free.getsockname()[1]
+    with temporary_settings({PREFECT_API_URL: f"http://127.0.0.1:{port}/api"}):
+        server._report_schedules(Company(tmp_path).settings, tmp_path, within=1, check=lambda: None)
+    assert "Prefect's API does not say what is scheduled" in capsys.readouterr().err
