@@ -11,6 +11,7 @@ from pathlib import Path
 
 import duckdb
 
+from lifecycle.duckdb_connection import connect
 from lifecycle.errors import InputError, SettingsError
 from lifecycle.ledger import erased, suppressions
 from lifecycle.ledger.store import Ledger
@@ -96,7 +97,7 @@ def _erase_from_warehouse(settings: Settings, forms: list[str], hashed: str) -> 
         # Readers have it open read-only: the rows are deleted from a copy that replaces it.
         copy = settings.published_db.with_suffix(".erase")
         shutil.copyfile(settings.published_db, copy)
-        with duckdb.connect(copy) as published:
+        with connect(copy) as published:
             rows += _erase_rows(published, forms, hashed)
             fresh = _rewritten(published, copy)
         os.replace(fresh, settings.published_db)

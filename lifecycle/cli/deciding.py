@@ -7,7 +7,8 @@ from typing import Annotated
 
 import typer
 
-from lifecycle.cli.doorstep import AnAccount, AsJson, ATrigger, By, Why, app, print_json, say
+from lifecycle.cli import answer
+from lifecycle.cli.doorstep import AnAccount, AsJson, ATrigger, By, Why, app, say
 
 PANEL = "Decide"
 
@@ -158,10 +159,10 @@ def decide(
     with context.obj.ledger() as (_, ledger):
         decide(ledger, send_id, verdict.value, by=by, why=why)
     if as_json:
-        print_json({"send_id": send_id, "verdict": verdict.value})
+        answer.write_json({"send_id": send_id, "verdict": verdict.value})
     else:
         goes = "goes again at its window's next opening" if verdict == "resend" else "is given up"
-        typer.echo(f"{send_id} {goes}.")
+        answer.write(f"{send_id} {goes}.")
 
 
 @app.command(rich_help_panel=PANEL)

@@ -6,16 +6,16 @@ imported when it runs: a help text must not wait for a warehouse.
 
 from __future__ import annotations
 
-import json
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, NoReturn
+from typing import TYPE_CHECKING, Annotated, Any, NoReturn, TypeVar
 
 import typer
 
+from lifecycle.cli import answer
 from lifecycle.errors import LifecycleError
 
 if TYPE_CHECKING:
@@ -23,7 +23,17 @@ if TYPE_CHECKING:
     from lifecycle.ledger.store import Ledger
     from lifecycle.settings import Settings
 
-app = typer.Typer(
+Function = TypeVar("Function", bound=Callable[..., Any])
+
+
+class _App(typer.Typer):
+    """Whose commands own standard output."""
+
+    def command(self, name: str | None = None, **options: Any) -> Callable[[Function], Function]:
+        return super().command(name, cls=answer.Command, **options)
+
+
+app = _App(
     name="lifecycle",
     no_args_is_help=True,
     add_completion=False,
@@ -130,29 +140,25 @@ def show(
     as_data: Callable[[], dict[str, Any]], as_document: Callable[[], Document], as_json: bool
 ) -> None:
     if as_json:
-        print_json(as_data())
+        answer.write_json(as_data())
         return
     from rich.console import Console
 
     from lifecycle.insight.document import as_rich, as_text
 
-    console = Console(highlight=False)
+    console = Console(file=answer.stream(), highlight=False)
     if console.is_terminal:
         console.print(as_rich(as_document()), crop=False)
     else:
-        typer.echo(as_text(as_document(), width=console.width), nl=False)
+        answer.write(as_text(as_document(), width=console.width))
 
 
 def say(told: str, as_data: dict[str, Any], as_json: bool) -> None:
     """What a command did: a sentence for a person, or an object for a machine."""
     if as_json:
-        print_json(as_data)
+        answer.write_json(as_data)
     else:
-        typer.echo(told)
-
-
-def print_json(value: dict[str, Any]) -> None:
-    typer.echo(json.dumps(value, ensure_ascii=False, indent=2, default=str))
+        answer.write(told)
 
 
 def main() -> NoReturn:

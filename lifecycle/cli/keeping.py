@@ -7,7 +7,8 @@ from typing import Annotated
 
 import typer
 
-from lifecycle.cli.doorstep import AsJson, By, Why, app, print_json
+from lifecycle.cli import answer
+from lifecycle.cli.doorstep import AsJson, By, Why, app
 
 PANEL = "Erase and keep"
 
@@ -27,9 +28,9 @@ def erase(
     with context.obj.ledger() as (settings, ledger), only_one(settings.state_dir):
         gone = erase(settings, ledger, address, by=by, why=why)
     if as_json:
-        print_json({"mails": gone.mails, "rows": gone.rows})
+        answer.write_json({"mails": gone.mails, "rows": gone.rows})
     else:
-        typer.echo(
+        answer.write(
             f"Erased: {gone.mails} stored mails, {gone.rows} rows of the warehouse. Erase the "
             "person in the CRM too: what it exports comes back, though it is never mailed."
         )
@@ -47,9 +48,9 @@ def backup(
     with context.obj.ledger() as (_, ledger):
         rows = back_up(ledger, file)
     if as_json:
-        print_json({"file": str(file), "rows": rows})
+        answer.write_json({"file": str(file), "rows": rows})
     else:
-        typer.echo(f"{file}: {rows} rows.")
+        answer.write(f"{file}: {rows} rows.")
 
 
 @app.command(rich_help_panel=PANEL)
@@ -69,9 +70,9 @@ def restore(
         people = remembered(settings)
         doubtful = restore(ledger, file, by=by, why=why, hashes=people, erasure_key=key)
     if as_json:
-        print_json({"file": str(file), "uncertain": doubtful})
+        answer.write_json({"file": str(file), "uncertain": doubtful})
     else:
-        typer.echo(
+        answer.write(
             f"Restored. {doubtful} mails may have left since and wait for evidence. Whoever was "
             "erased from another state folder since the backup has to be erased again."
         )

@@ -7,9 +7,8 @@ from __future__ import annotations
 
 import logging
 import logging.handlers
-import sys
 from collections.abc import Iterator
-from contextlib import contextmanager, redirect_stdout
+from contextlib import contextmanager
 from enum import StrEnum
 from importlib import import_module
 from pathlib import Path
@@ -17,7 +16,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from lifecycle.cli.doorstep import AsJson, AsOf, app, print_json, show
+from lifecycle.cli import answer
+from lifecycle.cli.doorstep import AsJson, AsOf, app, show
 
 if TYPE_CHECKING:
     from lifecycle.settings import Settings
@@ -73,7 +73,7 @@ def run(
     except Exception:
         if watching.report is not None:
             if as_json:
-                print_json(watching.report.as_json())
+                answer.write_json(watching.report.as_json())
             typer.echo(f"Report: {watching.report.path(settings.reports_dir)}", err=True)
         raise
     assert watching.report is not None
@@ -107,11 +107,11 @@ def sync_feedback(context: typer.Context, as_json: AsJson = False) -> None:
     with context.obj.ledger() as (settings, ledger):
         found = sync_feedback(settings, ledger)
     if as_json:
-        print_json({"new": found})
+        answer.write_json({"new": found})
     elif found:
-        typer.echo("New: " + ", ".join(f"{n:,} {name}" for name, n in found.items()))
+        answer.write("New: " + ", ".join(f"{n:,} {name}" for name, n in found.items()))
     else:
-        typer.echo(f"The provider {settings.delivery.provider} keeps no lists to read.")
+        answer.write(f"The provider {settings.delivery.provider} keeps no lists to read.")
 
 
 @app.command("fit-scores", rich_help_panel=PANEL)
@@ -161,13 +161,11 @@ def _prefect(settings: Settings, *needed: str) -> Iterator[None]:
 
     prepare(settings.state_dir)
     api = LocalApi(settings.state_dir)
-    # Whatever a library prints, standard output is for the answer.
-    with redirect_stdout(sys.stderr):
-        for module in needed:
-            import_module(module)
-        _log_quietly(settings.state_dir / "logs")
-        api.wait()
-        yield
+    for module in needed:
+        import_module(module)
+    _log_quietly(settings.state_dir / "logs")
+    api.wait()
+    yield
 
 
 def _log_quietly(folder: Path) -> None:

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-import sys
-from contextlib import ExitStack, redirect_stdout
+from contextlib import ExitStack
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from lifecycle.cli.doorstep import AsJson, AsOf, ATrigger, app, print_json, show
+from lifecycle.cli import answer
+from lifecycle.cli.doorstep import AsJson, AsOf, ATrigger, app, show
 from lifecycle.errors import InputError, Problems
 
 PANEL = "Try triggers and mails"
@@ -33,7 +33,7 @@ def schema() -> None:
     """Print the JSON Schema of a trigger file: it is kept as triggers/trigger.schema.json."""
     from lifecycle.triggers.model import json_schema
 
-    print_json(json_schema())
+    answer.write_json(json_schema())
 
 
 @app.command(rich_help_panel=PANEL)
@@ -134,16 +134,9 @@ def simulate(
         if triggers is not None:
             variants.append(Variant.read(str(triggers), settings, folder=triggers))
         done = stack.enter_context(counting("simulating", len(days)))
-        with redirect_stdout(sys.stderr):
-            found = simulate(
-                settings,
-                real,
-                variants,
-                days=days,
-                at=moment,
-                memory=ledger.value,
-                progress=done,
-            )
+        found = simulate(
+            settings, real, variants, days=days, at=moment, memory=ledger.value, progress=done
+        )
     show(found.as_json, found.as_document, as_json)
 
 
@@ -170,10 +163,9 @@ def diff(
     with (
         context.obj.ledger() as (settings, ledger),
         variant_at(ref, settings, config) as before,
-        redirect_stdout(sys.stderr),
     ):
         found = diff(settings, ledger, before, Variant.here(settings))
     if markdown:
-        typer.echo(found.as_markdown())
+        answer.write(found.as_markdown())
         return
     show(found.as_json, found.as_document, as_json)

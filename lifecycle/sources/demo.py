@@ -15,13 +15,13 @@ from pathlib import Path
 from typing import Any, TypeVar
 from zoneinfo import ZoneInfo
 
-import duckdb
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.parquet as pq
 
 from lifecycle.calendar import is_business_day
+from lifecycle.duckdb_connection import connect
 from lifecycle.sources import demo_words as words
 from lifecycle.sources.contract import TABLES, Kind, Table
 
@@ -376,7 +376,7 @@ def _write_events(path: Path, accounts: Sequence[_Account], until: datetime) -> 
     names = pa.table(
         {"kind": list(range(len(_EVENT_NAMES))), "event_name": _EVENT_NAMES, "feature": _FEATURES}
     )
-    with duckdb.connect() as db:
+    with connect() as db:
         db.register("events", table)
         db.register("names", names)
         db.execute("SET TimeZone = 'UTC'")

@@ -5,8 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-import duckdb
-
+from lifecycle.duckdb_connection import connect
 from lifecycle.settings import Settings, SourceTable
 from lifecycle.sources.contract import TABLES
 from lifecycle.sources.files import Folder
@@ -22,7 +21,7 @@ def exported_columns(settings: Settings, table: SourceTable) -> set[str]:
     """
     folder = Folder.of(settings)
     found: set[str] = set()
-    with TemporaryDirectory() as scratch, duckdb.connect() as db:
+    with TemporaryDirectory() as scratch, connect() as db:
         for file in folder.files()[table]:
             incoming, _ = read(db, folder.fetch(file, Path(scratch)), Path(scratch))
             mapping = folder.mapping(TABLES[table])

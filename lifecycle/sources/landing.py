@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
+from lifecycle.duckdb_connection import SESSION
 from lifecycle.errors import WarehouseError
 from lifecycle.settings import Settings
 
@@ -16,6 +17,7 @@ os.environ["RUNTIME__DLTHUB_TELEMETRY"] = "false"
 os.environ.setdefault("RUNTIME__LOG_LEVEL", "CRITICAL")  # every failure is raised as well
 
 import dlt
+from dlt.destinations.impl.duckdb.configuration import DuckDbCredentials
 from dlt.pipeline.exceptions import PipelineStepFailed
 
 DATASET = "raw"
@@ -54,7 +56,7 @@ def land(settings: Settings, landings: Sequence[Landing], *, pipeline: str = "pu
         pipelines_dir=str(settings.state_dir / "dlt"),
         destination=dlt.destinations.duckdb(
             # The default empties the table in one transaction and fills it in another.
-            str(settings.work_db),
+            credentials(settings.work_db),
             replace_strategy="insert-from-staging",
         ),
         dataset_name=DATASET,
@@ -69,6 +71,11 @@ def land(settings: Settings, landings: Sequence[Landing], *, pipeline: str = "pu
         raise WarehouseError(f"{settings.work_db}: the load failed: {_root(error)}") from error
     finally:
         run.drop()  # dlt keeps the files that it loaded, and people's addresses with them
+
+
+def credentials(database: Path) -> DuckDbCredentials:
+    """Return dlt's way of opening a database, with the settings of all our connections."""
+    return DuckDbCredentials(str(database), local_config=dict(SESSION))
 
 
 def _root(error: BaseException) -> str:

@@ -21,6 +21,7 @@ from typing import Literal
 
 import duckdb
 
+from lifecycle.duckdb_connection import connect
 from lifecycle.errors import GateStopped, SourceError, WarehouseError
 from lifecycle.masking import mask_addresses
 from lifecycle.settings import Settings
@@ -149,9 +150,8 @@ class _Pull:
     @contextmanager
     def _database(self) -> Iterator[duckdb.DuckDBPyConnection]:
         """The scratch database, with the warehouse attached as `work`."""
-        with duckdb.connect(str(self.scratch / "scratch.duckdb")) as db:
+        with connect(str(self.scratch / "scratch.duckdb")) as db:
             db.execute("SET TimeZone = 'UTC'")
-            db.execute("SET enable_progress_bar = false")
             try:
                 db.execute(f"ATTACH {literal(str(self.settings.work_db))} AS work")
             except duckdb.Error as error:
@@ -355,7 +355,7 @@ class _Pull:
 
     def _record(self, books: list[Landing]) -> None:
         """One transaction: a file taken for read before its bad rows are kept would lose them."""
-        with duckdb.connect(str(self.settings.work_db)) as db, db.cursor() as work:
+        with connect(str(self.settings.work_db)) as db, db.cursor() as work:
             work.begin()
             for book in books:
                 files = ", ".join(literal(str(path)) for path in book.files)
@@ -389,7 +389,7 @@ class _Pull:
         )
 
     def _rows_in_raw(self) -> dict[str, int]:
-        with duckdb.connect(str(self.settings.work_db)) as db:
+        with connect(str(self.settings.work_db)) as db:
             return {name: _one(db, f"SELECT count(*) FROM {DATASET}.{name}") for name in TABLES}
 
 

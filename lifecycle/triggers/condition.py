@@ -22,6 +22,7 @@ import sqlglot
 from sqlglot import TokenType, exp
 from sqlglot.errors import ParseError, TokenError
 
+from lifecycle.duckdb_connection import connect
 from lifecycle.errors import did_you_mean
 from lifecycle.triggers.columns import Column, Columns, Kind
 
@@ -269,7 +270,7 @@ class Condition:
 
 @cache
 def _engine() -> duckdb.DuckDBPyConnection:
-    return duckdb.connect(":memory:", config={"threads": 1})
+    return connect(":memory:", config={"threads": 1})
 
 
 def _outcome(

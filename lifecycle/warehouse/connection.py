@@ -12,6 +12,7 @@ from pathlib import Path
 
 import duckdb
 
+from lifecycle.duckdb_connection import connect
 from lifecycle.errors import NothingPublished, WarehouseError
 from lifecycle.settings import Settings
 
@@ -44,7 +45,7 @@ def connect_published(settings: Settings) -> Iterator[duckdb.DuckDBPyConnection]
 @contextmanager
 def _open(path: Path, *, read_only: bool) -> Iterator[duckdb.DuckDBPyConnection]:
     try:
-        connection = duckdb.connect(path, read_only=read_only)
+        connection = connect(path, read_only=read_only)
     except duckdb.IOException as error:
         if "lock" in str(error).lower():
             raise WarehouseError(f"{path} is in use by another process: {error}") from error

@@ -8,6 +8,7 @@ from collections.abc import Iterator, Sequence
 import duckdb
 from ruamel.yaml import YAML
 
+from lifecycle.duckdb_connection import connect
 from lifecycle.errors import Problem, SourceError, SuiteError
 from lifecycle.health.definition import PROJECT
 from lifecycle.settings import Settings
@@ -41,7 +42,7 @@ def check_suites(settings: Settings, suites: Sequence[Suite]) -> None:
     Raises SuiteError with the nearest name, TriggerError if a model's YAML cannot be read.
     """
     problems: list[Problem] = []
-    with duckdb.connect() as warehouse:
+    with connect() as warehouse:
         _create(warehouse)
         left_to_a_run = _sources() - columns_of(warehouse).keys()
         for suite in suites:

@@ -11,11 +11,12 @@ from pathlib import Path
 from typing import Any
 from weakref import WeakSet
 
-import duckdb
 import duckdb_engine
 from sqlalchemy import URL, Connection, pool
 from sqlalchemy import types as sql_types
 from sqlalchemy.dialects import registry
+
+from lifecycle.duckdb_connection import connect
 
 _cursors: WeakSet[_Cursor] = WeakSet()
 
@@ -37,7 +38,7 @@ def close_cursors() -> None:
 
 class _Cursor(duckdb_engine.CursorWrapper):  # type: ignore[misc]
     def __init__(self, connection: _Connection) -> None:
-        self._plain = duckdb.connect(connection.database)
+        self._plain = connect(connection.database)
         super().__init__(self._plain, connection)
         _cursors.add(self)
 
