@@ -14,7 +14,7 @@
 {#
   One row per account and measure of `measures`, with the points that the value earns today: of
   its bin, where the run's score version has learned them, else 100, 60 or 0 by the thresholds
-  (null where the value is not known). Needs scoring, thresholds and bins in the query.
+  (null where the value is not known).
 #}
 {% macro points_of(measures) -%}
   select
@@ -44,9 +44,10 @@
     {%- endif %}
     {%- endfor %}
   ) as measured
-  cross join scoring
-  inner join thresholds on measured.measure = thresholds.measure
-  left join bins
+  cross join {{ ref('int_scoring') }} as scoring
+  inner join {{ ref('int_measure_thresholds') }} as thresholds
+    on measured.measure = thresholds.measure
+  left join {{ ref('stg_evidence_bins') }} as bins
     on
       scoring.score_version = bins.version
       and measured.measure = bins.measure

@@ -90,6 +90,14 @@ def shared() -> Iterator[Shared]:
         yield Shared(warehouse, Marts(warehouse), account_columns(), contact_columns())
 
 
+@pytest.fixture(scope="module")
+def sent() -> Iterator[list[int]]:
+    """Mails that left in each example: where none ever leaves, nothing can be wrong with them."""
+    sent: list[int] = []
+    yield sent
+    assert sum(sent) > len(sent), sent
+
+
 @settings(max_examples=20, suppress_health_check=list(HealthCheck), phases=QUICK)
 @given(
     st.lists(trigger_files(), min_size=1, max_size=3),
@@ -99,6 +107,7 @@ def shared() -> Iterator[Shared]:
 )
 def test_whatever_is_written_and_whatever_happens(
     shared: Shared,
+    sent: list[int],
     tmp_path_factory: pytest.TempPathFactory,
     files: list[str],
     script: str,
@@ -116,6 +125,7 @@ def test_whatever_is_written_and_whatever_happens(
             (row.account_id, row.trigger, row.cycle): row
             for row in connection.execute(select(enrollments))
         }
+    sent.append(len(journey.left))
     identities = set()
     for number, mail in enumerate(journey.left):
         send, trigger = mail.send, journey.triggers[mail.send.trigger]

@@ -16,14 +16,6 @@ scoring as (
   select * from {{ ref('int_scoring') }}
 ),
 
-thresholds as (
-  select * from {{ ref('int_measure_thresholds') }}
-),
-
-bins as (
-  select * from {{ ref('stg_evidence_bins') }}
-),
-
 -- A score version brings its own limits: a silence that nothing broke is held against today's.
 measures_before as (
   select

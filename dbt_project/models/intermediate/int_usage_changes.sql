@@ -15,16 +15,8 @@ scoring as (
   select * from {{ ref('int_scoring') }}
 ),
 
-thresholds as (
-  select * from {{ ref('int_measure_thresholds') }}
-),
-
-bins as (
-  select * from {{ ref('stg_evidence_bins') }}
-),
-
 points as (
-  {{ points_of(ref('int_usage_measures')) }}
+  select * from {{ ref('int_usage_points') }}
 ),
 
 points_before as (
@@ -34,20 +26,20 @@ points_before as (
 -- Under equal weights a measure that is not known counts as the others' mean.
 moved as (
   select
-    points.account_id,
-    points.place,
-    points.label,
+    points_before.account_id,
+    points_before.place,
+    points_before.label,
     points.value,
     points_before.value as value_before,
     (
       coalesce(points.points, before.usage_score_raw)
       - coalesce(points_before.points, before.usage_score_raw)
     ) * sign(health.usage_score_raw - before.usage_score_raw) as step
-  from points
-  inner join health on points.account_id = health.account_id
-  inner join before on points.account_id = before.account_id
-  inner join points_before
-    on points.account_id = points_before.account_id and points.measure = points_before.measure
+  from points_before
+  inner join health on points_before.account_id = health.account_id
+  inner join before on points_before.account_id = before.account_id
+  left join points
+    on points_before.account_id = points.account_id and points_before.measure = points.measure
 ),
 
 ranked as (

@@ -25,18 +25,6 @@ usage as (
   select * from {{ ref('int_account_usage') }}
 ),
 
-scoring as (
-  select * from {{ ref('int_scoring') }}
-),
-
-thresholds as (
-  select * from {{ ref('int_measure_thresholds') }}
-),
-
-bins as (
-  select * from {{ ref('stg_evidence_bins') }}
-),
-
 points as (
   {{ points_of('measures') }}
 ),
