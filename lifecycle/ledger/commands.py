@@ -7,6 +7,7 @@ left alone can say whether it keeps time. A command that is killed never finishe
 from __future__ import annotations
 
 import logging
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -28,6 +29,11 @@ SYNC_FEEDBACK, FIT_SCORES = "sync-feedback", "fit-scores"
 DONE, STOPPED, FAILED = "done", "stopped", "failed"
 RUNNING, KILLED = "running", "killed"
 """What a command is whose row was never finished."""
+
+PREFECT, HAND = "prefect", "hand"
+"""Who starts a command: Prefect's worker, or a person, cron or systemd."""
+FLOW_RUN = "PREFECT__FLOW_RUN_ID"
+"""In the environment of what Prefect's worker starts."""
 
 KEPT = timedelta(days=90)
 UNHEARD = timedelta(days=1)
@@ -58,7 +64,12 @@ def recorded(ledger: Ledger, command: str, record: Record | None = None) -> Iter
     with ledger.write() as connection:
         row_id = connection.execute(
             insert(command_runs)
-            .values(command=command, began_at=datetime.now(UTC), worker=worker_name())
+            .values(
+                command=command,
+                started_by=PREFECT if os.environ.get(FLOW_RUN) else HAND,
+                began_at=datetime.now(UTC),
+                worker=worker_name(),
+            )
             .returning(command_runs.c.id)
         ).scalar_one()
     try:
@@ -145,6 +156,8 @@ class Commands:
     """The one that finished last and was done."""
     last_delivery: CommandRun | None
     """The command that finished last of those that deliver."""
+    by_prefect: bool
+    """Whether Prefect's worker started any of them."""
 
 
 def read(ledger: Connection) -> Commands:
@@ -161,6 +174,10 @@ def read(ledger: Connection) -> Commands:
         last_delivery=max(
             deliveries, key=lambda run: run.finished_at or run.began_at, default=None
         ),
+        by_prefect=ledger.execute(
+            select(command_runs.c.id).where(command_runs.c.started_by == PREFECT).limit(1)
+        ).first()
+        is not None,
     )
 
 

@@ -411,6 +411,7 @@ command_runs = Table(
     metadata,
     Column("id", BigInteger().with_variant(Integer, "sqlite"), primary_key=True),
     Column("command", String(100), nullable=False, doc="as in lifecycle/ledger/commands.py"),
+    Column("started_by", String(16), nullable=False, doc="prefect or hand"),
     Column("began_at", UtcDateTime, nullable=False, doc="wall clock"),
     Column("finished_at", UtcDateTime, doc="wall clock; null: it goes on, or was killed"),
     Column("outcome", String(16), doc="done, stopped or failed; null while not finished"),

@@ -18,6 +18,7 @@ def upgrade() -> None:
         "command_runs",
         sa.Column("id", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), nullable=False),
         sa.Column("command", sa.String(length=100), nullable=False),
+        sa.Column("started_by", sa.String(length=16), nullable=False),
         sa.Column("began_at", sa.DateTime(), nullable=False),
         sa.Column("finished_at", sa.DateTime(), nullable=True),
         sa.Column("outcome", sa.String(length=16), nullable=True),
