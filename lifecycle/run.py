@@ -301,12 +301,12 @@ def delivery_clock(settings: Settings, ledger: Ledger, as_of: str | None = None)
     if as_of is not None:
         return parse_as_of(as_of)
     now = datetime.now(UTC)
-    newest = runs.newest_decision(ledger)
     last = history.last_runs(ledger, 1)
-    if newest is None or not last:
+    if not last:
         return now
     replays = last[0].started_at - last[0].as_of > REPLAY_AFTER
-    return newest if replays or settings.source.kind == "demo" else now
+    stands = replays or settings.source.kind == "demo"
+    return (runs.newest_decision(ledger) or now) if stands else now
 
 
 def _clock(settings: Settings, as_of: str | None) -> datetime:
