@@ -9,8 +9,9 @@ from prefect import flow
 from flows.privacy import hide_addresses_in_logs
 from lifecycle import settings as settings_file
 from lifecycle.insight.delivery import DeliveryReport
-from lifecycle.ledger import history
+from lifecycle.ledger import commands, history
 from lifecycle.ledger.store import Ledger
+from lifecycle.mail.counting import counted
 from lifecycle.mail.deliver import deliver
 from lifecycle.run import delivery_clock, watched
 
@@ -25,7 +26,11 @@ def deliver_due(config: str | None = None, as_of: str | None = None) -> dict[str
     """
     hide_addresses_in_logs()
     settings = settings_file.load(config)
-    with Ledger.open(settings.ledger_url) as ledger:
+    with (
+        Ledger.open(settings.ledger_url) as ledger,
+        commands.recorded(ledger, commands.DELIVER) as record,
+    ):
         now = delivery_clock(settings, ledger, as_of)
-        done = deliver(settings, ledger, now=now, progress=watched().step)
+        with counted(settings, ledger, record, lambda: now):
+            done = deliver(settings, ledger, now=now, progress=watched().step)
         return DeliveryReport.of(done, now=now, waiting=history.mails_waiting(ledger)).as_json()

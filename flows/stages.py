@@ -24,6 +24,7 @@ from lifecycle.insight.document import as_markdown
 from lifecycle.insight.effect import newest, read_effects
 from lifecycle.ledger import approvals, history
 from lifecycle.ledger.tables import APPROVED
+from lifecycle.mail.counting import counted
 from lifecycle.mail.deliver import deliver as deliver_mails
 from lifecycle.masking import mask_addresses
 from lifecycle.planning.owner_lists import plan_lists
@@ -151,7 +152,7 @@ def deliver(run: Run) -> None:
     """Hand over what is due now; the rest waits in the ledger for its hour."""
     if run.dry_run:
         return
-    with run.stage("deliver"):
+    with run.stage("deliver"), counted(run.settings, run.ledger, run.record, run.now):
         done = deliver_mails(run.settings, run.ledger, now=run.now(), progress=run.progress)
         run.report.add_delivery(done, remaining=history.mails_waiting(run.ledger))
 

@@ -14,6 +14,7 @@ LifecycleError                      1  the run failed: nothing is wrong with the
 │   ├── TemplateError               2  a mail template
 │   ├── SuiteError                  2  an expectations file
 │   ├── UnknownName                 2  an account or a trigger that does not exist
+│   ├── NewerVersion                2  a state folder that a newer version wrote
 │   └── ClockError                  2  an as-of that this state folder cannot go back to
 └── Stopped                         3  the run stopped before it sent anything
     ├── GateStopped                 3  the data is not to be trusted
@@ -82,6 +83,15 @@ class SourceError(InputError):
 
 class ClockError(InputError):
     """An as-of that this state folder cannot go back to."""
+
+
+class NewerVersion(InputError):
+    """A state folder, or a backup, that a newer version wrote: nothing of it was touched."""
+
+    def __init__(self, text: str, what: str = "") -> None:
+        self.what = what
+        """The text without whose ledger it is about."""
+        super().__init__(text)
 
 
 class UnknownName(InputError):

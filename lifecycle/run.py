@@ -13,7 +13,7 @@ import os
 import secrets
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from contextvars import ContextVar
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
@@ -23,7 +23,7 @@ from zoneinfo import ZoneInfo, available_timezones
 from lifecycle import settings as settings_file
 from lifecycle.errors import AlreadyRunning, ClockError, InputError, OverBudget, Problems, Stopped
 from lifecycle.insight.report import RunReport, Stop
-from lifecycle.ledger import approvals, history, runs
+from lifecycle.ledger import approvals, commands, history, runs
 from lifecycle.ledger.store import Ledger
 from lifecycle.ledger.tables import APPROVED
 from lifecycle.mail.deliver import check_live, refuse_to_replay_live
@@ -96,6 +96,8 @@ class Run:
             state_dir=str(settings.state_dir),
             time_zone=settings.company.time_zone,
         )
+        self.record = commands.Record()
+        """What the ledger's record of commands is to say of it."""
         self._stands = stands
         self._stage = "begin"
         self._lock: TextIO | None = None
@@ -231,7 +233,8 @@ class Run:
         if not self.dry_run:
             runs.begin(self.ledger, run_id=run_id, as_of=self.as_of, source=self.report.source)
         try:
-            yield
+            with self._recorded_command():
+                yield
         except BaseException as error:
             self.report.status = "stopped" if isinstance(error, Stopped) else "failed"
             self.report.stopped = Stop.at(self._stage, error)
@@ -241,6 +244,12 @@ class Run:
             if not self.dry_run:
                 written = self.report.as_json()
                 runs.finish(self.ledger, run_id=run_id, status=self.report.status, report=written)
+
+    def _recorded_command(self) -> AbstractContextManager[object]:
+        """What says on the ledger's record of commands that this one ran; a dry run is none."""
+        if self.dry_run:
+            return nullcontext()
+        return commands.recorded(self.ledger, commands.RUN, self.record)
 
 
 def parse_as_of(text: str) -> datetime:
@@ -292,12 +301,12 @@ def delivery_clock(settings: Settings, ledger: Ledger, as_of: str | None = None)
     if as_of is not None:
         return parse_as_of(as_of)
     now = datetime.now(UTC)
-    newest = runs.newest_decision(ledger)
     last = history.last_runs(ledger, 1)
-    if newest is None or not last:
+    if not last:
         return now
     replays = last[0].started_at - last[0].as_of > REPLAY_AFTER
-    return newest if replays or settings.source.kind == "demo" else now
+    stands = replays or settings.source.kind == "demo"
+    return (runs.newest_decision(ledger) or now) if stands else now
 
 
 def _clock(settings: Settings, as_of: str | None) -> datetime:

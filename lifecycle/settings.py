@@ -393,6 +393,25 @@ class Web(Section):
     port: int = Field(8025, ge=0, le=65535, description="0 is any free one")
 
 
+class Serve(Section):
+    """Where `lifecycle serve` answers /metrics and /healthz: for the machines around it alone."""
+
+    internal_host: str = Field("127.0.0.1", description="an address that the public cannot reach")
+    internal_port: int = Field(8026, ge=0, le=65535, description="0 is any free one")
+
+
+class Status(Section):
+    """When `lifecycle status` says that something is late."""
+
+    grace_minutes: float = Field(
+        30, ge=0, description="beyond one interval of a schedule, before it is overdue"
+    )
+    published_max_age_hours: float = Field(
+        30, gt=0, description="of the newest published day, before it is too old"
+    )
+    due_max_minutes: float = Field(60, gt=0, description="that a mail may be due and not leave")
+
+
 class Notify(Section):
     """Who hears of a run that was stopped, failed, or did not start."""
 
@@ -451,6 +470,8 @@ class Settings(BaseSettings):
     feedback: Feedback = Feedback()
     privacy: Privacy = Privacy()
     web: Web = Web()
+    serve: Serve = Serve()
+    status: Status = Status()
     notify: Notify = Notify()
 
     @classmethod

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import httpx
 import pytest
+from fastapi import FastAPI
 
 from company import Company
 from faults.fake_sendgrid import Webhook
@@ -19,6 +20,7 @@ from lifecycle.ledger import runs
 from lifecycle.ledger.store import Ledger
 from lifecycle.mail.unsubscribe import Links
 from lifecycle.settings import Settings, load
+from lifecycle.web.internal import internal
 from lifecycle.web.server import server
 from lifecycle.web.service import service
 from sent import NOW
@@ -48,8 +50,21 @@ class Service:
 
 @contextmanager
 def answering(settings: Settings, ledger: Ledger) -> Iterator[httpx.Client]:
-    """A server in a thread, as `lifecycle serve` runs it."""
-    running = server(service(settings, ledger))
+    """The public server in a thread, as `lifecycle serve` runs it."""
+    with _running(service(settings, ledger)) as client:
+        yield client
+
+
+@contextmanager
+def answering_internally(settings: Settings, ledger: Ledger) -> Iterator[httpx.Client]:
+    """The internal one."""
+    with _running(internal(settings, ledger)) as client:
+        yield client
+
+
+@contextmanager
+def _running(app: FastAPI) -> Iterator[httpx.Client]:
+    running = server(app)
     with socket.create_server(("127.0.0.1", 0)) as listening:
         address = f"http://127.0.0.1:{listening.getsockname()[1]}"
         thread = threading.Thread(target=running.run, kwargs={"sockets": [listening]})

@@ -136,8 +136,17 @@ def serve(
     port: Annotated[
         int | None, typer.Option(help="The port; 0 takes any free one.", min=0, max=65535)
     ] = None,
+    internal_port: Annotated[
+        int | None,
+        typer.Option(
+            help="The port of /metrics and /healthz; 0 takes any free one.", min=0, max=65535
+        ),
+    ] = None,
 ) -> None:
-    """Answer unsubscribe links and the provider's events. Put what ends HTTPS before it."""
+    """Answer unsubscribe links and the provider's events. Put what ends HTTPS before it.
+
+    Beside it /metrics and /healthz are answered, on an address for this machine alone.
+    """
     from lifecycle.web.server import serve
 
     with context.obj.ledger() as (settings, ledger):
@@ -146,7 +155,12 @@ def serve(
             ledger,
             host=host or settings.web.host,
             port=settings.web.port if port is None else port,
-            ready=lambda address: typer.echo(f"Listening on {address}", err=True),
+            internal_port=(
+                settings.serve.internal_port if internal_port is None else internal_port
+            ),
+            ready=lambda public, internal: typer.echo(
+                f"Listening on {public}\nInternally on {internal} (/metrics, /healthz)", err=True
+            ),
         )
 
 

@@ -7,19 +7,31 @@ from typing import Annotated
 
 import typer
 
-from lifecycle.cli.doorstep import AnAccount, AsJson, AsOf, app, show
+from lifecycle.cli.doorstep import AnAccount, AsJson, AsOf, app, say, show
 
 PANEL = "See what happened, and why"
 
 
 @app.command(rich_help_panel=PANEL)
-def status(context: typer.Context, as_json: AsJson = False) -> None:
-    """Show the last runs, the queue, and what waits for a person."""
+def status(
+    context: typer.Context,
+    check: Annotated[
+        bool,
+        typer.Option(
+            "--check", metavar="", help="One line for a monitor: ok, or what is wrong (status 1)."
+        ),
+    ] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Show the last runs, the schedules, the queue, and what waits for a person."""
     from lifecycle.insight.status import status
     from lifecycle.run import delivery_clock
 
     with context.obj.ledger() as (settings, ledger):
         found = status(settings, ledger, as_of=delivery_clock(settings, ledger))
+    if check:
+        say(found.as_line(), found.as_check(), as_json)
+        raise typer.Exit(1 if found.alarms else 0)
     show(found.as_json, found.as_document, as_json)
 
 

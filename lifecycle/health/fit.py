@@ -19,6 +19,8 @@ from numpy.typing import NDArray
 from lifecycle.errors import FitError, WarehouseError
 from lifecycle.health import dormancy, evidence, parameters, return_fit
 from lifecycle.health.parameters import Lifetime, Parameters
+from lifecycle.ledger import commands
+from lifecycle.ledger.store import Ledger
 from lifecycle.settings import Settings
 from lifecycle.warehouse.connection import connect_work
 from lifecycle.warehouse.history import check_published
@@ -56,6 +58,14 @@ def fit_scores(settings: Settings, *, progress: Callable[[str], None] = lambda t
     WarehouseError where nothing was built, NothingPublished after a run whose data did not pass,
     and FitError while the usage feed is late: silence that is no silence must not be learned.
     """
+    with (
+        Ledger.open(settings.ledger_url) as ledger,
+        commands.recorded(ledger, commands.FIT_SCORES),
+    ):
+        return _fit(settings, progress)
+
+
+def _fit(settings: Settings, progress: Callable[[str], None]) -> Fit:
     if not settings.work_db.exists():
         raise WarehouseError(
             f"{settings.work_db}: nothing was built yet; `lifecycle run` builds it"

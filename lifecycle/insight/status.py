@@ -4,24 +4,30 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from dataclasses import asdict, dataclass
-from datetime import UTC, datetime
+from dataclasses import dataclass, fields
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from lifecycle.insight import published
-from lifecycle.insight.document import Document, Id, Section, Table, counted, moment, table
-from lifecycle.insight.waiting import waits
-from lifecycle.ledger import approvals, delivery, history, warmup
+from lifecycle import schedules as schedules_file
+from lifecycle.errors import SettingsError
+from lifecycle.insight import prefect_schedule, published
+from lifecycle.insight.alarms import Alarm, Facts, alarms
+from lifecycle.insight.document import Document, counted, moment
+from lifecycle.insight.prefect_schedule import PrefectSchedule
+from lifecycle.insight.status_page import as_page
+from lifecycle.insight.timeliness import Timeliness, delivers_nothing, timeliness
+from lifecycle.ledger import approvals, commands, delivery, feedback, history, warmup
 from lifecycle.ledger.store import Ledger
 from lifecycle.ledger.tables import State
+from lifecycle.mail.counting import due_now
 from lifecycle.mail.providers import is_live
 from lifecycle.settings import Settings
 from lifecycle.warehouse.connection import connect_published
 
 RUNS = 7
 SHOWN = 10
-UNSURE = (State.UNCERTAIN, State.HELD)
-ALWAYS_SHOWN = (State.PLANNED, State.ACCEPTED)
+LOOKS_AT_THE_PAST = timedelta(hours=24)
+"""A clock of mails that is further from the wall clock stands."""
 
 
 @dataclass(frozen=True)
@@ -32,6 +38,16 @@ class Status:
     time_zone: str
     published: dict[str, Any] | None
     """accounts, as_of, feed_status, feed_reason; None before the first run that passed."""
+    schedules: list[Timeliness]
+    """One item a schedule of prefect.yaml: its command's last run, the next, and what is late."""
+    schedules_problem: str | None
+    """Why prefect.yaml cannot be read."""
+    is_unscheduled: bool
+    """Whether this is a folder that looks at the past, in which Prefect started nothing."""
+    prefect: PrefectSchedule | None
+    """What Prefect's API has planned; None without PREFECT_API_URL."""
+    alarms: list[Alarm]
+    """What `--check` finds wrong."""
     runs: list[dict[str, Any]]
     """The newest runs: run_id, status, as_of, started_at, and counts of their reports."""
     triggers: list[dict[str, Any]]
@@ -57,130 +73,70 @@ class Status:
 
     def as_json(self) -> dict[str, Any]:
         """The object of `status --json`."""
-        return asdict(self)
+        own = {
+            "schedules": [one.as_json() for one in self.schedules],
+            "prefect": self.prefect.as_json() if self.prefect else None,
+            "alarms": [one.as_json() for one in self.alarms],
+        }
+        rest = {one.name: getattr(self, one.name) for one in fields(self) if one.name not in own}
+        return {**rest, **own}
+
+    def as_check(self) -> dict[str, Any]:
+        """The object of `status --check --json`."""
+        return {"ok": not self.alarms, "alarms": [one.as_json() for one in self.alarms]}
+
+    def as_line(self) -> str:
+        """The line of `status --check`."""
+        if self.alarms:
+            return " · ".join(one.text for one in self.alarms)
+        on_time = counted(len(self.schedules), "schedule")
+        as_of = datetime.fromisoformat(self.published["as_of"]) if self.published else None
+        return f"ok: {on_time} on time, published as of {moment(as_of, self.time_zone)}"
 
     def as_document(self) -> Document:
         """The status for a person."""
-        return [
-            part
-            for part in (
-                self._warehouse(),
-                self._runs(),
-                self._approvals(),
-                self._mails(),
-                self._unsure(),
-            )
-            if part.parts
-        ]
-
-    def _warehouse(self) -> Section:
-        title = f"State folder {self.state_dir}"
-        if self.published is None:
-            return Section(title, ("Nothing was published yet: `lifecycle run` makes it.",))
-        told = self.published
-        lines = [f"{counted(told['accounts'], 'account')} as of {self._when(told['as_of'])}."]
-        if told["feed_status"] == "late":
-            lines.append(f"The usage feed is LATE: {told['feed_reason']}.")
-        else:
-            lines.append(f"The usage feed is {told['feed_status']}.")
-        return Section(title, tuple(lines))
-
-    def _runs(self) -> Section:
-        if not self.runs:
-            return Section("", ())
-        columns = ("as of", "status", "planned", "accepted", "withheld", "run")
-        rows = (
-            (
-                self._when(run["as_of"], short=True),
-                run["status"],
-                run["planned"],
-                run["accepted"],
-                run["withheld"],
-                Id(run["run_id"]),
-            )
-            for run in self.runs
-        )
-        stops = [f"{run['run_id']}: {run['why']}" for run in self.runs if run["why"]]
-        return Section("Last runs", (table(columns, rows), *stops))
-
-    def _approvals(self) -> Section:
-        if not self.needs_approval:
-            return Section("", ())
-        columns = ("run", "people", "mails left", "why")
-        rows = (
-            (Id(one["run_id"]), *(one[name] for name in ("people", "mails", "why")))
-            for one in self.needs_approval
-        )
-        ask = "Decide: lifecycle approve RUN --by NAME --why TEXT, or lifecycle reject RUN …"
-        return Section("Waits for an approval", (table(columns, rows), ask), "warning")
-
-    def _mails(self) -> Section:
-        if not self.triggers and not self.holds:
-            return Section("", ())
-        seen = [state for state, count in self.states.items() if count or state in ALWAYS_SHOWN]
-        rows = (
-            (one["trigger"], one["in_sequence"], *(one["mails"].get(state, 0) for state in seen))
-            for one in self.triggers
-        )
-        parts: list[str | Table] = [table(("trigger", "in sequence", *seen), rows)]
-        if self.next_due:
-            parts.append(f"The next mail may go {self._when(self.next_due)}.")
-        parts += waits(self.no_room)
-        parts += [
-            f"{one['trigger']} (version {wait['version'][:8]}) waits since "
-            f"{self._when(wait['since'])}: {wait['for']}"
-            for one in self.triggers
-            for wait in one["waiting"]
-        ]
-        parts += [
-            f"{one['trigger']} is {one['stop']['mode']} since {self._when(one['stop']['since'])}, "
-            f"by {one['stop']['by']}: {one['stop']['why']}"
-            for one in self.triggers
-            if one["stop"]
-        ]
-        parts += [
-            f"Account {one['account_id']} is on hold until {self._when(one['until'])}, "
-            f"by {one['by']}: {one['why']}"
-            for one in self.holds
-        ]
-        if self.suppressed:
-            told = ", ".join(f"{n:,} {reason}" for reason, n in sorted(self.suppressed.items()))
-            parts.append(f"Addresses that are never mailed: {told}.")
-        if self.feedback:
-            told = ", ".join(f"{n:,} {kind}" for kind, n in sorted(self.feedback.items()))
-            parts.append(f"Came back: {told}.")
-        if self.feedback_read:
-            oldest = min(self.feedback_read.values())
-            parts.append(f"Bounces and unsubscribes were last read {self._when(oldest)}.")
-        return Section("Mails", tuple(parts))
-
-    def _unsure(self) -> Section:
-        if not self.needs_a_person:
-            return Section("", ())
-        columns = ("account", "trigger", "step", "state")
-        rows = ((*(one[name] for name in columns), Id(one["send"])) for one in self.needs_a_person)
-        told = "Nothing proves whether these mails left:"
-        return Section("To decide", (told, table((*columns, "send"), rows)), "warning")
-
-    def _when(self, text: str | None, *, short: bool = False) -> str:
-        told = moment(datetime.fromisoformat(text) if text else None, self.time_zone)
-        return told[4:].rpartition(" ")[0] if short else told
+        return as_page(self)
 
 
 def status(settings: Settings, ledger: Ledger, *, as_of: datetime | None = None) -> Status:
     """Read how things stand; `as_of` is the clock of mails, or now. Raises LedgerError."""
+    wall_clock = datetime.now(UTC)
+    now = as_of or wall_clock
+    schedules, problem = _schedules(settings)
+    prefect = prefect_schedule.ask(settings, schedules)
+    seen = _published(settings)
     launched = {row.trigger for row in history.launched(ledger)}
     waiting, stops = history.waiting(ledger), history.stops(ledger)
     mails, inside = history.sends_by_state(ledger), history.enrolled_now(ledger)
-    now = as_of or datetime.now(UTC)
     with ledger.read() as connection:
         next_due = delivery.next_due(connection, now)
         decisions = approvals.decisions(connection)
+        recorded = commands.read(connection)
+        due = due_now(settings, connection, now)
+        stale_feedback = feedback.stale(connection, settings, wall_clock)
     total = sum(mails.values(), Counter())
+    kept = timeliness(settings, schedules, recorded, wall_clock)
+    facts = Facts(
+        now=wall_clock,
+        clock=now,
+        schedules=kept,
+        schedules_problem=problem,
+        prefect=prefect,
+        published_as_of=datetime.fromisoformat(seen["as_of"]) if seen else None,
+        due=due,
+        held=total[State.HELD],
+        stale_feedback=stale_feedback,
+        fruitless=delivers_nothing(recorded),
+    )
     return Status(
         state_dir=str(settings.state_dir),
         time_zone=settings.company.time_zone,
-        published=_published(settings),
+        published=seen,
+        schedules=kept,
+        schedules_problem=problem,
+        is_unscheduled=abs(wall_clock - now) > LOOKS_AT_THE_PAST and not recorded.by_prefect,
+        prefect=prefect,
+        alarms=alarms(settings, facts),
         runs=[_run(row, decisions.get(row.run_id)) for row in history.last_runs(ledger, RUNS)],
         triggers=[
             {
@@ -234,6 +190,14 @@ def status(settings: Settings, ledger: Ledger, *, as_of: datetime | None = None)
             source: at.isoformat() for source, at in history.feedback_read(ledger).items()
         },
     )
+
+
+def _schedules(settings: Settings) -> tuple[list[schedules_file.Schedule], str | None]:
+    """The schedules, or why they cannot be read: a status is wanted most when things are wrong."""
+    try:
+        return schedules_file.read(settings), None
+    except SettingsError as error:
+        return [], str(error)
 
 
 def _no_room(settings: Settings, ledger: Ledger) -> dict[str, int]:

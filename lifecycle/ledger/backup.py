@@ -15,13 +15,13 @@ from datetime import UTC, datetime
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from sqlalchemy import Connection, func, insert, select
+from sqlalchemy import Connection, delete, func, insert, select
 
-from lifecycle.errors import InputError
+from lifecycle.errors import InputError, NewerVersion
 from lifecycle.ledger import erased
 from lifecycle.ledger.states import batches, move
 from lifecycle.ledger.store import Ledger
-from lifecycle.ledger.tables import NOT_LEFT, State, actions, metadata, runs, sends
+from lifecycle.ledger.tables import NOT_LEFT, State, actions, metadata, recording, runs, sends
 
 DOUBT = "the ledger was restored from a backup of {taken}: it may have left since"
 
@@ -69,7 +69,8 @@ def restore(
 
     Mails that were planned or under way at the backup and due since may have left; those
     that the first run plans may have left too, and `lifecycle.ledger.decisions` takes them
-    for uncertain. Raises InputError for a ledger that is not empty, or a file that is none.
+    for uncertain. Raises InputError for a ledger that is not empty, or a file that is none or
+    was written by a newer version.
     """
     if not file.is_file():
         raise InputError(f"{file}: no such backup")
@@ -106,7 +107,11 @@ def _opened(file: Path) -> Iterator[Ledger]:
     with TemporaryDirectory() as folder:
         copy = Path(folder) / "ledger.db"
         shutil.copyfile(file, copy)
-        with Ledger.open(f"sqlite:///{copy}") as ledger:
+        try:
+            ledger = Ledger.open(f"sqlite:///{copy}")
+        except NewerVersion as error:
+            raise NewerVersion(f"{file}: this backup {error.what}") from None
+        with ledger:
             yield ledger
 
 
@@ -126,6 +131,7 @@ def in_doubt(ledger: Connection) -> bool:
 
 def _copy(old: Connection, new: Connection) -> int:
     copied = 0
+    new.execute(delete(recording))  # the row that came with the tables gives way to the copy's
     for table in metadata.sorted_tables:
         rows = old.execute(select(table), execution_options={"yield_per": 1_000})
         for some in batches(rows):

@@ -141,7 +141,7 @@ def release(ledger: Connection, now: datetime) -> None:
     shut = (HAS_NOT_LEFT, sends.c.not_before <= now, sends.c.closes_at <= now)
     sequence = select(enrollments.c.account_id).where(OF_ITS_ENROLLMENT, has_left)
     move(ledger, State.CANCELLED, "left the sequence", now, *shut, sequence.exists())
-    move(ledger, State.QUEUED, None, now, sends.c.state == State.PLANNED, *_may_go(now))
+    move(ledger, State.QUEUED, None, now, sends.c.state == State.PLANNED, *may_go(now))
 
 
 class Room:
@@ -374,7 +374,7 @@ def next_due(ledger: Connection, now: datetime) -> datetime | None:
     """When the next planned mail may go."""
     moment: datetime | None = ledger.scalar(
         select(func.min(sends.c.not_before, type_=UtcDateTime)).where(
-            sends.c.state.in_(NOT_LEFT), ~_waits(now)
+            sends.c.state.in_(NOT_LEFT), ~waits(now)
         )
     )
     return moment
@@ -383,11 +383,12 @@ def next_due(ledger: Connection, now: datetime) -> datetime | None:
 Moment = datetime | BindParameter[datetime]
 
 
-def _may_go(now: Moment) -> tuple[ColumnElement[bool], ...]:
-    return sends.c.not_before <= now, sends.c.closes_at > now, ~_waits(now)
+def may_go(now: Moment) -> tuple[ColumnElement[bool], ...]:
+    """Mails that are not put off, whose window is open, and that nothing holds up."""
+    return sends.c.not_before <= now, sends.c.closes_at > now, ~waits(now)
 
 
-def _waits(now: Moment) -> ColumnElement[bool]:
+def waits(now: Moment) -> ColumnElement[bool]:
     """Mails that stay where they are: read in the transaction that would move them."""
     versions = select(trigger_versions.c.trigger, trigger_versions.c.version)
     paused = select(trigger_stops.c.trigger).where(trigger_stops.c.mode == PAUSED)
@@ -415,7 +416,7 @@ _DUE = (
     .join(enrollments, OF_ITS_ENROLLMENT, isouter=True)
     .where(
         sends.c.state == State.QUEUED,
-        *_may_go(bindparam("now", type_=UtcDateTime)),
+        *may_go(bindparam("now", type_=UtcDateTime)),
         sends.c.domain.not_in(bindparam("full", expanding=True)),
     )
     .order_by(sends.c.not_before, sends.c.priority.desc(), sends.c.send_id)

@@ -167,21 +167,27 @@ def check_fresh(ledger: Ledger, settings: Settings, now: datetime) -> None:
 
     `now` is the wall clock. A provider that keeps no lists is let through. Raises GateStopped.
     """
-    limit = timedelta(hours=settings.feedback.max_age_hours)
     with ledger.read() as connection:
-        synced = last_syncs(connection)
-    stale = []
+        old = stale(connection, settings, now)
+    if old:
+        raise GateStopped("feedback", [*old, "read them with: lifecycle sync-feedback"])
+
+
+def stale(ledger: Connection, settings: Settings, now: datetime) -> list[str]:
+    """The lists of the provider that were not read for too long, a sentence each."""
+    limit = timedelta(hours=settings.feedback.max_age_hours)
+    synced = last_syncs(ledger)
+    old = []
     for source in LISTS.get(settings.delivery.provider, ()):
         row = synced.get(source)
         if row is None:
-            stale.append(f"{source} were never read from the provider")
+            old.append(f"{source} were never read from the provider")
         elif now - row.succeeded_at > limit:
-            stale.append(
+            old.append(
                 f"{source} were last read at {row.succeeded_at:%Y-%m-%d %H:%M} UTC, longer ago "
                 f"than {settings.feedback.max_age_hours:g} hours"
             )
-    if stale:
-        raise GateStopped("feedback", [*stale, "read them with: lifecycle sync-feedback"])
+    return old
 
 
 # Keeping. ---------------------------------------------------------------------------------

@@ -14,7 +14,7 @@ from alembic.script import ScriptDirectory
 from sqlalchemy import Connection, Engine, create_engine, event, make_url, text
 from sqlalchemy.exc import ArgumentError, NoSuchModuleError, SQLAlchemyError
 
-from lifecycle.errors import LedgerError, SettingsError
+from lifecycle.errors import LedgerError, NewerVersion, SettingsError
 
 MIGRATIONS = Path(__file__).parent / "migrations"
 BUSY_TIMEOUT_MS = 60_000
@@ -42,8 +42,8 @@ class Ledger:
 
         One that is thrown away afterwards need not be `durable`: SQLite then waits for no disk.
 
-        Raises SettingsError for an address that cannot be understood, LedgerError for a
-        database that cannot be reached or used.
+        Raises SettingsError for an address that cannot be understood, NewerVersion for a ledger
+        that a newer version upgraded, LedgerError for a database that cannot be reached or used.
         """
         try:
             address = make_url(url)
@@ -65,6 +65,9 @@ class Ledger:
             ledger._migrate()
         except SQLAlchemyError as error:
             raise LedgerError(f"the ledger {address!r} cannot be used: {error}") from error
+        except BaseException:
+            ledger.close()
+            raise
         return ledger
 
     @contextmanager
@@ -98,10 +101,19 @@ class Ledger:
     def _migrate(self) -> None:
         config = Config()
         config.set_main_option("script_location", str(MIGRATIONS).replace("%", "%%"))
-        newest = ScriptDirectory.from_config(config).get_current_head()
+        known = ScriptDirectory.from_config(config)
+        newest = known.get_current_head()
         with self.read() as connection:
-            if MigrationContext.configure(connection).get_current_revision() == newest:
-                return
+            revision = MigrationContext.configure(connection).get_current_revision()
+        if revision == newest:
+            return
+        if revision not in {None, *(script.revision for script in known.walk_revisions())}:
+            what = (
+                f"was written by a newer version: its ledger is at revision {revision}, and this "
+                f"version knows revisions up to {newest}. Install the newer version again, or "
+                "restore a backup that this one made into another state folder"
+            )
+            raise NewerVersion(f"this state folder {what} ({self.engine.url!r})", what)
         with self.write() as connection:
             config.attributes["connection"] = connection
             command.upgrade(config, "head")

@@ -276,6 +276,7 @@ sends = Table(
     Index("ix_sends_due", "state", "not_before", text("priority DESC"), "send_id"),
     Index("ix_sends_account", "account_id", "trigger"),
     Index("ix_sends_address", "address"),
+    Index("ix_sends_accepted", "accepted_at"),
     comment="One row per mail: account, contact, trigger, step and cycle. An owner's list has "
     "neither account nor contact; its cycle is the day, 20260610.",
 )
@@ -386,6 +387,16 @@ feedback = Table(
     comment="One row per fact that came back about a mail or an address.",
 )
 
+IS_A_FAULT = feedback.c.kind.in_([literal_column("'bounced'"), literal_column("'complained'")])
+"""In the words of the index, as `HAS_NOT_LEFT`."""
+# Few of the facts are faults: a delivered mail costs nothing here.
+Index(
+    "ix_feedback_faults",
+    feedback.c.at,
+    sqlite_where=IS_A_FAULT,
+    postgresql_where=IS_A_FAULT,
+)
+
 feedback_syncs = Table(
     "feedback_syncs",
     metadata,
@@ -393,4 +404,30 @@ feedback_syncs = Table(
     Column("read_until", UtcDateTime, nullable=False, doc="by the provider's clock"),
     Column("succeeded_at", UtcDateTime, nullable=False, doc="wall clock"),
     comment="One row per list of the provider that was pulled whole.",
+)
+
+command_runs = Table(
+    "command_runs",
+    metadata,
+    Column("id", BigInteger().with_variant(Integer, "sqlite"), primary_key=True),
+    Column("command", String(100), nullable=False, doc="as in lifecycle/ledger/commands.py"),
+    Column("started_by", String(16), nullable=False, doc="prefect or hand"),
+    Column("began_at", UtcDateTime, nullable=False, doc="wall clock"),
+    Column("finished_at", UtcDateTime, doc="wall clock; null: it goes on, or was killed"),
+    Column("outcome", String(16), doc="done, stopped or failed; null while not finished"),
+    Column("why", Text, doc="of stopped and failed: one line, without addresses"),
+    Column("due", Integer, doc="mails that it handed over, or left due; null: no delivery"),
+    Column("accepted", Integer, doc="mails that the provider took meanwhile"),
+    Column("worker", String(128), nullable=False, doc="host:process:start, to see if it lives"),
+    Index("ix_command_runs_command", "command", "began_at"),
+    comment="One row per start of a command that has a schedule, by Prefect or by hand; kept for "
+    "90 days.",
+)
+
+recording = Table(
+    "recording",
+    metadata,
+    Column("since", UtcDateTime, primary_key=True, doc="wall clock"),
+    comment="One row: since when the ledger records commands, which is when it was created or "
+    "upgraded.",
 )

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import socket
-from collections.abc import Callable
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 
 import uvicorn
 from fastapi import FastAPI
@@ -11,6 +13,7 @@ from fastapi import FastAPI
 from lifecycle.errors import LifecycleError
 from lifecycle.ledger.store import Ledger
 from lifecycle.settings import Settings
+from lifecycle.web.internal import internal
 from lifecycle.web.logs import log_config
 from lifecycle.web.service import service
 
@@ -26,19 +29,39 @@ def serve(
     *,
     host: str,
     port: int,
-    ready: Callable[[str], None] | None = None,
+    internal_port: int,
+    ready: Callable[[str, str], None] | None = None,
 ) -> None:
-    """Answer on host and port (0: any free one) until SIGINT or SIGTERM.
+    """Answer until SIGINT or SIGTERM: the public on host and port (0: any free one), and the
+    machines around on `[serve] internal_host` and the internal port.
 
-    `ready` hears the address once it is bound. Raises LifecycleError where it cannot be, and
-    SettingsError for a key that is none.
+    `ready` hears both addresses once they are bound. Raises LifecycleError where one cannot be,
+    and SettingsError for a key that is none.
     """
-    app = service(settings, ledger)
-    with _bound(host, port) as listening:
+    app, internal_app = service(settings, ledger), internal(settings, ledger)
+    internal_host = settings.serve.internal_host
+    with (
+        _bound(host, port, "--port") as listening,
+        _bound(internal_host, internal_port, "--internal-port") as internally,
+    ):
         if ready is not None:
-            taken = listening.getsockname()[1]
-            ready(f"http://{f'[{host}]' if ':' in host else host}:{taken}")
-        server(app).run(sockets=[listening])
+            ready(_address(host, listening), _address(internal_host, internally))
+        with _beside(server(internal_app), internally):
+            server(app).run(sockets=[listening])
+
+
+@contextmanager
+def _beside(internal_server: uvicorn.Server, listening: socket.socket) -> Iterator[None]:
+    """A server of its own loop and threads: a scrape must not keep a reader waiting."""
+    thread = threading.Thread(
+        target=internal_server.run, kwargs={"sockets": [listening]}, name="internal"
+    )
+    thread.start()
+    try:
+        yield
+    finally:
+        internal_server.should_exit = True
+        thread.join()
 
 
 def server(app: FastAPI) -> uvicorn.Server:
@@ -57,7 +80,11 @@ def server(app: FastAPI) -> uvicorn.Server:
     )
 
 
-def _bound(host: str, port: int) -> socket.socket:
+def _address(host: str, listening: socket.socket) -> str:
+    return f"http://{f'[{host}]' if ':' in host else host}:{listening.getsockname()[1]}"
+
+
+def _bound(host: str, port: int, option: str) -> socket.socket:
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     bound = socket.socket(family)
     bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
@@ -66,6 +93,6 @@ def _bound(host: str, port: int) -> socket.socket:
     except OSError as error:
         bound.close()
         raise LifecycleError(
-            f"{host}:{port} cannot be listened on: {error.strerror}; choose another with --port"
+            f"{host}:{port} cannot be listened on: {error.strerror}; choose another with {option}"
         ) from None
     return bound

@@ -1,9 +1,8 @@
-"""The HTTP service of `lifecycle serve`: which address does what.
+"""The public HTTP service of `lifecycle serve`: which address does what.
 
 GET  /u/<token>         a page with a button; looks, and changes nothing
 POST /u/<token>         leaves: a mail client's one click (RFC 8058), or the page's button
 POST /events/sendgrid   SendGrid's signed events
-GET  /healthz           whether the ledger answers
 """
 
 from __future__ import annotations
@@ -15,8 +14,6 @@ from urllib.parse import parse_qs
 
 from fastapi import FastAPI, Header, Request
 from fastapi.responses import JSONResponse, PlainTextResponse, Response
-from sqlalchemy import text
-from sqlalchemy.exc import SQLAlchemyError
 from starlette.concurrency import run_in_threadpool
 from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -80,16 +77,6 @@ def service(settings: Settings, ledger: Ledger) -> FastAPI:
         if taken.odd:
             log.warning("events passed over as odd: %d", taken.odd)
         return JSONResponse({"new": taken.new, "odd": taken.odd})
-
-    @app.get("/healthz")
-    def health() -> Response:
-        try:
-            with ledger.read() as connection:
-                connection.execute(text("select 1"))
-        except SQLAlchemyError:
-            log.exception("the ledger does not answer")
-            return PlainTextResponse("the ledger does not answer\n", 503)
-        return PlainTextResponse("ok\n")
 
     @app.exception_handler(404)
     def nowhere(request: Request, _: Exception) -> Response:

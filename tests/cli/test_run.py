@@ -23,6 +23,7 @@ from lifecycle.errors import (
     SourceError,
     WarehouseError,
 )
+from lifecycle.ledger import commands
 from lifecycle.ledger.runs import newest_decision
 from lifecycle.ledger.store import Ledger
 from lifecycle.ledger.tables import runs
@@ -50,6 +51,21 @@ def rows(state: Path) -> list[tuple[str, datetime]]:
 def finish(**asked: str | bool) -> None:
     with Run.begin(**asked) as run:  # type: ignore[arg-type]
         run.conclude()
+
+
+def test_a_run_is_recorded_as_a_command_and_a_dry_run_is_not(state: Path) -> None:
+    finish(dry_run=True)
+    assert commands_of(state) == {}
+    finish()
+    with pytest.raises(GateStopped), Run.begin():
+        raise GateStopped("raw", ["contacts vanished"])
+    found = commands_of(state)
+    assert (found["lifecycle-run"].outcome, found["lifecycle-run"].due) == ("stopped", None)
+
+
+def commands_of(state: Path) -> dict[str, commands.CommandRun]:
+    with Ledger.open(f"sqlite:///{state / 'ledger.db'}") as ledger, ledger.read() as connection:
+        return commands.read(connection).started
 
 
 @pytest.mark.parametrize(

@@ -102,6 +102,11 @@ def test_the_demo_company_gets_its_mails_once_and_can_be_explained(quiet, prefec
     assert later["accepted"] >= 1
     assert len(outbox(state)) == len(sent) + later["accepted"]
 
+    schedules = {one["schedule"]: one for one in run_json("status", env=env)["schedules"]}
+    assert schedules["daily"]["last_outcome"] == "done"
+    assert schedules["every-10-minutes"]["last_outcome"] == "done"
+    assert schedules["monthly"]["last_outcome"] is None
+
     backwards = warm.lifecycle("run", "--as-of", "2026-06-09 01:00", env=env, cwd=CHECKOUT)
     assert backwards.returncode == 2
     assert "before this ledger's newest decision" in backwards.stderr

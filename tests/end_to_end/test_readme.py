@@ -80,6 +80,7 @@ ELSEWHERE = {
     "lifecycle approve": "cli/test_controls.py",
     "lifecycle reject": "cli/test_controls.py",
     "lifecycle serve": "web/test_serve.py",
+    "lifecycle status --check": "cli/test_status_check.py",
     "make server": "flows/test_server.py",
     "prefect deploy --all": "flows/test_server.py",
     "make test": "../Makefile",

@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import threading
+from pathlib import Path
 
+import pytest
 from alembic.autogenerate import compare_metadata
 from alembic.runtime.migration import MigrationContext
 from sqlalchemy import text
 
+from lifecycle.errors import NewerVersion
+from lifecycle.ledger.backup import back_up, restore
 from lifecycle.ledger.store import Ledger
 from lifecycle.ledger.tables import metadata
 
@@ -37,3 +41,21 @@ def test_the_migrations_make_the_tables_that_the_code_knows(ledger_url: str) -> 
         changes = compare_metadata(context, metadata)
     with_expression = "ix_sends_due"  # Alembic cannot compare it
     assert [one for one in changes if getattr(one[1], "name", "") != with_expression] == []
+
+
+def test_a_ledger_of_a_newer_version_is_refused_and_left_alone(
+    ledger_url: str, tmp_path: Path
+) -> None:
+    with Ledger.open(ledger_url) as ledger, ledger.write() as connection:
+        connection.execute(text("update alembic_version set version_num = '9999'"))
+    with pytest.raises(NewerVersion, match=r"was written by a newer version: .* revision 9999"):
+        Ledger.open(ledger_url)
+    assert NewerVersion.exit_status == 2
+
+    with Ledger.open(f"sqlite:///{tmp_path / 'newer.db'}") as newer:
+        back_up(newer, tmp_path / "backup.db")
+    with Ledger.open(f"sqlite:///{tmp_path / 'backup.db'}") as copy, copy.write() as connection:
+        connection.execute(text("update alembic_version set version_num = '9999'"))
+    newer = pytest.raises(NewerVersion, match=r"backup\.db: this backup was written by a newer")
+    with Ledger.open(f"sqlite:///{tmp_path / 'empty.db'}") as empty, newer:
+        restore(empty, tmp_path / "backup.db", by="aiko", why="test")

@@ -165,7 +165,7 @@ def test_no_answer_comes_before_the_facts_are_kept(served):
         asking.start()
         asking.join(1)
         assert not answers
-        assert served.client.get("/healthz").status_code == 200
+        assert served.client.get(served.path(send(1))).status_code == 200
     asking.join(30)
     assert answers[0].status_code == 200
     assert count(served) == 1

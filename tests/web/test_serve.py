@@ -13,6 +13,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import httpx
+import pytest
 
 from lifecycle.ledger import runs
 from lifecycle.ledger.store import Ledger
@@ -25,11 +26,12 @@ from served import KEY
 
 @contextmanager
 def serving(settings: Settings, log: Path) -> Iterator[tuple[subprocess.Popen[bytes], str]]:
-    """The process and its address."""
+    """The process and its public address."""
     config = settings.root / "lifecycle.toml"
+    ports = ("--port", "0", "--internal-port", "0")
     with log.open("wb") as written:
         process = subprocess.Popen(
-            [sys.executable, "-m", "lifecycle.cli", "--config", config, "serve", "--port", "0"],
+            [sys.executable, "-m", "lifecycle.cli", "--config", config, "serve", *ports],
             stdout=written,
             stderr=written,
             env=os.environ,
@@ -84,7 +86,10 @@ def test_a_failure_is_told_without_addresses(settings: Settings, tmp_path: Path)
     token = Links([KEY]).token(send(1))
     with serving(settings, log) as (_, address):
         assert httpx.post(f"{address}/u/{token}").status_code == 500
-        assert httpx.get(f"{address}/healthz").status_code == 200
+        assert httpx.get(f"{address}/u/{token}").status_code == 200
+        (internal,) = re.findall(r"Internally on (\S+)", log.read_text())
+        assert httpx.get(f"{internal}/healthz").text == "ok\n"
+        assert "lifecycle_sends" in httpx.get(f"{internal}/metrics").text
     told = log.read_text()
     assert "refused" in told
     assert "Traceback" in told
@@ -92,15 +97,22 @@ def test_a_failure_is_told_without_addresses(settings: Settings, tmp_path: Path)
     assert token not in told
 
 
-def test_a_port_that_is_taken_is_named(settings: Settings, tmp_path: Path) -> None:
-    with serving(settings, tmp_path / "serve.log") as (_, address):
+@pytest.mark.parametrize("taken", ["--port", "--internal-port"])
+def test_a_port_that_is_taken_is_named(settings: Settings, tmp_path: Path, taken: str) -> None:
+    log = tmp_path / "serve.log"
+    with serving(settings, log) as (_, address):
+        if taken == "--internal-port":
+            (address,) = re.findall(r"Internally on (\S+)", log.read_text())
         port = address.rpartition(":")[2]
         config = settings.root / "lifecycle.toml"
+        ports = {"--port": "0", "--internal-port": "0", taken: port}
+        options = [text for option in ports.items() for text in option]
         second = subprocess.run(
-            [sys.executable, "-m", "lifecycle.cli", "--config", config, "serve", "--port", port],
+            [sys.executable, "-m", "lifecycle.cli", "--config", config, "serve", *options],
             capture_output=True,
             text=True,
             timeout=60,
         )
     assert second.returncode == 1
-    assert f"127.0.0.1:{port} cannot be listened on: Address already in use" in second.stderr
+    told = f"127.0.0.1:{port} cannot be listened on: Address already in use; choose another with"
+    assert f"{told} {taken}" in second.stderr

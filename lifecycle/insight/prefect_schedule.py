@@ -1,0 +1,101 @@
+"""Asks Prefect's API whether anything is scheduled: a run that is never created is never late."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from datetime import datetime
+from typing import Any
+
+import httpx
+
+from lifecycle.schedules import Schedule
+from lifecycle.settings import Settings
+
+TIMEOUT_SECONDS = 3.0
+AUTH_FILE = "prefect.auth"
+"""In the state folder: one line, user:password, which `make server` wrote."""
+
+
+@dataclass(frozen=True)
+class PrefectSchedule:
+    """What Prefect's API says. Times are UTC."""
+
+    api: str
+    """Its address, without a credential."""
+    problem: str | None = None
+    """Why it cannot be told whether anything is scheduled; None: it can."""
+    next_runs: Mapping[str, datetime] = field(default_factory=dict)
+    """Schedule: when its next run is to start."""
+    without_run: Sequence[str] = ()
+    """Schedules of which Prefect has no run to come: they will not start."""
+
+    def as_json(self) -> dict[str, Any]:
+        """The answer as data."""
+        runs = {name: moment.isoformat() for name, moment in self.next_runs.items()}
+        return {**asdict(self), "next_runs": runs}
+
+
+def ask(settings: Settings, schedules: Sequence[Schedule]) -> PrefectSchedule | None:
+    """What the API at PREFECT_API_URL has planned; None where no address was given.
+
+    Raises nothing: an API that does not answer, or answers with an error, is a problem to tell.
+    """
+    address = os.environ.get("PREFECT_API_URL", "").rstrip("/")
+    if not address:
+        return None
+    try:
+        url = httpx.URL(address)
+        shown = str(url.copy_with(userinfo=b""))
+    except httpx.InvalidURL:
+        return PrefectSchedule("PREFECT_API_URL", "PREFECT_API_URL is not an address")
+    try:
+        # Short, and once: whoever asks has a person or a monitor waiting.
+        with httpx.Client(
+            base_url=url, auth=_credential(settings), timeout=TIMEOUT_SECONDS
+        ) as client:
+            planned = {one.name: _next_run(client, one) for one in schedules}
+    except httpx.HTTPStatusError as error:
+        status = error.response.status_code
+        hint = ": it wants a credential, PREFECT_API_AUTH_STRING" if status == 401 else ""
+        return PrefectSchedule(shown, f"Prefect's API at {shown} answered {status}{hint}")
+    except httpx.HTTPError as error:
+        name = type(error).__name__
+        return PrefectSchedule(shown, f"Prefect's API at {shown} does not answer ({name})")
+    except (ValueError, TypeError, KeyError, IndexError, AttributeError):
+        return PrefectSchedule(shown, f"what answers at {shown} is not Prefect's API")
+    runs = {name: moment for name, moment in planned.items() if moment is not None}
+    return PrefectSchedule(shown, None, runs, [name for name in planned if name not in runs])
+
+
+def _next_run(client: httpx.Client, schedule: Schedule) -> datetime | None:
+    answer = client.post(
+        "flow_runs/filter",
+        json={
+            "flows": {"name": {"any_": [schedule.command]}},
+            "deployments": {"name": {"any_": [schedule.name]}},
+            "flow_runs": {"state": {"type": {"any_": ["SCHEDULED"]}}},
+            "sort": "EXPECTED_START_TIME_ASC",
+            "limit": 1,
+        },
+    )
+    answer.raise_for_status()
+    runs = answer.json()
+    if not isinstance(runs, list):
+        raise TypeError("a list of runs was expected")
+    moments = [run["next_scheduled_start_time"] or run["expected_start_time"] for run in runs]
+    return datetime.fromisoformat(moments[0]) if moments else None
+
+
+def _credential(settings: Settings) -> tuple[str, str] | None:
+    """User and password, as Prefect's own client would send them."""
+    text = os.environ.get("PREFECT_API_AUTH_STRING", "")
+    file = settings.state_dir / AUTH_FILE
+    if not text:
+        try:
+            text = file.read_text(encoding="utf-8").strip()
+        except OSError:
+            return None
+    user, _, password = text.partition(":")
+    return user, password
