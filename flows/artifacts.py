@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+from zoneinfo import ZoneInfo
+
 from prefect.artifacts import create_markdown_artifact, create_table_artifact
 from prefect.context import FlowRunContext
 
@@ -31,10 +34,24 @@ def leave_artifacts(report: RunReport) -> None:
             ((door, *(found[name] for name in doors)) for door, found in report.gate.items()),
         ),
     }
+    if report.stopped is not None and report.stopped.failures:
+        tables["failing-checks"] = table(
+            ("gate", "check and sample"),
+            ((report.stopped.door, mask_addresses(why)) for why in report.stopped.failures),
+        )
+    about = _about(report)
     for key, content in tables.items():
-        create_table_artifact(key=key, table=_records(content), description=report.run_id)
+        create_table_artifact(key=key, table=_records(content), description=about)
     text = mask_addresses(as_markdown(report.as_document()))
-    create_markdown_artifact(key="run-report", markdown=text, description=report.run_id)
+    create_markdown_artifact(key="run-report", markdown=text, description=about)
+
+
+def _about(report: RunReport) -> str:
+    """The day, the run, and where its report and its Data Docs are, as Markdown."""
+    day = report.as_of.astimezone(ZoneInfo(report.time_zone))
+    pages = {"report": report.report_file, "Data Docs": report.data_docs}
+    links = [f"[{name}]({Path(page).as_uri()})" for name, page in pages.items() if page]
+    return f"{day:%Y-%m-%d} {report.source}, run {report.run_id}: {', '.join(links)}"
 
 
 def _records(content: Table) -> list[dict[str, object]]:

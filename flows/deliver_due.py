@@ -6,6 +6,7 @@ from typing import Any
 
 from prefect import flow
 
+from flows.names import timed
 from flows.privacy import hide_addresses_in_logs
 from lifecycle import settings as settings_file
 from lifecycle.insight.delivery import DeliveryReport
@@ -16,7 +17,7 @@ from lifecycle.mail.deliver import deliver
 from lifecycle.run import delivery_clock, watched
 
 
-@flow(name="deliver-due", persist_result=False)
+@flow(name="deliver-due", flow_run_name=timed("deliver"), persist_result=False)
 def deliver_due(config: str | None = None, as_of: str | None = None) -> dict[str, Any]:
     """Send the mails whose moment has come. Works beside a daily run, and after a crash.
 

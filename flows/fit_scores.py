@@ -6,6 +6,7 @@ from typing import Any
 
 from prefect import flow
 
+from flows.names import timed
 from flows.privacy import hide_addresses_in_logs
 from lifecycle import settings as settings_file
 from lifecycle.health import fit
@@ -13,7 +14,7 @@ from lifecycle.insight.fitted import Fitted
 from lifecycle.run import only_one, watched
 
 
-@flow(name="fit-scores", persist_result=False)
+@flow(name="fit-scores", flow_run_name=timed("fit scores"), persist_result=False)
 def fit_scores(config: str | None = None) -> dict[str, Any]:
     """Fit the scores on the last run's data. Safe to repeat: the same data is the same version.
 

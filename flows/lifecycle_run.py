@@ -6,10 +6,11 @@ from typing import Any, Literal
 
 from prefect import flow
 
+from flows.names import run_name
 from flows.stages import approve, begin, build, deliver, gate, plan, publish, pull, report
 
 
-@flow(name="lifecycle-run", persist_result=False)
+@flow(name="lifecycle-run", flow_run_name=run_name, persist_result=False)
 def lifecycle_run(
     as_of: str | None = None,
     dry_run: bool = False,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from prefect import flow
 
+from flows.names import timed
 from flows.privacy import hide_addresses_in_logs
 from lifecycle import settings as settings_file
 from lifecycle.ledger.store import Ledger
@@ -11,7 +12,7 @@ from lifecycle.mail import sync_feedback as feedback
 from lifecycle.run import watched
 
 
-@flow(name="sync-feedback", persist_result=False)
+@flow(name="sync-feedback", flow_run_name=timed("feedback"), persist_result=False)
 def sync_feedback(config: str | None = None) -> dict[str, int]:
     """Read bounces, blocks, invalid addresses, complaints and unsubscribes. Safe to repeat.
 

@@ -98,6 +98,7 @@ class Run:
         )
         self.record = commands.Record()
         """What the ledger's record of commands is to say of it."""
+        self.report.report_file = str(self.report.path(settings.reports_dir).absolute())
         self._stands = stands
         self._stage = "begin"
         self._lock: TextIO | None = None
@@ -126,7 +127,7 @@ class Run:
         """
         overrides = {"source": {"kind": source}} if source else {}
         settings = settings_file.load(config, **overrides)
-        moment = _clock(settings, as_of)
+        moment = moment_of(settings, as_of)
         try:
             with only_one(settings.state_dir) as lock, Ledger.open(settings.ledger_url) as ledger:
                 runs.check(ledger, as_of=moment, source=settings.source.kind)
@@ -309,7 +310,11 @@ def delivery_clock(settings: Settings, ledger: Ledger, as_of: str | None = None)
     return (runs.newest_decision(ledger) or now) if stands else now
 
 
-def _clock(settings: Settings, as_of: str | None) -> datetime:
+def moment_of(settings: Settings, as_of: str | None) -> datetime:
+    """Return the moment that a run looks at, in UTC: the one asked for, or the source's now.
+
+    Raises ClockError for what is no moment, or lies in the future of a real source.
+    """
     now = datetime.now(UTC)
     if settings.source.kind == "demo":
         from lifecycle.sources.demo import CLOCK

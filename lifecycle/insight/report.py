@@ -97,6 +97,8 @@ class RunReport:
     state_dir: str
     time_zone: str
     """The company's: what a person reads times in."""
+    report_file: str | None = None
+    """Where the report for a person is written when the run ends."""
     status: str = "running"
     """running, done, stopped (by a gate, or for want of an approval) or failed."""
     accounts: int | None = None
