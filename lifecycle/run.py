@@ -17,12 +17,13 @@ from contextlib import contextmanager
 from contextvars import ContextVar
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
-from typing import Protocol, TextIO
+from typing import TYPE_CHECKING, Protocol, TextIO
 from zoneinfo import ZoneInfo, available_timezones
 
 from lifecycle import settings as settings_file
 from lifecycle.errors import AlreadyRunning, ClockError, InputError, OverBudget, Problems, Stopped
 from lifecycle.insight.report import RunReport, Stop
+from lifecycle.insight.waiting import BROKEN, broken_lines
 from lifecycle.ledger import approvals, history, runs
 from lifecycle.ledger.store import Ledger
 from lifecycle.ledger.tables import APPROVED
@@ -30,6 +31,9 @@ from lifecycle.mail.deliver import check_live, refuse_to_replay_live
 from lifecycle.masking import mask_addresses
 from lifecycle.notify import notify
 from lifecycle.settings import Settings
+
+if TYPE_CHECKING:
+    from lifecycle.triggers.files import Seen
 
 log = logging.getLogger("lifecycle.run")
 
@@ -96,6 +100,10 @@ class Run:
             state_dir=str(settings.state_dir),
             time_zone=settings.company.time_zone,
         )
+        self.seen: Seen | None = None
+        """The trigger files when it began."""
+        self.is_watched = False
+        """Somebody asked for it by hand, and sees what it says."""
         self._stands = stands
         self._stage = "begin"
         self._lock: TextIO | None = None
@@ -118,9 +126,9 @@ class Run:
         Raises AlreadyRunning, SettingsError, ClockError for an as-of that cannot be read or
         lies before the ledger's newest decision, InputError for a source of another kind
         than this state folder's: these are no runs of this folder, and leave nothing. Then,
-        as a run that is recorded but touches no data, Problems for triggers, mails or
-        expectations that cannot be used, and GateStopped where bounces and unsubscribes were
-        not heard of. What is raised inside goes on.
+        as a run that is recorded but touches no data, Problems for what is wrong with all
+        triggers or with expectations, and GateStopped where bounces and unsubscribes were not
+        heard of. A trigger that cannot be used waits by itself. What is raised inside goes on.
         """
         overrides = {"source": {"kind": source}} if source else {}
         settings = settings_file.load(config, **overrides)
@@ -133,6 +141,7 @@ class Run:
                 _keep_to_one_source(settings)
                 stands = as_of is not None or settings.source.kind == "demo"
                 run = cls(settings, ledger, as_of=moment, dry_run=dry_run, stands=stands)
+                run.is_watched = as_of is not None or dry_run
                 run._lock = lock
                 try:
                     with run._recorded():
@@ -206,6 +215,14 @@ class Run:
             fcntl.flock(self._lock, fcntl.LOCK_UN)
         _tell(self.settings, "waits", why)
 
+    def tell_of_broken_triggers(self) -> None:
+        """Tell whoever `[notify]` names which triggers wait because they cannot be used."""
+        if self.report.broken and not self.is_watched:
+            names = ", ".join(self.report.broken)
+            told = "\n\n".join((*broken_lines(self.report.broken), BROKEN))
+            subject = f"The daily run goes on without what cannot be used: {names}"
+            _notify(self.settings, subject, told)
+
     def progress(self, text: str) -> None:
         """Say how far the stage under way has got."""
         watched().step(text)
@@ -218,10 +235,15 @@ class Run:
     def _check(self) -> None:
         """What has to be right before a stage begins."""
         from lifecycle.insight.validate import validate  # seconds, which only a run needs
+        from lifecycle.triggers.files import Seen
 
-        wrong = [one for one in validate(self.settings).problems if one.stops_a_run]
-        if wrong:
-            raise Problems(wrong)
+        self.seen = Seen.now(self.settings)
+        found = validate(self.settings)
+        self.report.broken = {name: list(wrong) for name, wrong in found.files.broken.items()}
+        for line in broken_lines(self.report.broken):
+            log.warning("%s", line)
+        if found.stops_a_run:
+            raise Problems(found.stops_a_run)
         if not self.dry_run:
             check_live(self.settings, self.ledger, self.as_of)
 
@@ -355,11 +377,12 @@ def _who_holds(path: str) -> str:
 
 
 def _tell(settings: Settings, subject: str, error: Exception) -> None:
-    problems = notify(
-        settings,
-        subject=f"The daily run {subject}: {_first_line(error)}",
-        body=f"{error}\n\nState folder: {settings.state_dir}\n",
-    )
+    _notify(settings, f"The daily run {subject}: {_first_line(error)}", str(error))
+
+
+def _notify(settings: Settings, subject: str, told: str) -> None:
+    body = f"{told}\n\nState folder: {settings.state_dir}\n"
+    problems = notify(settings, subject=subject, body=body)
     for problem in problems:
         log.warning("%s", problem)
 

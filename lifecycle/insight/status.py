@@ -8,14 +8,16 @@ from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from typing import Any
 
+from lifecycle.errors import Problem, TriggerError
 from lifecycle.insight import published
 from lifecycle.insight.document import Document, Id, Section, Table, counted, moment, table
-from lifecycle.insight.waiting import waits
+from lifecycle.insight.waiting import BROKEN, broken_lines, waits
 from lifecycle.ledger import approvals, delivery, history, warmup
 from lifecycle.ledger.store import Ledger
 from lifecycle.ledger.tables import State
 from lifecycle.mail.providers import is_live
 from lifecycle.settings import Settings
+from lifecycle.triggers.files import read_files
 from lifecycle.warehouse.connection import connect_published
 
 RUNS = 7
@@ -54,6 +56,11 @@ class Status:
     """What came back, by kind."""
     feedback_read: dict[str, str]
     """When each list of the provider was last read."""
+    broken: dict[str, list[Problem]]
+    """By name, the triggers that wait because their file or their mails cannot be used now: file,
+    line, what and hint of all that is wrong with each."""
+    wrong_everywhere: list[Problem]
+    """What is wrong with the files of all triggers: no run begins before it is mended."""
 
     def as_json(self) -> dict[str, Any]:
         """The object of `status --json`."""
@@ -67,6 +74,7 @@ class Status:
                 self._warehouse(),
                 self._runs(),
                 self._approvals(),
+                self._files(),
                 self._mails(),
                 self._unsure(),
             )
@@ -113,6 +121,14 @@ class Status:
         )
         ask = "Decide: lifecycle approve RUN --by NAME --why TEXT, or lifecycle reject RUN …"
         return Section("Waits for an approval", (table(columns, rows), ask), "warning")
+
+    def _files(self) -> Section:
+        parts: list[str] = []
+        if self.wrong_everywhere:
+            parts += ["No run begins before this is mended:", *map(str, self.wrong_everywhere)]
+        if self.broken:
+            parts += [BROKEN, *broken_lines(self.broken)]
+        return Section("Triggers that cannot be used", tuple(parts), "bad")
 
     def _mails(self) -> Section:
         if not self.triggers and not self.holds:
@@ -177,6 +193,7 @@ def status(settings: Settings, ledger: Ledger, *, as_of: datetime | None = None)
         next_due = delivery.next_due(connection, now)
         decisions = approvals.decisions(connection)
     total = sum(mails.values(), Counter())
+    broken, wrong_everywhere = _broken(settings)
     return Status(
         state_dir=str(settings.state_dir),
         time_zone=settings.company.time_zone,
@@ -233,7 +250,18 @@ def status(settings: Settings, ledger: Ledger, *, as_of: datetime | None = None)
         feedback_read={
             source: at.isoformat() for source, at in history.feedback_read(ledger).items()
         },
+        broken=broken,
+        wrong_everywhere=wrong_everywhere,
     )
+
+
+def _broken(settings: Settings) -> tuple[dict[str, list[Problem]], list[Problem]]:
+    """What is wrong with the files now: by trigger, and for all of them."""
+    try:
+        files = read_files(settings)
+    except TriggerError as error:
+        return {}, list(error.problems)
+    return {name: list(wrong) for name, wrong in files.broken.items()}, list(files.everywhere)
 
 
 def _no_room(settings: Settings, ledger: Ledger) -> dict[str, int]:
