@@ -18,7 +18,9 @@ from pathlib import Path
 
 import httpx
 
+from flows.logs import log_api
 from lifecycle.errors import LifecycleError
+from lifecycle.logs import keep_small
 
 STARTS_WITHIN = 120
 """Seconds. A cold start on a busy machine with two cores took 30."""
@@ -47,6 +49,7 @@ class LocalApi:
         if "PREFECT_API_URL" in os.environ:
             return
         self._log.parent.mkdir(parents=True, exist_ok=True)
+        keep_small(self._log)
         with socket.create_server(("127.0.0.1", 0)) as listener, self._log.open("ab") as log:
             self._process = subprocess.Popen(
                 [sys.executable, "-m", "flows.local_api", str(listener.fileno())],
@@ -92,6 +95,7 @@ class LocalApi:
 def _serve(listener: socket.socket) -> None:
     """Serve until standard input closes: then the command is over, however it ended."""
     threading.Thread(target=_end_with_the_command, daemon=True).start()
+    log_api()
     import uvicorn
     from prefect.server.api.server import create_app
 

@@ -18,6 +18,7 @@ import httpx
 from flows.local_api import STARTS_WITHIN, prepare
 from lifecycle import settings as settings_file
 from lifecycle.errors import LifecycleError
+from lifecycle.logs import keep_small
 from lifecycle.notify import notify
 from lifecycle.settings import CHECKOUT, Settings
 
@@ -125,6 +126,7 @@ def _deploy(settings: Settings) -> None:
 def _stay(parts: Mapping[str, subprocess.Popen[bytes]], logs: Path) -> None:
     while True:
         for name, process in parts.items():
+            keep_small(logs / f"{name}.log")
             if process.poll() is not None:
                 raise LifecycleError(
                     f"Prefect's {name} ended by itself, no run will start; "

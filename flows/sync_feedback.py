@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from prefect import flow
 
-from flows.privacy import hide_addresses_in_logs
+from flows.logs import begin_log
 from lifecycle import settings as settings_file
 from lifecycle.ledger.store import Ledger
 from lifecycle.mail import sync_feedback as feedback
@@ -20,7 +20,7 @@ def sync_feedback(config: str | None = None) -> dict[str, int]:
     Args:
         config: The lifecycle.toml to use. Empty: the one in the working directory.
     """
-    hide_addresses_in_logs()
     settings = settings_file.load(config)
+    begin_log(settings)
     with Ledger.open(settings.ledger_url) as ledger:
         return feedback.sync_feedback(settings, ledger, progress=watched().step)

@@ -27,6 +27,7 @@ from lifecycle.insight.waiting import BROKEN, broken_lines
 from lifecycle.ledger import approvals, history, runs
 from lifecycle.ledger.store import Ledger
 from lifecycle.ledger.tables import APPROVED
+from lifecycle.logs import write_log
 from lifecycle.mail.deliver import check_live, refuse_to_replay_live
 from lifecycle.masking import mask_addresses
 from lifecycle.notify import notify
@@ -54,27 +55,27 @@ class Watcher(Protocol):
         """The run is over, well or not."""
 
 
-class _Log:
-    """Writes what happens into the log: what a run does where nobody looks on."""
+class _Nobody:
+    """Looks on where nobody does: the log says what happened."""
 
     def stage(self, name: str) -> None:
-        log.info("%s", name)
+        pass
 
     def step(self, text: str) -> None:
         log.debug("%s", text)
 
     def ended(self, report: RunReport) -> None:
-        log.info("%s: %s", report.run_id, report.status)
+        pass
 
 
-_LOG = _Log()
+_NOBODY = _Nobody()
 watcher: ContextVar[Watcher] = ContextVar("watcher")
 """Who looks on; where nobody was set, use `watched()`."""
 
 
 def watched() -> Watcher:
     """Who looks on at this moment."""
-    return watcher.get(_LOG)
+    return watcher.get(_NOBODY)
 
 
 class Run:
@@ -132,6 +133,7 @@ class Run:
         """
         overrides = {"source": {"kind": source}} if source else {}
         settings = settings_file.load(config, **overrides)
+        write_log(settings.state_dir / "logs")
         moment = _clock(settings, as_of)
         try:
             with only_one(settings.state_dir) as lock, Ledger.open(settings.ledger_url) as ledger:
@@ -165,6 +167,7 @@ class Run:
     def stage(self, name: str) -> Iterator[None]:
         """Measure a stage, and say that it is the one under way."""
         self._stage = name
+        log.info("run %s: %s begins", self.run_id, name)
         watched().stage(name)
         begun = time.perf_counter()
         try:
@@ -175,6 +178,8 @@ class Run:
                 mask_addresses(arg) if isinstance(arg, str) else arg for arg in error.args
             )
             raise
+        else:
+            log.info("run %s: %s took %.1f s", self.run_id, name, time.perf_counter() - begun)
         finally:
             spent = time.perf_counter() - begun
             self.report.seconds[name] = round(self.report.seconds.get(name, 0) + spent, 3)
@@ -217,6 +222,8 @@ class Run:
 
     def tell_of_broken_triggers(self) -> None:
         """Tell whoever `[notify]` names which triggers wait because they cannot be used."""
+        for line in broken_lines(self.report.broken):
+            log.warning("run %s: %s", self.run_id, line)
         if self.report.broken and not self.is_watched:
             names = ", ".join(self.report.broken)
             told = "\n\n".join((*broken_lines(self.report.broken), BROKEN))
@@ -241,7 +248,7 @@ class Run:
         found = validate(self.settings)
         self.report.broken = {name: list(wrong) for name, wrong in found.files.broken.items()}
         for line in broken_lines(self.report.broken):
-            log.warning("%s", line)
+            log.warning("run %s begins while %s", self.run_id, line)
         if found.stops_a_run:
             raise Problems(found.stops_a_run)
         if not self.dry_run:
@@ -250,6 +257,8 @@ class Run:
     @contextmanager
     def _recorded(self) -> Iterator[None]:
         run_id = self.run_id
+        kind = "dry run" if self.dry_run else "run"
+        log.info("%s %s begins, as of %s", kind, run_id, self.as_of)
         if not self.dry_run:
             runs.begin(self.ledger, run_id=run_id, as_of=self.as_of, source=self.report.source)
         try:
@@ -258,7 +267,10 @@ class Run:
             self.report.status = "stopped" if isinstance(error, Stopped) else "failed"
             self.report.stopped = Stop.at(self._stage, error)
             self.report.write(self.settings.reports_dir)
+            log.error("run %s %s in %s: %s", run_id, self.report.status, self._stage, error)
             raise
+        else:
+            log.info("%s", self.report.in_short())
         finally:
             if not self.dry_run:
                 written = self.report.as_json()

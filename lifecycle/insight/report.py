@@ -266,6 +266,15 @@ class RunReport:
             if part.parts
         ]
 
+    def in_short(self) -> str:
+        """How it ended, in a line of a log."""
+        withheld = sum(self.withheld.values())
+        return (
+            f"run {self.run_id}: {self.status}; {self.accounts or 0} accounts, "
+            f"{self.planned} mails planned, {self.accepted} accepted, {withheld} withheld, "
+            f"{self.remaining_planned} waiting, {len(self.broken)} triggers cannot be used"
+        )
+
     def as_text(self) -> str:
         """The report as plain text of 80 columns."""
         return as_text(self.as_document())
