@@ -63,10 +63,14 @@ class LogFile(logging.handlers.RotatingFileHandler):
     def emit(self, record: logging.LogRecord) -> None:
         """Write one record, where the file is now: another process may have rotated it."""
         if self.stream is not None and not self._is_current():
-            with suppress(OSError):
-                self.stream.close()
-            self.stream = None
+            self._let_go()
         super().emit(record)
+
+    def _let_go(self) -> None:
+        """Close the file; the next record opens the one of that name."""
+        with suppress(OSError):
+            self.stream.close()
+        self.stream = None  # type: ignore[assignment]
 
     def _is_current(self) -> bool:
         try:
@@ -90,15 +94,15 @@ class LogFile(logging.handlers.RotatingFileHandler):
             if self._is_current():
                 super().doRollover()
             else:
-                self.stream = None
+                self._let_go()
 
     def handleError(self, record: logging.LogRecord) -> None:  # noqa: N802
         """Say once what is wrong with the log; it is no reason for a run to fail."""
         if self._has_complained:
             return
         self._has_complained = True
-        why = sys.exc_info()[1]
-        why = why.strerror if isinstance(why, OSError) and why.strerror else why
+        error = sys.exc_info()[1]
+        why = (error.strerror if isinstance(error, OSError) else None) or error
         with suppress(OSError, ValueError):
             sys.stderr.write(
                 f"lifecycle: the log {self.baseFilename} cannot be written: {why}. What is under "
@@ -109,7 +113,7 @@ class LogFile(logging.handlers.RotatingFileHandler):
 class Private(logging.Formatter):
     """Masks addresses in the whole of what is written, tracebacks included. Times are UTC."""
 
-    converter = time.gmtime
+    converter = staticmethod(time.gmtime)
     default_msec_format = "%s.%03dZ"
 
     def format(self, record: logging.LogRecord) -> str:

@@ -82,6 +82,7 @@ ELSEWHERE = {
     "lifecycle serve": "web/test_serve.py",
     "make server": "flows/test_server.py",
     "prefect deploy --all": "flows/test_server.py",
+    "make install": "../Makefile",
     "make test": "../Makefile",
     "make lint": "../Makefile",
 }

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import json
 import stat
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
+from typer.testing import CliRunner
 
 from company import Company
 from flows.back_up import back_up
+from lifecycle.cli import app
 from lifecycle.errors import LedgerError
 from lifecycle.ledger.backup import restore
 from lifecycle.ledger.nightly import copy_ledger
@@ -71,3 +74,11 @@ def test_the_flow_copies_where_the_settings_say(
     assert made["rows"] >= 0
     text = (company.settings.state_dir / "logs" / "lifecycle.log").read_text()
     assert f"backup: {Path(made['file']).name}" in text
+
+
+def test_the_command_without_a_file_copies_among_the_nightly_ones(company: Company) -> None:
+    config = str(company.folder / "lifecycle.toml")
+    done = CliRunner().invoke(app, ["--config", config, "backup", "--json"])
+    assert done.exit_code == 0
+    (file,) = company.settings.backups_dir.glob("ledger-*.db")
+    assert json.loads(done.stdout)["file"] == str(file)
