@@ -147,3 +147,12 @@ def test_the_handlers_of_a_log_are_ours(tmp_path: Path) -> None:
     write_log(tmp_path)
     (handler,) = [one for one in logging.getLogger().handlers if isinstance(one, LogFile)]
     assert (handler.maxBytes, handler.backupCount) == (logs.MOST_BYTES, logs.KEPT)
+
+
+def test_a_record_goes_to_the_file_that_has_the_name_now(tmp_path: Path) -> None:
+    write_log(tmp_path)
+    logging.getLogger("lifecycle").info("before")
+    (tmp_path / "lifecycle.log").rename(tmp_path / "lifecycle.log.1")  # another process rotates
+    logging.getLogger("lifecycle").info("after")
+    assert "after" in (tmp_path / "lifecycle.log").read_text()
+    assert "after" not in (tmp_path / "lifecycle.log.1").read_text()

@@ -51,7 +51,7 @@ def test_the_image_is_small_locked_unprivileged_and_watched() -> None:
     assert users == ["lifecycle"], "and nobody becomes root again"
     assert names.index("USER") > max(at for at, name in enumerate(names) if name == "RUN")
     (install,) = [value for _, value in found if "requirements.txt" in value and "pip" in value]
-    assert "--require-hashes" in install
+    assert "--no-deps --require-hashes" in install
     (check,) = [value for name, value in found if name == "HEALTHCHECK"]
     assert '["lifecycle", "status", "--check"]' in check
     for name, value in found:
@@ -84,7 +84,8 @@ def test_the_images_own_commands_install_in_a_clean_folder(tmp_path: Path) -> No
         here = command.replace("/opt/venv", str(tmp_path / "venv"))
         here = re.sub(r"^python ", f"{sys.executable} ", here)
         done = subprocess.run(["bash", "-c", here], cwd=app, capture_output=True, text=True)
-        assert done.returncode == 0, done.stderr[-3000:]
+        said = [line for line in done.stderr.splitlines() if not line.startswith("WARNING")]
+        assert done.returncode == 0, said[-20:]
     told = subprocess.run(
         [str(tmp_path / "venv" / "bin" / "lifecycle"), "validate"],
         cwd=app,

@@ -11,6 +11,7 @@ import pytest
 from company import Company, utc
 from lifecycle.ledger.tables import enrollments, launches, trigger_versions
 from lifecycle.mail.deliver import deliver
+from lifecycle.planning.plan import decide
 from lifecycle.triggers.files import Seen, read_to_plan
 from world import WIN_BACK, World
 
@@ -319,3 +320,25 @@ def test_a_dry_run_says_it_and_writes_nothing(world: World) -> None:
     half_saved(trigger_file(world))
     assert set(world.run(THURSDAY, dry_run=True).broken) == {"win_back"}
     assert nothing_waits(world)
+
+
+def test_what_was_checked_is_what_is_mailed(world: World) -> None:
+    world.account()
+    settings = world.company.settings
+    files = read_to_plan(settings)
+    for name in ("win_back/check_in.en.txt", "_footer.en.txt"):
+        (world.company.folder / "email_templates" / name).write_text("")
+    with world.ledger.read() as memory:
+        result = decide(
+            settings,
+            world.warehouse,
+            memory,
+            files.usable,
+            as_of=utc(WEDNESDAY),
+            broken=files.broken,
+            templates=files.templates,
+        )
+    (send,) = result.decisions.sends
+    assert b"Hello Aiko Sato, check_in." in send.mime
+    (first,) = result.decisions.first_uses
+    assert first.templates["check_in"]["en"].startswith("Subject: check_in")
