@@ -201,3 +201,10 @@ def test_no_unit_runs_as_root_or_writes_beside_its_state(unit: Path) -> None:
         assert line in lines
     assert "Environment=LIFECYCLE__STATE__DIR=/var/lib/lifecycle" in lines
     assert "StateDirectory=lifecycle" in lines
+
+
+def test_the_lock_holds_for_the_oldest_python_that_is_promised() -> None:
+    """Before 3.11.3, as Debian 12 has it, redis needs async-timeout, and so does Prefect."""
+    makefile = (CHECKOUT / "Makefile").read_text(encoding="utf-8")
+    assert "--python-version 3.11 " in makefile
+    assert "\nasync-timeout==" in (CHECKOUT / "requirements.txt").read_text(encoding="utf-8")
