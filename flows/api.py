@@ -21,6 +21,7 @@ from urllib.parse import urlsplit
 
 import httpx
 
+from flows.logs import log_api
 from lifecycle import prefect_credential
 from lifecycle.child_environment import child_environment
 from lifecycle.errors import LifecycleError
@@ -129,6 +130,7 @@ class SecurityHeaders:
 def _serve(listener: socket.socket, *, for_one_command: bool) -> None:
     if for_one_command:
         threading.Thread(target=_end_with_the_command, daemon=True).start()
+        log_api()
     import uvicorn
     from prefect.server.api.server import create_app
     from starlette.middleware.trustedhost import TrustedHostMiddleware

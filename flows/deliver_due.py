@@ -6,8 +6,8 @@ from typing import Any
 
 from prefect import flow
 
+from flows.logs import begin_log
 from flows.names import timed
-from flows.privacy import hide_addresses_in_logs
 from lifecycle import settings as settings_file
 from lifecycle.insight.delivery import DeliveryReport
 from lifecycle.ledger import commands, history
@@ -25,8 +25,8 @@ def deliver_due(config: str | None = None, as_of: str | None = None) -> dict[str
         config: The lifecycle.toml to use. Empty: the one in the working directory.
         as_of: The clock of the mails, for a replay. Empty: now, or where a replay stands.
     """
-    hide_addresses_in_logs()
     settings = settings_file.load(config)
+    begin_log(settings)
     with (
         Ledger.open(settings.ledger_url) as ledger,
         commands.recorded(ledger, commands.DELIVER) as record,

@@ -6,8 +6,8 @@ from typing import Any
 
 from prefect import flow
 
+from flows.logs import begin_log
 from flows.names import timed
-from flows.privacy import hide_addresses_in_logs
 from lifecycle import settings as settings_file
 from lifecycle.health import fit
 from lifecycle.insight.fitted import Fitted
@@ -21,8 +21,8 @@ def fit_scores(config: str | None = None) -> dict[str, Any]:
     Args:
         config: The lifecycle.toml to use. Empty: the one in the working directory.
     """
-    hide_addresses_in_logs()
     settings = settings_file.load(config)
+    begin_log(settings)
     with only_one(settings.state_dir):
         found = fit.fit_scores(settings, progress=watched().step)
     return Fitted(found, settings).as_json()

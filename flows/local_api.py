@@ -13,6 +13,7 @@ import subprocess
 from pathlib import Path
 
 from flows import api
+from lifecycle.logs import keep_small
 
 
 class LocalApi:
@@ -24,6 +25,7 @@ class LocalApi:
         if "PREFECT_API_URL" in os.environ:
             return
         self._log.parent.mkdir(parents=True, exist_ok=True)
+        keep_small(self._log)
         with socket.create_server((api.HOST, 0)) as listener, self._log.open("ab") as log:
             self._process = api.start(listener, log, for_one_command=True)
             self._address = f"http://{api.HOST}:{listener.getsockname()[1]}/api"

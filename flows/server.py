@@ -22,6 +22,7 @@ from lifecycle import prefect_credential
 from lifecycle import settings as settings_file
 from lifecycle.child_environment import child_environment
 from lifecycle.errors import LifecycleError
+from lifecycle.logs import keep_small
 from lifecycle.notify import notify
 from lifecycle.settings import CHECKOUT, Settings
 
@@ -58,7 +59,7 @@ def serve(settings: Settings, port: int) -> None:
     with _ending(server):
         print("Starting Prefect …", flush=True)
         api.wait(server, os.environ["PREFECT_API_URL"], logs / "server.log")
-        _deploy(settings)
+        deploy(settings)
         with _worker(logs / "worker.log") as worker:
             print(f"Prefect's page: http://{api.HOST}:{port}", flush=True)
             print(f"Log in with:    {settings.state_dir / prefect_credential.FILE_NAME}")
@@ -110,7 +111,7 @@ def _end(process: subprocess.Popen[bytes]) -> None:
             continue
 
 
-def _deploy(settings: Settings) -> None:
+def deploy(settings: Settings) -> None:
     from prefect.client.orchestration import get_client
     from prefect.client.schemas.actions import WorkPoolCreate
 
@@ -186,6 +187,7 @@ def _problem(runs: NextRuns) -> str | None:
 
 def _refuse_dead(parts: Mapping[str, subprocess.Popen[bytes]], logs: Path) -> None:
     for name, process in parts.items():
+        keep_small(logs / f"{name}.log")
         if process.poll() is not None:
             raise LifecycleError(
                 f"Prefect's {name} ended by itself, no run will start; "

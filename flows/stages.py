@@ -108,9 +108,15 @@ def plan(run: Run) -> None:
     account owner is told, in another."""
     with run.stage("plan"):
         made = plan_mails(
-            run.settings, run.ledger, run_id=run.run_id, as_of=run.as_of, dry_run=run.dry_run
+            run.settings,
+            run.ledger,
+            run_id=run.run_id,
+            as_of=run.as_of,
+            dry_run=run.dry_run,
+            seen=run.seen,
         )
         run.report.add_plan(made)
+        run.tell_of_broken_triggers()
         run.report.add_owner_lists(
             plan_lists(
                 run.settings, run.ledger, run_id=run.run_id, as_of=run.as_of, dry_run=run.dry_run

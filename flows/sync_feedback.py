@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from prefect import flow
 
+from flows.logs import begin_log
 from flows.names import timed
-from flows.privacy import hide_addresses_in_logs
 from lifecycle import settings as settings_file
 from lifecycle.ledger.store import Ledger
 from lifecycle.mail import sync_feedback as feedback
@@ -21,7 +21,7 @@ def sync_feedback(config: str | None = None) -> dict[str, int]:
     Args:
         config: The lifecycle.toml to use. Empty: the one in the working directory.
     """
-    hide_addresses_in_logs()
     settings = settings_file.load(config)
+    begin_log(settings)
     with Ledger.open(settings.ledger_url) as ledger:
         return feedback.sync_feedback(settings, ledger, progress=watched().step)

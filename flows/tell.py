@@ -6,6 +6,7 @@ import logging
 
 from prefect import flow
 
+from flows.logs import begin_log
 from lifecycle import settings as settings_file
 from lifecycle.notify import notify
 
@@ -22,6 +23,7 @@ def tell(run: str, what: str, config: str | None = None) -> None:
         config: The lifecycle.toml to use. Empty: the one in the working directory.
     """
     settings = settings_file.load(config)
+    begin_log(settings)
     problems = notify(
         settings,
         subject=f"Lifecycle: {what}",

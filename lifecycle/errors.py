@@ -107,7 +107,8 @@ class Problem:
     what: str
     hint: str = ""
     stops_a_run: bool = True
-    """False: untidy, but no mail can go wrong by it."""
+    """True: the trigger that it is about waits, or no run begins where it is about all of them.
+    False: untidy, but no mail can go wrong by it."""
 
     def __str__(self) -> str:
         place = self.file if self.line is None else f"{self.file}:{self.line}"

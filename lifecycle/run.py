@@ -17,19 +17,25 @@ from contextlib import AbstractContextManager, contextmanager, nullcontext
 from contextvars import ContextVar
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
-from typing import Protocol, TextIO
+from typing import TYPE_CHECKING, Protocol, TextIO
 from zoneinfo import ZoneInfo, available_timezones
 
 from lifecycle import settings as settings_file
 from lifecycle.errors import AlreadyRunning, ClockError, InputError, OverBudget, Problems, Stopped
 from lifecycle.insight.report import RunReport, Stop
+from lifecycle.insight.stage_outcome import stage_outcome
+from lifecycle.insight.waiting import BROKEN, broken_lines
 from lifecycle.ledger import approvals, commands, history, runs
 from lifecycle.ledger.store import Ledger
 from lifecycle.ledger.tables import APPROVED
+from lifecycle.logs import write_log
 from lifecycle.mail.deliver import check_live, refuse_to_replay_live
 from lifecycle.masking import mask_addresses
 from lifecycle.notify import notify
 from lifecycle.settings import Settings
+
+if TYPE_CHECKING:
+    from lifecycle.triggers.files import Seen
 
 log = logging.getLogger("lifecycle.run")
 
@@ -50,27 +56,27 @@ class Watcher(Protocol):
         """The run is over, well or not."""
 
 
-class _Log:
-    """Writes what happens into the log: what a run does where nobody looks on."""
+class _Nobody:
+    """Looks on where nobody does: the log says what happened."""
 
     def stage(self, name: str) -> None:
-        log.info("%s", name)
+        pass
 
     def step(self, text: str) -> None:
         log.debug("%s", text)
 
     def ended(self, report: RunReport) -> None:
-        log.info("%s: %s", report.run_id, report.status)
+        pass
 
 
-_LOG = _Log()
+_NOBODY = _Nobody()
 watcher: ContextVar[Watcher] = ContextVar("watcher")
 """Who looks on; where nobody was set, use `watched()`."""
 
 
 def watched() -> Watcher:
     """Who looks on at this moment."""
-    return watcher.get(_LOG)
+    return watcher.get(_NOBODY)
 
 
 class Run:
@@ -99,6 +105,10 @@ class Run:
         self.record = commands.Record()
         """What the ledger's record of commands is to say of it."""
         self.report.report_file = str(self.report.path(settings.reports_dir).absolute())
+        self.seen: Seen | None = None
+        """The trigger files when it began."""
+        self.is_watched = False
+        """Somebody asked for it by hand, and sees what it says."""
         self._stands = stands
         self._stage = "begin"
         self._lock: TextIO | None = None
@@ -121,12 +131,13 @@ class Run:
         Raises AlreadyRunning, SettingsError, ClockError for an as-of that cannot be read or
         lies before the ledger's newest decision, InputError for a source of another kind
         than this state folder's: these are no runs of this folder, and leave nothing. Then,
-        as a run that is recorded but touches no data, Problems for triggers, mails or
-        expectations that cannot be used, and GateStopped where bounces and unsubscribes were
-        not heard of. What is raised inside goes on.
+        as a run that is recorded but touches no data, Problems for what is wrong with all
+        triggers or with expectations, and GateStopped where bounces and unsubscribes were not
+        heard of. A trigger that cannot be used waits by itself. What is raised inside goes on.
         """
         overrides = {"source": {"kind": source}} if source else {}
         settings = settings_file.load(config, **overrides)
+        write_log(settings.state_dir / "logs")
         moment = moment_of(settings, as_of)
         try:
             with only_one(settings.state_dir) as lock, Ledger.open(settings.ledger_url) as ledger:
@@ -136,6 +147,7 @@ class Run:
                 _keep_to_one_source(settings)
                 stands = as_of is not None or settings.source.kind == "demo"
                 run = cls(settings, ledger, as_of=moment, dry_run=dry_run, stands=stands)
+                run.is_watched = as_of is not None or dry_run
                 run._lock = lock
                 try:
                     with run._recorded():
@@ -159,6 +171,7 @@ class Run:
     def stage(self, name: str) -> Iterator[None]:
         """Measure a stage, and say that it is the one under way."""
         self._stage = name
+        log.info("run %s: %s begins", self.run_id, name)
         watched().stage(name)
         begun = time.perf_counter()
         try:
@@ -169,6 +182,9 @@ class Run:
                 mask_addresses(arg) if isinstance(arg, str) else arg for arg in error.args
             )
             raise
+        else:
+            spent = time.perf_counter() - begun
+            log.info("%s (%.1f s)", mask_addresses(stage_outcome(self.report, name)), spent)
         finally:
             spent = time.perf_counter() - begun
             self.report.seconds[name] = round(self.report.seconds.get(name, 0) + spent, 3)
@@ -209,6 +225,16 @@ class Run:
             fcntl.flock(self._lock, fcntl.LOCK_UN)
         _tell(self.settings, "waits", why)
 
+    def tell_of_broken_triggers(self) -> None:
+        """Tell whoever `[notify]` names which triggers wait because they cannot be used."""
+        for line in broken_lines(self.report.broken):
+            log.warning("run %s: %s", self.run_id, line)
+        if self.report.broken and not self.is_watched:
+            names = ", ".join(self.report.broken)
+            told = "\n\n".join((*broken_lines(self.report.broken), BROKEN))
+            subject = f"The daily run goes on without what cannot be used: {names}"
+            _notify(self.settings, subject, told)
+
     def progress(self, text: str) -> None:
         """Say how far the stage under way has got."""
         watched().step(text)
@@ -221,16 +247,23 @@ class Run:
     def _check(self) -> None:
         """What has to be right before a stage begins."""
         from lifecycle.insight.validate import validate  # seconds, which only a run needs
+        from lifecycle.triggers.files import Seen
 
-        wrong = [one for one in validate(self.settings).problems if one.stops_a_run]
-        if wrong:
-            raise Problems(wrong)
+        self.seen = Seen.now(self.settings)
+        found = validate(self.settings)
+        self.report.broken = {name: list(wrong) for name, wrong in found.files.broken.items()}
+        for line in broken_lines(self.report.broken):
+            log.warning("run %s begins while %s", self.run_id, line)
+        if found.stops_a_run:
+            raise Problems(found.stops_a_run)
         if not self.dry_run:
             check_live(self.settings, self.ledger, self.as_of)
 
     @contextmanager
     def _recorded(self) -> Iterator[None]:
         run_id = self.run_id
+        kind = "dry run" if self.dry_run else "run"
+        log.info("%s %s begins, as of %s", kind, run_id, self.as_of)
         if not self.dry_run:
             runs.begin(self.ledger, run_id=run_id, as_of=self.as_of, source=self.report.source)
         try:
@@ -240,7 +273,10 @@ class Run:
             self.report.status = "stopped" if isinstance(error, Stopped) else "failed"
             self.report.stopped = Stop.at(self._stage, error)
             self.report.write(self.settings.reports_dir)
+            log.error("run %s %s in %s: %s", run_id, self.report.status, self._stage, error)
             raise
+        else:
+            log.info("%s", self.report.in_short())
         finally:
             if not self.dry_run:
                 written = self.report.as_json()
@@ -369,11 +405,12 @@ def _who_holds(path: str) -> str:
 
 
 def _tell(settings: Settings, subject: str, error: Exception) -> None:
-    problems = notify(
-        settings,
-        subject=f"The daily run {subject}: {_first_line(error)}",
-        body=f"{error}\n\nState folder: {settings.state_dir}\n",
-    )
+    _notify(settings, f"The daily run {subject}: {_first_line(error)}", str(error))
+
+
+def _notify(settings: Settings, subject: str, told: str) -> None:
+    body = f"{told}\n\nState folder: {settings.state_dir}\n"
+    problems = notify(settings, subject=subject, body=body)
     for problem in problems:
         log.warning("%s", problem)
 

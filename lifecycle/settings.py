@@ -100,6 +100,13 @@ class Ledger(Section):
     url: SecretStr = Field(SecretStr(""), description="empty: SQLite in the state folder")
 
 
+class Backup(Section):
+    """The nightly copies of the ledger."""
+
+    dir: str = Field("", description="a folder; empty: backups in the state folder")
+    keep: int = Field(14, ge=1, description="copies; older ones are removed")
+
+
 class Source(Section):
     """Where CRM and usage data come from."""
 
@@ -451,6 +458,7 @@ class Settings(BaseSettings):
     company: Company
     state: State = State()
     ledger: Ledger = Ledger()
+    backup: Backup = Backup()
     source: Source = Source()
     events: Events = Events()
     feed: Feed = Feed()
@@ -507,6 +515,11 @@ class Settings(BaseSettings):
     def ledger_url(self) -> str:
         """The ledger's SQLAlchemy address."""
         return self.ledger.url.get_secret_value() or f"sqlite:///{self.state_dir / 'ledger.db'}"
+
+    @property
+    def backups_dir(self) -> Path:
+        """Where the nightly copies of the ledger are kept."""
+        return Path(self.backup.dir).absolute() if self.backup.dir else self.state_dir / "backups"
 
     @property
     def erased_file(self) -> Path:
@@ -573,6 +586,9 @@ def _resolve_paths(values: dict[str, Any], base: Path) -> None:
     path = source.get("path") if isinstance(source, dict) else None
     if isinstance(source, dict) and isinstance(path, str) and path and "://" not in path:
         source["path"] = str(base / path)
+    backup = values.get("backup")
+    if isinstance(backup, dict) and isinstance(backup.get("dir"), str) and backup["dir"]:
+        backup["dir"] = str(base / backup["dir"])
     for section in (values.get("sendgrid"), values.get("smtp")):
         if isinstance(section, dict) and isinstance(section.get("ca_file"), str):
             section["ca_file"] = str(base / section["ca_file"])

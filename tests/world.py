@@ -15,7 +15,7 @@ from lifecycle.ledger.tables import sends
 from lifecycle.mail.deliver import deliver
 from lifecycle.planning.plan import decide
 from lifecycle.planning.result import PlanResult
-from lifecycle.triggers.model import load_triggers
+from lifecycle.triggers.files import Seen, read_to_plan
 
 WIN_BACK = """
 audience: is_dormant
@@ -51,13 +51,24 @@ class World:
         self.marts.accounts([{"account_id": "a1", **columns}])
         self.marts.contacts([{"contact_id": "c1", "account_id": "a1"}])
 
-    def run(self, now: datetime | str, *, dry_run: bool = False) -> PlanResult:
+    def run(
+        self, now: datetime | str, *, dry_run: bool = False, seen: Seen | None = None
+    ) -> PlanResult:
         at = utc(now) if isinstance(now, str) else now
         self.number += 1
         run_id = f"run-{self.number}"
         settings = self.company.settings
+        files = read_to_plan(settings, seen)
         with self.ledger.read() as memory:
-            result = decide(settings, self.warehouse, memory, load_triggers(settings), as_of=at)
+            result = decide(
+                settings,
+                self.warehouse,
+                memory,
+                files.usable,
+                as_of=at,
+                broken=files.broken,
+                templates=files.templates,
+            )
         if not dry_run:
             self.begin(run_id, at)
             with self.ledger.write() as connection:

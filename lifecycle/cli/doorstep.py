@@ -186,9 +186,15 @@ def _fail(error: Exception, exit_status: int) -> NoReturn:
         import traceback
         from datetime import UTC, datetime
 
-        _failures.log.parent.mkdir(parents=True, exist_ok=True)
-        with _failures.log.open("a", encoding="utf-8") as log:
-            log.write(f"{datetime.now(UTC):%Y-%m-%d %H:%M:%S} UTC {' '.join(sys.argv[1:])}\n")
-            log.writelines(traceback.format_exception(error))
-        typer.echo(f"Traceback: {_failures.log}", err=True)
+        from lifecycle.masking import mask_addresses
+
+        when = f"{datetime.now(UTC):%Y-%m-%d %H:%M:%S} UTC {' '.join(sys.argv[1:])}\n"
+        try:
+            _failures.log.parent.mkdir(parents=True, exist_ok=True)
+            with _failures.log.open("a", encoding="utf-8") as log:
+                log.write(mask_addresses(when + "".join(traceback.format_exception(error))))
+        except OSError as why:
+            typer.echo(f"Its traceback is lost: {_failures.log}: {why.strerror}", err=True)
+        else:
+            typer.echo(f"Traceback: {_failures.log}", err=True)
     sys.exit(exit_status)

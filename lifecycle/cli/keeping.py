@@ -39,14 +39,24 @@ def erase(
 @app.command(rich_help_panel=PANEL)
 def backup(
     context: typer.Context,
-    file: Annotated[Path, typer.Argument(metavar="FILE", help="Where the copy goes.")],
+    file: Annotated[
+        Path | None,
+        typer.Argument(
+            metavar="FILE", help="Where the copy goes; else among the nightly ones ([backup])."
+        ),
+    ] = None,
     as_json: AsJson = False,
 ) -> None:
     """Copy the ledger into one file, also while a run is going on."""
     from lifecycle.ledger.backup import back_up
+    from lifecycle.ledger.nightly import copy_ledger
 
-    with context.obj.ledger() as (_, ledger):
-        rows = back_up(ledger, file)
+    with context.obj.ledger() as (settings, ledger):
+        if file is None:
+            copied = copy_ledger(settings, ledger)
+            file, rows = copied.file, copied.rows
+        else:
+            rows = back_up(ledger, file)
     if as_json:
         answer.write_json({"file": str(file), "rows": rows})
     else:

@@ -5,13 +5,10 @@ The only part of `lifecycle` that knows `flows`.
 
 from __future__ import annotations
 
-import logging
-import logging.handlers
 from collections.abc import Iterator
 from contextlib import contextmanager
 from enum import StrEnum
 from importlib import import_module
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -102,9 +99,11 @@ def deliver(context: typer.Context, as_of: AsOf = None, as_json: AsJson = False)
 @app.command("sync-feedback", rich_help_panel=PANEL)
 def sync_feedback(context: typer.Context, as_json: AsJson = False) -> None:
     """Read from the provider who bounced, complained or left. Safe at any time."""
+    from lifecycle.logs import write_log
     from lifecycle.mail.sync_feedback import sync_feedback
 
     with context.obj.ledger() as (settings, ledger):
+        write_log(settings.state_dir / "logs")
         found = sync_feedback(settings, ledger)
     if as_json:
         answer.write_json({"new": found})
@@ -119,9 +118,11 @@ def fit_scores(context: typer.Context, as_json: AsJson = False) -> None:
     """Fit the parameters of health and dormancy on the last run's data, as a new version."""
     from lifecycle.health.fit import fit_scores
     from lifecycle.insight.fitted import Fitted
+    from lifecycle.logs import write_log
     from lifecycle.run import only_one
 
     settings = context.obj.settings()
+    write_log(settings.state_dir / "logs")
     with only_one(settings.state_dir):
         found = Fitted(fit_scores(settings), settings)
     show(found.as_json, found.as_document, as_json)
@@ -172,23 +173,12 @@ def _prefect(settings: Settings, *needed: str) -> Iterator[None]:
     """
     from flows.api import prepare
     from flows.local_api import LocalApi
+    from lifecycle.logs import write_log
 
     prepare(settings.state_dir)
     api = LocalApi(settings.state_dir)
     for module in needed:
         import_module(module)
-    _log_quietly(settings.state_dir / "logs")
+    write_log(settings.state_dir / "logs")
     api.wait()
     yield
-
-
-def _log_quietly(folder: Path) -> None:
-    """Warnings and errors of libraries go into a file; what matters is told by our own words."""
-    folder.mkdir(parents=True, exist_ok=True)
-    file = logging.handlers.RotatingFileHandler(
-        folder / "lifecycle.log", maxBytes=1_000_000, backupCount=3, encoding="utf-8"
-    )
-    file.setLevel(logging.WARNING)
-    file.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(name)s: %(message)s"))
-    logging.getLogger().addHandler(file)
-    logging.captureWarnings(True)

@@ -22,7 +22,7 @@ from lifecycle.health.effect import (
 from lifecycle.insight import published
 from lifecycle.insight.document import Document, Section, Table, counted, moment, table
 from lifecycle.settings import Settings
-from lifecycle.triggers.model import Trigger, load_triggers
+from lifecycle.triggers.model import names, read_folder
 from lifecycle.warehouse.connection import connect_published
 
 SHOWN_OF_A_VERSION = 8
@@ -255,14 +255,15 @@ class Effects:
 def effect(settings: Settings, name: str | None = None) -> Effects:
     """What mails changed, of one trigger or of all, as of the published run.
 
-    Raises UnknownName for a trigger that neither has a file nor was ever entered; TriggerError;
-    WarehouseError when nothing was published yet.
+    Raises UnknownName for a trigger that neither has a file nor was ever entered; WarehouseError
+    when nothing was published yet.
     """
-    triggers: Sequence[Trigger] = load_triggers(settings)
+    folder = settings.folder("triggers")
+    triggers, _ = read_folder(folder)
     with connect_published(settings) as warehouse:
         versions = read_effects(settings, warehouse)
         as_of = published.as_of(warehouse)
-    known = {one.name for one in triggers} | {one.trigger for one in versions}
+    known = {*names(folder), *(one.trigger for one in versions)}
     if name is not None and name not in known:
         hint = did_you_mean(name, known) or f"there are: {', '.join(sorted(known)) or 'none'}"
         raise UnknownName(f"no trigger {name!r}; {hint}")

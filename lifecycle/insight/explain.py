@@ -21,7 +21,8 @@ from lifecycle.ledger.store import Ledger
 from lifecycle.planning import versions
 from lifecycle.settings import Settings
 from lifecycle.triggers.condition import Outcome
-from lifecycle.triggers.model import Trigger, load_triggers
+from lifecycle.triggers.files import read_to_plan
+from lifecycle.triggers.model import Trigger
 from lifecycle.warehouse.connection import connect_published
 
 
@@ -212,9 +213,9 @@ def explain(
 
     Raises UnknownName when no account, or more than one, may be meant, and for a trigger that
     neither has a file nor ever had to do with the account; WarehouseError when nothing was
-    published yet; TriggerError.
+    published yet; TriggerError where the models' own YAML cannot be read.
     """
-    triggers = load_triggers(settings)
+    files = read_to_plan(settings)
     with connect_published(settings) as warehouse:
         account_id = find_account(warehouse, ledger, wanted)
         account = published.account(warehouse, account_id)
@@ -227,8 +228,8 @@ def explain(
     stops, holds = history.stops(ledger), history.holds(ledger, as_of or datetime.now(UTC))
     unapproved = approvals.unapproved(ledger)
     people = {row["contact_id"]: row["name"] or row["email_normalized"] for row in contacts}
-    known = {trigger.name: trigger for trigger in triggers}
-    names = [*known, *sorted(past.triggers - known.keys())]
+    known = {trigger.name: trigger for trigger in files.readable}
+    names = list(dict.fromkeys((*known, *files.broken, *sorted(past.triggers))))
     if only is not None and only not in names:
         hint = did_you_mean(only, names) or f"there are: {', '.join(sorted(names)) or 'none'}"
         raise UnknownName(f"no trigger {only!r}; {hint}")
@@ -248,7 +249,9 @@ def explain(
                 **_judged(known.get(name), account, contacts, _zone(account, settings)),
                 history=past,
                 people=people,
-                waiting_for=waiting.get((name, _version(name, known.get(name), past))),
+                waiting_for=versions.told(files.broken.get(name, ()))
+                or waiting.get((name, _version(name, known.get(name), past))),
+                is_broken=name in files.broken,
                 stop=stops.get(name),
                 unapproved=unapproved,
                 time_zone=_zone(account, settings),

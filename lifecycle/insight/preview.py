@@ -9,7 +9,7 @@ from datetime import datetime
 from functools import cached_property
 from typing import Any
 
-from lifecycle.errors import DeliveryError
+from lifecycle.errors import DeliveryError, TriggerError
 from lifecycle.insight import published
 from lifecycle.insight.document import Document, Id, Section, Table, counted, moment, table
 from lifecycle.insight.mails_to_come import mails_to_come
@@ -24,7 +24,8 @@ from lifecycle.planning.decision import Reason
 from lifecycle.planning.plan import plan
 from lifecycle.planning.result import PlanResult
 from lifecycle.settings import Settings
-from lifecycle.triggers.model import Trigger, find, load_triggers
+from lifecycle.triggers.files import read_to_plan
+from lifecycle.triggers.model import Trigger, find
 from lifecycle.warehouse.connection import connect_published
 
 ROWS = 50
@@ -268,10 +269,13 @@ def preview(
     """What a run at `as_of` would decide for one trigger, on the marts that are published.
 
     Of a broadcast whose day is still to come, what a run would decide as that day begins.
-    Raises UnknownName, TriggerError, TemplateError, or WarehouseError when nothing was
-    published yet.
+    Raises UnknownName, TriggerError with all that is wrong where the trigger or its mails cannot
+    be used, or WarehouseError when nothing was published yet.
     """
-    trigger = find(load_triggers(settings), name)
+    files = read_to_plan(settings)
+    if name in files.broken:
+        raise TriggerError(files.broken[name])
+    trigger = find(files.usable, name)
     begins = trigger.begins(settings.company.time_zone)
     goes_on = begins if begins and begins > as_of else None
     result = plan(

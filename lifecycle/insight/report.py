@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import duckdb
 
-from lifecycle.errors import GateStopped, LifecycleError
+from lifecycle.errors import GateStopped, LifecycleError, Problem
 from lifecycle.insight import published
 from lifecycle.insight.document import (
     Cell,
@@ -26,7 +26,7 @@ from lifecycle.insight.document import (
     moment,
     table,
 )
-from lifecycle.insight.waiting import left_alone, waits
+from lifecycle.insight.waiting import BROKEN, broken_lines, left_alone, waits
 from lifecycle.ledger.tables import OWNER_LIST, State
 
 if TYPE_CHECKING:  # The command line shows a report without loading what made it.
@@ -57,6 +57,7 @@ WHY = {
     "waiting_for_feed": "the usage feed is late: nobody is judged by missing data",
     "account_set_aside": "the account's row in the CRM is not usable",
     "version_unreadable": "the version of the trigger that it entered cannot be read any more",
+    "trigger_unusable": "the trigger's file or its mails cannot be used as they stand",
     "paused": "somebody paused the trigger",
     "turned_off": "somebody turned the trigger off: nobody enters any more",
     "on_hold": "somebody put the account on hold",
@@ -124,6 +125,9 @@ class RunReport:
     """Reason: mails and entries decided against."""
     waiting: list[str] = field(default_factory=list)
     """A sentence for each trigger that waits."""
+    broken: dict[str, list[Problem]] = field(default_factory=dict)
+    """By name, the triggers that wait because their file or their mails cannot be used: file,
+    line, what and hint of all that is wrong with each."""
     flood: Flood | None = None
     """Why it needs an approval: people, budget, why, by_trigger, sample."""
     owner_lists: dict[str, int] = field(default_factory=dict)
@@ -195,6 +199,7 @@ class RunReport:
         self.enrolled, self.exited = made.enrolled, made.exited
         self.withheld = {str(reason): count for reason, count in made.withheld.items()}
         self.waiting = list(made.waiting)
+        self.broken = {name: list(problems) for name, problems in made.broken.items()}
         self.flood = made.flood
 
     def add_owner_lists(self, made: OwnerLists) -> None:
@@ -250,6 +255,7 @@ class RunReport:
                 self._headline(),
                 self._stop(),
                 self.over_budget(),
+                self._broken(),
                 self._mails(),
                 self._withheld(),
                 self._owners(),
@@ -261,6 +267,15 @@ class RunReport:
             )
             if part.parts
         ]
+
+    def in_short(self) -> str:
+        """How it ended, in a line of a log."""
+        withheld = sum(self.withheld.values())
+        return (
+            f"run {self.run_id}: {self.status}; {self.accounts or 0} accounts, "
+            f"{self.planned} mails planned, {self.accepted} accepted, {withheld} withheld, "
+            f"{self.remaining_planned} waiting, {len(self.broken)} triggers cannot be used"
+        )
 
     def as_text(self) -> str:
         """The report as plain text of 80 columns."""
@@ -315,6 +330,12 @@ class RunReport:
         if self.data_docs:
             parts.append(f"Every check with its rows: {self.data_docs}")
         return Section(f"Why it ended in stage {self.stopped.stage}", tuple(parts), "bad")
+
+    def _broken(self) -> Section:
+        if not self.broken:
+            return Section("", ())
+        title = f"{counted(len(self.broken), 'trigger')} cannot be used"
+        return Section(title, (BROKEN, *broken_lines(self.broken)), "bad")
 
     def _mails(self) -> Section:
         if self.stopped and not self.planned and not self.accepted:

@@ -9,7 +9,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from lifecycle import schedules as schedules_file
-from lifecycle.errors import SettingsError
+from lifecycle.errors import Problem, SettingsError, TriggerError
 from lifecycle.insight import prefect_schedule, published
 from lifecycle.insight.alarms import Alarm, Facts, alarms
 from lifecycle.insight.document import Document, counted, moment
@@ -22,6 +22,7 @@ from lifecycle.ledger.tables import State
 from lifecycle.mail.counting import due_now
 from lifecycle.mail.providers import is_live
 from lifecycle.settings import Settings
+from lifecycle.triggers.files import read_files
 from lifecycle.warehouse.connection import connect_published
 
 RUNS = 7
@@ -70,6 +71,11 @@ class Status:
     """What came back, by kind."""
     feedback_read: dict[str, str]
     """When each list of the provider was last read."""
+    broken: dict[str, list[Problem]]
+    """By name, the triggers that wait because their file or their mails cannot be used now: file,
+    line, what and hint of all that is wrong with each."""
+    wrong_everywhere: list[Problem]
+    """What is wrong with the files of all triggers: no run begins before it is mended."""
 
     def as_json(self) -> dict[str, Any]:
         """The object of `status --json`."""
@@ -115,6 +121,7 @@ def status(settings: Settings, ledger: Ledger, *, as_of: datetime | None = None)
         due = due_now(settings, connection, now)
         stale_feedback = feedback.stale(connection, settings, wall_clock)
     total = sum(mails.values(), Counter())
+    broken, wrong_everywhere = _broken(settings)
     kept = timeliness(settings, schedules, recorded, wall_clock)
     facts = Facts(
         now=wall_clock,
@@ -189,6 +196,8 @@ def status(settings: Settings, ledger: Ledger, *, as_of: datetime | None = None)
         feedback_read={
             source: at.isoformat() for source, at in history.feedback_read(ledger).items()
         },
+        broken=broken,
+        wrong_everywhere=wrong_everywhere,
     )
 
 
@@ -198,6 +207,15 @@ def _schedules(settings: Settings) -> tuple[list[schedules_file.Schedule], str |
         return schedules_file.read(settings), None
     except SettingsError as error:
         return [], str(error)
+
+
+def _broken(settings: Settings) -> tuple[dict[str, list[Problem]], list[Problem]]:
+    """What is wrong with the files now: by trigger, and for all of them."""
+    try:
+        files = read_files(settings)
+    except TriggerError as error:
+        return {}, list(error.problems)
+    return {name: list(wrong) for name, wrong in files.broken.items()}, list(files.everywhere)
 
 
 def _no_room(settings: Settings, ledger: Ledger) -> dict[str, int]:

@@ -6,7 +6,7 @@ from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 from lifecycle.insight.document import Document, Id, Section, Table, counted, moment, table
-from lifecycle.insight.waiting import waits
+from lifecycle.insight.waiting import BROKEN, broken_lines, waits
 from lifecycle.ledger.tables import State
 
 if TYPE_CHECKING:
@@ -18,7 +18,7 @@ ALWAYS_SHOWN = (State.PLANNED, State.ACCEPTED)
 
 def as_page(status: Status) -> Document:
     """The sections that have something to say."""
-    sections = (_warehouse, _runs, _schedules, _approvals, _mails, _to_decide)
+    sections = (_warehouse, _runs, _schedules, _approvals, _files, _mails, _to_decide)
     return [section for of in sections if (section := of(status)).parts]
 
 
@@ -111,6 +111,15 @@ def _approvals(status: Status) -> Section:
     )
     ask = "Decide: lifecycle approve RUN --by NAME --why TEXT, or lifecycle reject RUN …"
     return Section("Waits for an approval", (table(columns, rows), ask), "warning")
+
+
+def _files(status: Status) -> Section:
+    parts: list[str] = []
+    if status.wrong_everywhere:
+        parts += ["No run begins before this is mended:", *map(str, status.wrong_everywhere)]
+    if status.broken:
+        parts += [BROKEN, *broken_lines(status.broken)]
+    return Section("Triggers that cannot be used", tuple(parts), "bad")
 
 
 def _mails(status: Status) -> Section:

@@ -11,6 +11,7 @@ from typing import Any
 from lifecycle.insight.document import Section, Table, moment, plain, table
 from lifecycle.insight.rule import tree_as_json, tree_as_rows
 from lifecycle.insight.schedule import StepStory, schedule
+from lifecycle.insight.waiting import BROKEN
 from lifecycle.ledger.history import AccountHistory
 from lifecycle.ledger.tables import NOT_LEFT, PAUSED
 from lifecycle.triggers.commit import commit_of
@@ -28,7 +29,7 @@ class TriggerStory:
 
     name: str
     trigger: Trigger | None
-    """None: its file is gone."""
+    """None: its file is gone, or cannot be read."""
     matches: bool | None
     """Whether the account is in the audience now; None: unknown."""
     rules: Mapping[str, Outcome]
@@ -41,6 +42,9 @@ class TriggerStory:
     people: Mapping[str, str]
     """Contact id: name."""
     waiting_for: str | None
+    """Why all of it waits: what is wrong with its files, or what the last run waited for."""
+    is_broken: bool
+    """Its file or its mails cannot be used as they stand."""
     stop: Mapping[str, Any] | None
     """Who paused the trigger or turned it off: mode, since, by, why."""
     unapproved: Collection[str]
@@ -81,6 +85,8 @@ class TriggerStory:
             "trigger": self.name,
             "audience": self.trigger.audience.text if self.trigger else None,
             "matches": self.matches,
+            "waiting_for": self.waiting_for,
+            "is_broken": self.is_broken,
             "stop": plain(self.stop) if self.stop else None,
             "because": tree_as_json(self.rules.get("audience")),
             "rules": {key: tree_as_json(one) for key, one in self.rules.items()},
@@ -113,9 +119,13 @@ class TriggerStory:
         if rows := self._withheld():
             parts.append("Withheld:")
             parts.append(table(("step", "to", "reason", "last said", "detail"), rows))
+        if self.is_broken and self.waiting_for:
+            parts.append(f"It cannot be used: {self.waiting_for}. {BROKEN}")
         parts.append(f"Next: {self.next()}")
         verdict = {True: "matches", False: "does not match", None: "unknown"}[self.matches]
-        if self.trigger is None:
+        if self.is_broken:
+            verdict = "cannot be used, and waits"
+        elif self.trigger is None:
             verdict = "its file is gone"
         return Section(f"{self.name}: {verdict}", tuple(parts), "good" if self.matches else "")
 
@@ -123,6 +133,8 @@ class TriggerStory:
         """What comes next, as far as it is known."""
         open_now = [row for row in self._of("enrollments") if row.ended_at is None]
         waiting = [row for row in self._of("sends") if row.state in NOT_LEFT]
+        if self.is_broken:
+            return "nothing, until a run finds it mended."
         if self.waiting_for and (open_now or waiting or self.matches is not False):
             return f"it waits: {self.waiting_for}"
         if self.stop and (self.stop["mode"] == PAUSED or not (open_now or waiting)):

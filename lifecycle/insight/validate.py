@@ -8,8 +8,9 @@ from typing import Any
 from lifecycle.errors import InputError, Problem, Problems
 from lifecycle.insight.document import Document, Section, counted, table
 from lifecycle.settings import Settings
-from lifecycle.triggers.check import check
-from lifecycle.triggers.model import Trigger, read_folder
+from lifecycle.triggers.check import check_files
+from lifecycle.triggers.files import TriggerFiles, read_files
+from lifecycle.triggers.model import Trigger
 from lifecycle.warehouse import suites
 from lifecycle.warehouse.foreseen import check_suites
 
@@ -18,10 +19,21 @@ from lifecycle.warehouse.foreseen import check_suites
 class Validation:
     """What was checked, and all that is wrong with it."""
 
-    triggers: tuple[Trigger, ...]
-    """Those that can be used."""
+    files: TriggerFiles
     suites: int
     problems: tuple[Problem, ...]
+
+    @property
+    def triggers(self) -> tuple[Trigger, ...]:
+        """Those that can be used."""
+        return self.files.usable
+
+    @property
+    def stops_a_run(self) -> list[Problem]:
+        """What is wrong everywhere: no run begins before it is mended. A trigger whose own file
+        or mails are broken waits by itself."""
+        waits = {problem for some in self.files.broken.values() for problem in some}
+        return [one for one in self.problems if one.stops_a_run and one not in waits]
 
     def as_json(self) -> dict[str, Any]:
         """The object of `validate --json`."""
@@ -45,8 +57,8 @@ class Validation:
 
 def validate(settings: Settings) -> Validation:
     """Check triggers, templates and expectations; problems are returned, not raised."""
-    triggers, _ = read_folder(settings.folder("triggers"))
-    problems = check(settings)
+    files = read_files(settings)
+    problems = check_files(settings, files)
     guarded = 0
     for door in ("raw", "marts"):
         try:
@@ -57,4 +69,4 @@ def validate(settings: Settings) -> Validation:
             problems += error.problems
         except InputError as error:
             problems.append(Problem(f"expectations/{door}", None, str(error)))
-    return Validation(tuple(triggers), guarded, tuple(problems))
+    return Validation(files, guarded, tuple(problems))

@@ -2,12 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from datetime import datetime
 
+from lifecycle.errors import Problem
 from lifecycle.insight.document import counted, moment
 
 SHOWN = 5
+
+BROKEN = (
+    "Nobody enters, nothing of it is mailed, and who is inside waits, until a run finds it mended. "
+    "Nothing ended, and the other triggers go on."
+)
+"""What becomes of a trigger that cannot be used."""
+
+
+def broken_lines(broken: Mapping[str, Iterable[Problem]]) -> Iterator[str]:
+    """For each trigger that cannot be used a sentence that names all that is wrong with it."""
+    for name, problems in broken.items():
+        yield f"{name} waits: {'; '.join(str(problem) for problem in problems)}"
 
 
 def waits(no_room: Mapping[str, int]) -> Iterator[str]:

@@ -23,7 +23,7 @@ from lifecycle.ledger.tables import command_runs, recording
 from lifecycle.masking import mask_addresses
 
 RUN, DELIVER = "lifecycle-run", "deliver-due"
-SYNC_FEEDBACK, FIT_SCORES = "sync-feedback", "fit-scores"
+SYNC_FEEDBACK, FIT_SCORES, BACK_UP = "sync-feedback", "fit-scores", "back-up"
 """Commands go by the name of their flow, as prefect.yaml does."""
 
 DONE, STOPPED, FAILED = "done", "stopped", "failed"

@@ -45,6 +45,14 @@ def known_versions(ledger: Connection, trigger: str) -> dict[str, Row[Any]]:
     return {row.version: row for row in ledger.execute(query)}
 
 
+def waiting_versions(ledger: Connection) -> list[tuple[str, str]]:
+    """The versions of triggers whose mails wait: trigger, version."""
+    query = select(trigger_versions.c.trigger, trigger_versions.c.version).where(
+        trigger_versions.c.waiting_since.is_not(None)
+    )
+    return [(row.trigger, row.version) for row in ledger.execute(query)]
+
+
 def versions_in_use(ledger: Connection, trigger: str, now: datetime) -> list[str]:
     """The versions by which somebody goes on, or may still meet a goal."""
     may_meet = enrollments.c.goal_met_at.is_(None) & (enrollments.c.goal_until >= now)

@@ -19,20 +19,19 @@ def check_templates(
     account_columns: Iterable[str],
     contact_columns: Iterable[str],
     of_one_language: Container[str] = (),
+    templates: Templates | None = None,
 ) -> list[Problem]:
     """Everything wrong in the template folder, file by file; empty when all is well.
+
+    `templates` are files that were read before; else the folder is read.
 
     `triggers` are names with the ids of their steps, the columns those of account_360 and
     dim_contacts. Every step needs the company's locale, and every locale that another step of
     its trigger has, unless the trigger is `of_one_language`. A file that no step uses is a
     problem too: most are misspelt.
     """
-    templates = Templates(settings.folder("email_templates"))
-    names: Names = {
-        "account": frozenset(account_columns),
-        "contact": frozenset(contact_columns),
-        "company": frozenset(Company.model_fields),
-    }
+    templates = templates or Templates(settings.folder("email_templates"))
+    names = mail_names(account_columns, contact_columns)
     expected = {(trigger, step) for trigger, steps in triggers for step in steps}
     lists = {(OWNER_LIST, MORNING)}
     list_names: Names = {"owner": OWNER_NAMES, "list": LIST_NAMES, "company": names["company"]}
@@ -47,6 +46,27 @@ def check_templates(
         *_wrong(templates, lists, list_names),
         *_footers(templates, expected, names),
     ]
+
+
+def mail_names(account_columns: Iterable[str], contact_columns: Iterable[str]) -> Names:
+    """What a mail to a customer may name, besides the way out in its footer."""
+    return {
+        "account": frozenset(account_columns),
+        "contact": frozenset(contact_columns),
+        "company": frozenset(Company.model_fields),
+    }
+
+
+def wrong_mails(
+    templates: Templates, trigger: str, steps: Iterable[str], names: Names
+) -> Iterator[Problem]:
+    """What is wrong with the mails of a trigger's steps in any language, whoever gets them."""
+    for step in steps:
+        for locale in templates.locales(trigger, step):
+            try:
+                yield from templates.template(trigger, step, locale).problems(names)
+            except TemplateError as error:
+                yield from error.problems
 
 
 def _absent(
@@ -91,11 +111,7 @@ def _unused(templates: Templates, expected: set[tuple[str, str]]) -> Iterator[Pr
 
 def _wrong(templates: Templates, expected: set[tuple[str, str]], names: Names) -> Iterator[Problem]:
     for trigger, step in sorted(expected):
-        for locale in templates.steps.get((trigger, step), {}):
-            try:
-                yield from templates.template(trigger, step, locale).problems(names)
-            except TemplateError as error:
-                yield from error.problems
+        yield from wrong_mails(templates, trigger, [step], names)
 
 
 def _footers(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import time
 from collections import Counter
 from collections.abc import Callable
@@ -20,6 +21,8 @@ from lifecycle.ledger.tables import State
 from lifecycle.mail.pace import CircuitBreaker, TokenBucket, retry_in
 from lifecycle.mail.providers import Mail, Outcome, Provider, is_live, open_provider
 from lifecycle.settings import Settings
+
+log = logging.getLogger("lifecycle.mail.deliver")
 
 
 @dataclass
@@ -124,11 +127,19 @@ def deliver(
             work.write_down()  # also where somebody interrupts it: what is under way ends first
     finally:
         provider.close()
+    _log_result(work.result)
     with ledger.read() as connection:
         work.result.next_due = delivery.next_due(connection, work.now())
         if work.warms_up:
             work.result.no_room = warmup.waiting(connection, work.now(), settings.warmup)
     return work.result
+
+
+def _log_result(result: DeliveryResult) -> None:
+    counts = ", ".join(
+        f"{count} {state}" for state, count in sorted(result.states.items()) if count
+    )
+    log.info("delivery: %s", counts or "nothing was due")
 
 
 class _Delivery:

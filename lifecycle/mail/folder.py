@@ -8,6 +8,7 @@ email_templates/_owner_list/morning.<locale>.txt the list of an account owner; a
 
 from __future__ import annotations
 
+import copy
 import re
 from collections.abc import Collection, Iterable, Mapping
 from pathlib import Path
@@ -15,19 +16,16 @@ from pathlib import Path
 from lifecycle.errors import Problem, TemplateError
 from lifecycle.ledger.tables import MORNING, OWNER_LIST
 from lifecycle.mail.message import LOCALE
-from lifecycle.mail.template import (
-    Template,
-    Text,
-    parse_template,
-    read_footer,
-    read_template,
-    read_text,
-)
+from lifecycle.mail.template import Template, Text, parse_template, read_text
 from lifecycle.settings import CHECKOUT
 
 
 class Templates:
-    """The template folder: which files there are. Read once, when it is made."""
+    """The template folder as it was when this was made: which files there are.
+
+    Each file is read once, when somebody first asks for it: what was checked is what is mailed,
+    whatever happens to the file meanwhile.
+    """
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
@@ -39,8 +37,9 @@ class Templates:
         """By trigger and step that no longer has a file: locale → text."""
         self.strays: list[Path] = []
         """Files that are neither."""
+        self._texts: dict[Path, str] = {}
         for path in sorted(folder.rglob("*")):
-            if path.is_file() and not path.name.startswith(".") and path.suffix != ".md":
+            if _is_file(path) and not path.name.startswith(".") and path.suffix != ".md":
                 self._sort(path)
         if (OWNER_LIST, MORNING) not in self.steps:
             lists = CHECKOUT / "email_templates" / OWNER_LIST
@@ -60,10 +59,12 @@ class Templates:
         else:
             self.strays.append(path)
 
-    def keep(self, trigger: str, texts: Mapping[str, Mapping[str, str]]) -> None:
-        """Have these texts (by step and locale) stand in for files that are gone."""
+    def keeping(self, trigger: str, texts: Mapping[str, Mapping[str, str]]) -> Templates:
+        """The same files, with these texts (by step and locale) in place of those that are gone."""
         gone = {step: said for step, said in texts.items() if (trigger, step) not in self.steps}
-        self.kept.update({(trigger, step): said for step, said in gone.items()})
+        other = copy.copy(self)
+        other.kept = {**self.kept, **{(trigger, step): said for step, said in gone.items()}}
+        return other
 
     def locales(self, trigger: str, step: str) -> Collection[str]:
         """The languages that a step's mail is there in."""
@@ -72,7 +73,7 @@ class Templates:
     def texts(self, trigger: str, step: str) -> dict[str, str]:
         """What a step's files say, by locale. Raises TemplateError when one cannot be read."""
         files = self.steps.get((trigger, step), {})
-        return {locale: read_text(path, self.name(path)) for locale, path in files.items()}
+        return {locale: self._text(path) for locale, path in files.items()}
 
     def template(self, trigger: str, step: str, locale: str) -> Template:
         """Read one template. Raises TemplateError when it is missing or has no proper form."""
@@ -84,14 +85,20 @@ class Templates:
             )
         if path is None:
             raise TemplateError([self.missing(f"{trigger}/{step}", locale)])
-        return read_template(path, self.name(path))
+        return parse_template(self._text(path), self.name(path))
 
     def footer(self, locale: str) -> Text:
         """Read the footer of a language. Raises TemplateError when there is none."""
         found = nearest(locale, self.footers)
         if found is None:
             raise TemplateError([self.missing("_footer", locale)])
-        return read_footer(self.footers[found], self.name(self.footers[found]))
+        path = self.footers[found]
+        return Text(self.name(path), 1, self._text(path))
+
+    def _text(self, path: Path) -> str:
+        if path not in self._texts:
+            self._texts[path] = read_text(path, self.name(path))
+        return self._texts[path]
 
     def missing(self, what: str, locale: str, why: str = "") -> Problem:
         """The problem that a file is not there."""
@@ -101,6 +108,14 @@ class Templates:
         """A file as messages call it."""
         own = path.is_relative_to(self.folder.parent)
         return path.relative_to(self.folder.parent if own else CHECKOUT).as_posix()
+
+
+def _is_file(path: Path) -> bool:
+    try:
+        # Also a link to nothing: reading it says so.
+        return path.is_file() or (path.is_symlink() and not path.exists())
+    except OSError:
+        return True
 
 
 def nearest(wanted: str | None, available: Iterable[str]) -> str | None:

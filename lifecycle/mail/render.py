@@ -37,10 +37,15 @@ FOOTER_SAYS = ("company.name", "company.postal_address", "unsubscribe_url")
 class Renderer:
     """Renders mails from the templates as they are when it is made; each is compiled once."""
 
-    def __init__(self, settings: Settings, *, rehearsal: bool = False) -> None:
-        """In a rehearsal the mails' way out leads nowhere: who looks at one must not leave."""
+    def __init__(
+        self, settings: Settings, *, rehearsal: bool = False, templates: Templates | None = None
+    ) -> None:
+        """In a rehearsal the mails' way out leads nowhere: who looks at one must not leave.
+
+        `templates` are files that were read before; else the folder is read.
+        """
         self._settings = settings
-        self._folder = Templates(settings.folder("email_templates"))
+        self._folder = templates or Templates(settings.folder("email_templates"))
         self._company = settings.company
         self._way_out = WayOut(settings)
         self._rehearsal = rehearsal
@@ -51,14 +56,18 @@ class Renderer:
         """What the mails of steps say now, by step and locale. Raises TemplateError."""
         return {step: self._folder.texts(trigger, step) for step in steps}
 
+    @property
+    def templates(self) -> Templates:
+        """The files that it renders."""
+        return self._folder
+
     def keeping(self, trigger: str, texts: Mapping[str, Mapping[str, str]]) -> Renderer:
         """A renderer for which these texts (by step and locale) stand in for files that are
         gone; this one where none is."""
         if all(self._folder.locales(trigger, step) for step in texts):
             return self
-        other = Renderer(self._settings, rehearsal=self._rehearsal)
-        other._folder.keep(trigger, texts)
-        return other
+        templates = self._folder.keeping(trigger, texts)
+        return Renderer(self._settings, rehearsal=self._rehearsal, templates=templates)
 
     def choose_locale(
         self,

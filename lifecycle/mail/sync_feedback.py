@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 
@@ -10,6 +11,8 @@ from lifecycle.ledger import commands, feedback
 from lifecycle.ledger.store import Ledger
 from lifecycle.mail.providers.sendgrid_feedback import SendGridLists
 from lifecycle.settings import Settings
+
+log = logging.getLogger("lifecycle.mail.sync_feedback")
 
 OVERLAP = timedelta(hours=24)
 """How far each reading goes back behind the last one: an entry may come onto a list later than
@@ -46,6 +49,8 @@ def _read_all(
                 failures.append(str(error))
     finally:
         lists.close()
+    counts = ", ".join(f"{count} new {name}" for name, count in found.items())
+    log.info("feedback: %s", counts or "none was read")
     if failures:
         raise DeliveryError("\n".join(failures))
     return found

@@ -153,11 +153,6 @@ class Template:
         return sorted(found, key=lambda problem: problem.line or 0)
 
 
-def read_template(path: Path, file: str) -> Template:
-    """A template from its file, which messages call `file`. Raises as `parse_template` does."""
-    return parse_template(read_text(path, file), file)
-
-
 def parse_template(text: str, file: str) -> Template:
     """Headers, a blank line, a body. Raises TemplateError with every problem of the form."""
     lines = text.split("\n")
@@ -186,11 +181,6 @@ def parse_template(text: str, file: str) -> Template:
     if problems or subject is None:
         raise TemplateError(problems)
     return Template(file, subject, body)
-
-
-def read_footer(path: Path, file: str) -> Text:
-    """A file that is all body. Raises TemplateError when it cannot be read."""
-    return Text(file, 1, read_text(path, file))
 
 
 def read_text(path: Path, file: str) -> str:

@@ -62,9 +62,9 @@ def judge(
 
 
 def remember(
-    warehouse: duckdb.DuckDBPyConnection, ledger: Connection, trigger: Trigger, now: datetime
+    warehouse: duckdb.DuckDBPyConnection, ledger: Connection, trigger: str, now: datetime
 ) -> None:
-    """Show the warehouse what the ledger knows of a trigger, as Arrow.
+    """Show the warehouse what the ledger knows of the trigger of that name, as Arrow.
 
     `latest`: one row an account that ever entered, its newest cycle.
     `hopeful`: one row an enrolment that may still meet its goal.
@@ -72,7 +72,7 @@ def remember(
     """
     newest = (
         select(enrollments.c.account_id, func.max(enrollments.c.cycle).label("cycle"))
-        .where(enrollments.c.trigger == trigger.name)
+        .where(enrollments.c.trigger == trigger)
         .group_by(enrollments.c.account_id)
         .subquery()
     )
@@ -88,20 +88,20 @@ def remember(
         and_(
             enrollments.c.account_id == newest.c.account_id,
             enrollments.c.cycle == newest.c.cycle,
-            enrollments.c.trigger == trigger.name,
+            enrollments.c.trigger == trigger,
         ),
     )
     warehouse.register("latest", _arrow(ledger, latest, LATEST))
     hopeful = select(
         enrollments.c.account_id, enrollments.c.cycle, enrollments.c.trigger_version
     ).where(
-        enrollments.c.trigger == trigger.name,
+        enrollments.c.trigger == trigger,
         enrollments.c.goal_met_at.is_(None),
         enrollments.c.goal_until >= now,
     )
     warehouse.register("hopeful", _arrow(ledger, hopeful, HOPEFUL))
     baseline = select(launch_baseline.c.account_id).where(
-        launch_baseline.c.trigger == trigger.name, launch_baseline.c.seen_false_at.is_(None)
+        launch_baseline.c.trigger == trigger, launch_baseline.c.seen_false_at.is_(None)
     )
     warehouse.register("baseline", _arrow(ledger, baseline, BASELINE))
 

@@ -33,6 +33,7 @@ class Reason(StrEnum):
     WAITING_FOR_FEED = "waiting_for_feed"
     ACCOUNT_SET_ASIDE = "account_set_aside"
     VERSION_UNREADABLE = "version_unreadable"
+    TRIGGER_UNUSABLE = "trigger_unusable"
     PAUSED = "paused"
     TURNED_OFF = "turned_off"
     ON_HOLD = "on_hold"

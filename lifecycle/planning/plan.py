@@ -15,6 +15,7 @@ import duckdb
 from sqlalchemy import Connection
 from sqlalchemy import Row as SqlRow
 
+from lifecycle.errors import Problem
 from lifecycle.ledger import approvals, controls, memory
 from lifecycle.ledger.decisions import (
     Ending,
@@ -29,6 +30,7 @@ from lifecycle.ledger.decisions import (
 )
 from lifecycle.ledger.store import Ledger
 from lifecycle.ledger.tables import PAUSED
+from lifecycle.mail.folder import Templates
 from lifecycle.mail.render import Renderer
 from lifecycle.planning import audience, guard, versions
 from lifecycle.planning.audience import Row
@@ -47,7 +49,8 @@ from lifecycle.planning.result import PlanResult
 from lifecycle.planning.steps import Inside, Steps
 from lifecycle.planning.versions import Unreadable, Version
 from lifecycle.settings import Settings
-from lifecycle.triggers.model import Trigger, load_triggers
+from lifecycle.triggers.files import Seen, read_to_plan
+from lifecycle.triggers.model import Trigger
 from lifecycle.warehouse.connection import connect_published
 
 CHUNK = 5_000
@@ -62,18 +65,28 @@ def plan(
     as_of: datetime,
     dry_run: bool = False,
     only: str | None = None,
+    seen: Seen | None = None,
 ) -> PlanResult:
     """Decide what every trigger does now, and write it to the ledger unless it is a dry run.
 
-    The mails of a run over its budget wait in the ledger for an approval.
+    The mails of a run over its budget wait in the ledger for an approval. So does a trigger
+    whose file or mails cannot be used, or are gone since `seen`, when the run began.
 
-    `only` names the one trigger to look at, for a preview. Raises TriggerError or
-    TemplateError for files that cannot be used, LedgerError and WarehouseError.
+    `only` names the one trigger to look at, for a preview. Raises TriggerError where the
+    models' own YAML cannot be read, LedgerError and WarehouseError.
     """
-    triggers = load_triggers(settings)
+    files = read_to_plan(settings, seen)
     with connect_published(settings) as warehouse, ledger.read() as known:
         result = decide(
-            settings, warehouse, known, triggers, as_of=as_of, only=only, rehearsal=dry_run
+            settings,
+            warehouse,
+            known,
+            files.usable,
+            as_of=as_of,
+            only=only,
+            rehearsal=dry_run,
+            broken=files.broken,
+            templates=files.templates,
         )
         sends = result.decisions.sends
         result.flood = guard.judge(settings, warehouse, known, sends, as_of=as_of)
@@ -94,18 +107,26 @@ def decide(
     as_of: datetime,
     only: str | None = None,
     rehearsal: bool = False,
+    broken: Mapping[str, Sequence[Problem]] | None = None,
+    templates: Templates | None = None,
 ) -> PlanResult:
     """What `plan` writes: reads the schema `marts` of a warehouse and a ledger, writes neither.
 
-    The mails of a rehearsal are for looking at: their way out leads nowhere.
+    The mails of a rehearsal are for looking at: their way out leads nowhere. `broken` are the
+    triggers besides these that cannot be used, `templates` the mails that were read before.
     """
-    planner = _Planner(settings, warehouse, ledger, as_of, rehearsal=rehearsal)
+    planner = _Planner(settings, warehouse, ledger, as_of, rehearsal=rehearsal, mails=templates)
     for trigger in sorted(triggers, key=lambda it: it.rank):
         if only in (None, trigger.name):
             planner.run(trigger)
+    broken = broken or {}
+    for name, problems in broken.items():
+        if only in (None, name):
+            planner.keep_waiting(name, problems)
     if only is None:
-        planner.end_removed([trigger.name for trigger in triggers])
+        planner.end_removed([*(trigger.name for trigger in triggers), *broken])
         planner.object_to_planned()
+        planner.end_waiting()
     return planner.result
 
 
@@ -120,6 +141,7 @@ class _Planner:
         as_of: datetime,
         *,
         rehearsal: bool,
+        mails: Templates | None,
     ) -> None:
         self.settings = settings
         self.rehearsal = rehearsal
@@ -133,7 +155,7 @@ class _Planner:
         self.people = People(
             warehouse, ledger, erasure_key=settings.privacy.erasure_key.get_secret_value()
         )
-        self.renderer = Renderer(settings, rehearsal=rehearsal)
+        self.renderer = Renderer(settings, rehearsal=rehearsal, templates=mails)
         self.steps = Steps(
             ledger,
             self.people,
@@ -168,12 +190,20 @@ class _Planner:
         renderer, find_commit = self.renderer, not self.rehearsal
         if new := versions.first_use(self.ledger, trigger, renderer, find_commit=find_commit):
             self.made.first_uses.append(new)
-        audience.remember(self.warehouse, self.ledger, trigger, self.as_of)
+        audience.remember(self.warehouse, self.ledger, trigger.name, self.as_of)
         others = list(versions.older(self.ledger, trigger, renderer, self.as_of))
         for other in others:
             if isinstance(other, Version):
                 audience.judge(self.warehouse, other.trigger, only_entered=True)
-                self._meet_goals(other.trigger) if trigger.migrate else self._go_on(other)
+                if trigger.migrate:
+                    self._meet_goals(other.trigger)
+                elif other.wrong_mails:
+                    self._meet_goals(other.trigger)
+                    self._keep_waiting(
+                        trigger, Unreadable(other.trigger.version, other.wrong_mails)
+                    )
+                else:
+                    self._go_on(other)
             elif not trigger.migrate:
                 audience.judge(self.warehouse, trigger, only_entered=True)
                 self._keep_waiting(trigger, other)
@@ -254,6 +284,35 @@ class _Planner:
                 f"{versions.called(trigger.name, lost.version)} cannot be read: {lost.why}. Those"
                 " who entered by it wait; `migrate: true` in the file moves them to it"
             )
+
+    def keep_waiting(self, name: str, problems: Sequence[Problem]) -> None:
+        """Keep all of a trigger where it is whose file or mails cannot be used as they stand.
+
+        Nobody enters, nobody leaves by a condition, and nothing is mailed, not even what is
+        planned; it is not launched by this either. Whose account is gone leaves all the same,
+        and goals are looked for, by the versions that the ledger keeps.
+        """
+        audience.remember(self.warehouse, self.ledger, name, self.as_of)
+        why = versions.told(problems)
+        file = self.settings.folder("triggers") / f"{name}.yaml"
+        in_use: list[str] = []
+        for one in versions.in_use(self.ledger, file, self.renderer, self.as_of):
+            if isinstance(one, Version):
+                audience.judge(self.warehouse, one.trigger, only_entered=True)
+                self._leave(name, one.care, waits=True)
+                self._meet_goals(one.trigger)
+                in_use += one.care
+            else:
+                in_use.append(one.version)
+        self.made.waiting.update({(name, version): why for version in in_use})
+        if inside := self._left_inside(name, in_use):
+            self.result.withheld[Reason.TRIGGER_UNUSABLE] += inside
+        self.result.broken[name] = tuple(problems)
+
+    def end_waiting(self) -> None:
+        """Let go what waited and has nobody any more to wait for."""
+        for key in memory.waiting_versions(self.ledger):
+            self.made.waiting.setdefault(key, None)
 
     def _left_inside(self, trigger: str, care: Sequence[str]) -> int:
         gone = {one.account_id for one in self.made.endings if one.trigger == trigger}

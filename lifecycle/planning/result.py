@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from dataclasses import dataclass, field
 
+from lifecycle.errors import Problem
 from lifecycle.ledger.decisions import Decisions, Withheld
 from lifecycle.planning.decision import Reason
 from lifecycle.planning.guard import Flood
@@ -21,6 +22,9 @@ class PlanResult:
     """Why it would have to wait for an approval."""
     waiting: list[str] = field(default_factory=list)
     """A sentence for each trigger that waits: for the usage feed, or for a person."""
+
+    broken: dict[str, tuple[Problem, ...]] = field(default_factory=dict)
+    """By name, the triggers that wait because their file or mails cannot be used, and why."""
 
     @property
     def planned(self) -> int:

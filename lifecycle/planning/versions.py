@@ -8,7 +8,7 @@ everybody; the text that was kept with the version stands in only for a file tha
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -16,9 +16,10 @@ from typing import Any
 
 from sqlalchemy import Connection, Row
 
-from lifecycle.errors import TriggerError
+from lifecycle.errors import Problem, TriggerError
 from lifecycle.ledger import memory
 from lifecycle.ledger.decisions import FirstUse
+from lifecycle.mail.check import mail_names, wrong_mails
 from lifecycle.mail.render import Renderer
 from lifecycle.triggers.columns import account_columns, contact_columns
 from lifecycle.triggers.commit import commit_of
@@ -37,6 +38,8 @@ class Version:
 
     called: str
     """In messages."""
+    wrong_mails: str = ""
+    """What is wrong with its mails: with the file of a step that the present version lacks."""
 
 
 @dataclass(frozen=True)
@@ -45,6 +48,11 @@ class Unreadable:
 
     version: str
     why: str
+
+
+def told(problems: Iterable[Problem]) -> str:
+    """Problems in one sentence."""
+    return "; ".join(str(problem) for problem in problems)
 
 
 def called(trigger: str, version: str) -> str:
@@ -81,22 +89,30 @@ def older(
     ledger: Connection, present: Trigger, renderer: Renderer, now: datetime
 ) -> Iterator[Version | Unreadable]:
     """The versions besides the present one by which somebody goes on, or may meet a goal."""
-    in_use = set(memory.versions_in_use(ledger, present.name, now)) - {present.version}
-    if not in_use:
-        return
-    kept = memory.known_versions(ledger, present.name)
-    for version in sorted(in_use):
+    yield from in_use(ledger, present.file, renderer, now, besides=present.version)
+
+
+def in_use(
+    ledger: Connection, file: Path, renderer: Renderer, now: datetime, *, besides: str = ""
+) -> Iterator[Version | Unreadable]:
+    """The versions of a file's trigger by which somebody goes on, or may meet a goal."""
+    name = file.stem
+    wanted = set(memory.versions_in_use(ledger, name, now)) - {besides}
+    kept = memory.known_versions(ledger, name) if wanted else {}
+    for version in sorted(wanted):
         if version not in kept:
             yield Unreadable(version, "the ledger has no text of it")
             continue
         try:
-            trigger = read(kept[version], present.file)
+            trigger = read(kept[version], file)
         except TriggerError as error:
             yield Unreadable(version, "; ".join(problem.what for problem in error.problems))
             continue
-        yield Version(
-            trigger,
-            renderer.keeping(present.name, json.loads(kept[version].templates)),
-            (version,),
-            called(present.name, version),
+        mails = renderer.keeping(name, json.loads(kept[version].templates))
+        wrong = wrong_mails(
+            mails.templates,
+            name,
+            [step.id for step in trigger.steps],
+            mail_names(account_columns(), contact_columns()),
         )
+        yield Version(trigger, mails, (version,), called(name, version), told(wrong))

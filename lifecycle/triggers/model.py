@@ -483,23 +483,25 @@ def read_folder(folder: Path, marts: Path = MARTS) -> tuple[list[Trigger], list[
 
     `marts` is where the models' YAML says which columns there are.
     """
-    if not folder.is_dir():
-        return [], [Problem(str(folder), None, "no such folder")]
+    try:
+        files = sorted(path for path in folder.iterdir() if _is_trigger(path))
+    except OSError as error:
+        what = "no such folder" if not folder.exists() else f"cannot be read: {error.strerror}"
+        return [], [Problem(str(folder), None, what)]
     accounts, contacts = account_columns(marts), contact_columns(marts)
+    first: dict[str, Path] = {}
     triggers: dict[str, Trigger] = {}
     problems: list[Problem] = []
-    for path in sorted(folder.iterdir()):
-        if not _is_trigger(path):
-            continue
+    for path in files:
+        other = first.setdefault(path.stem, path)
+        if other is not path:
+            what = f"is a second trigger {path.stem!r} beside {other.name}"
+            problems.append(Problem(_name(path), None, what, "keep one of them"))
         try:
             trigger = read_trigger(path, accounts, contacts)
         except TriggerError as error:
             problems += error.problems
             continue
-        if trigger.name in triggers:
-            other = triggers[trigger.name].file.name
-            what = f"is a second trigger {path.stem!r} beside {other}"
-            problems.append(Problem(_name(path), None, what))
         triggers[trigger.name] = trigger
     return sorted(triggers.values(), key=lambda it: it.rank), problems
 
@@ -508,8 +510,13 @@ def read_trigger(path: Path, accounts: Columns, contacts: Columns) -> Trigger:
     """One trigger file. Raises TriggerError with all its problems."""
     try:
         text = path.read_text(encoding="utf-8-sig")
-    except (OSError, UnicodeDecodeError) as error:
-        raise TriggerError([Problem(_name(path), None, f"cannot be read: {error}")]) from None
+    except OSError as error:
+        what = f"cannot be read: {error.strerror}"
+        raise TriggerError([Problem(_name(path), None, what)]) from None
+    except UnicodeDecodeError as error:
+        line = error.object[: error.start].count(b"\n") + 1
+        problem = Problem(_name(path), line, "is not UTF-8", "save it as UTF-8")
+        raise TriggerError([problem]) from None
     return parse_trigger(text, path, accounts, contacts)
 
 

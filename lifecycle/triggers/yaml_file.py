@@ -52,7 +52,8 @@ class YamlFile:
         except (YAMLError, ValueError, RecursionError) as error:
             raise TriggerError([Problem(name, None, f"not valid YAML: {error}")]) from None
         if not isinstance(content, CommentedMap):
-            raise TriggerError([Problem(name, 1, "has to be a mapping of keys to values")])
+            what, hint = "has to be a mapping of keys to values", "it is empty" * (content is None)
+            raise TriggerError([Problem(name, 1, what, hint)])
         self._content = content
         self.plain: dict[str, Any] = _plain(content)
 

@@ -83,6 +83,7 @@ ELSEWHERE = {
     "lifecycle status --check": "cli/test_status_check.py",
     "make server": "flows/test_server.py",
     "prefect deploy --all": "flows/test_server.py",
+    "make install": "../Makefile",
     "make test": "../Makefile",
     "make lint": "../Makefile",
 }

@@ -49,7 +49,7 @@ def test_all_is_deployed_and_set_up_twice_it_is_there_once(
     client: SyncPrefectClient, tmp_path: Path
 ) -> None:
     settings = Company(tmp_path).settings
-    server._deploy(settings)
+    server.deploy(settings)
     automations.set_up(late_after=timedelta(minutes=45))
 
     assert client.read_work_pool(server.POOL).type == "process"
@@ -146,7 +146,7 @@ def test_schedules_that_do_not_fire_are_reported_with_the_first_error(
     address, heard = webhook
     monkeypatch.setenv("LIFECYCLE__NOTIFY__WEBHOOK_URL", address)
     settings = Company(tmp_path).settings
-    server._deploy(settings)  # to an API whose scheduler does not run
+    server.deploy(settings)  # to an API whose scheduler does not run
     (tmp_path / "server.log").write_text("10:00:00 | WARNING | x\n10:00:01 | ERROR   | no SQL\n")
     server._report_schedules(settings, tmp_path, within=0, check=lambda: None)
     printed = capsys.readouterr().err

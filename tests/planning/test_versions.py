@@ -175,7 +175,8 @@ def test_a_planned_mail_of_a_step_that_migration_drops_is_cancelled(world):
     world.account()
     world.run(WEDNESDAY)
     world.run("2026-06-16 20:00")  # plans last_call
-    change(world, MIGRATE, ("  - {id: last_call, after: 7d}", "  - {id: other, after: 20d}"))
+    other = ("  - {id: last_call, after: 7d}", "  - {id: other, after: 20d}")
+    change(world, MIGRATE, other, steps=("other",))
     world.run("2026-06-16 21:00")
     assert world.mails()[-1] == ("a1", "last_call", "cancelled")
     assert world.rows(sends, "step", "detail")[-1] == (
