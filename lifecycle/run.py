@@ -184,7 +184,8 @@ class Run:
             raise
         else:
             spent = time.perf_counter() - begun
-            log.info("%s (%.1f s)", mask_addresses(stage_outcome(self.report, name)), spent)
+            outcome = mask_addresses(stage_outcome(self.report, name))
+            log.info("run %s: %s (%.1f s)", self.run_id, outcome, spent)
         finally:
             spent = time.perf_counter() - begun
             self.report.seconds[name] = round(self.report.seconds.get(name, 0) + spent, 3)

@@ -52,7 +52,7 @@ def test_a_run_without_a_command_line_logs_its_stages_deliveries_and_outcome(
     for line in (
         f"run {run.run_id} begins, as of",
         f"run {run.run_id}: plan begins",
-        f"run {run.run_id}: plan took ",
+        f"run {run.run_id}: plan: 1 mail, 1 withheld, 1 entered (",
         "delivery: ",
         f"run {run.run_id}: done; 0 accounts, 1 mails planned",
     ):

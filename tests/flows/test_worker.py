@@ -13,11 +13,10 @@ from pathlib import Path
 import httpx
 import pytest
 
+from commands import CHECKOUT, PREFECT_CREDENTIAL
 from company import Company
 from flows import worker
 from lifecycle.errors import LifecycleError, SettingsError
-
-CHECKOUT = Path(__file__).parents[2]
 
 
 def test_without_a_server_it_says_which_variable_names_one(
@@ -40,9 +39,15 @@ def test_it_deploys_and_stays(tmp_path: Path, prefect_api: str) -> None:
     env = {name: value for name, value in os.environ.items() if not name.startswith("PREFECT")}
     env |= {
         "PREFECT_API_URL": prefect_api,
+        "PREFECT_API_AUTH_STRING": PREFECT_CREDENTIAL,
         "LIFECYCLE__STATE__DIR": str(tmp_path / "state"),
         "LIFECYCLE_CONFIG": str(CHECKOUT / "lifecycle.toml"),
     }
+
+    def ask(path: str) -> httpx.Response:
+        user, _, password = PREFECT_CREDENTIAL.partition(":")
+        return httpx.post(f"{prefect_api}{path}", json={}, auth=(user, password))
+
     log = tmp_path / "worker.log"
     with log.open("wb") as output:
         process = subprocess.Popen(
@@ -59,11 +64,11 @@ def test_it_deploys_and_stays(tmp_path: Path, prefect_api: str) -> None:
         while not workers:
             assert process.poll() is None, log.read_text()
             assert time.monotonic() < deadline, log.read_text()
-            answer = httpx.post(f"{prefect_api}/work_pools/lifecycle/workers/filter", json={})
+            answer = ask("/work_pools/lifecycle/workers/filter")
             workers = answer.json() if answer.is_success else []
             time.sleep(0.5)
         assert workers[0]["status"] == "ONLINE"
-        deployments = httpx.post(f"{prefect_api}/deployments/filter", json={}).json()
+        deployments = ask("/deployments/filter").json()
         assert {"daily", "nightly"} <= {one["name"] for one in deployments}
     finally:
         os.killpg(process.pid, signal.SIGTERM)
