@@ -124,13 +124,13 @@ class Run:
         """
         overrides = {"source": {"kind": source}} if source else {}
         settings = settings_file.load(config, **overrides)
-        moment = _clock(settings, as_of)
+        moment = clock_of(settings, as_of)
         try:
             with only_one(settings.state_dir) as lock, Ledger.open(settings.ledger_url) as ledger:
                 runs.check(ledger, as_of=moment, source=settings.source.kind)
                 if not dry_run:
                     refuse_to_replay_live(settings, moment)
-                _keep_to_one_source(settings)
+                keep_to_one_source(settings)
                 stands = as_of is not None or settings.source.kind == "demo"
                 run = cls(settings, ledger, as_of=moment, dry_run=dry_run, stands=stands)
                 run._lock = lock
@@ -300,7 +300,11 @@ def delivery_clock(settings: Settings, ledger: Ledger, as_of: str | None = None)
     return newest if replays or settings.source.kind == "demo" else now
 
 
-def _clock(settings: Settings, as_of: str | None) -> datetime:
+def clock_of(settings: Settings, as_of: str | None = None) -> datetime:
+    """The moment that a run looks at (UTC): now, the demo company's own time, or a chosen one.
+
+    Raises ClockError for what is no moment, or one in the future.
+    """
     now = datetime.now(UTC)
     if settings.source.kind == "demo":
         from lifecycle.sources.demo import CLOCK
@@ -315,8 +319,11 @@ def _clock(settings: Settings, as_of: str | None) -> datetime:
     return moment
 
 
-def _keep_to_one_source(settings: Settings) -> None:
-    """Mark the state folder with its source's kind, and refuse another; dry runs too pull."""
+def keep_to_one_source(settings: Settings) -> None:
+    """Mark the state folder with its source's kind, and refuse another; dry runs too pull.
+
+    Raises InputError.
+    """
     mark = settings.state_dir / "source"
     kind = settings.source.kind
     if not mark.exists():
