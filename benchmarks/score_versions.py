@@ -21,12 +21,12 @@ from datetime import UTC, date, datetime, time
 from pathlib import Path
 
 from lifecycle import settings as settings_file
+from lifecycle.days import days_between
 from lifecycle.health import score_validation
 from lifecycle.health.fit import MEASURES, fit_scores
 from lifecycle.health.score_validation import Validation
 from lifecycle.insight.document import as_text
 from lifecycle.insight.score_report import ScoreReport
-from lifecycle.planning.replay import days_between
 from lifecycle.settings import CHECKOUT, Settings
 from lifecycle.sources import ledger as ledger_source
 from lifecycle.sources.pull import pull

@@ -21,9 +21,9 @@ from typing import Any
 from meter import Cost, Meter
 
 from lifecycle import settings as settings_file
+from lifecycle.days import days_between
 from lifecycle.insight.simulation import Simulation, simulate
 from lifecycle.ledger.store import Ledger
-from lifecycle.planning.replay import days_between
 from lifecycle.settings import CHECKOUT, Settings
 from lifecycle.sources import ledger as ledger_source
 from lifecycle.sources.pull import pull

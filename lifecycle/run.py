@@ -144,7 +144,7 @@ class Run:
                 runs.check(ledger, as_of=moment, source=settings.source.kind)
                 if not dry_run:
                     refuse_to_replay_live(settings, moment)
-                _keep_to_one_source(settings)
+                keep_to_one_source(settings)
                 stands = as_of is not None or settings.source.kind == "demo"
                 run = cls(settings, ledger, as_of=moment, dry_run=dry_run, stands=stands)
                 run.is_watched = as_of is not None or dry_run
@@ -347,7 +347,7 @@ def delivery_clock(settings: Settings, ledger: Ledger, as_of: str | None = None)
     return (runs.newest_decision(ledger) or now) if stands else now
 
 
-def moment_of(settings: Settings, as_of: str | None) -> datetime:
+def moment_of(settings: Settings, as_of: str | None = None) -> datetime:
     """Return the moment that a run looks at, in UTC: the one asked for, or the source's now.
 
     Raises ClockError for what is no moment, or lies in the future of a real source.
@@ -366,8 +366,11 @@ def moment_of(settings: Settings, as_of: str | None) -> datetime:
     return moment
 
 
-def _keep_to_one_source(settings: Settings) -> None:
-    """Mark the state folder with its source's kind, and refuse another; dry runs too pull."""
+def keep_to_one_source(settings: Settings) -> None:
+    """Mark the state folder with its source's kind, and refuse another; dry runs too pull.
+
+    Raises InputError.
+    """
     mark = settings.state_dir / "source"
     kind = settings.source.kind
     if not mark.exists():

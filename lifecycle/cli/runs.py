@@ -129,6 +129,52 @@ def fit_scores(context: typer.Context, as_json: AsJson = False) -> None:
 
 
 @app.command(rich_help_panel=PANEL)
+def backfill(
+    context: typer.Context,
+    first: Annotated[str, typer.Option("--from", metavar="DAY", help="The first day.")],
+    last: Annotated[str, typer.Option("--to", metavar="DAY", help="The last day; it is in it.")],
+    at: Annotated[
+        str, typer.Option(metavar="HH:MM", help="When the run of each day was, by our clock.")
+    ] = "06:00",
+    again: Annotated[
+        bool,
+        typer.Option(
+            "--again",
+            metavar="",
+            help="Build days of an earlier backfill anew; to go on with one that was interrupted, "
+            "leave it out.",
+        ),
+    ] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Write the history of past days, as a run of each day would have. Nothing is sent.
+
+    Before the first run it loads the data itself. It can be interrupted at any moment: the same
+    command goes on with the first day that is missing. Days that a run wrote are refused.
+    """
+    from lifecycle.days import days_between, time_of_day
+    from lifecycle.insight.backfilled import BackfillReport
+    from lifecycle.insight.watching import Watching, counting
+    from lifecycle.run import keep_to_one_source, moment_of, only_one
+    from lifecycle.warehouse.backfill import backfill
+    from lifecycle.warehouse.load import load
+
+    settings = context.obj.settings()
+    days, moment = days_between(first, last), time_of_day(at)
+    with only_one(settings.state_dir):
+        keep_to_one_source(settings)
+        if not settings.published_db.exists():
+            with Watching() as watching:
+                now = moment_of(settings)
+                load(settings, now=now, stage=watching.stage, progress=watching.step)
+        with counting("backfilling", len(days)) as done:
+            found = BackfillReport(
+                backfill(settings, days, at=moment, again=again, progress=done), settings
+            )
+    show(found.as_json, found.as_document, as_json)
+
+
+@app.command(rich_help_panel=PANEL)
 def serve(
     context: typer.Context,
     host: Annotated[

@@ -115,10 +115,10 @@ def simulate(
     as_json: AsJson = False,
 ) -> None:
     """Replay past days and show what would have been sent. Nothing is sent or changed."""
+    from lifecycle.days import days_between, time_of_day
     from lifecycle.git_ref import variant_at
     from lifecycle.insight.simulation import simulate
     from lifecycle.insight.watching import counting
-    from lifecycle.planning.replay import days_between, time_of_day
     from lifecycle.settings import file_of
     from lifecycle.variant import Variant
 

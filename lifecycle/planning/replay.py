@@ -10,16 +10,16 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
-from datetime import UTC, date, datetime, time, timedelta
+from datetime import date, datetime, time, timedelta
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any, Literal, Protocol
-from zoneinfo import ZoneInfo
 
 import duckdb
 from sqlalchemy import Row, func, select
 
-from lifecycle.errors import ClockError, InputError
+from lifecycle.days import DAY, moments_of
+from lifecycle.errors import ClockError
 from lifecycle.ledger import delivery, runs
 from lifecycle.ledger.backup import back_up
 from lifecycle.ledger.decisions import record
@@ -116,7 +116,8 @@ def replay(
     day that is over. Raises WarehouseError when no run has loaded data yet, ClockError for a
     copied ledger that has decided later than the first day, and what reading files raises.
     """
-    moments = _moments(settings, days, at)
+    # Of each day's run, and of the one after the last.
+    moments = moments_of([*days, days[-1] + DAY], at, settings.company.time_zone)
     if memory == "copy":
         _check_clock(ledger, moments[0])
     with TemporaryDirectory(prefix="lifecycle-simulate-") as temporary, ExitStack() as stack:
@@ -140,36 +141,6 @@ def replay(
             if progress is not None:
                 progress(day)
         return [world.told() for world in worlds]
-
-
-def days_between(first: str, last: str) -> list[date]:
-    """All days from the first to the last. Raises InputError."""
-    begin, end = _day("from", first), _day("to", last)
-    if end < begin:
-        raise InputError(f"--to {end} is before --from {begin}")
-    return [begin + timedelta(days=number) for number in range((end - begin).days + 1)]
-
-
-def _day(option: str, text: str) -> date:
-    try:
-        return date.fromisoformat(text.strip())
-    except ValueError:
-        raise InputError(f"--{option} {text!r} is not a day; write it like 2026-06-10") from None
-
-
-def time_of_day(text: str) -> time:
-    """A time such as 06:00. Raises InputError."""
-    try:
-        return datetime.strptime(text.strip(), "%H:%M").time()  # noqa: DTZ007 (a time alone)
-    except ValueError:
-        raise InputError(f"--at {text!r} is not a time of day; write it like 06:00") from None
-
-
-def _moments(settings: Settings, days: Sequence[date], at: time) -> list[datetime]:
-    """The clock of each day's run, and of the one after the last."""
-    zone = ZoneInfo(settings.company.time_zone)
-    following = [*days, days[-1] + timedelta(days=1)]
-    return [datetime.combine(day, at, zone).astimezone(UTC) for day in following]
 
 
 def _check_clock(ledger: Ledger, first: datetime) -> None:

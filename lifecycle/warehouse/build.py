@@ -70,6 +70,14 @@ def build(
     )
 
 
+def record_versions(settings: Settings, *, project: Path = PROJECT) -> None:
+    """Take up into the snapshots what the last load brought, as a build does, and build nothing.
+
+    Raises WarehouseError. Not thread-safe, as `build`.
+    """
+    _raise_errors(_dbt(settings, project, "snapshot"))
+
+
 def compile_models(
     settings: Settings, models: Sequence[str], *, project: Path = PROJECT
 ) -> list[CompiledModel]:

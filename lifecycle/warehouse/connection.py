@@ -56,5 +56,10 @@ def _open(path: Path, *, read_only: bool) -> Iterator[duckdb.DuckDBPyConnection]
         yield connection
     except duckdb.Error as error:
         raise WarehouseError(f"{path.name}: {error}") from error
+    except RuntimeError as error:
+        # What DuckDB makes of a Ctrl-C while it executes.
+        if str(error) == "Query interrupted":
+            raise KeyboardInterrupt from error
+        raise
     finally:
         connection.close()

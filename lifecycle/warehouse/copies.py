@@ -6,6 +6,8 @@ import shutil
 from datetime import UTC, datetime
 from pathlib import Path
 
+import duckdb
+
 from lifecycle.errors import WarehouseError
 from lifecycle.health.definition import PROJECT
 from lifecycle.settings import Settings
@@ -22,16 +24,10 @@ def copy_work(settings: Settings, folder: Path) -> tuple[Settings, datetime]:
     Returns settings whose state folder is `folder`, and the clock of the load that the data is
     of (UTC). Raises WarehouseError when no run has loaded anything yet, or one is going on.
     """
-    missing = f"{settings.work_db}: no data was loaded yet; `lifecycle run --dry-run` does it"
     if not settings.work_db.exists():
-        raise WarehouseError(missing)
+        raise _nothing_loaded(settings)
     with connect_work(settings) as work:
-        is_there = work.execute(
-            "select 1 from duckdb_tables() where schema_name = 'raw' and table_name = 'run_context'"
-        ).fetchone()
-        found = is_there and work.execute("select loaded_at from raw.run_context").fetchone()
-        if not found:
-            raise WarehouseError(missing)
+        loaded_at = last_load(work, settings)
         work.execute("checkpoint")
         folder.mkdir(parents=True, exist_ok=True)
         # While it is open here, no other process can write to it.
@@ -41,7 +37,27 @@ def copy_work(settings: Settings, folder: Path) -> tuple[Settings, datetime]:
     )
     with connect_work(copied) as copy:
         take_back(copy, settings)
-    return copied, found[0].replace(tzinfo=UTC)
+    return copied, loaded_at
+
+
+def last_load(work: duckdb.DuckDBPyConnection, settings: Settings) -> datetime:
+    """The clock of the load that the data of a warehouse is of (UTC).
+
+    Raises WarehouseError when nothing was loaded yet.
+    """
+    is_there = work.execute(
+        "select 1 from duckdb_tables() where schema_name = 'raw' and table_name = 'run_context'"
+    ).fetchone()
+    found = is_there and work.execute("select loaded_at from raw.run_context").fetchone()
+    if not found:
+        raise _nothing_loaded(settings)
+    loaded_at: datetime = found[0].replace(tzinfo=UTC)
+    return loaded_at
+
+
+def _nothing_loaded(settings: Settings) -> WarehouseError:
+    what = "no data was loaded yet; `lifecycle run --dry-run` does it"
+    return WarehouseError(f"{settings.work_db}: {what}")
 
 
 def marts_as_of(

@@ -9,7 +9,7 @@ and it is kept here too.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from datetime import datetime
 from pathlib import Path
@@ -23,7 +23,7 @@ from lifecycle.warehouse import context
 from lifecycle.warehouse.build import CompiledModel, compile_models
 from lifecycle.warehouse.connection import connect_work
 from lifecycle.warehouse.copies import copy_work
-from lifecycle.warehouse.history import HISTORY
+from lifecycle.warehouse.history import HISTORY, has_history
 
 READ_BY_PLANNER = ("account_360", "dim_contacts", "feed_health", "rejected_rows")
 
@@ -52,22 +52,34 @@ class DailyMarts:
     @classmethod
     @contextmanager
     def open(
-        cls, settings: Settings, folder: Path, *, project: Path = PROJECT
+        cls,
+        settings: Settings,
+        folder: Path,
+        *,
+        wanted: Sequence[str] = READ_BY_PLANNER,
+        begins: bool = False,
+        project: Path = PROJECT,
     ) -> Iterator[DailyMarts]:
-        """Copy the warehouse into an empty folder, and compile the models of a dbt project.
+        """Copy the warehouse into an empty folder, and compile the wanted models of a dbt project,
+        and all that these read. Where no run has built anything, the history `begins` empty.
 
-        Raises WarehouseError when no run has loaded anything yet, or a model cannot be compiled.
+        Raises WarehouseError when no run has loaded anything yet, or built anything and nothing
+        begins, or a model cannot be compiled.
         """
         copy, loaded_at = copy_work(settings, folder)
         with connect_work(copy) as connection:
-            known = "select 1 from duckdb_tables() where schema_name = 'marts' and table_name = ?"
-            if connection.execute(known, [HISTORY]).fetchone() is None:
-                what = "no models were built yet; `lifecycle run --dry-run` does it"
-                raise WarehouseError(f"{settings.work_db}: {what}")
-            models = _compile(copy, connection, project)
-            _forget_all_but_history(connection)
             # Each day is built anew, and a day that was lost is built again.
             connection.execute("set wal_autocheckpoint = '1GB'")
+            if not has_history(connection):
+                if not begins:
+                    what = "no models were built yet; `lifecycle run --dry-run` does it"
+                    raise WarehouseError(f"{settings.work_db}: {what}")
+                # What columns a history has only its own model tells, and what reads it asks.
+                first = _compile(copy, connection, [HISTORY], project)
+                cls(copy, first, connection, loaded_at, project).build(loaded_at)
+                connection.execute(f"delete from marts.{HISTORY}")
+            models = _compile(copy, connection, wanted, project)
+            _forget_all_but_history(connection)
             yield cls(copy, models, connection, loaded_at, project)
 
     def build(self, as_of: datetime) -> None:
@@ -99,25 +111,26 @@ class DailyMarts:
         execute = self.connection.execute
         execute(f"create or replace temp table arrived as {model.query}")
         if self._year is None:
-            self._widen(model)
+            execute(f"create table if not exists {model.relation} as from arrived limit 0")
+            widen(self.connection, "arrived", into=model.relation)
         execute(f"delete from {model.relation} where day in (select day from arrived)")
         execute(f"insert into {model.relation} by name from arrived")
 
-    def _widen(self, history: CompiledModel) -> None:
-        """Have the history take columns that its model has got since the last run, as dbt does."""
-        query = """
-            select column_name, data_type from duckdb_columns() where table_name = 'arrived'
-            and column_name not in (
-                select column_name from duckdb_columns()
-                where schema_name = 'marts' and table_name = ?
-            )
-        """
-        for name, kind in self.connection.execute(query, [history.name]).fetchall():
-            self.connection.execute(f'alter table {history.relation} add column "{name}" {kind}')
+
+def widen(connection: duckdb.DuckDBPyConnection, table: str, *, into: str) -> None:
+    """Have the history `into` take columns that its model has got since the last run, as dbt does:
+    those that `table` has."""
+    there = {row[0] for row in connection.execute(f"describe {into}").fetchall()}
+    for name, kind, *_ in connection.execute(f"describe {table}").fetchall():
+        if name not in there:
+            connection.execute(f'alter table {into} add column "{name}" {kind}')
 
 
 def _compile(
-    copy: Settings, connection: duckdb.DuckDBPyConnection, project: Path
+    copy: Settings,
+    connection: duckdb.DuckDBPyConnection,
+    wanted: Sequence[str],
+    project: Path,
 ) -> list[CompiledModel]:
     """Compile against a warehouse that has nothing but the columns of the history."""
     state = copy.state.model_copy(update={"dir": copy.state_dir / "compiled"})
@@ -126,10 +139,14 @@ def _compile(
         pass
     literal = str(empty.work_db).replace("'", "''")
     connection.execute(f"attach '{literal}' as empty")
-    connection.execute("create schema empty.marts")
-    connection.execute(f"create table empty.marts.{HISTORY} as from marts.{HISTORY} limit 0")
+    if has_history(connection):
+        connection.execute("create schema if not exists empty.marts")
+        connection.execute(f"create table empty.marts.{HISTORY} as from marts.{HISTORY} limit 0")
     connection.execute("detach empty")
-    return compile_models(empty, READ_BY_PLANNER, project=project)
+    models = compile_models(empty, wanted, project=project)
+    for schema in {model.relation.split(".")[-2] for model in models}:
+        connection.execute(f"create schema if not exists {schema}")
+    return models
 
 
 def _forget_all_but_history(connection: duckdb.DuckDBPyConnection) -> None:

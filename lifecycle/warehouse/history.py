@@ -40,7 +40,7 @@ def begin_day(settings: Settings, *, run_id: str, as_of: datetime) -> None:
             " select ? as run_id, ?::date as first_day, ?::date as last_day",
             [run_id, *days],
         )
-        if _exists(work, "marts", HISTORY):
+        if has_history(work):
             work.execute(
                 f"create table unpublished.history as from marts.{HISTORY}"
                 " where day between ? and ?",
@@ -51,7 +51,7 @@ def begin_day(settings: Settings, *, run_id: str, as_of: datetime) -> None:
 
 def take_back(work: duckdb.DuckDBPyConnection, settings: Settings) -> None:
     """Have the history be as the published runs left it. `work` is their file, or a copy of it."""
-    if unpublished_run(work, settings) and _exists(work, "marts", HISTORY):
+    if unpublished_run(work, settings) and has_history(work):
         work.execute(
             f"delete from marts.{HISTORY} using unpublished.run"
             " where day between first_day and last_day"
@@ -90,6 +90,14 @@ def unpublished_run(work: duckdb.DuckDBPyConnection, settings: Settings) -> str 
     return None if run_id == last else str(run_id)
 
 
+def has_history(work: duckdb.DuckDBPyConnection) -> bool:
+    """Whether a run or a backfill has begun one."""
+    return _exists(work, "marts", HISTORY)
+
+
 def _exists(connection: duckdb.DuckDBPyConnection, schema: str, table: str) -> bool:
-    known = "select 1 from duckdb_tables() where schema_name = ? and table_name = ?"
+    known = (
+        "select 1 from duckdb_tables() where database_name = current_database()"
+        " and schema_name = ? and table_name = ?"
+    )
     return connection.execute(known, [schema, table]).fetchone() is not None

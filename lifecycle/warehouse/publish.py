@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import os
+import shutil
 
 import duckdb
 
 from lifecycle.errors import WarehouseError
 from lifecycle.settings import Settings
 from lifecycle.warehouse.connection import connect_work
-from lifecycle.warehouse.history import keep_day
+from lifecycle.warehouse.history import HISTORY, keep_day
 
 
 def publish(settings: Settings, *, run_id: str) -> None:
@@ -34,6 +35,34 @@ def publish(settings: Settings, *, run_id: str) -> None:
         raise WarehouseError(f"{settings.published_db} cannot be replaced: {error}") from error
     finally:
         new.unlink(missing_ok=True)
+
+
+def publish_history(settings: Settings) -> bool:
+    """Have `published.duckdb` show the history that `work.duckdb` has. All else in it stays as the
+    run that published it left it, and so do its run_id and its as_of.
+
+    Readers see the old file or the new one. False where no run has published yet: then the first
+    one does it. The caller has checked that what `work.duckdb` holds was published, and holds the
+    state folder's lock. Raises WarehouseError.
+    """
+    if not settings.published_db.exists():
+        return False
+    new = settings.published_db.with_name(f"{settings.published_db.name}.history.tmp")
+    try:
+        shutil.copy2(settings.published_db, new)
+        with connect_work(settings) as connection:
+            connection.execute(f"attach {_literal(str(new))} as published")
+            copied = f"create or replace table published.marts.{HISTORY} as from marts.{HISTORY}"
+            connection.execute(copied)
+            connection.execute("detach published")
+        _sync(new)
+        os.replace(new, settings.published_db)
+        _sync(settings.state_dir)
+    except OSError as error:
+        raise WarehouseError(f"{settings.published_db} cannot be replaced: {error}") from error
+    finally:
+        new.unlink(missing_ok=True)
+    return True
 
 
 def _copy_marts(connection: duckdb.DuckDBPyConnection, new: str, run_id: str) -> None:

@@ -37,6 +37,7 @@ TYPED = {
     "lifecycle score-report": "The source is the demo company",
     "lifecycle fit-scores": "Fitted on 283 accounts",
     "lifecycle simulate --from 2026-06-09 --to 2026-06-09": "1 day, 2026-06-09 to 2026-06-09",
+    "lifecycle backfill --from 2026-06-08 --to 2026-06-09": "2 days built, 605 rows",
     "lifecycle held": "{held}",
     f"lifecycle decide {{held}} resend {SAID}": "goes again",
     "lifecycle deliver --as-of '2026-06-10 16:30 Asia/Tokyo'": "accepted by the provider",

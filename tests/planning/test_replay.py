@@ -13,6 +13,7 @@ import duckdb
 import pytest
 
 from company import Company, Marts, utc
+from lifecycle.days import days_between, time_of_day
 from lifecycle.errors import ClockError, InputError
 from lifecycle.insight.document import as_text
 from lifecycle.insight.simulation import Simulated, Simulation
@@ -20,7 +21,7 @@ from lifecycle.ledger import runs
 from lifecycle.ledger.store import Ledger
 from lifecycle.ledger.tables import launches, suppressions
 from lifecycle.planning.plan import plan
-from lifecycle.planning.replay import World, days_between, ledger_of, replay, time_of_day
+from lifecycle.planning.replay import World, ledger_of, replay
 from lifecycle.settings import Settings
 from lifecycle.variant import Variant
 

@@ -1,0 +1,253 @@
+"""The history of past days, as a run of each day would have written it.
+
+Days are built one after the other in a copy of `work.duckdb`, from the data of the last load (see
+daily.py), and each goes into the history of the real one in a transaction of its own: so a backfill
+may end at any moment, and the next one goes on with the first day that is missing. Only
+fct_account_health_daily is written, and the table of the days that a backfill wrote. All other
+marts stay as the last run left them, and mail is planned only by a run.
+
+A day follows from the ones before it. What a run wrote stays, whatever is written before it. What
+a backfill wrote is written again where an earlier day was missing.
+"""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import UTC, date, datetime, time
+from pathlib import Path
+
+import duckdb
+
+from lifecycle.days import DAY, moments_of, named, spans
+from lifecycle.errors import InputError, WarehouseError
+from lifecycle.health.definition import PROJECT
+from lifecycle.settings import Settings
+from lifecycle.warehouse.connection import connect_work
+from lifecycle.warehouse.copies import last_load
+from lifecycle.warehouse.daily import DailyMarts, widen
+from lifecycle.warehouse.history import HISTORY, check_published, has_history
+from lifecycle.warehouse.publish import publish_history
+
+BACKFILLED = "raw.backfilled_days"
+"""One row a day that a backfill wrote, and the as-of (UTC) it wrote it for. A run that writes such
+a day for another as-of makes it its own."""
+
+CHECKPOINT_EVERY = 30
+"""Days after which what was written goes from the log into the file itself."""
+
+
+@dataclass(frozen=True)
+class Backfilled:
+    """What a backfill did with the days that it was asked for."""
+
+    days: Sequence[date]
+    at: time
+    built: Sequence[date]
+    """Those that it built; an earlier one had built the others."""
+    rows: int
+    """Of the history, an account and day that was built."""
+    late: Sequence[date]
+    """Days built on which the usage feed was late: what needs it is unknown."""
+    is_published: bool
+    """False before the first run."""
+
+
+def backfill(
+    settings: Settings,
+    days: Sequence[date],
+    *,
+    at: time,
+    again: bool = False,
+    project: Path = PROJECT,
+    progress: Callable[[date], None] = lambda day: None,
+) -> Backfilled:
+    """Write the history of these days (consecutive, ascending, the company's), each as of a time of
+    the day, from the data of the last load. Days of an earlier backfill are built `again` if asked.
+
+    The caller holds the state folder's lock. `progress` hears of each day that is there. Raises
+    InputError for days that a run wrote, that are before the first usage event or after the last
+    load, NothingPublished after a run whose data did not pass, and WarehouseError.
+    """
+    moments = moments_of(days, at, settings.company.time_zone)
+    with connect_work(settings) as work:
+        if settings.published_db.exists():
+            check_published(work, settings)
+        _check_clock(work, settings, days, moments)
+        work.execute(f"create table if not exists {BACKFILLED} (day date, as_of timestamp)")
+        missing = _missing(work, days, again)
+        _forget(work, missing)
+    rows, late = 0, []
+    for day in days[: len(days) - len(missing)]:
+        progress(day)
+    if missing:
+        begun = len(days) - len(missing)
+        with _days_of(settings, project) as history:
+            for number, (day, moment) in enumerate(
+                zip(missing, moments[begun:], strict=True), start=1
+            ):
+                found = history.write(day, moment)
+                rows += found.rows
+                if found.is_late:
+                    late.append(day)
+                if number % CHECKPOINT_EVERY == 0:
+                    history.checkpoint()
+                progress(day)
+    return Backfilled(days, at, missing, rows, late, publish_history(settings))
+
+
+# Which days. ------------------------------------------------------------------------------
+
+
+def _check_clock(
+    work: duckdb.DuckDBPyConnection,
+    settings: Settings,
+    days: Sequence[date],
+    moments: Sequence[datetime],
+) -> None:
+    """Refuse days of which the last load knows nothing."""
+    zone = settings.company.time_zone
+    loaded_at = last_load(work, settings)
+    (first,) = work.execute("select min(occurred_at) from raw.usage_events").fetchall()[0]
+    if first is None:
+        raise InputError("there are no usage events: no day has a history")
+    unknown = [day for day, at in zip(days, moments, strict=True) if at > loaded_at]
+    if unknown and moments[-1] > datetime.now(UTC):
+        raise InputError(f"{named(unknown)}: in the future; end with --to {unknown[0] - DAY}")
+    if unknown:
+        loaded = f"the last load, of {loaded_at:%Y-%m-%d %H:%M} UTC"
+        raise InputError(
+            f"{named(unknown)}: nothing is known of them by {loaded}; `lifecycle run` loads what "
+            f"came since, or end with --to {unknown[0] - DAY}"
+        )
+    early = [day for day, at in zip(days, moments, strict=True) if at < _aware(first)]
+    if early:
+        begins = early[-1] + DAY
+        raise InputError(
+            f"{named(early)}: before the first usage event, of {_aware(first):%Y-%m-%d %H:%M} UTC, "
+            f"nothing is known of any account (days are {zone}'s); begin with --from {begins}"
+        )
+
+
+def _missing(work: duckdb.DuckDBPyConnection, days: Sequence[date], again: bool) -> Sequence[date]:
+    """The days to build: from the first one on that is not there. Raises InputError."""
+    by_runs, by_backfills = _written(work)
+    if taken := [day for day in days if day in by_runs]:
+        free = spans(day for day in days if day not in by_runs)
+        others = "; ".join(f"--from {first} --to {last}" for first, last in free)
+        raise InputError(
+            f"runs wrote {named(taken)}, and what was known on the day of a run stays; "
+            + (f"backfill the other days: {others}" if free else "there is nothing to backfill")
+        )
+    place = next((n for n, day in enumerate(days) if again or day not in by_backfills), None)
+    if place is None:
+        return []
+    following = [day for day in by_backfills if day > days[-1]]
+    next_run = min((day for day in by_runs if day > days[-1]), default=date.max)
+    if follow := [day for day in following if day < next_run]:
+        raise InputError(
+            f"{named(follow)}: backfilled before, without the days that you ask for, from which "
+            f"they follow; have them built again with these: --to {max(follow)}"
+        )
+    return days[place:]
+
+
+def _written(work: duckdb.DuckDBPyConnection) -> tuple[set[date], set[date]]:
+    """The days of the history that runs wrote, and those that backfills did."""
+    if not has_history(work):
+        return set(), set()
+    query = f"""
+        select history.day, history.as_of = backfilled.as_of
+        from (select distinct day, as_of from marts.{HISTORY}) as history
+        left join {BACKFILLED} as backfilled using (day)
+    """
+    by_runs: set[date] = set()
+    by_backfills: set[date] = set()
+    for day, is_backfilled in work.execute(query).fetchall():
+        (by_backfills if is_backfilled else by_runs).add(day)
+    return by_runs, by_backfills
+
+
+def _forget(work: duckdb.DuckDBPyConnection, missing: Sequence[date]) -> None:
+    """Have no day there that follows from one that is missing: who goes on after this, and was
+    ended in between, finds what is still to be built."""
+    if not missing:
+        return
+    tables = [BACKFILLED, *([f"marts.{HISTORY}"] if has_history(work) else [])]
+    work.execute("begin")
+    for table in tables:
+        work.execute(f"delete from {table} where day between ? and ?", [missing[0], missing[-1]])
+    work.execute("commit")
+
+
+def _aware(moment: datetime) -> datetime:
+    return moment.replace(tzinfo=UTC)
+
+
+# Building them. ---------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class _Written:
+    rows: int
+    is_late: bool
+
+
+class _History:
+    """The history that is kept, beside the marts of one day after the other."""
+
+    def __init__(self, marts: DailyMarts) -> None:
+        self._marts = marts
+        self._execute = marts.connection.execute
+        self._is_ready = False
+
+    def write(self, day: date, moment: datetime) -> _Written:
+        """Build a day, and keep it: whole, or where this process ends, not at all."""
+        self._marts.build(moment)
+        if not self._is_ready:
+            self._make_room()
+        self._execute("begin")
+        (rows,) = self._execute(
+            f"insert into kept.marts.{HISTORY} by name from marts.{HISTORY} where day = ?", [day]
+        ).fetchall()[0]
+        self._execute(
+            f"insert into kept.{BACKFILLED}"
+            f" select distinct day, as_of from marts.{HISTORY} where day = ?",
+            [day],
+        )
+        self._execute("commit")
+        (status,) = self._execute("select feed_status from marts.feed_health").fetchall()[0]
+        return _Written(rows, status == "late")
+
+    def checkpoint(self) -> None:
+        self._execute("checkpoint kept")
+
+    def _make_room(self) -> None:
+        self._execute("create schema if not exists kept.marts")
+        self._execute(
+            f"create table if not exists kept.marts.{HISTORY} as from marts.{HISTORY} limit 0"
+        )
+        widen(self._marts.connection, f"marts.{HISTORY}", into=f"kept.marts.{HISTORY}")
+        self._is_ready = True
+
+
+@contextmanager
+def _days_of(settings: Settings, project: Path) -> Iterator[_History]:
+    """A copy of the warehouse in the state folder, while days are built in it."""
+    folder = settings.state_dir / "backfill"
+    shutil.rmtree(folder, ignore_errors=True)  # of a backfill that was killed
+    try:
+        with DailyMarts.open(
+            settings, folder, wanted=[HISTORY], begins=True, project=project
+        ) as marts:
+            kept = str(settings.work_db).replace("'", "''")
+            try:
+                marts.connection.execute(f"attach '{kept}' as kept")
+            except duckdb.Error as error:
+                raise WarehouseError(f"{settings.work_db} cannot be opened: {error}") from error
+            yield _History(marts)
+            marts.connection.execute("detach kept")
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
