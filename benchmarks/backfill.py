@@ -23,16 +23,16 @@ from meter import Cost, Meter
 
 from lifecycle import settings as settings_file
 from lifecycle.days import DAY, days_between
-from lifecycle.insight.simulation import simulate
 from lifecycle.ledger.store import Ledger
 from lifecycle.settings import CHECKOUT, Settings
 from lifecycle.sources import ledger as ledger_source
 from lifecycle.sources.pull import pull
-from lifecycle.variant import Variant
 from lifecycle.warehouse import context
 from lifecycle.warehouse.backfill import Backfilled, backfill
 from lifecycle.warehouse.build import build
 from lifecycle.warehouse.publish import publish
+from lifecycle.whatif.simulation_report import simulate
+from lifecycle.whatif.variant import Variant
 
 RETAIL = CHECKOUT.parent / "shared" / "data" / "online_retail"
 CONFIG = CHECKOUT / "tests" / "end_to_end" / "online_retail.toml"

@@ -22,17 +22,17 @@ from pathlib import Path
 
 from lifecycle import settings as settings_file
 from lifecycle.days import days_between
+from lifecycle.evaluation.score_report import ScoreReport
 from lifecycle.health import score_validation
 from lifecycle.health.fit import MEASURES, fit_scores
 from lifecycle.health.score_validation import Validation
-from lifecycle.insight.document import as_text
-from lifecycle.insight.score_report import ScoreReport
+from lifecycle.report.document import as_text
 from lifecycle.settings import CHECKOUT, Settings
 from lifecycle.sources import ledger as ledger_source
 from lifecycle.sources.pull import pull
 from lifecycle.warehouse import context
 from lifecycle.warehouse.build import build, compile_models
-from lifecycle.warehouse.daily import DailyMarts
+from lifecycle.warehouse.daily_marts import DailyMarts
 
 RETAIL = CHECKOUT.parent / "shared" / "data" / "online_retail"
 CONFIG = CHECKOUT / "tests" / "end_to_end" / "online_retail.toml"

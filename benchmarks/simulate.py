@@ -22,14 +22,14 @@ from meter import Cost, Meter
 
 from lifecycle import settings as settings_file
 from lifecycle.days import days_between
-from lifecycle.insight.simulation import Simulation, simulate
 from lifecycle.ledger.store import Ledger
 from lifecycle.settings import CHECKOUT, Settings
 from lifecycle.sources import ledger as ledger_source
 from lifecycle.sources.pull import pull
-from lifecycle.variant import Variant
 from lifecycle.warehouse import context
 from lifecycle.warehouse.build import build
+from lifecycle.whatif.simulation_report import Simulation, simulate
+from lifecycle.whatif.variant import Variant
 
 RETAIL = CHECKOUT.parent / "shared" / "data" / "online_retail"
 CONFIG = CHECKOUT / "tests" / "end_to_end" / "online_retail.toml"

@@ -8,9 +8,9 @@ from zoneinfo import ZoneInfo
 from prefect.artifacts import create_markdown_artifact, create_table_artifact
 from prefect.context import FlowRunContext
 
-from lifecycle.insight.document import Table, as_markdown, table
-from lifecycle.insight.report import WHY, RunReport
 from lifecycle.masking import mask_addresses
+from lifecycle.report.document import Table, as_markdown, table
+from lifecycle.report.run_report import WHY, RunReport
 
 
 def leave_artifacts(report: RunReport) -> None:

@@ -9,11 +9,11 @@ from prefect import flow
 from flows.logs import begin_log
 from flows.names import timed
 from lifecycle import settings as settings_file
-from lifecycle.insight.delivery import DeliveryReport
-from lifecycle.ledger import commands, history
+from lifecycle.ledger import account_history, commands
 from lifecycle.ledger.store import Ledger
 from lifecycle.mail.counting import counted
 from lifecycle.mail.deliver import deliver
+from lifecycle.report.delivery_report import DeliveryReport
 from lifecycle.run import delivery_clock, watched
 
 
@@ -34,4 +34,6 @@ def deliver_due(config: str | None = None, as_of: str | None = None) -> dict[str
         now = delivery_clock(settings, ledger, as_of)
         with counted(settings, ledger, record, lambda: now):
             done = deliver(settings, ledger, now=now, progress=watched().step)
-        return DeliveryReport.of(done, now=now, waiting=history.mails_waiting(ledger)).as_json()
+        return DeliveryReport.of(
+            done, now=now, waiting=account_history.mails_waiting(ledger)
+        ).as_json()

@@ -9,8 +9,8 @@ from prefect import flow
 from flows.logs import begin_log
 from flows.names import timed
 from lifecycle import settings as settings_file
+from lifecycle.evaluation.fit_report import Fitted
 from lifecycle.health import fit
-from lifecycle.insight.fitted import Fitted
 from lifecycle.run import only_one, watched
 
 

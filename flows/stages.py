@@ -20,25 +20,25 @@ from flows import approval
 from flows.artifacts import leave_artifacts
 from flows.privacy import hide_addresses_in_logs
 from lifecycle.errors import WarehouseError
-from lifecycle.insight.document import as_markdown
-from lifecycle.insight.effect import newest, read_effects
-from lifecycle.ledger import approvals, history
+from lifecycle.evaluation.effect import newest, read_effects
+from lifecycle.ledger import account_history, approvals
 from lifecycle.ledger.tables import APPROVED
 from lifecycle.mail.counting import counted
 from lifecycle.mail.deliver import deliver as deliver_mails
 from lifecycle.masking import mask_addresses
 from lifecycle.planning.owner_lists import plan_lists
 from lifecycle.planning.plan import plan as plan_mails
+from lifecycle.report.document import as_markdown
 from lifecycle.run import Run
 from lifecycle.sources import ledger as ledger_source
 from lifecycle.sources.pull import pull as pull_sources
 from lifecycle.warehouse import context
 from lifecycle.warehouse.build import build as build_models
 from lifecycle.warehouse.connection import connect_published
-from lifecycle.warehouse.doors import Door
-from lifecycle.warehouse.gate import DataRefused, check
-from lifecycle.warehouse.history import begin_day
+from lifecycle.warehouse.gate.checkpoint import DataRefused, check
+from lifecycle.warehouse.gate.doors import Door
 from lifecycle.warehouse.publish import publish as publish_marts
+from lifecycle.warehouse.published_days import begin_day
 
 
 def is_transient(_task: Any, _run: Any, state: Any) -> bool:
@@ -160,7 +160,7 @@ def deliver(run: Run) -> None:
         return
     with run.stage("deliver"), counted(run.settings, run.ledger, run.record, run.now):
         done = deliver_mails(run.settings, run.ledger, now=run.now(), progress=run.progress)
-        run.report.add_delivery(done, remaining=history.mails_waiting(run.ledger))
+        run.report.add_delivery(done, remaining=account_history.mails_waiting(run.ledger))
 
 
 @task(**own_memory)

@@ -22,20 +22,20 @@ from zoneinfo import ZoneInfo, available_timezones
 
 from lifecycle import settings as settings_file
 from lifecycle.errors import AlreadyRunning, ClockError, InputError, OverBudget, Problems, Stopped
-from lifecycle.insight.report import RunReport, Stop
-from lifecycle.insight.stage_outcome import stage_outcome
-from lifecycle.insight.waiting import BROKEN, broken_lines
-from lifecycle.ledger import approvals, commands, history, runs
+from lifecycle.ledger import account_history, approvals, commands, runs
 from lifecycle.ledger.store import Ledger
 from lifecycle.ledger.tables import APPROVED
 from lifecycle.logs import write_log
 from lifecycle.mail.deliver import check_live, refuse_to_replay_live
 from lifecycle.masking import mask_addresses
 from lifecycle.notify import notify
+from lifecycle.report.run_report import RunReport, Stop
+from lifecycle.report.stage_outcome import stage_outcome
+from lifecycle.report.waiting import BROKEN, broken_lines
 from lifecycle.settings import Settings
 
 if TYPE_CHECKING:
-    from lifecycle.triggers.files import Seen
+    from lifecycle.authoring.files import Seen
 
 log = logging.getLogger("lifecycle.run")
 
@@ -247,8 +247,8 @@ class Run:
 
     def _check(self) -> None:
         """What has to be right before a stage begins."""
-        from lifecycle.insight.validate import validate  # seconds, which only a run needs
-        from lifecycle.triggers.files import Seen
+        from lifecycle.authoring.files import Seen
+        from lifecycle.authoring.validate import validate  # seconds, which only a run needs
 
         self.seen = Seen.now(self.settings)
         found = validate(self.settings)
@@ -339,7 +339,7 @@ def delivery_clock(settings: Settings, ledger: Ledger, as_of: str | None = None)
     if as_of is not None:
         return parse_as_of(as_of)
     now = datetime.now(UTC)
-    last = history.last_runs(ledger, 1)
+    last = account_history.last_runs(ledger, 1)
     if not last:
         return now
     replays = last[0].started_at - last[0].as_of > REPLAY_AFTER

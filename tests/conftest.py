@@ -22,6 +22,7 @@ settings.register_profile("lifecycle", deadline=None)
 settings.load_profile("lifecycle")
 
 databases = count(1)
+SUPPORT = Path(__file__).parent / "support"
 
 
 LONG = ("end_to_end", "warehouse", "faults", "benchmarks", "cli")
@@ -64,7 +65,11 @@ def prefect_api(prefect_home: Path) -> Iterator[str]:
     """The address of a Prefect API that all runs of this session may share."""
     kept = {name: value for name, value in os.environ.items() if not name.startswith("PREFECT")}
     with subprocess.Popen(
-        [sys.executable, str(Path(__file__).with_name("prefect_api.py")), str(prefect_home)],
+        [
+            sys.executable,
+            str(Path(__file__).with_name("support") / "prefect_api.py"),
+            str(prefect_home),
+        ],
         env={
             **kept,
             "PREFECT_HOME": str(prefect_home),

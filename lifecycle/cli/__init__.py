@@ -2,8 +2,8 @@
 
 # In the order of `lifecycle --help`.
 # isort: off
-from lifecycle.cli import runs, seeing, trying, deciding, keeping
-from lifecycle.cli.doorstep import app, main
+from lifecycle.cli import run, inspect, whatif, operate, privacy
+from lifecycle.cli.app import app, main
 # isort: on
 
-__all__ = ["app", "deciding", "keeping", "main", "runs", "seeing", "trying"]
+__all__ = ["app", "inspect", "main", "operate", "privacy", "run", "whatif"]

@@ -17,13 +17,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lifecycle.errors import FitError, WarehouseError
-from lifecycle.health import dormancy, evidence, parameters, return_fit
-from lifecycle.health.parameters import Lifetime, Parameters
+from lifecycle.health import dormancy, return_fit, scorecard
 from lifecycle.ledger import commands
 from lifecycle.ledger.store import Ledger
 from lifecycle.settings import Settings
+from lifecycle.warehouse import score_parameters
 from lifecycle.warehouse.connection import connect_work
-from lifecycle.warehouse.history import check_published
+from lifecycle.warehouse.published_days import check_published
+from lifecycle.warehouse.score_parameters import Lifetime, Parameters
 
 MEASURES = (
     "recency_share",
@@ -93,7 +94,7 @@ def _fit(settings: Settings, progress: Callable[[str], None]) -> Fit:
             evidence=points,
             missing=tuple(notes),
         )
-        version, is_new = parameters.store(warehouse, found)
+        version, is_new = score_parameters.store(warehouse, found)
     return Fit(version, is_new, found)
 
 
@@ -208,19 +209,19 @@ def _rhythms(
 
 def _evidence(
     warehouse: duckdb.DuckDBPyConnection, notes: list[str]
-) -> tuple[int, evidence.Evidence | None]:
+) -> tuple[int, scorecard.Evidence | None]:
     """How many accounts left, and what their months before teach."""
     history = _snapshots(warehouse)
     left = history["has_churned"].astype(bool)
     churned = len(set(history["account_id"][left]))
     try:
         # An account that left is in up to three months before: it is one event.
-        if churned < evidence.ENOUGH_CHURNED:
+        if churned < scorecard.ENOUGH_CHURNED:
             raise FitError(
                 f"health: {churned:,} accounts left within 90 days of a day in the history; "
-                f"{evidence.ENOUGH_CHURNED} are needed"
+                f"{scorecard.ENOUGH_CHURNED} are needed"
             )
-        return churned, evidence.fit({name: history[name] for name in MEASURES}, left)
+        return churned, scorecard.fit({name: history[name] for name in MEASURES}, left)
     except FitError as error:
         notes.append(str(error))
         return churned, None

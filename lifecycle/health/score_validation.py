@@ -16,9 +16,9 @@ from typing import Any
 import duckdb
 import numpy as np
 
-from lifecycle.health.evidence import Bin, Evidence
 from lifecycle.health.return_chance import Floats
 from lifecycle.health.return_fit import sample
+from lifecycle.health.scorecard import Bin, Evidence
 from lifecycle.health.validation import (
     CalibrationBin,
     Flags,

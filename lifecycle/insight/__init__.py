@@ -1,1 +1,1 @@
-"""What happened, what would happen, and why: for people and for machines."""
+"""An account's story: how it stands, and for each trigger what was done, or not, and why."""

@@ -8,21 +8,21 @@ from datetime import UTC, date, datetime, timedelta
 from typing import Any
 from zoneinfo import ZoneInfo
 
+from lifecycle.authoring.files import read_to_plan
 from lifecycle.errors import TriggerError, UnknownName, did_you_mean
-from lifecycle.insight import published
-from lifecycle.insight.deciding_runs import DecidingRuns, deciding_runs
-from lifecycle.insight.document import Document, Section, Table, counted, moment, plain, table
-from lifecycle.insight.find import find_account
-from lifecycle.insight.rule import ANSWER
+from lifecycle.insight.account_runs import DecidingRuns, deciding_runs
+from lifecycle.insight.condition_tree import ANSWER
+from lifecycle.insight.lookup import find_account
 from lifecycle.insight.trigger_story import TriggerStory
-from lifecycle.ledger import approvals, history, memory
-from lifecycle.ledger.history import AccountHistory
+from lifecycle.ledger import account_history, approvals
+from lifecycle.ledger.account_history import AccountHistory
 from lifecycle.ledger.store import Ledger
-from lifecycle.planning import versions
+from lifecycle.planning import ledger_state, versions
+from lifecycle.report.document import Document, Section, Table, counted, moment, plain, table
 from lifecycle.settings import Settings
 from lifecycle.triggers.condition import Outcome
-from lifecycle.triggers.files import read_to_plan
 from lifecycle.triggers.model import Trigger
+from lifecycle.warehouse import published_marts
 from lifecycle.warehouse.connection import connect_published
 
 
@@ -218,14 +218,19 @@ def explain(
     files = read_to_plan(settings)
     with connect_published(settings) as warehouse:
         account_id = find_account(warehouse, ledger, wanted)
-        account = published.account(warehouse, account_id)
-        contacts = published.contacts(warehouse, account_id)
-        rejected = published.rejected(warehouse, account_id)
-        feed = published.feed(warehouse)
-        published_by, now = published.run_id(warehouse), published.as_of(warehouse)
+        account = published_marts.account(warehouse, account_id)
+        contacts = published_marts.contacts(warehouse, account_id)
+        rejected = published_marts.rejected(warehouse, account_id)
+        feed = published_marts.feed(warehouse)
+        published_by, now = published_marts.run_id(warehouse), published_marts.as_of(warehouse)
     past = AccountHistory(ledger, account_id)
-    waiting = {(row.trigger, row.version): row.waiting_for for row in history.waiting(ledger)}
-    stops, holds = history.stops(ledger), history.holds(ledger, as_of or datetime.now(UTC))
+    waiting = {
+        (row.trigger, row.version): row.waiting_for for row in account_history.waiting(ledger)
+    }
+    stops, holds = (
+        account_history.stops(ledger),
+        account_history.holds(ledger, as_of or datetime.now(UTC)),
+    )
     unapproved = approvals.unapproved(ledger)
     people = {row["contact_id"]: row["name"] or row["email_normalized"] for row in contacts}
     known = {trigger.name: trigger for trigger in files.readable}
@@ -241,7 +246,9 @@ def explain(
         rejected=rejected,
         feed=feed,
         history=past,
-        suppressed=history.suppressed(ledger, [row["email_normalized"] for row in contacts]),
+        suppressed=account_history.suppressed(
+            ledger, [row["email_normalized"] for row in contacts]
+        ),
         triggers=[
             TriggerStory(
                 name=name,
@@ -296,7 +303,7 @@ def _versions(
 ) -> dict[str, tuple[Trigger | None, str | None]]:
     file = trigger.file if trigger else settings.folder("triggers") / f"{name}.yaml"
     with ledger.read() as connection:
-        kept = memory.known_versions(connection, name)
+        kept = ledger_state.known_versions(connection, name)
     found: dict[str, tuple[Trigger | None, str | None]] = {}
     for version, row in kept.items():
         try:

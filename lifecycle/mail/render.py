@@ -2,7 +2,7 @@
 
 A template may name `account` (columns of account_360), `contact` (columns of dim_contacts) and
 `company` (section [company] of the settings); a footer also `unsubscribe_url`. The list of an
-account owner names `owner`, `list` and `company` (lifecycle/insight/owner_list.py), and has no
+account owner names `owner`, `list` and `company` (lifecycle/planning/owner_news.py), and has no
 footer: who works here cannot unsubscribe.
 """
 

@@ -14,10 +14,10 @@ from zoneinfo import ZoneInfo
 import duckdb
 from sqlalchemy import Connection
 
-from lifecycle.insight import published
 from lifecycle.ledger import approvals
 from lifecycle.ledger.decisions import PlannedSend
 from lifecycle.settings import Settings
+from lifecycle.warehouse import published_marts
 
 DAYS = 28
 """Days with a run that the usual is taken from; before there are so many, nothing is usual."""
@@ -61,7 +61,7 @@ def judge(
     by_trigger = Counter(trigger for trigger, _ in {(one.trigger, one.address) for one in sends})
     mailed = sorted({(one.trigger, one.account_id) for one in sends})
     some = mailed[:: max(1, len(mailed) // SAMPLE)][:SAMPLE]
-    named = published.accounts(warehouse, [account_id for _, account_id in some])
+    named = published_marts.accounts(warehouse, [account_id for _, account_id in some])
     names = {row["account_id"]: row["name"] for row in named}
     return Flood(
         people=reached,

@@ -12,7 +12,7 @@ from lifecycle.planning import audience
 from lifecycle.settings import Settings
 from lifecycle.triggers.model import Trigger
 from lifecycle.warehouse.connection import connect_work
-from lifecycle.warehouse.copies import marts_as_of
+from lifecycle.warehouse.sandbox import marts_as_of
 
 
 def baseline(

@@ -18,7 +18,6 @@ from sqlalchemy import Connection, bindparam, delete, func, select
 
 from lifecycle.calendar import is_business_day
 from lifecycle.errors import TemplateError
-from lifecycle.insight.owner_list import OwnerNews, by_owner
 from lifecycle.ledger import suppressions
 from lifecycle.ledger.decisions import Decisions, PlannedSend, record
 from lifecycle.ledger.states import batches, insert
@@ -35,6 +34,7 @@ from lifecycle.ledger.tables import (
 from lifecycle.mail.message import is_address
 from lifecycle.mail.render import Renderer
 from lifecycle.planning import audience
+from lifecycle.planning.owner_news import OwnerNews, by_owner
 from lifecycle.settings import Settings
 from lifecycle.warehouse.connection import connect_published
 

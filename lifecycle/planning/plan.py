@@ -15,8 +15,9 @@ import duckdb
 from sqlalchemy import Connection
 from sqlalchemy import Row as SqlRow
 
+from lifecycle.authoring.files import Seen, read_to_plan
 from lifecycle.errors import Problem
-from lifecycle.ledger import approvals, controls, memory
+from lifecycle.ledger import approvals, controls
 from lifecycle.ledger.decisions import (
     Ending,
     Entry,
@@ -32,7 +33,7 @@ from lifecycle.ledger.store import Ledger
 from lifecycle.ledger.tables import PAUSED
 from lifecycle.mail.folder import Templates
 from lifecycle.mail.render import Renderer
-from lifecycle.planning import audience, guard, versions
+from lifecycle.planning import audience, guard, ledger_state, versions
 from lifecycle.planning.audience import Row
 from lifecycle.planning.decision import (
     Enrolment,
@@ -44,12 +45,11 @@ from lifecycle.planning.decision import (
     turn_of,
 )
 from lifecycle.planning.launch import baseline
-from lifecycle.planning.people import People
-from lifecycle.planning.result import PlanResult
+from lifecycle.planning.plan_result import PlanResult
+from lifecycle.planning.recipients import People
 from lifecycle.planning.steps import Inside, Steps
 from lifecycle.planning.versions import Unreadable, Version
 from lifecycle.settings import Settings
-from lifecycle.triggers.files import Seen, read_to_plan
 from lifecycle.triggers.model import Trigger
 from lifecycle.warehouse.connection import connect_published
 
@@ -183,7 +183,7 @@ class _Planner:
 
         Who is inside goes on by the version that they entered by; who enters, by the file.
         """
-        launched = memory.launched_at(self.ledger, trigger.name)
+        launched = ledger_state.launched_at(self.ledger, trigger.name)
         begins = trigger.begins(self.settings.company.time_zone)
         if begins and launched is None and self.as_of < begins:
             return
@@ -311,7 +311,7 @@ class _Planner:
 
     def end_waiting(self) -> None:
         """Let go what waited and has nobody any more to wait for."""
-        for key in memory.waiting_versions(self.ledger):
+        for key in ledger_state.waiting_versions(self.ledger):
             self.made.waiting.setdefault(key, None)
 
     def _left_inside(self, trigger: str, care: Sequence[str]) -> int:
@@ -321,7 +321,7 @@ class _Planner:
     def _migrate(self, trigger: Trigger) -> list[SqlRow[Any]]:
         """Move those inside by other versions to the file's; returns their enrolments."""
         left = {one.account_id for one in self.made.endings if one.trigger == trigger.name}
-        inside = memory.inside_by_others(self.ledger, trigger)
+        inside = ledger_state.inside_by_others(self.ledger, trigger)
         moving = [row for row in inside if row.account_id not in left]
         for row in moving:
             enrolment = _enrolment(row)
@@ -343,12 +343,12 @@ class _Planner:
         """End what triggers began whose file is gone."""
         self.made.endings.extend(
             Ending(row.account_id, row.trigger, row.cycle, "trigger_removed")
-            for row in memory.left_behind(self.ledger, names)
+            for row in ledger_state.left_behind(self.ledger, names)
         )
 
     def object_to_planned(self) -> None:
         """Stop mails planned by an earlier run to contacts that may not be mailed any more."""
-        for some in _chunks(memory.not_left(self.ledger)):
+        for some in _chunks(ledger_state.not_left(self.ledger)):
             found = {
                 (account_id, person["contact_id"]): person
                 for account_id, people in self.people.of(
@@ -480,7 +480,7 @@ class _Planner:
     def _continue(self, version: Version, moving: Sequence[SqlRow[Any]]) -> None:
         trigger = version.trigger
         left = {one.account_id for one in self.made.endings if one.trigger == trigger.name}
-        own = memory.to_decide(self.ledger, trigger, self.as_of + self.ahead)
+        own = ledger_state.to_decide(self.ledger, trigger, self.as_of + self.ahead)
         due = [
             row
             for row in (*own, *(row for row in moving if not row.held_out))
@@ -493,8 +493,8 @@ class _Planner:
             accounts = audience.accounts(self.warehouse, ids)
             people = self.people.of(ids, trigger.recipients)
             self.steps.recall(trigger, people)
-            decided = memory.decided_steps(self.ledger, trigger.name, ids)
-            chosen = memory.chosen(self.ledger, trigger.name, ids)
+            decided = ledger_state.decided_steps(self.ledger, trigger.name, ids)
+            chosen = ledger_state.chosen(self.ledger, trigger.name, ids)
             for row in some:
                 key = (row.account_id, row.cycle)
                 next_at = self.steps.decide(
@@ -515,13 +515,13 @@ class _Planner:
         """Those held out are through when their last mail would have been due."""
         self.made.progress.extend(
             Progress(row.account_id, trigger.name, row.cycle, None)
-            for row in memory.held_out_through(self.ledger, trigger, self.as_of)
+            for row in ledger_state.held_out_through(self.ledger, trigger, self.as_of)
         )
 
     def _put_off(self, version: Version) -> None:
         """Find the next opening for mails whose window shut before they left."""
         trigger = version.trigger
-        for row in memory.shut_in(self.ledger, trigger.name, version.care, self.as_of):
+        for row in ledger_state.shut_in(self.ledger, trigger.name, version.care, self.as_of):
             place = Place(row.time_zone, row.time_zone_source, row.country)
             opening = next_opening(trigger, place, self.as_of)
             if opening is None:

@@ -9,16 +9,16 @@ from typing import Literal
 
 from sqlalchemy import Connection
 
+from lifecycle.caps import MailCount
 from lifecycle.errors import TemplateError
-from lifecycle.ledger import memory
 from lifecycle.ledger.decisions import PlannedSend, StepFate
 from lifecycle.ledger.tables import send_identity
 from lifecycle.mail.render import Renderer
+from lifecycle.planning import ledger_state
 from lifecycle.planning.audience import Row
-from lifecycle.planning.caps import MailCount
 from lifecycle.planning.decision import Enrolment, Reason, StepDecision, decide_steps
-from lifecycle.planning.people import People
-from lifecycle.planning.result import PlanResult
+from lifecycle.planning.plan_result import PlanResult
+from lifecycle.planning.recipients import People
 from lifecycle.triggers.model import Trigger
 
 Objection = tuple[Reason, str]
@@ -81,7 +81,7 @@ class Steps:
     ) -> None:
         new = [key for key in keys if (holder, key) not in self._recalled]
         self._recalled.update((holder, key) for key in new)
-        for key, at in memory.mails(self._ledger, holder, new, self._now):
+        for key, at in ledger_state.mails(self._ledger, holder, new, self._now):
             count.add(key, at)
 
     def decide(self, inside: Inside) -> datetime | None:

@@ -16,11 +16,11 @@ from typing import Any
 
 from sqlalchemy import Connection, Row
 
+from lifecycle.authoring.template_check import mail_names, wrong_mails
 from lifecycle.errors import Problem, TriggerError
-from lifecycle.ledger import memory
 from lifecycle.ledger.decisions import FirstUse
-from lifecycle.mail.check import mail_names, wrong_mails
 from lifecycle.mail.render import Renderer
+from lifecycle.planning import ledger_state
 from lifecycle.triggers.columns import account_columns, contact_columns
 from lifecycle.triggers.commit import commit_of
 from lifecycle.triggers.model import Trigger, parse_trigger
@@ -64,7 +64,7 @@ def first_use(
     ledger: Connection, trigger: Trigger, renderer: Renderer, *, find_commit: bool
 ) -> FirstUse | None:
     """What the ledger keeps of a version that no run went by yet; None if one did."""
-    if trigger.version in memory.known_versions(ledger, trigger.name):
+    if trigger.version in ledger_state.known_versions(ledger, trigger.name):
         return None
     return FirstUse(
         trigger=trigger.name,
@@ -97,8 +97,8 @@ def in_use(
 ) -> Iterator[Version | Unreadable]:
     """The versions of a file's trigger by which somebody goes on, or may meet a goal."""
     name = file.stem
-    wanted = set(memory.versions_in_use(ledger, name, now)) - {besides}
-    kept = memory.known_versions(ledger, name) if wanted else {}
+    wanted = set(ledger_state.versions_in_use(ledger, name, now)) - {besides}
+    kept = ledger_state.known_versions(ledger, name) if wanted else {}
     for version in sorted(wanted):
         if version not in kept:
             yield Unreadable(version, "the ledger has no text of it")

@@ -23,13 +23,13 @@ import duckdb
 
 from lifecycle.days import DAY, moments_of, named, spans
 from lifecycle.errors import InputError, WarehouseError
-from lifecycle.health.definition import PROJECT
 from lifecycle.settings import Settings
 from lifecycle.warehouse.connection import connect_work
-from lifecycle.warehouse.copies import last_load
-from lifecycle.warehouse.daily import DailyMarts, widen
-from lifecycle.warehouse.history import HISTORY, check_published, has_history
+from lifecycle.warehouse.daily_marts import DailyMarts, widen
 from lifecycle.warehouse.publish import publish_history
+from lifecycle.warehouse.published_days import HISTORY, check_published, has_history
+from lifecycle.warehouse.sandbox import last_load
+from lifecycle.warehouse.score_definition import PROJECT
 
 BACKFILLED = "raw.backfilled_days"
 """One row a day that a backfill wrote, and the as-of (UTC) it wrote it for. A run that writes such

@@ -13,10 +13,11 @@ import duckdb
 import pyarrow as pa
 
 from lifecycle.calendar import country_code, holidays_of, zone_of_country
-from lifecycle.health import parameters, score_validation
-from lifecycle.health.definition import PROJECT, definition
+from lifecycle.health import score_validation
 from lifecycle.settings import Settings
+from lifecycle.warehouse import score_parameters
 from lifecycle.warehouse.connection import connect_work
+from lifecycle.warehouse.score_definition import PROJECT, definition
 
 YEARS_BACK, YEARS_AHEAD = 40, 10
 """Years around the as-of beyond which a date of the data is taken for a slip of the pen."""
@@ -91,7 +92,7 @@ def write(
         connection.execute("begin")
         for table, columns in TABLES.items():
             _replace(connection, table, columns, sorted(rows[table], key=str))
-        parameters.ensure(connection)
+        score_parameters.ensure(connection)
         score_validation.ensure(connection)
         connection.execute("commit")
 

@@ -13,8 +13,8 @@ from lifecycle.sources.pull import pull
 from lifecycle.warehouse import context
 from lifecycle.warehouse.build import record_versions
 from lifecycle.warehouse.connection import connect_work
-from lifecycle.warehouse.gate import check
-from lifecycle.warehouse.history import begin_day, keep_day
+from lifecycle.warehouse.gate.checkpoint import check
+from lifecycle.warehouse.published_days import begin_day, keep_day
 
 
 def load(

@@ -10,7 +10,7 @@ import duckdb
 from lifecycle.errors import WarehouseError
 from lifecycle.settings import Settings
 from lifecycle.warehouse.connection import connect_work
-from lifecycle.warehouse.history import HISTORY, keep_day
+from lifecycle.warehouse.published_days import HISTORY, keep_day
 
 
 def publish(settings: Settings, *, run_id: str) -> None:

@@ -22,8 +22,6 @@ from prometheus_client.registry import Collector, CollectorRegistry
 
 from lifecycle import schedules as schedules_file
 from lifecycle.errors import LifecycleError, SettingsError
-from lifecycle.insight import published
-from lifecycle.insight.timeliness import timeliness
 from lifecycle.ledger import commands, feedback, warmup
 from lifecycle.ledger.day import Day, day
 from lifecycle.ledger.store import Ledger
@@ -31,6 +29,8 @@ from lifecycle.ledger.tables import State
 from lifecycle.mail.counting import due_now
 from lifecycle.run import delivery_clock
 from lifecycle.settings import Settings
+from lifecycle.status.timeliness import timeliness
+from lifecycle.warehouse import published_marts
 from lifecycle.warehouse.connection import connect_published
 
 COMPLAINTS_WARN, COMPLAINTS_ALARM = warmup.MAX_COMPLAINED, 0.003
@@ -173,10 +173,10 @@ class Metrics(Collector):
         if file != self._file:
             try:
                 with connect_published(self._settings) as warehouse:
-                    feed = published.feed(warehouse)
+                    feed = published_marts.feed(warehouse)
                     event: datetime | None = feed.get("newest_event_at")
                     self._published = Published(
-                        as_of=published.as_of(warehouse),
+                        as_of=published_marts.as_of(warehouse),
                         newest_event_at=event and event.replace(tzinfo=UTC),
                         is_late=feed["feed_status"] != "fresh",
                     )

@@ -22,9 +22,9 @@ from lifecycle.ledger.store import Ledger
 from lifecycle.mail.unsubscribe import PATH
 from lifecycle.settings import Settings
 from lifecycle.web.events import LARGEST_BODY, Refused, Webhook
-from lifecycle.web.leaving import Leaving
 from lifecycle.web.logs import REQUESTS
 from lifecycle.web.pages import HEADERS, language_of, page
+from lifecycle.web.unsubscribe import Leaving
 
 LARGEST_CLICK = 64 << 10
 """Bytes of the form that a mail client posts; its own words take thirty."""

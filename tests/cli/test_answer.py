@@ -14,7 +14,7 @@ NOISY = """
 import os, subprocess, sys
 import duckdb
 from lifecycle.cli import answer
-from lifecycle.cli.doorstep import AsJson, app, main, show
+from lifecycle.cli.app import AsJson, app, main, show
 
 @app.command()
 def noisy(as_json: AsJson = False) -> None:
@@ -83,7 +83,7 @@ from sqlalchemy import create_engine
 from company import Company
 from lifecycle.duckdb_connection import connect
 from lifecycle.sources.landing import credentials
-from lifecycle.warehouse.gx_duckdb import url_of
+from lifecycle.warehouse.gate.gx_duckdb import url_of
 from warehouse.dbt_in_process import dbt
 
 folder = Path(sys.argv[1])

@@ -26,7 +26,7 @@ import warm
 from commands import CHECKOUT, PREFECT_CREDENTIAL, environment, run_json
 from left_behind import where_it_stands
 from lifecycle.cli import app
-from lifecycle.insight.watching import STAGES
+from lifecycle.report.progress import STAGES
 
 
 @dataclass(frozen=True)

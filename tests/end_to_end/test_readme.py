@@ -77,7 +77,7 @@ MAKE = {
 """What make has the command do → its arguments, and what its environment says."""
 ELSEWHERE = {
     "lifecycle run": "end_to_end/test_online_retail.py",
-    "lifecycle diff": "insight/test_diff.py",
+    "lifecycle diff": "whatif/test_diff.py",
     "lifecycle approve": "cli/test_controls.py",
     "lifecycle reject": "cli/test_controls.py",
     "lifecycle serve": "web/test_serve.py",

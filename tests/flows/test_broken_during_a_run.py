@@ -12,7 +12,7 @@ import pytest
 
 from flows import stages
 from lifecycle.errors import GateStopped
-from lifecycle.ledger import history, runs
+from lifecycle.ledger import account_history, runs
 from lifecycle.run import Run
 from planned import WIN_BACK, Told
 
@@ -75,7 +75,7 @@ def test_a_file_that_breaks_after_a_run_began_stops_its_trigger_alone(
         assert why in page
     written = json.loads((told.settings.reports_dir / "latest.json").read_text())
     assert written["broken"]["win_back"][0]["file"] == "triggers/win_back.yaml"
-    assert [row.trigger for row in history.launched(told.ledger)] == ["other"]
+    assert [row.trigger for row in account_history.launched(told.ledger)] == ["other"]
 
 
 def test_what_breaks_and_is_mended_before_the_plan_is_no_news(

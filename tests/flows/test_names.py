@@ -10,8 +10,8 @@ import pytest
 
 from company import Company
 from flows import names
-from lifecycle.insight.report import RunReport
-from lifecycle.insight.stage_outcome import stage_outcome
+from lifecycle.report.run_report import RunReport
+from lifecycle.report.stage_outcome import stage_outcome
 
 
 @pytest.fixture

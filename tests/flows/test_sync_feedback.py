@@ -10,7 +10,7 @@ import yaml
 from company import Company
 from flows.sync_feedback import sync_feedback
 from lifecycle.errors import DeliveryError
-from lifecycle.ledger import history
+from lifecycle.ledger import account_history
 from lifecycle.ledger.store import Ledger
 from lifecycle.settings import load
 from sendgrid_lists import KEY, sendgrid_lists
@@ -33,7 +33,7 @@ def test_the_flow_reads_the_lists_into_the_ledger(
         with pytest.raises(DeliveryError):
             sync_feedback.fn(config=config)
     with Ledger.open(load(config).ledger_url) as ledger:
-        assert history.suppressed_by_reason(ledger) == {"complained": 1}
+        assert account_history.suppressed_by_reason(ledger) == {"complained": 1}
 
 
 def test_it_is_scheduled_every_fifteen_minutes() -> None:

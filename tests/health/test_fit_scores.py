@@ -11,7 +11,7 @@ import pytest
 
 from company import Company
 from lifecycle.errors import FitError, WarehouseError
-from lifecycle.health import dormancy, evidence, return_fit
+from lifecycle.health import dormancy, return_fit, scorecard
 from lifecycle.health.fit import MEASURES, fit_scores
 from lifecycle.settings import Settings
 
@@ -214,7 +214,7 @@ def test_ninety_nine_that_left_teach_nothing_however_many_months_they_were_seen(
     tmp_path: Path,
 ) -> None:
     there = Warehouse(tmp_path / "few", ("smb", 12))
-    for left, expected in ((evidence.ENOUGH_CHURNED - 1, False), (evidence.ENOUGH_CHURNED, True)):
+    for left, expected in ((scorecard.ENOUGH_CHURNED - 1, False), (scorecard.ENOUGH_CHURNED, True)):
         there.rows("delete from intermediate.int_score_snapshots")
         there.rows(
             "insert into intermediate.int_score_snapshots by name select 'h' || number as"

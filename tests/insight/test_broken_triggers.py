@@ -7,10 +7,10 @@ from pathlib import Path
 import pytest
 
 from lifecycle.errors import TriggerError, UnknownName
-from lifecycle.insight.document import Document, as_text
 from lifecycle.insight.explain import explain
-from lifecycle.insight.preview import preview
-from lifecycle.insight.status import status
+from lifecycle.report.document import Document, as_text
+from lifecycle.status.overview import status
+from lifecycle.whatif.preview import preview
 from planned import WIN_BACK, Told
 
 WHY = "triggers/win_back.yaml:2: audience: account_360 has no column 'is_dormnt'"

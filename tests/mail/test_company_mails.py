@@ -11,10 +11,10 @@ from typing import Any
 import pytest
 from wcwidth import width
 
+from lifecycle.authoring.trigger_check import check
 from lifecycle.mail.folder import Templates
 from lifecycle.mail.render import Renderer
 from lifecycle.settings import CHECKOUT, load
-from lifecycle.triggers.check import check
 from lifecycle.triggers.model import load_triggers
 
 SETTINGS = load(CHECKOUT / "lifecycle.toml")

@@ -9,10 +9,10 @@ from pathlib import Path
 import pytest
 
 from company import Company, utc
+from lifecycle.authoring.files import Seen, read_to_plan
 from lifecycle.ledger.tables import enrollments, launches, trigger_versions
 from lifecycle.mail.deliver import deliver
 from lifecycle.planning.plan import decide
-from lifecycle.triggers.files import Seen, read_to_plan
 from world import WIN_BACK, World
 
 WEDNESDAY = "2026-06-10 01:00"  # 10:00 in Tokyo

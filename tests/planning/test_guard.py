@@ -10,7 +10,6 @@ from sqlalchemy import insert, select
 
 from company import Company, utc
 from lifecycle.errors import InputError, LedgerError, UnknownName
-from lifecycle.insight.status import status
 from lifecycle.ledger import approvals, runs
 from lifecycle.ledger import tables as ledger_tables
 from lifecycle.ledger.store import Ledger
@@ -18,8 +17,9 @@ from lifecycle.ledger.tables import actions, enrollments, sends
 from lifecycle.mail.deliver import deliver
 from lifecycle.planning import plan as plan_module
 from lifecycle.planning.plan import plan
-from lifecycle.planning.result import PlanResult
+from lifecycle.planning.plan_result import PlanResult
 from lifecycle.settings import Guard
+from lifecycle.status.overview import status
 from planned import MONDAY, WIN_BACK, Told
 
 NOON = MONDAY + timedelta(hours=5)

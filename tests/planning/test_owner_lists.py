@@ -12,9 +12,7 @@ import pytest
 from sqlalchemy import select
 
 from company import Company, Marts, utc
-from lifecycle.insight.document import as_text
-from lifecycle.insight.owner_list import LONGEST
-from lifecycle.insight.owners import owners
+from lifecycle.authoring.trigger_check import check
 from lifecycle.ledger import runs
 from lifecycle.ledger.store import Ledger
 from lifecycle.ledger.suppressions import suppress
@@ -22,9 +20,11 @@ from lifecycle.ledger.tables import State, owner_news, sends
 from lifecycle.mail.deliver import deliver
 from lifecycle.mail.message import Message
 from lifecycle.planning.owner_lists import OwnerLists, plan_lists
+from lifecycle.planning.owner_news import LONGEST
 from lifecycle.planning.plan import plan
+from lifecycle.report.document import as_text
 from lifecycle.settings import CHECKOUT, Settings, load
-from lifecycle.triggers.check import check
+from lifecycle.whatif.owner_lists import owners
 
 WEDNESDAY = utc("2026-06-10 01:00")
 """10:00 in Tokyo."""
@@ -419,8 +419,8 @@ def test_every_kind_of_news_has_its_reason_and_its_look(
 
 @pytest.fixture
 def render_news(tmp_path: Path) -> Callable[..., str]:
-    from lifecycle.insight.owner_list import by_owner
     from lifecycle.mail.render import Renderer
+    from lifecycle.planning.owner_news import by_owner
     from lifecycle.triggers.columns import account_columns
 
     owned = Company(tmp_path / "company")

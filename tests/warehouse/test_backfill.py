@@ -24,11 +24,11 @@ from lifecycle.sources.pull import pull
 from lifecycle.warehouse import context
 from lifecycle.warehouse.backfill import Backfilled, backfill
 from lifecycle.warehouse.connection import connect_published, connect_work
-from lifecycle.warehouse.history import HISTORY, begin_day
 from lifecycle.warehouse.publish import publish
+from lifecycle.warehouse.published_days import HISTORY, begin_day
 from warehouse.dbt_in_process import build_untested
 from warehouse.raw_company import TOML, utc
-from warehouse.test_daily import company_of
+from warehouse.test_daily_marts import company_of
 
 LOADED = utc("2026-02-02 03:00")
 DAYS = [date(2026, 1, 5) + timedelta(days=number) for number in range(6)]

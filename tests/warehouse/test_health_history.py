@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 
 from commands import CHECKOUT
-from lifecycle.health.definition import RULES, definition
 from lifecycle.health.fit import fit_scores
+from lifecycle.warehouse.score_definition import RULES, definition
 from warehouse.dbt_in_process import build_untested, dbt
 from warehouse.raw_company import Company
 from warehouse.test_build import account

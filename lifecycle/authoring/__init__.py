@@ -1,0 +1,1 @@
+"""What people wrote: triggers, mails and expectations, read once and checked together."""

@@ -1,0 +1,91 @@
+"""All that is wrong with what CS ops wrote, triggers and mails together: `lifecycle validate`."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+
+from lifecycle.authoring.files import TriggerFiles, read_files
+from lifecycle.errors import Problem, SourceError
+from lifecycle.mail.folder import Templates, nearest
+from lifecycle.settings import Settings
+from lifecycle.sources.files import Folder
+from lifecycle.triggers.columns import USAGE_FEED
+from lifecycle.triggers.model import Trigger
+
+SHOWN = 3
+"""Names of a longer list that a problem gives."""
+
+
+def check(settings: Settings) -> list[Problem]:
+    """Every problem of every trigger and every template; empty when all is well.
+
+    Raises TriggerError if the models' own YAML, which names the columns, cannot be read.
+    """
+    return check_files(settings, read_files(settings))
+
+
+def check_files(settings: Settings, files: TriggerFiles) -> list[Problem]:
+    """The same of files that were read before: what stops mail first, then what is untidy."""
+    return [
+        *files.problems,
+        *_in_one_language(files.templates, files.readable),
+        *_without_a_cap(files.readable),
+        *_without_their_feed(settings, files.readable),
+        *files.remarks,
+    ]
+
+
+def _in_one_language(templates: Templates, triggers: Sequence[Trigger]) -> Iterator[Problem]:
+    """Broadcasts with a mail in one language, where the company writes other mails in more."""
+    mails = templates.steps
+    ours = {trigger.name for trigger in triggers}
+    spoken = {locale for (of, _), files in mails.items() for locale in files if of in ours}
+    for trigger in triggers:
+        has = {
+            locale for step in trigger.steps for locale in mails.get((trigger.name, step.id), ())
+        }
+        others = sorted(one for one in spoken if nearest(one, has) is None)
+        if trigger.on and trigger.locale is None and len(has) == 1 and others:
+            (only,) = has
+            yield trigger.problem(
+                "steps",
+                f"its mail is in {only} alone, and who reads {_listed(others)} gets it too",
+                f"write it in {_listed(others)}, or say locale: {only}",
+                stops_a_run=False,
+            )
+
+
+def _without_a_cap(triggers: Sequence[Trigger]) -> Iterator[Problem]:
+    """Triggers whose mail may reach somebody who got another trigger's on the same day."""
+    for trigger in triggers:
+        others = sorted(other.name for other in triggers if other is not trigger)
+        account = trigger.caps.account
+        if others and not trigger.caps.contact and not (account and account.count == 1):
+            yield trigger.problem(
+                "caps",
+                f"the same person may get its mail and one of {_listed(others)} on one day",
+                "cap it: caps: {contact: 1/1d}",
+                stops_a_run=False,
+            )
+
+
+def _without_their_feed(settings: Settings, triggers: Iterable[Trigger]) -> Iterator[Problem]:
+    """Conditions over columns that are always null, because the source lacks what makes them."""
+    if settings.source.kind != "files":
+        return
+    try:
+        supplied = Folder.of(settings).supplied()
+    except SourceError:
+        return  # the run itself says what is wrong with its source
+    for trigger in triggers:
+        for key, condition in trigger.placed_conditions:
+            for need, columns in condition.needs.items():
+                table = "usage_events" if need == USAGE_FEED else need
+                if table not in supplied:
+                    what = f"{_listed(columns)}: always unknown, for the source has no {table}"
+                    yield trigger.problem(key, what, stops_a_run=False)
+
+
+def _listed(names: Sequence[str]) -> str:
+    shown = ", ".join(names[:SHOWN])
+    return shown if len(names) <= SHOWN else f"{shown} and {len(names) - SHOWN} more"

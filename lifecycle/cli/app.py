@@ -1,0 +1,200 @@
+"""The doorstep: the app, the options that many commands share, and how an answer is given.
+
+Standard output carries the answer, standard error everything else. What a command needs is
+imported when it runs: a help text must not wait for a warehouse.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, NoReturn, TypeVar
+
+import typer
+
+from lifecycle.cli import answer
+from lifecycle.errors import LifecycleError
+
+if TYPE_CHECKING:
+    from lifecycle.ledger.store import Ledger
+    from lifecycle.report.document import Document
+    from lifecycle.settings import Settings
+
+Function = TypeVar("Function", bound=Callable[..., Any])
+
+
+class _App(typer.Typer):
+    """Whose commands own standard output."""
+
+    def command(self, name: str | None = None, **options: Any) -> Callable[[Function], Function]:
+        return super().command(name, cls=answer.Command, **options)
+
+
+app = _App(
+    name="lifecycle",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+    help="Customer lifecycle automation: one gated daily run, and what it did and why.",
+)
+
+AsJson = Annotated[
+    bool,
+    typer.Option(
+        "--json", metavar="", help="Print one JSON object, and nothing else, to standard output."
+    ),
+]
+AsOf = Annotated[
+    str | None,
+    typer.Option(
+        "--as-of",
+        metavar="TIME",
+        help="See the world as it was then: '2011-12-09 13:00 UTC', '2026-06-10T10:00+09:00' or a "
+        "day. Without a zone it is UTC.",
+    ),
+]
+By = Annotated[str, typer.Option(metavar="WHO", help="Who says so: a name or a ticket.")]
+Why = Annotated[str, typer.Option(metavar="TEXT", help="Why; it is written down.")]
+ATrigger = Annotated[
+    str, typer.Argument(metavar="TRIGGER", help="The trigger's name: its file without .yaml.")
+]
+AnAccount = Annotated[
+    str, typer.Argument(metavar="ACCOUNT", help="The account's id, its name, or a part of it.")
+]
+
+
+@dataclass(frozen=True)
+class CliContext:
+    """What was said before the command."""
+
+    config: Path | None
+
+    def settings(self, **override: Any) -> Settings:
+        """The settings; from here on a failure leaves its traceback in the state folder."""
+        from lifecycle import settings
+
+        loaded = settings.load(self.config, **override)
+        _failures.log = loaded.state_dir / "logs" / "lifecycle.log"
+        return loaded
+
+    @property
+    def config_path(self) -> str | None:
+        """The whole path of `config`, for a flow that may run in another folder."""
+        return str(self.config.absolute()) if self.config else None
+
+    @contextmanager
+    def ledger(self) -> Iterator[tuple[Settings, Ledger]]:
+        """The settings and the open ledger."""
+        from lifecycle.ledger.store import Ledger
+
+        settings = self.settings()
+        with Ledger.open(settings.ledger_url) as ledger:
+            yield settings, ledger
+
+
+@dataclass
+class _Failures:
+    """Where the traceback of a failure goes, as soon as that is known."""
+
+    log: Path | None = None
+
+
+_failures = _Failures()
+
+
+def _version(wanted: bool) -> None:
+    if wanted:
+        from importlib.metadata import version
+
+        typer.echo(f"lifecycle {version('lifecycle')}")
+        raise typer.Exit
+
+
+@app.callback()
+def _before(
+    context: typer.Context,
+    config: Annotated[
+        Path | None,
+        typer.Option(
+            "--config",
+            metavar="FILE",
+            help="The lifecycle.toml to use; else LIFECYCLE_CONFIG, else the one in this folder.",
+            show_default=False,
+        ),
+    ] = None,
+    _: Annotated[
+        bool,
+        typer.Option(
+            "--version", metavar="", callback=_version, is_eager=True, help="Show the version."
+        ),
+    ] = False,
+) -> None:
+    context.obj = CliContext(config)
+
+
+def show(
+    as_data: Callable[[], dict[str, Any]], as_document: Callable[[], Document], as_json: bool
+) -> None:
+    if as_json:
+        answer.write_json(as_data())
+        return
+    from rich.console import Console
+
+    from lifecycle.report.document import as_rich, as_text
+
+    console = Console(file=answer.stream(), highlight=False)
+    if console.is_terminal:
+        console.print(as_rich(as_document()), crop=False)
+    else:
+        answer.write(as_text(as_document(), width=console.width))
+
+
+def say(told: str, as_data: dict[str, Any], as_json: bool) -> None:
+    """What a command did: a sentence for a person, or an object for a machine."""
+    if as_json:
+        answer.write_json(as_data)
+    else:
+        answer.write(told)
+
+
+def main() -> NoReturn:
+    """The console script. The exit status says how it ended: see lifecycle/errors.py."""
+    try:
+        app()
+    except LifecycleError as error:
+        _fail(error, error.exit_status)
+    except KeyboardInterrupt:
+        typer.echo("Interrupted. Run again to go on: nothing is sent twice.", err=True)
+        sys.exit(130)
+    except Exception as error:
+        _fail(error, 1)
+    sys.exit(0)
+
+
+def _fail(error: Exception, exit_status: int) -> NoReturn:
+    """Say what is wrong; where that is not all, keep the traceback for an engineer."""
+    told = str(error)
+    if not isinstance(error, LifecycleError):
+        told = f"{type(error).__name__}: {error}"
+    typer.echo(f"lifecycle: {told}", err=True)
+    says_all = isinstance(error, LifecycleError) and error.says_all
+    if not says_all and _failures.log is not None:
+        import traceback
+        from datetime import UTC, datetime
+
+        from lifecycle.masking import mask_addresses
+
+        when = f"{datetime.now(UTC):%Y-%m-%d %H:%M:%S} UTC {' '.join(sys.argv[1:])}\n"
+        try:
+            _failures.log.parent.mkdir(parents=True, exist_ok=True)
+            with _failures.log.open("a", encoding="utf-8") as log:
+                log.write(mask_addresses(when + "".join(traceback.format_exception(error))))
+        except OSError as why:
+            typer.echo(f"Its traceback is lost: {_failures.log}: {why.strerror}", err=True)
+        else:
+            typer.echo(f"Traceback: {_failures.log}", err=True)
+    sys.exit(exit_status)

@@ -1,0 +1,112 @@
+"""What happened, and why: nothing here changes anything."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from lifecycle.cli.app import AnAccount, AsJson, AsOf, app, say, show
+
+PANEL = "See what happened, and why"
+
+
+@app.command(rich_help_panel=PANEL)
+def status(
+    context: typer.Context,
+    check: Annotated[
+        bool,
+        typer.Option(
+            "--check", metavar="", help="One line for a monitor: ok, or what is wrong (status 1)."
+        ),
+    ] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Show the last runs, the schedules, the queue, and what waits for a person."""
+    from lifecycle.run import delivery_clock
+    from lifecycle.status.overview import status
+
+    with context.obj.ledger() as (settings, ledger):
+        found = status(settings, ledger, as_of=delivery_clock(settings, ledger))
+    if check:
+        say(found.as_line(), found.as_check(), as_json)
+        raise typer.Exit(1 if found.alarms else 0)
+    show(found.as_json, found.as_document, as_json)
+
+
+@app.command(rich_help_panel=PANEL)
+def explain(
+    context: typer.Context,
+    account: AnAccount,
+    trigger: Annotated[
+        str | None,
+        typer.Option(metavar="NAME", help="One trigger alone, with each of its rules as a tree."),
+    ] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Tell an account's story: how it stands, and which mails it got or did not, and why."""
+    from lifecycle.insight.explain import explain
+    from lifecycle.run import delivery_clock
+
+    with context.obj.ledger() as (settings, ledger):
+        moment = delivery_clock(settings, ledger)
+        story = explain(settings, ledger, account, only=trigger, as_of=moment)
+    show(story.as_json, story.as_document, as_json)
+
+
+@app.command(rich_help_panel=PANEL)
+def owners(context: typer.Context, as_of: AsOf = None, as_json: AsJson = False) -> None:
+    """Show what each account owner is told today. Nothing is written or sent."""
+    from lifecycle.run import delivery_clock
+    from lifecycle.whatif.owner_lists import owners
+
+    with context.obj.ledger() as (settings, ledger):
+        seen = owners(settings, ledger, as_of=delivery_clock(settings, ledger, as_of))
+    show(seen.as_json, seen.as_document, as_json)
+
+
+@app.command(rich_help_panel=PANEL)
+def effect(
+    context: typer.Context,
+    trigger: Annotated[
+        str | None, typer.Argument(metavar="TRIGGER", help="One trigger; else all of them.")
+    ] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Show what mails changed: those reached beside those held out, for each version."""
+    from lifecycle.evaluation.effect import effect
+
+    found = effect(context.obj.settings(), trigger)
+    show(found.as_json, found.as_document, as_json)
+
+
+@app.command("score-report", rich_help_panel=PANEL)
+def score_report(
+    context: typer.Context,
+    out: Annotated[
+        Path | None,
+        typer.Option(metavar="FOLDER", help="Where the page goes; else the reports' folder."),
+    ] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Hold every score version against who then left. Status 1: the newest one is worse."""
+    from lifecycle.evaluation.score_report import score_report
+
+    settings = context.obj.settings()
+    report = score_report(settings, progress=lambda text: typer.echo(f"{text} …", err=True))
+    report.write(out or settings.reports_dir)
+    show(report.as_json, report.as_document, as_json)
+    if report.verdict:
+        typer.echo(f"lifecycle: {report.verdict}", err=True)
+        raise typer.Exit(1)
+
+
+@app.command(rich_help_panel=PANEL)
+def held(context: typer.Context, as_json: AsJson = False) -> None:
+    """List the mails that may or may not have left, and that a person has to decide about."""
+    from lifecycle.status.held_mails import held_mails
+
+    with context.obj.ledger() as (_, ledger):
+        found = held_mails(ledger)
+    show(found.as_json, found.as_document, as_json)

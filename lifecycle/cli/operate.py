@@ -1,0 +1,199 @@
+"""What a person decides; each decision is kept with who and why."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from typing import Annotated
+
+import typer
+
+from lifecycle.cli import answer
+from lifecycle.cli.app import AnAccount, AsJson, ATrigger, By, Why, app, say
+
+PANEL = "Decide"
+
+ARun = Annotated[str, typer.Argument(metavar="RUN", help="As `lifecycle status` names it.")]
+
+
+@app.command(rich_help_panel=PANEL)
+def pause(
+    context: typer.Context, trigger: ATrigger, by: By, why: Why, as_json: AsJson = False
+) -> None:
+    """Stop a trigger where it stands: nobody enters, its mails wait, and may become too late."""
+    from lifecycle.insight.lookup import trigger_name
+    from lifecycle.ledger import controls
+
+    with context.obj.ledger() as (settings, ledger):
+        controls.pause(ledger, trigger_name(settings, ledger, trigger), by=by, why=why)
+    told = f"{trigger} is paused: nobody enters, and its mails stay where they are."
+    say(told, {"trigger": trigger, "mode": "paused"}, as_json)
+
+
+@app.command(rich_help_panel=PANEL)
+def off(
+    context: typer.Context, trigger: ATrigger, by: By, why: Why, as_json: AsJson = False
+) -> None:
+    """Turn a trigger off: nobody enters any more, and those inside finish."""
+    from lifecycle.insight.lookup import trigger_name
+    from lifecycle.ledger import controls
+
+    with context.obj.ledger() as (settings, ledger):
+        controls.turn_off(ledger, trigger_name(settings, ledger, trigger), by=by, why=why)
+    told = f"{trigger} is off: nobody enters any more, and those inside finish."
+    say(told, {"trigger": trigger, "mode": "off"}, as_json)
+
+
+@app.command(rich_help_panel=PANEL)
+def resume(
+    context: typer.Context, trigger: ATrigger, by: By, why: Why, as_json: AsJson = False
+) -> None:
+    """Let a trigger that is paused or off go on. What is too late by now is not sent."""
+    from lifecycle.insight.lookup import trigger_name
+    from lifecycle.ledger import controls
+
+    with context.obj.ledger() as (settings, ledger):
+        was = controls.resume(ledger, trigger_name(settings, ledger, trigger), by=by, why=why)
+    say(f"{trigger} was {was} and goes on.", {"trigger": trigger, "was": was}, as_json)
+
+
+@app.command(rich_help_panel=PANEL)
+def cancel(
+    context: typer.Context, trigger: ATrigger, by: By, why: Why, as_json: AsJson = False
+) -> None:
+    """End all who are inside a trigger, and what is queued for them. Others may still enter."""
+    from lifecycle.insight.lookup import trigger_name
+    from lifecycle.ledger import controls
+    from lifecycle.run import delivery_clock
+
+    with context.obj.ledger() as (settings, ledger):
+        name, now = trigger_name(settings, ledger, trigger), delivery_clock(settings, ledger)
+        done = controls.cancel(ledger, name, now=now, by=by, why=why)
+    told = f"{trigger}: {done.accounts} accounts left it, {done.mails} mails were cancelled."
+    answer = {"trigger": trigger, "accounts": done.accounts, "mails": done.mails}
+    say(told, answer, as_json)
+
+
+@app.command(rich_help_panel=PANEL)
+def hold(
+    context: typer.Context,
+    account: AnAccount,
+    until: Annotated[
+        str, typer.Option(metavar="DAY", help="The first day on which mail may go: 2026-12-01.")
+    ],
+    by: By,
+    why: Why,
+    as_json: AsJson = False,
+) -> None:
+    """Send an account nothing until a day: an open incident, a negotiation."""
+    from lifecycle.insight.lookup import account_id
+    from lifecycle.ledger import controls
+    from lifecycle.run import day_begins, delivery_clock
+
+    with context.obj.ledger() as (settings, ledger):
+        moment = day_begins(settings, until, after=delivery_clock(settings, ledger))
+        found = account_id(settings, ledger, account)
+        controls.hold(ledger, found, until=moment, by=by, why=why)
+    answer = {"account_id": found, "until": moment.isoformat()}
+    say(f"{found} is on hold: nothing goes to it before {until}.", answer, as_json)
+
+
+@app.command(rich_help_panel=PANEL)
+def unhold(
+    context: typer.Context, account: AnAccount, by: By, why: Why, as_json: AsJson = False
+) -> None:
+    """End an account's hold early. What is too late by now is not sent."""
+    from lifecycle.insight.lookup import account_id
+    from lifecycle.ledger import controls
+    from lifecycle.run import delivery_clock
+
+    with context.obj.ledger() as (settings, ledger):
+        found = account_id(settings, ledger, account)
+        controls.unhold(ledger, found, now=delivery_clock(settings, ledger), by=by, why=why)
+    say(f"{found} is not on hold any more.", {"account_id": found}, as_json)
+
+
+@app.command(rich_help_panel=PANEL)
+def approve(context: typer.Context, run: ARun, by: By, why: Why, as_json: AsJson = False) -> None:
+    """Let the mails of a run go that reaches more people than its budget."""
+    from lifecycle.ledger import approvals
+
+    with context.obj.ledger() as (_, ledger):
+        mails = approvals.approve(ledger, run, by=by, why=why)
+    told = f"{run} is approved: {mails} mails go with the next delivery, at their hour."
+    say(told, {"run_id": run, "decision": "approved", "mails": mails}, as_json)
+
+
+@app.command(rich_help_panel=PANEL)
+def reject(context: typer.Context, run: ARun, by: By, why: Why, as_json: AsJson = False) -> None:
+    """Cancel the mails of a run over its budget, and end what it began."""
+    from lifecycle.ledger import approvals
+    from lifecycle.run import delivery_clock
+
+    with context.obj.ledger() as (settings, ledger):
+        now = delivery_clock(settings, ledger)
+        done = approvals.reject(ledger, run, now=now, by=by, why=why)
+    told = f"{run} is rejected: {done.mails} mails were cancelled, {done.accounts} accounts left."
+    answer = {"run_id": run, "decision": "rejected", "mails": done.mails, "accounts": done.accounts}
+    say(told, answer, as_json)
+
+
+class Verdict(StrEnum):
+    """What becomes of a held mail."""
+
+    resend = "resend"
+    give_up = "give_up"
+
+
+@app.command(rich_help_panel=PANEL)
+def decide(
+    context: typer.Context,
+    send_id: Annotated[str, typer.Argument(metavar="SEND", help="As `lifecycle held` lists it.")],
+    verdict: Annotated[Verdict, typer.Argument(help="Send it again, or give it up.")],
+    by: By,
+    why: Why,
+    as_json: AsJson = False,
+) -> None:
+    """Decide about a held mail: send it again, or give it up."""
+    from lifecycle.ledger.held import decide
+
+    with context.obj.ledger() as (_, ledger):
+        decide(ledger, send_id, verdict.value, by=by, why=why)
+    if as_json:
+        answer.write_json({"send_id": send_id, "verdict": verdict.value})
+    else:
+        goes = "goes again at its window's next opening" if verdict == "resend" else "is given up"
+        answer.write(f"{send_id} {goes}.")
+
+
+@app.command(rich_help_panel=PANEL)
+def suppress(
+    context: typer.Context,
+    whom: Annotated[
+        str,
+        typer.Argument(
+            metavar="ADDRESS", help="The e-mail address, or the id of a mail that it got."
+        ),
+    ],
+    by: By,
+    reason: Annotated[
+        str, typer.Option(metavar="REASON", help="unsubscribed, bounced, complained or manual.")
+    ] = "manual",
+    why: Why = "asked for",
+    as_json: AsJson = False,
+) -> None:
+    """Never mail an address again, whatever its account. Mails in the queue are stopped too."""
+    from lifecycle.insight.lookup import address_is_known
+    from lifecycle.ledger.suppressions import suppress
+
+    named = whom.strip().lower()
+    is_address = "@" in named
+    with context.obj.ledger() as (settings, ledger):
+        is_new = suppress(ledger, whom, reason=reason, by=by, why=why)
+        is_known, like = address_is_known(settings, ledger, named) if is_address else (True, "")
+    reader = named if is_address else f"The reader of {named}"
+    told = f"{reader} {'is never mailed again' if is_new else 'was not mailed any more already'}."
+    if is_known is False:
+        told += " But no contact, account owner or mail has this address: is it written right?"
+        told += f" There is {like}." if like else ""
+    said = {"address" if is_address else "send_id": named, "new": is_new}
+    say(told, {**said, "known": is_known, "like": like or None}, as_json)

@@ -1,0 +1,88 @@
+"""What becomes of the data: erased, copied, put back."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from lifecycle.cli import answer
+from lifecycle.cli.app import AsJson, By, Why, app
+
+PANEL = "Erase and keep"
+
+
+@app.command(rich_help_panel=PANEL)
+def erase(
+    context: typer.Context,
+    address: Annotated[str, typer.Argument(metavar="ADDRESS", help="The e-mail address.")],
+    by: By,
+    why: Why = "asked for",
+    as_json: AsJson = False,
+) -> None:
+    """Remove a person everywhere; only a keyed hash stays, so that they are never mailed again."""
+    from lifecycle.erasure import erase
+    from lifecycle.run import only_one
+
+    with context.obj.ledger() as (settings, ledger), only_one(settings.state_dir):
+        gone = erase(settings, ledger, address, by=by, why=why)
+    if as_json:
+        answer.write_json({"mails": gone.mails, "rows": gone.rows})
+    else:
+        answer.write(
+            f"Erased: {gone.mails} stored mails, {gone.rows} rows of the warehouse. Erase the "
+            "person in the CRM too: what it exports comes back, though it is never mailed."
+        )
+
+
+@app.command(rich_help_panel=PANEL)
+def backup(
+    context: typer.Context,
+    file: Annotated[
+        Path | None,
+        typer.Argument(
+            metavar="FILE", help="Where the copy goes; else among the nightly ones ([backup])."
+        ),
+    ] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Copy the ledger into one file, also while a run is going on."""
+    from lifecycle.ledger.backup import back_up
+    from lifecycle.ledger.nightly import copy_ledger
+
+    with context.obj.ledger() as (settings, ledger):
+        if file is None:
+            copied = copy_ledger(settings, ledger)
+            file, rows = copied.file, copied.rows
+        else:
+            rows = back_up(ledger, file)
+    if as_json:
+        answer.write_json({"file": str(file), "rows": rows})
+    else:
+        answer.write(f"{file}: {rows} rows.")
+
+
+@app.command(rich_help_panel=PANEL)
+def restore(
+    context: typer.Context,
+    file: Annotated[Path, typer.Argument(metavar="FILE", help="A backup.")],
+    by: By,
+    why: Why,
+    as_json: AsJson = False,
+) -> None:
+    """Fill an empty ledger from a backup. What may have left since is uncertain at first."""
+    from lifecycle.erasure import remembered
+    from lifecycle.ledger.backup import restore
+
+    with context.obj.ledger() as (settings, ledger):
+        key = settings.privacy.erasure_key.get_secret_value()
+        people = remembered(settings)
+        doubtful = restore(ledger, file, by=by, why=why, hashes=people, erasure_key=key)
+    if as_json:
+        answer.write_json({"file": str(file), "uncertain": doubtful})
+    else:
+        answer.write(
+            f"Restored. {doubtful} mails may have left since and wait for evidence. Whoever was "
+            "erased from another state folder since the backup has to be erased again."
+        )

@@ -1,0 +1,230 @@
+"""What runs: the pipeline, its delivery, and what goes on beside them.
+
+The only part of `lifecycle` that knows `flows`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from enum import StrEnum
+from importlib import import_module
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from lifecycle.cli import answer
+from lifecycle.cli.app import AsJson, AsOf, app, show
+
+if TYPE_CHECKING:
+    from lifecycle.settings import Settings
+
+
+PANEL = "Run"
+
+
+class SourceKind(StrEnum):
+    """Where CRM and usage data come from."""
+
+    demo = "demo"
+    files = "files"
+
+
+@app.command(rich_help_panel=PANEL)
+def run(
+    context: typer.Context,
+    as_of: AsOf = None,
+    dry_run: Annotated[
+        bool,
+        typer.Option(
+            "--dry-run",
+            metavar="",
+            help="Decide, but write nothing to the ledger and send nothing.",
+        ),
+    ] = False,
+    source: Annotated[
+        SourceKind | None,
+        typer.Option(help="Where CRM and usage data come from; else as lifecycle.toml says."),
+    ] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Run the whole pipeline once: pull, gate, build, gate, publish, plan, deliver, report."""
+    from lifecycle.report.progress import Watching
+    from lifecycle.run import parse_as_of, watcher
+
+    settings = context.obj.settings(**({"source": {"kind": source.value}} if source else {}))
+    if as_of is not None:
+        parse_as_of(as_of)
+    watching = Watching()
+    watcher.set(watching)
+    try:
+        with watching, _prefect(settings, "flows.lifecycle_run", "lifecycle.authoring.validate"):
+            from flows.lifecycle_run import lifecycle_run
+
+            lifecycle_run(
+                as_of=as_of,
+                dry_run=dry_run,
+                source=source.value if source else None,
+                config=context.obj.config_path,
+            )
+    except Exception:
+        if watching.report is not None:
+            if as_json:
+                answer.write_json(watching.report.as_json())
+            typer.echo(f"Report: {watching.report.path(settings.reports_dir)}", err=True)
+        raise
+    assert watching.report is not None
+    show(watching.report.as_json, watching.report.as_document, as_json)
+
+
+@app.command(rich_help_panel=PANEL)
+def deliver(context: typer.Context, as_of: AsOf = None, as_json: AsJson = False) -> None:
+    """Send the planned mails whose moment has come. Safe at any time, also during a run."""
+    from lifecycle.report.progress import Watching
+    from lifecycle.run import parse_as_of, watcher
+
+    settings = context.obj.settings()
+    if as_of is not None:
+        parse_as_of(as_of)
+    watching = Watching()
+    watcher.set(watching)
+    with watching, _prefect(settings, "flows.deliver_due"):
+        from flows.deliver_due import deliver_due
+        from lifecycle.report.delivery_report import DeliveryReport
+
+        done = DeliveryReport.from_json(deliver_due(config=context.obj.config_path, as_of=as_of))
+    show(done.as_json, lambda: done.as_document(settings.company.time_zone), as_json)
+
+
+@app.command("sync-feedback", rich_help_panel=PANEL)
+def sync_feedback(context: typer.Context, as_json: AsJson = False) -> None:
+    """Read from the provider who bounced, complained or left. Safe at any time."""
+    from lifecycle.logs import write_log
+    from lifecycle.mail.sync_feedback import sync_feedback
+
+    with context.obj.ledger() as (settings, ledger):
+        write_log(settings.state_dir / "logs")
+        found = sync_feedback(settings, ledger)
+    if as_json:
+        answer.write_json({"new": found})
+    elif found:
+        answer.write("New: " + ", ".join(f"{n:,} {name}" for name, n in found.items()))
+    else:
+        answer.write(f"The provider {settings.delivery.provider} keeps no lists to read.")
+
+
+@app.command("fit-scores", rich_help_panel=PANEL)
+def fit_scores(context: typer.Context, as_json: AsJson = False) -> None:
+    """Fit the parameters of health and dormancy on the last run's data, as a new version."""
+    from lifecycle.evaluation.fit_report import Fitted
+    from lifecycle.health.fit import fit_scores
+    from lifecycle.logs import write_log
+    from lifecycle.run import only_one
+
+    settings = context.obj.settings()
+    write_log(settings.state_dir / "logs")
+    with only_one(settings.state_dir):
+        found = Fitted(fit_scores(settings), settings)
+    show(found.as_json, found.as_document, as_json)
+
+
+@app.command(rich_help_panel=PANEL)
+def backfill(
+    context: typer.Context,
+    first: Annotated[str, typer.Option("--from", metavar="DAY", help="The first day.")],
+    last: Annotated[str, typer.Option("--to", metavar="DAY", help="The last day; it is in it.")],
+    at: Annotated[
+        str, typer.Option(metavar="HH:MM", help="When the run of each day was, by our clock.")
+    ] = "06:00",
+    again: Annotated[
+        bool,
+        typer.Option(
+            "--again",
+            metavar="",
+            help="Build days of an earlier backfill anew; to go on with one that was interrupted, "
+            "leave it out.",
+        ),
+    ] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Write the history of past days, as a run of each day would have. Nothing is sent.
+
+    Before the first run it loads the data itself. It can be interrupted at any moment: the same
+    command goes on with the first day that is missing. Days that a run wrote are refused.
+    """
+    from lifecycle.days import days_between, time_of_day
+    from lifecycle.report.backfill_report import BackfillReport
+    from lifecycle.report.progress import Watching, counting
+    from lifecycle.run import keep_to_one_source, moment_of, only_one
+    from lifecycle.warehouse.backfill import backfill
+    from lifecycle.warehouse.load import load
+
+    settings = context.obj.settings()
+    days, moment = days_between(first, last), time_of_day(at)
+    with only_one(settings.state_dir):
+        keep_to_one_source(settings)
+        if not settings.published_db.exists():
+            with Watching() as watching:
+                now = moment_of(settings)
+                load(settings, now=now, stage=watching.stage, progress=watching.step)
+        with counting("backfilling", len(days)) as done:
+            found = BackfillReport(
+                backfill(settings, days, at=moment, again=again, progress=done), settings
+            )
+    show(found.as_json, found.as_document, as_json)
+
+
+@app.command(rich_help_panel=PANEL)
+def serve(
+    context: typer.Context,
+    host: Annotated[
+        str | None, typer.Option(help="The address to listen on; else as lifecycle.toml says.")
+    ] = None,
+    port: Annotated[
+        int | None, typer.Option(help="The port; 0 takes any free one.", min=0, max=65535)
+    ] = None,
+    internal_port: Annotated[
+        int | None,
+        typer.Option(
+            help="The port of /metrics and /healthz; 0 takes any free one.", min=0, max=65535
+        ),
+    ] = None,
+) -> None:
+    """Answer unsubscribe links and the provider's events. Put what ends HTTPS before it.
+
+    Beside it /metrics and /healthz are answered, on an address for this machine alone.
+    """
+    from lifecycle.web.server import serve
+
+    with context.obj.ledger() as (settings, ledger):
+        serve(
+            settings,
+            ledger,
+            host=host or settings.web.host,
+            port=settings.web.port if port is None else port,
+            internal_port=(
+                settings.serve.internal_port if internal_port is None else internal_port
+            ),
+            ready=lambda public, internal: typer.echo(
+                f"Listening on {public}\nInternally on {internal} (/metrics, /healthz)", err=True
+            ),
+        )
+
+
+@contextmanager
+def _prefect(settings: Settings, *needed: str) -> Iterator[None]:
+    """Prefect as a guest: at home in the state folder, silent, and gone with the command.
+
+    Importing `needed` takes seconds; it is done while Prefect's API starts.
+    """
+    from flows.api import prepare
+    from flows.local_api import LocalApi
+    from lifecycle.logs import write_log
+
+    prepare(settings.state_dir)
+    api = LocalApi(settings.state_dir)
+    for module in needed:
+        import_module(module)
+    write_log(settings.state_dir / "logs")
+    api.wait()
+    yield

@@ -1,0 +1,171 @@
+"""A trigger before it is let go: checked, previewed, replayed, compared."""
+
+from __future__ import annotations
+
+from contextlib import ExitStack
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from lifecycle.cli import answer
+from lifecycle.cli.app import AsJson, AsOf, ATrigger, app, show
+from lifecycle.errors import InputError, Problems
+
+PANEL = "Try triggers and mails"
+
+
+@app.command(rich_help_panel=PANEL)
+def validate(context: typer.Context, as_json: AsJson = False) -> None:
+    """Check settings, triggers, mails and expectations, and name everything that is wrong."""
+    from lifecycle.authoring.validate import validate
+
+    found = validate(context.obj.settings())
+    if as_json or not found.problems:
+        show(found.as_json, found.as_document, as_json)
+    if found.problems:
+        raise Problems(found.problems)
+
+
+@app.command(rich_help_panel=PANEL)
+def schema() -> None:
+    """Print the JSON Schema of a trigger file: it is kept as triggers/trigger.schema.json."""
+    from lifecycle.triggers.model import json_schema
+
+    answer.write_json(json_schema())
+
+
+@app.command(rich_help_panel=PANEL)
+def preview(
+    context: typer.Context,
+    trigger: ATrigger,
+    as_of: AsOf = None,
+    every_mail: Annotated[
+        bool,
+        typer.Option(
+            "--every-mail", metavar="", help="Show each mail, not one of each step and language."
+        ),
+    ] = False,
+    out: Annotated[
+        Path | None,
+        typer.Option(metavar="FOLDER", help="Write every mail and a list of them to a new folder."),
+    ] = None,
+    send_to: Annotated[
+        str | None,
+        typer.Option(
+            metavar="ME", help="Mail what is shown to yourself, marked as a preview; nobody else."
+        ),
+    ] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Show exactly who would get what from a trigger. No customer is mailed."""
+    from lifecycle.run import delivery_clock
+    from lifecycle.whatif.preview import colleague, preview
+    from lifecycle.whatif.preview_folder import check_folder, write_folder
+
+    with context.obj.ledger() as (settings, ledger):
+        if out is not None:
+            check_folder(out)
+        me = colleague(settings, ledger, send_to) if send_to is not None else None
+        moment = delivery_clock(settings, ledger, as_of)
+        seen = preview(settings, ledger, trigger, as_of=moment, every_mail=every_mail)
+    if out is not None:
+        write_folder(seen, out)
+    if me is not None:
+        seen = seen.send_to(settings, me)
+    show(seen.as_json, seen.as_document, as_json)
+    seen.check_sent()
+
+
+class Memory(StrEnum):
+    """What a simulation's ledger knows at its beginning."""
+
+    empty = "empty"
+    copy = "copy"
+
+
+@app.command(rich_help_panel=PANEL)
+def simulate(
+    context: typer.Context,
+    first: Annotated[str, typer.Option("--from", metavar="DAY", help="The first day.")],
+    last: Annotated[str, typer.Option("--to", metavar="DAY", help="The last day; it is in it.")],
+    at: Annotated[
+        str, typer.Option(metavar="HH:MM", help="When the run of each day is, by our clock.")
+    ] = "06:00",
+    against: Annotated[
+        str | None,
+        typer.Option(
+            metavar="GIT_REF", help="Compare with the files of a branch, a tag or a commit."
+        ),
+    ] = None,
+    triggers: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FOLDER",
+            help="Compare with the changed triggers in this folder.",
+            exists=True,
+            file_okay=False,
+        ),
+    ] = None,
+    ledger: Annotated[
+        Memory,
+        typer.Option(help="Begin with nobody mailed yet, or with a copy of what the ledger knows."),
+    ] = Memory.empty,
+    as_json: AsJson = False,
+) -> None:
+    """Replay past days and show what would have been sent. Nothing is sent or changed."""
+    from lifecycle.days import days_between, time_of_day
+    from lifecycle.report.progress import counting
+    from lifecycle.settings import file_of
+    from lifecycle.whatif.git_ref import variant_at
+    from lifecycle.whatif.simulation_report import simulate
+    from lifecycle.whatif.variant import Variant
+
+    if against is not None and triggers is not None:
+        raise InputError("--against and --triggers: compare with one of them")
+    days, moment = days_between(first, last), time_of_day(at)
+    with ExitStack() as stack:
+        settings, real = stack.enter_context(context.obj.ledger())
+        variants = [Variant.here(settings)]
+        if against is not None:
+            config = file_of(context.obj.config)
+            variants.insert(0, stack.enter_context(variant_at(against, settings, config)))
+        if triggers is not None:
+            variants.append(Variant.read(str(triggers), settings, folder=triggers))
+        done = stack.enter_context(counting("simulating", len(days)))
+        found = simulate(
+            settings, real, variants, days=days, at=moment, memory=ledger.value, progress=done
+        )
+    show(found.as_json, found.as_document, as_json)
+
+
+@app.command(rich_help_panel=PANEL)
+def diff(
+    context: typer.Context,
+    ref: Annotated[
+        str, typer.Argument(metavar="GIT_REF", help="What to compare with: a branch, a commit.")
+    ],
+    markdown: Annotated[
+        bool, typer.Option("--markdown", metavar="", help="Write Markdown, for a pull request.")
+    ] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Show whom the changes since a commit reach today, and what they get. Nothing is sent."""
+    from lifecycle.settings import file_of
+    from lifecycle.whatif.diff_report import diff
+    from lifecycle.whatif.git_ref import variant_at
+    from lifecycle.whatif.variant import Variant
+
+    if markdown and as_json:
+        raise InputError("--markdown and --json: ask for one of them")
+    config = file_of(context.obj.config)
+    with (
+        context.obj.ledger() as (settings, ledger),
+        variant_at(ref, settings, config) as before,
+    ):
+        found = diff(settings, ledger, before, Variant.here(settings))
+    if markdown:
+        answer.write(found.as_markdown())
+        return
+    show(found.as_json, found.as_document, as_json)

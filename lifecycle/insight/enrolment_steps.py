@@ -1,0 +1,78 @@
+"""The steps of one enrolment: when each is due, and what became of it or still may."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from datetime import datetime, timedelta
+from typing import Any
+
+from lifecycle.planning.decision import Enrolment, Place, timing
+from lifecycle.report.run_report import WHY
+from lifecycle.triggers.model import Trigger
+
+
+@dataclass(frozen=True)
+class StepStory:
+    """One step of one enrolment. Moments are UTC."""
+
+    cycle: int
+    step: str
+    due_at: datetime
+    not_before: datetime | None
+    """When its mail could go at the earliest; None where there is none to go."""
+    fate: str
+    """What became of its mails (states of the ledger), skipped, to come, held out, or never came
+    (the sequence had ended)."""
+    why: str = ""
+
+    def as_json(self) -> dict[str, Any]:
+        """The step as data."""
+        return {
+            name: value.isoformat() if isinstance(value, datetime) else value
+            for name, value in asdict(self).items()
+        }
+
+
+def schedule(
+    trigger: Trigger,
+    row: Any,
+    decided: Sequence[Any],
+    mails: Sequence[Any],
+    now: datetime,
+    spread: timedelta,
+) -> list[StepStory]:
+    """The steps of an enrolment, in the order of the version that it goes on by, seen from `now`.
+
+    `row` is one of the ledger's enrollments, `decided` and `mails` are its rows of steps and of
+    sends. `spread` is `plan.spread_minutes`. A mail before a step that is to come may still put
+    it off.
+    """
+    fates = {one.step: one for one in decided}
+    enrolment = Enrolment(
+        account_id=row.account_id,
+        trigger=row.trigger,
+        cycle=row.cycle,
+        enrolled_at=row.enrolled_at,
+        place=Place(row.time_zone, row.time_zone_source, row.country),
+    )
+    told = []
+    for step in trigger.steps:
+        if known := fates.get(step.id):
+            why = WHY.get(known.reason, known.reason) if known.reason else ""
+            times = (known.due_at, known.not_before)
+            states = sorted({str(mail.state) for mail in mails if mail.step == step.id})
+            fate = ", ".join(states) or known.fate
+            told.append(StepStory(row.cycle, step.id, *times, fate, why))
+            continue
+        due = timing(trigger, step, enrolment, now, spread)
+        fate, why, not_before = "to come", "", due.not_before
+        if row.held_out:
+            fate, why, not_before = "held out", WHY["held_out"], None
+        elif row.ended_at is not None:
+            fate, why = "never came", f"the sequence ended: {row.end_reason}"
+            not_before = None
+        elif step.when is not None:
+            why = f"if {step.when.text} then"
+        told.append(StepStory(row.cycle, step.id, due.due_at, not_before, fate, why))
+    return told

@@ -1,0 +1,74 @@
+"""Which account, or which trigger, somebody means."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import duckdb
+
+from lifecycle.errors import UnknownName, WarehouseError, did_you_mean
+from lifecycle.ledger import controls, suppressions
+from lifecycle.ledger.account_history import AccountHistory
+from lifecycle.ledger.store import Ledger
+from lifecycle.settings import Settings
+from lifecycle.triggers import model
+from lifecycle.warehouse import published_marts
+from lifecycle.warehouse.connection import connect_published
+
+
+def trigger_name(settings: Settings, ledger: Ledger, wanted: str) -> str:
+    """A trigger of the folder, even one that cannot be used, or one that the ledger knows.
+
+    Raises UnknownName with the nearest known name.
+    """
+    known = {*model.names(settings.folder("triggers")), *controls.known_triggers(ledger)}
+    if wanted not in known:
+        hint = did_you_mean(wanted, known) or f"there are: {', '.join(sorted(known)) or 'none'}"
+        raise UnknownName(f"no trigger {wanted!r}; {hint}")
+    return wanted
+
+
+def account_id(settings: Settings, ledger: Ledger, wanted: str) -> str:
+    """The account with that id, that name, or a part of it.
+
+    Raises UnknownName when no account, or more than one, may be meant; WarehouseError when
+    nothing was published yet.
+    """
+    with connect_published(settings) as warehouse:
+        return find_account(warehouse, ledger, wanted)
+
+
+def find_account(warehouse: duckdb.DuckDBPyConnection, ledger: Ledger, wanted: str) -> str:
+    """The same, of a warehouse that is open."""
+    found = published_marts.search(warehouse, wanted)
+    for rank in (0, 1, 2):
+        meant = [row for row in found if row["rank"] == rank]
+        if len(meant) == 1:
+            return str(meant[0]["account_id"])
+        if meant:
+            raise UnknownName(f"more than one account may be meant:\n{_listed(meant)}")
+    if AccountHistory(ledger, wanted).triggers or published_marts.rejected(warehouse, wanted):
+        return wanted
+    hint = f"; did you mean one of these?\n{_listed(found)}" if found else ""
+    raise UnknownName(f"no account {wanted!r}{hint}")
+
+
+def address_is_known(settings: Settings, ledger: Ledger, address: str) -> tuple[bool | None, str]:
+    """Whether a contact, an account owner or a mail has an address, and else the one most like it.
+
+    None where nothing can be told: nothing was published yet, or it cannot be read.
+    """
+    if suppressions.was_mailed(ledger, address):
+        return True, ""
+    forms = suppressions.forms(address)
+    try:
+        with connect_published(settings) as warehouse:
+            nearest = published_marts.nearest_address(warehouse, sorted(forms)) or ""
+    except WarehouseError:
+        return None, ""
+    return (True, "") if nearest in forms else (False, nearest)
+
+
+def _listed(found: Sequence[Mapping[str, Any]]) -> str:
+    return "\n".join(f"  {row['account_id']}  {row['name']}" for row in found)

@@ -1,0 +1,1 @@
+"""What a run did and why, for people and for machines; progress while it works."""

@@ -1,0 +1,73 @@
+"""What one delivery did: `lifecycle deliver`."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from datetime import datetime
+from typing import Any
+
+from lifecycle.ledger.tables import State
+from lifecycle.mail.deliver import DeliveryResult
+from lifecycle.report.document import Document, Section, Table, counted, moment, table
+from lifecycle.report.waiting import left_alone, waits
+
+
+@dataclass(frozen=True)
+class DeliveryReport:
+    """One delivery. Times are UTC."""
+
+    as_of: datetime
+    """The clock that the mails went by."""
+    accepted: int
+    by_trigger: dict[str, int]
+    not_accepted: dict[str, int]
+    """What became of the other mails that were due: rejected, uncertain, …"""
+    remaining_planned: int
+    next_due: datetime | None
+    rests_until: datetime | None
+    """Until when the provider asked to be left alone, where that ended the delivery."""
+    no_room: dict[str, int]
+    """Domain: due mails that wait, because it had its mails of today while warming up."""
+
+    @classmethod
+    def of(cls, done: DeliveryResult, *, now: datetime, waiting: int) -> DeliveryReport:
+        """The report of a delivery after which `waiting` mails are still to go."""
+        others = {str(s): n for s, n in done.states.items() if s != State.ACCEPTED and n}
+        by_trigger = dict(done.by_trigger)
+        moments = done.next_due, done.rests_until
+        no_room = dict(done.no_room)
+        return cls(now, done.accepted, by_trigger, others, waiting, *moments, no_room)
+
+    def as_json(self) -> dict[str, Any]:
+        """The object of `deliver --json`."""
+        return {
+            name: value.isoformat() if isinstance(value, datetime) else value
+            for name, value in asdict(self).items()
+        }
+
+    @classmethod
+    def from_json(cls, value: dict[str, Any]) -> DeliveryReport:
+        """The inverse of `as_json`."""
+        moments = {
+            name: value[name] and datetime.fromisoformat(value[name])
+            for name in ("as_of", "next_due", "rests_until")
+        }
+        return cls(**{**value, **moments})
+
+    def as_document(self, time_zone: str) -> Document:
+        """The report for a person."""
+        parts: list[str | Table] = [
+            f"{counted(self.accepted, 'mail')} accepted by the provider, "
+            f"{self.remaining_planned:,} waiting in the queue."
+        ]
+        if self.next_due:
+            parts.append(f"The next one may go {moment(self.next_due, time_zone)}.")
+        if self.rests_until:
+            parts.append(left_alone(self.rests_until, time_zone))
+        if self.by_trigger:
+            parts.append(table(("trigger", "accepted"), sorted(self.by_trigger.items())))
+        if self.not_accepted:
+            told = ", ".join(f"{n:,} {state}" for state, n in self.not_accepted.items())
+            parts.append(f"Due, but not accepted: {told}.")
+        parts += waits(self.no_room)
+        return [Section(f"Delivery as of {moment(self.as_of, time_zone)}", tuple(parts))]

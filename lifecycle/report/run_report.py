@@ -1,0 +1,488 @@
+"""The report of a run: what happened and why, for a machine and for a person."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, field
+from datetime import datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import duckdb
+
+from lifecycle.errors import GateStopped, LifecycleError, Problem
+from lifecycle.ledger.tables import OWNER_LIST, State
+from lifecycle.report.document import (
+    Cell,
+    Document,
+    Id,
+    Section,
+    Table,
+    as_text,
+    counted,
+    moment,
+    table,
+)
+from lifecycle.report.waiting import BROKEN, broken_lines, left_alone, waits
+from lifecycle.warehouse import published_marts
+
+if TYPE_CHECKING:  # The command line shows a report without loading what made it.
+    from lifecycle.evaluation.effect import VersionEffect
+    from lifecycle.mail.deliver import DeliveryResult
+    from lifecycle.planning.guard import Flood
+    from lifecycle.planning.owner_lists import OwnerLists
+    from lifecycle.planning.plan_result import PlanResult
+    from lifecycle.sources.pull import PullResult
+    from lifecycle.warehouse.build import BuildResult
+    from lifecycle.warehouse.gate.checkpoint import GateResult
+
+BANDS = ("green", "yellow", "red", "unknown")
+
+WHY = {
+    "matched_before_launch": "matched before the trigger was launched",
+    "held_out": "held out without mails, to compare with",
+    "no_recipient": "no contact is among the trigger's recipients",
+    "no_consent": "the contact gave no consent",
+    "unsubscribed": "the contact unsubscribed",
+    "suppressed": "the address may not be mailed any more",
+    "contact_gone": "the contact is no longer in the CRM",
+    "capped": "enough mails to this person or account already",
+    "step_condition": "the step's own condition does not hold",
+    "late": "too late to be useful",
+    "no_window": "its send window never opens",
+    "template_error": "the mail could not be written",
+    "waiting_for_feed": "the usage feed is late: nobody is judged by missing data",
+    "account_set_aside": "the account's row in the CRM is not usable",
+    "version_unreadable": "the version of the trigger that it entered cannot be read any more",
+    "trigger_unusable": "the trigger's file or its mails cannot be used as they stand",
+    "paused": "somebody paused the trigger",
+    "turned_off": "somebody turned the trigger off: nobody enters any more",
+    "on_hold": "somebody put the account on hold",
+    "contact_set_aside": "the contact's row in the CRM is not usable",
+}
+"""What each reason for withholding means, in words."""
+
+
+@dataclass(frozen=True)
+class Stop:
+    """Where and why a run ended before its end."""
+
+    stage: str
+    error: str
+    exit_status: int
+    message: str
+    door: str | None = None
+    failures: tuple[str, ...] = ()
+
+    @classmethod
+    def at(cls, stage: str, error: BaseException) -> Stop:
+        """The stop that an error in a stage is."""
+        status = error.exit_status if isinstance(error, LifecycleError) else 1
+        kind, message = type(error).__name__, str(error) or type(error).__name__
+        if isinstance(error, GateStopped):
+            return cls(stage, kind, status, message, error.door, error.failures)
+        return cls(stage, kind, status, message)
+
+
+@dataclass
+class RunReport:
+    """One run, filled stage by stage. Counts are of this run alone; times are UTC."""
+
+    run_id: str
+    as_of: datetime
+    source: str
+    dry_run: bool
+    state_dir: str
+    time_zone: str
+    """The company's: what a person reads times in."""
+    report_file: str | None = None
+    """Where the report for a person is written when the run ends."""
+    status: str = "running"
+    """running, done, stopped (by a gate, or for want of an approval) or failed."""
+    accounts: int | None = None
+    feed_status: str | None = None
+    feed_reason: str | None = None
+    gate: dict[str, dict[str, int]] = field(default_factory=dict)
+    """Door: checks passed, failed, warnings."""
+    data_docs: str | None = None
+    rows: dict[str, int] = field(default_factory=dict)
+    new_rows: dict[str, int] = field(default_factory=dict)
+    gone_rows: dict[str, int] = field(default_factory=dict)
+    """Table: rows of the CRM that were there before and are not any more."""
+    rejected_rows: int = 0
+    """Rows set aside, all tables."""
+    rejected_by_table: dict[str, int] = field(default_factory=dict)
+    rejected_examples: list[dict[str, Any]] = field(default_factory=list)
+    enrolled: dict[str, int] = field(default_factory=dict)
+    exited: dict[str, int] = field(default_factory=dict)
+    planned: int = 0
+    """Mails planned; those whose window opens later wait in the ledger."""
+    planned_by_trigger: dict[str, int] = field(default_factory=dict)
+    withheld: dict[str, int] = field(default_factory=dict)
+    """Reason: mails and entries decided against."""
+    waiting: list[str] = field(default_factory=list)
+    """A sentence for each trigger that waits."""
+    broken: dict[str, list[Problem]] = field(default_factory=dict)
+    """By name, the triggers that wait because their file or their mails cannot be used: file,
+    line, what and hint of all that is wrong with each."""
+    flood: Flood | None = None
+    """Why it needs an approval: people, budget, why, by_trigger, sample."""
+    owner_lists: dict[str, int] = field(default_factory=dict)
+    """lists planned for account owners, accounts on them, and owners whose news waits because
+    they had today's list."""
+    owners_unreached: dict[str, Any] = field(default_factory=dict)
+    """News of accounts whose owner cannot be mailed: accounts, and a few examples."""
+    accepted: int = 0
+    by_trigger: dict[str, int] = field(default_factory=dict)
+    """Trigger: mails that the provider took."""
+    not_accepted: dict[str, int] = field(default_factory=dict)
+    """What became of the other mails that were due: rejected, expired, suppressed, …"""
+    remaining_planned: int = 0
+    next_due: datetime | None = None
+    rests_until: datetime | None = None
+    """Until when the provider asked to be left alone, where that ended the delivery."""
+    no_room: dict[str, int] = field(default_factory=dict)
+    """Domain: due mails that wait, because it had its mails of today while warming up."""
+    stage_health: list[dict[str, Any]] = field(default_factory=list)
+    """One item per stage and usage band: stage, usage_band, accounts."""
+    effects: list[dict[str, Any]] = field(default_factory=list)
+    """The newest version of each trigger that is measured, as `effect --json` tells it."""
+    effects_in_short: list[str] = field(default_factory=list)
+    """A line for each of them."""
+    warnings: list[str] = field(default_factory=list)
+    stopped: Stop | None = None
+    seconds: dict[str, float] = field(default_factory=dict)
+    """Stage: seconds spent."""
+
+    # Filled by the stages. ---------------------------------------------------------------
+
+    def add_pull(self, pulled: PullResult) -> None:
+        """What came in."""
+        self.rows = dict(pulled.rows)
+        self.new_rows = dict(pulled.new_rows)
+        self.gone_rows = {name: n for name, n in pulled.gone_rows.items() if n}
+        self.rejected_by_table = {name: n for name, n in pulled.rejected.items() if n}
+        self.rejected_rows = sum(self.rejected_by_table.values())
+        self.accounts = self.rows.get("accounts")
+
+    def add_gate(self, found: GateResult) -> None:
+        """What a gate found."""
+        self.gate[found.door] = found.as_json()
+        self.warnings += found.warnings
+        self.data_docs = str(found.data_docs)
+
+    def add_build(self, built: BuildResult) -> None:
+        """What dbt has to say."""
+        self.warnings += built.warnings
+
+    def add_published(self, warehouse: duckdb.DuckDBPyConnection) -> None:
+        """What the published marts say."""
+        feed = published_marts.feed(warehouse)
+        self.feed_status, self.feed_reason = feed["feed_status"], feed["reason"]
+        self.accounts = published_marts.account_count(warehouse)
+        self.stage_health = published_marts.stage_health(warehouse)
+        if self.rejected_rows:
+            self.rejected_examples = published_marts.rejected_examples(warehouse)
+
+    def add_effects(self, versions: Sequence[VersionEffect]) -> None:
+        """What mails changed."""
+        self.effects = [one.as_json() for one in versions]
+        self.effects_in_short = [one.in_short() for one in versions]
+
+    def add_plan(self, made: PlanResult) -> None:
+        """What was decided."""
+        self.planned = made.planned
+        self.planned_by_trigger = dict(Counter(send.trigger for send in made.decisions.sends))
+        self.enrolled, self.exited = made.enrolled, made.exited
+        self.withheld = {str(reason): count for reason, count in made.withheld.items()}
+        self.waiting = list(made.waiting)
+        self.broken = {name: list(problems) for name, problems in made.broken.items()}
+        self.flood = made.flood
+
+    def add_owner_lists(self, made: OwnerLists) -> None:
+        """What account owners are told, and what nobody could be."""
+        self.planned += len(made.lists)
+        if made.lists:
+            self.planned_by_trigger[OWNER_LIST] = len(made.lists)
+        self.owner_lists = {
+            "lists": len(made.lists),
+            "accounts": made.accounts,
+            "waiting": made.waiting,
+        }
+        unreached = [(entry, why) for one, why in made.unreached for entry in one.entries]
+        unreached.sort(key=lambda one: (one[0].urgency, one[0].account_id))
+        if unreached:
+            self.owners_unreached = {
+                "accounts": len(unreached),
+                "examples": [
+                    {
+                        "account_id": entry.account_id,
+                        "name": entry.account["name"],
+                        "news": list(entry.news),
+                        "why": why,
+                    }
+                    for entry, why in unreached[: published_marts.EXAMPLES]
+                ],
+            }
+
+    def add_delivery(self, done: DeliveryResult, *, remaining: int) -> None:
+        """What was delivered, and how many mails wait."""
+        self.accepted = done.accepted
+        self.by_trigger = dict(done.by_trigger)
+        self.not_accepted = {
+            str(state): count for state, count in done.states.items() if state != State.ACCEPTED
+        }
+        self.remaining_planned, self.next_due = remaining, done.next_due
+        self.rests_until, self.no_room = done.rests_until, dict(done.no_room)
+
+    # Shown. ------------------------------------------------------------------------------
+
+    def as_json(self) -> dict[str, Any]:
+        """The object of `run --json`."""
+        return {
+            name: value.isoformat() if isinstance(value, datetime) else value
+            for name, value in asdict(self).items()
+        }
+
+    def as_document(self) -> Document:
+        """The report for a person."""
+        return [
+            part
+            for part in (
+                self._headline(),
+                self._stop(),
+                self.over_budget(),
+                self._broken(),
+                self._mails(),
+                self._withheld(),
+                self._owners(),
+                self._attention(),
+                self._set_aside(),
+                self._effects(),
+                self._health(),
+                self._time(),
+            )
+            if part.parts
+        ]
+
+    def in_short(self) -> str:
+        """How it ended, in a line of a log."""
+        withheld = sum(self.withheld.values())
+        return (
+            f"run {self.run_id}: {self.status}; {self.accounts or 0} accounts, "
+            f"{self.planned} mails planned, {self.accepted} accepted, {withheld} withheld, "
+            f"{self.remaining_planned} waiting, {len(self.broken)} triggers cannot be used"
+        )
+
+    def as_text(self) -> str:
+        """The report as plain text of 80 columns."""
+        return as_text(self.as_document())
+
+    def write(self, folder: Path) -> None:
+        """Leave the report as `<run_id>.json` and `.txt`; all but a dry run's also as `latest`."""
+        folder.mkdir(parents=True, exist_ok=True)
+        for name in [self.run_id] if self.dry_run else [self.run_id, "latest"]:
+            content = json.dumps(self.as_json(), ensure_ascii=False, indent=2)
+            _replace(folder / f"{name}.json", f"{content}\n")
+            _replace(folder / f"{name}.txt", self.as_text())
+
+    def path(self, folder: Path) -> Path:
+        """Where `write` leaves the report for a person."""
+        return folder / f"{self.run_id}.txt"
+
+    # The parts. --------------------------------------------------------------------------
+
+    def _headline(self) -> Section:
+        kind = "Dry run" if self.dry_run else "Run"
+        tone = {"done": "good", "stopped": "bad", "failed": "bad"}.get(self.status, "")
+        as_of = moment(self.as_of, self.time_zone)
+        parts = [f"As of {as_of}. Source: {self.source}."]
+        if self.accounts is not None:
+            parts.append(f"{counted(self.accounts, 'account')}.")
+        if self.gone_rows:
+            told = ", ".join(f"{n:,} of {name}" for name, n in self.gone_rows.items())
+            parts.append(f"No longer in the CRM, so not mailed any more: {told}.")
+        if self.feed_status == "late":
+            parts.append(f"The usage feed is LATE: {self.feed_reason}.")
+        elif self.feed_status:
+            parts.append(f"The usage feed is {self.feed_status}.")
+        for door, counts in self.gate.items():
+            parts.append(
+                f"Gate {door}: {counts['passed']} checks passed, {counts['failed']} failed, "
+                f"{counted(counts['warnings'], 'warning')}."
+            )
+        return Section(f"{kind} {self.run_id}: {self.status}", tuple(parts), tone)
+
+    def _stop(self) -> Section:
+        if self.stopped is None:
+            return Section("", ())
+        parts: list[str | Table] = [self.stopped.message]
+        if self.accepted == 0 and not self.planned:
+            parts.append("Nothing was planned and nothing was sent.")
+        else:
+            parts.append(
+                f"{counted(self.planned, 'mail')} had been planned, "
+                f"{self.accepted:,} accepted. Run again to go on: nothing is sent twice."
+            )
+        if self.data_docs:
+            parts.append(f"Every check with its rows: {self.data_docs}")
+        return Section(f"Why it ended in stage {self.stopped.stage}", tuple(parts), "bad")
+
+    def _broken(self) -> Section:
+        if not self.broken:
+            return Section("", ())
+        title = f"{counted(len(self.broken), 'trigger')} cannot be used"
+        return Section(title, (BROKEN, *broken_lines(self.broken)), "bad")
+
+    def _mails(self) -> Section:
+        if self.stopped and not self.planned and not self.accepted:
+            return Section("", ())
+        parts: list[str | Table] = []
+        if self.dry_run:
+            parts.append(f"{counted(self.planned, 'mail')} would be planned. Nothing was sent.")
+        else:
+            parts.append(
+                f"{counted(self.accepted, 'mail')} accepted by the provider, "
+                f"{self.planned:,} newly planned, {self.remaining_planned:,} waiting in the queue."
+            )
+        if self.next_due and self.remaining_planned:
+            parts.append(f"The next one may go {moment(self.next_due, self.time_zone)}.")
+        if self.rests_until:
+            parts.append(left_alone(self.rests_until, self.time_zone))
+        parts += waits(self.no_room)
+        names = sorted({*self.enrolled, *self.exited, *self.planned_by_trigger, *self.by_trigger})
+        if names:
+            parts.append(
+                table(
+                    ("trigger", "entered", "left", "planned", "accepted"),
+                    (
+                        (
+                            name,
+                            self.enrolled.get(name, 0),
+                            self.exited.get(name, 0),
+                            self.planned_by_trigger.get(name, 0),
+                            self.by_trigger.get(name, 0),
+                        )
+                        for name in names
+                    ),
+                )
+            )
+        others = {fate: count for fate, count in self.not_accepted.items() if count}
+        if others:
+            told = ", ".join(f"{count:,} {fate}" for fate, count in others.items())
+            parts.append(f"Due, but not accepted: {told}.")
+        return Section("Mails", tuple(parts))
+
+    def over_budget(self) -> Section:
+        """Why the run needs an approval, and whom it reaches; empty where it needs none."""
+        if self.flood is None:
+            return Section("", ())
+        told = "This run would wait for an approval" if self.dry_run else "Needs an approval"
+        parts: list[str | Table] = [
+            f"More people than its budget of {self.flood.budget:,}: {self.flood.why}.",
+            table(("trigger", "people"), self.flood.by_trigger.items()),
+            "Some of the accounts:",
+            table(
+                ("account", "id", "trigger"),
+                ((one["name"], Id(one["account_id"]), one["trigger"]) for one in self.flood.sample),
+            ),
+        ]
+        if not self.dry_run:
+            parts.append(f"lifecycle approve {self.run_id} --by NAME --why TEXT")
+            parts.append(f"lifecycle reject {self.run_id} --by NAME --why TEXT")
+        return Section(told, tuple(parts), "warning")
+
+    def _withheld(self) -> Section:
+        if not self.withheld:
+            return Section("", ())
+        rows = Counter(self.withheld).most_common()
+        shown = table(
+            ("reason", "count", "why"), ((name, n, WHY.get(name, "")) for name, n in rows)
+        )
+        return Section("Withheld", (shown,))
+
+    def _owners(self) -> Section:
+        parts: list[str | Table] = []
+        told = self.owner_lists
+        if told.get("lists"):
+            will = "would be" if self.dry_run else "are"
+            parts.append(
+                f"{counted(told['accounts'], 'account')} with news {will} on "
+                f"{counted(told['lists'], 'list')} for their owners."
+            )
+        if told.get("waiting"):
+            parts.append(
+                f"{counted(told['waiting'], 'owner')} had today's list before: "
+                "the newer news comes with the next one."
+            )
+        if self.owners_unreached:
+            number, some = self.owners_unreached["accounts"], self.owners_unreached["examples"]
+            parts.append(f"{counted(number, 'account')} with news, and no owner to tell:")
+            rows = (
+                (one["name"], Id(one["account_id"]), ", ".join(one["news"]), one["why"])
+                for one in some
+            )
+            parts.append(table(("account", "id", "news", "why"), rows))
+            if number > len(some):
+                parts.append("`lifecycle owners --json` lists them all.")
+        return Section("Account owners", tuple(parts))
+
+    def _attention(self) -> Section:
+        return Section("To know", (*self.waiting, *self.warnings), "warning")
+
+    def _set_aside(self) -> Section:
+        if not self.rejected_rows:
+            return Section("", ())
+        told = ", ".join(f"{n:,} of {name}" for name, n in self.rejected_by_table.items() if n)
+        parts: list[str | Table] = [f"{counted(self.rejected_rows, 'row')} not usable: {told}."]
+        if self.rejected_examples:
+            columns = ("table", "file", "row", "column", "reason")
+            parts.append(
+                table(columns, ([one[n] for n in columns] for one in self.rejected_examples))
+            )
+            if more := self.rejected_rows - len(self.rejected_examples):
+                parts.append(f"and {more:,} more: marts.rejected_rows in published.duckdb.")
+            parts.append("A row counts records: in a spreadsheet with a header it is one further.")
+        return Section("Set aside", tuple(parts), "warning")
+
+    def _effects(self) -> Section:
+        return Section("What mails changed, 95 % sure at every look", tuple(self.effects_in_short))
+
+    def _health(self) -> Section:
+        if not self.stage_health:
+            return Section("", ())
+        return Section("Accounts by stage and usage health", (self.matrix(),))
+
+    def matrix(self) -> Table:
+        """Stages down, usage bands across, accounts in the cells."""
+        cells: Counter[tuple[str, str]] = Counter()
+        for one in self.stage_health:
+            cells[one["stage"] or "unknown", one["usage_band"] or "unknown"] += one["accounts"]
+        stages = sorted({stage for stage, _ in cells}, key=_stage_order)
+        rows: list[list[Cell]] = [[name, *[cells[name, band] for band in BANDS]] for name in stages]
+        return table(("stage", *BANDS), rows)
+
+    def _time(self) -> Section:
+        if not self.seconds:
+            return Section("", ())
+        stages = ", ".join(
+            f"{name.replace('_', ' ')} {spent:.1f}" for name, spent in self.seconds.items()
+        )
+        total = sum(self.seconds.values())
+        where = f"Mails, reports and Data Docs: {self.state_dir}"
+        return Section("", (f"{total:.1f} seconds: {stages}.", where))
+
+
+def _stage_order(stage: str) -> tuple[int, str]:
+    order = ("onboarding", "adoption", "mature", "renewal", "churned", "unknown")
+    return (order.index(stage) if stage in order else len(order), stage)
+
+
+def _replace(path: Path, content: str) -> None:
+    # A reader never finds half a report.
+    draft = path.with_suffix(f"{path.suffix}.part")
+    draft.write_text(content, encoding="utf-8")
+    os.replace(draft, path)

@@ -1,0 +1,186 @@
+"""The status for a person: sections of sentences and tables."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import TYPE_CHECKING, Any
+
+from lifecycle.ledger.tables import State
+from lifecycle.report.document import Document, Id, Section, Table, counted, moment, table
+from lifecycle.report.waiting import BROKEN, broken_lines, waits
+
+if TYPE_CHECKING:
+    from lifecycle.status.overview import Status
+    from lifecycle.status.timeliness import Timeliness
+
+ALWAYS_SHOWN = (State.PLANNED, State.ACCEPTED)
+
+
+def as_page(status: Status) -> Document:
+    """The sections that have something to say."""
+    sections = (_warehouse, _runs, _schedules, _approvals, _files, _mails, _to_decide)
+    return [section for of in sections if (section := of(status)).parts]
+
+
+def _warehouse(status: Status) -> Section:
+    title = f"State folder {status.state_dir}"
+    published = status.published
+    if published is None:
+        return Section(title, ("Nothing was published yet: `lifecycle run` makes it.",))
+    accounts, as_of = counted(published["accounts"], "account"), _when(status, published["as_of"])
+    lines = [f"{accounts} as of {as_of}."]
+    if published["feed_status"] == "late":
+        lines.append(f"The usage feed is LATE: {published['feed_reason']}.")
+    else:
+        lines.append(f"The usage feed is {published['feed_status']}.")
+    return Section(title, tuple(lines))
+
+
+def _runs(status: Status) -> Section:
+    if not status.runs:
+        return Section("", ())
+    columns = ("as of", "status", "planned", "accepted", "withheld", "run")
+    rows = (
+        (
+            _when(status, run["as_of"], short=True),
+            run["status"],
+            run["planned"],
+            run["accepted"],
+            run["withheld"],
+            Id(run["run_id"]),
+        )
+        for run in status.runs
+    )
+    stops = [f"{run['run_id']}: {run['why']}" for run in status.runs if run["why"]]
+    return Section("Last runs", (table(columns, rows), *stops))
+
+
+def _schedules(status: Status) -> Section:
+    if status.schedules_problem:
+        return Section("Schedules", (status.schedules_problem,), "bad")
+    if not status.schedules:
+        return Section("", ())
+    if status.is_unscheduled:
+        return Section(
+            "Schedules",
+            ("No schedule has run in this folder, which looks at the past; `make server` starts "
+             "them.",),
+        )  # fmt: skip
+    rows = (
+        (
+            one.schedule,
+            _short(status, one.last_began_at),
+            one.last_outcome or "never ran",
+            _short(status, one.next_at),
+            _verdict(one),
+        )
+        for one in status.schedules
+    )
+    parts: list[str | Table] = [table(("schedule", "last run", "outcome", "next", ""), rows)]
+    parts += [
+        f"{one.schedule} {one.last_outcome}: {one.last_why}"
+        for one in status.schedules
+        if one.last_why
+    ]
+    if prefect := status.prefect:
+        if prefect.problem:
+            parts.append(f"{prefect.problem}, so nothing tells whether a run is to come.")
+        elif prefect.without_run:
+            names = ", ".join(prefect.without_run)
+            parts.append(f"NOTHING IS SCHEDULED in Prefect at {prefect.api} for {names}.")
+        else:
+            parts.append(f"Prefect at {prefect.api} has a run to come for each of them.")
+    is_bad = any(one.overdue_since or one.failing_since for one in status.schedules)
+    is_bad = is_bad or bool(prefect and (prefect.problem or prefect.without_run))
+    return Section("Schedules", tuple(parts), "warning" if is_bad else "")
+
+
+def _verdict(one: Timeliness) -> str:
+    if one.overdue_since:
+        return "OVERDUE"
+    return "FAILING" if one.failing_since else ""
+
+
+def _approvals(status: Status) -> Section:
+    if not status.needs_approval:
+        return Section("", ())
+    columns = ("run", "people", "mails left", "why")
+    rows = (
+        (Id(run["run_id"]), *(run[name] for name in ("people", "mails", "why")))
+        for run in status.needs_approval
+    )
+    ask = "Decide: lifecycle approve RUN --by NAME --why TEXT, or lifecycle reject RUN …"
+    return Section("Waits for an approval", (table(columns, rows), ask), "warning")
+
+
+def _files(status: Status) -> Section:
+    parts: list[str] = []
+    if status.wrong_everywhere:
+        parts += ["No run begins before this is mended:", *map(str, status.wrong_everywhere)]
+    if status.broken:
+        parts += [BROKEN, *broken_lines(status.broken)]
+    return Section("Triggers that cannot be used", tuple(parts), "bad")
+
+
+def _mails(status: Status) -> Section:
+    if not status.triggers and not status.holds:
+        return Section("", ())
+    seen = [state for state, count in status.states.items() if count or state in ALWAYS_SHOWN]
+    rows = (
+        (one["trigger"], one["in_sequence"], *(one["mails"].get(state, 0) for state in seen))
+        for one in status.triggers
+    )
+    parts: list[str | Table] = [table(("trigger", "in sequence", *seen), rows)]
+    if status.next_due:
+        parts.append(f"The next mail may go {_when(status, status.next_due)}.")
+    parts += waits(status.no_room)
+    for one in status.triggers:
+        parts += [
+            f"{one['trigger']} (version {wait['version'][:8]}) waits since "
+            f"{_when(status, wait['since'])}: {wait['for']}"
+            for wait in one["waiting"]
+        ]
+    parts += [_stopped(status, one) for one in status.triggers if one["stop"]]
+    parts += [
+        f"Account {one['account_id']} is on hold until {_when(status, one['until'])}, "
+        f"by {one['by']}: {one['why']}"
+        for one in status.holds
+    ]
+    if status.suppressed:
+        reasons = ", ".join(f"{n:,} {reason}" for reason, n in sorted(status.suppressed.items()))
+        parts.append(f"Addresses that are never mailed: {reasons}.")
+    if status.feedback:
+        kinds = ", ".join(f"{n:,} {kind}" for kind, n in sorted(status.feedback.items()))
+        parts.append(f"Came back: {kinds}.")
+    if status.feedback_read:
+        oldest = min(status.feedback_read.values())
+        parts.append(f"Bounces and unsubscribes were last read {_when(status, oldest)}.")
+    return Section("Mails", tuple(parts))
+
+
+def _stopped(status: Status, trigger: dict[str, Any]) -> str:
+    stop = trigger["stop"]
+    since = _when(status, stop["since"])
+    name = trigger["trigger"]
+    return f"{name} is {stop['mode']} since {since}, by {stop['by']}: {stop['why']}"
+
+
+def _to_decide(status: Status) -> Section:
+    if not status.needs_a_person:
+        return Section("", ())
+    columns = ("account", "trigger", "step", "state")
+    rows = ((*(one[name] for name in columns), Id(one["send"])) for one in status.needs_a_person)
+    introduction = "Nothing proves whether these mails left:"
+    return Section("To decide", (introduction, table((*columns, "send"), rows)), "warning")
+
+
+def _when(status: Status, text: str | None, *, short: bool = False) -> str:
+    value = datetime.fromisoformat(text) if text else None
+    return _short(status, value) if short else moment(value, status.time_zone)
+
+
+def _short(status: Status, value: datetime | None) -> str:
+    """Day and minute, without weekday and zone."""
+    if value is None:
+        return "–"
+    return moment(value, status.time_zone)[4:].rpartition(" ")[0]

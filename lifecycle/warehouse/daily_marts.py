@@ -1,0 +1,160 @@
+"""The marts of one day after the other, as a run of each day would build them, without dbt.
+
+dbt says once what the models are; then their SQL is executed for each day in a copy of
+`work.duckdb`, untested, and only of the models that a planner's marts are made of. It is the SQL
+of a full refresh, which asks the warehouse nothing while it is compiled: so it holds for every
+day. What fct_account_health_daily keeps of the days before is the one memory that models have,
+and it is kept here too.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from datetime import datetime
+from pathlib import Path
+
+import duckdb
+
+from lifecycle.errors import WarehouseError
+from lifecycle.settings import Settings
+from lifecycle.warehouse import context
+from lifecycle.warehouse.build import CompiledModel, compile_models
+from lifecycle.warehouse.connection import connect_work
+from lifecycle.warehouse.published_days import HISTORY, has_history
+from lifecycle.warehouse.sandbox import copy_work
+from lifecycle.warehouse.score_definition import PROJECT
+
+READ_BY_PLANNER = ("account_360", "dim_contacts", "feed_health", "rejected_rows")
+
+
+class DailyMarts:
+    """A warehouse whose marts are of the day that was built last. Days only go forward.
+
+    `connection` is to the copy, whose folder is the state folder of `settings`.
+    """
+
+    def __init__(
+        self,
+        settings: Settings,
+        models: list[CompiledModel],
+        connection: duckdb.DuckDBPyConnection,
+        loaded_at: datetime,
+        project: Path,
+    ) -> None:
+        self.settings = settings
+        self.connection = connection
+        self._models = models
+        self._loaded_at = loaded_at
+        self._project = project
+        self._year: int | None = None
+
+    @classmethod
+    @contextmanager
+    def open(
+        cls,
+        settings: Settings,
+        folder: Path,
+        *,
+        wanted: Sequence[str] = READ_BY_PLANNER,
+        begins: bool = False,
+        project: Path = PROJECT,
+    ) -> Iterator[DailyMarts]:
+        """Copy the warehouse into an empty folder, and compile the wanted models of a dbt project,
+        and all that these read. Where no run has built anything, the history `begins` empty.
+
+        Raises WarehouseError when no run has loaded anything yet, or built anything and nothing
+        begins, or a model cannot be compiled.
+        """
+        copy, loaded_at = copy_work(settings, folder)
+        with connect_work(copy) as connection:
+            # Each day is built anew, and a day that was lost is built again.
+            connection.execute("set wal_autocheckpoint = '1GB'")
+            if not has_history(connection):
+                if not begins:
+                    what = "no models were built yet; `lifecycle run --dry-run` does it"
+                    raise WarehouseError(f"{settings.work_db}: {what}")
+                # What columns a history has only its own model tells, and what reads it asks.
+                first = _compile(copy, connection, [HISTORY], project)
+                cls(copy, first, connection, loaded_at, project).build(loaded_at)
+                connection.execute(f"delete from marts.{HISTORY}")
+            models = _compile(copy, connection, wanted, project)
+            _forget_all_but_history(connection)
+            yield cls(copy, models, connection, loaded_at, project)
+
+    def build(self, as_of: datetime) -> None:
+        """Have the marts be those of a moment (aware). Raises WarehouseError."""
+        if as_of.year != self._year:
+            clock = {"as_of": as_of, "loaded_at": self._loaded_at}
+            context.write(self.settings, run_id="daily", **clock, project=self._project)
+        self.connection.execute("begin")
+        context.move_clock(self.connection, as_of)
+        for model in self._models:
+            # A view is a text: it is the same on every day.
+            if model.materialized != "view" or self._year is None:
+                self._make(model)
+        self.connection.execute("commit")
+        self._year = as_of.year
+
+    def _make(self, model: CompiledModel) -> None:
+        try:
+            if model.name == HISTORY:
+                self._replace_day(model)
+            else:
+                what = "view" if model.materialized == "view" else "table"
+                query = f"create or replace {what} {model.relation} as {model.query}"
+                self.connection.execute(query)
+        except duckdb.Error as error:
+            raise WarehouseError(f"{model.name}: {error}") from error
+
+    def _replace_day(self, model: CompiledModel) -> None:
+        execute = self.connection.execute
+        execute(f"create or replace temp table arrived as {model.query}")
+        if self._year is None:
+            execute(f"create table if not exists {model.relation} as from arrived limit 0")
+            widen(self.connection, "arrived", into=model.relation)
+        execute(f"delete from {model.relation} where day in (select day from arrived)")
+        execute(f"insert into {model.relation} by name from arrived")
+
+
+def widen(connection: duckdb.DuckDBPyConnection, table: str, *, into: str) -> None:
+    """Have the history `into` take columns that its model has got since the last run, as dbt does:
+    those that `table` has."""
+    there = {row[0] for row in connection.execute(f"describe {into}").fetchall()}
+    for name, kind, *_ in connection.execute(f"describe {table}").fetchall():
+        if name not in there:
+            connection.execute(f'alter table {into} add column "{name}" {kind}')
+
+
+def _compile(
+    copy: Settings,
+    connection: duckdb.DuckDBPyConnection,
+    wanted: Sequence[str],
+    project: Path,
+) -> list[CompiledModel]:
+    """Compile against a warehouse that has nothing but the columns of the history."""
+    state = copy.state.model_copy(update={"dir": copy.state_dir / "compiled"})
+    empty = copy.model_copy(update={"state": state})
+    with connect_work(empty):
+        pass
+    literal = str(empty.work_db).replace("'", "''")
+    connection.execute(f"attach '{literal}' as empty")
+    if has_history(connection):
+        connection.execute("create schema if not exists empty.marts")
+        connection.execute(f"create table empty.marts.{HISTORY} as from marts.{HISTORY} limit 0")
+    connection.execute("detach empty")
+    models = compile_models(empty, wanted, project=project)
+    for schema in {model.relation.split(".")[-2] for model in models}:
+        connection.execute(f"create schema if not exists {schema}")
+    return models
+
+
+def _forget_all_but_history(connection: duckdb.DuckDBPyConnection) -> None:
+    """Drop what another set of models made, so that a view may take a table's place."""
+    for kind, listed in (("view", "duckdb_views()"), ("table", "duckdb_tables()")):
+        query = f"""
+            select format('"{{}}"."{{}}"', schema_name, {kind}_name) from {listed}
+            where schema_name in ('staging', 'intermediate', 'marts') and {kind}_name <> '{HISTORY}'
+        """
+        for (name,) in connection.execute(query).fetchall():
+            connection.execute(f"drop {kind} if exists {name} cascade")

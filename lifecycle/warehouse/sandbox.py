@@ -1,0 +1,73 @@
+"""A copy of `work.duckdb`, in which another day or other models can be tried."""
+
+from __future__ import annotations
+
+import shutil
+from datetime import UTC, datetime
+from pathlib import Path
+
+import duckdb
+
+from lifecycle.errors import WarehouseError
+from lifecycle.settings import Settings
+from lifecycle.warehouse import context
+from lifecycle.warehouse.build import build
+from lifecycle.warehouse.connection import connect_work
+from lifecycle.warehouse.published_days import take_back
+from lifecycle.warehouse.score_definition import PROJECT
+
+
+def copy_work(settings: Settings, folder: Path) -> tuple[Settings, datetime]:
+    """Copy the warehouse that the last run built in; the original stays as it is. What a run
+    left there that published nothing is not in the copy's history.
+
+    Returns settings whose state folder is `folder`, and the clock of the load that the data is
+    of (UTC). Raises WarehouseError when no run has loaded anything yet, or one is going on.
+    """
+    if not settings.work_db.exists():
+        raise _nothing_loaded(settings)
+    with connect_work(settings) as work:
+        loaded_at = last_load(work, settings)
+        work.execute("checkpoint")
+        folder.mkdir(parents=True, exist_ok=True)
+        # While it is open here, no other process can write to it.
+        shutil.copy2(settings.work_db, folder / settings.work_db.name)
+    copied = settings.model_copy(
+        update={"state": settings.state.model_copy(update={"dir": folder})}
+    )
+    with connect_work(copied) as copy:
+        take_back(copy, settings)
+    return copied, loaded_at
+
+
+def last_load(work: duckdb.DuckDBPyConnection, settings: Settings) -> datetime:
+    """The clock of the load that the data of a warehouse is of (UTC).
+
+    Raises WarehouseError when nothing was loaded yet.
+    """
+    is_there = work.execute(
+        "select 1 from duckdb_tables() where schema_name = 'raw' and table_name = 'run_context'"
+    ).fetchone()
+    found = is_there and work.execute("select loaded_at from raw.run_context").fetchone()
+    if not found:
+        raise _nothing_loaded(settings)
+    loaded_at: datetime = found[0].replace(tzinfo=UTC)
+    return loaded_at
+
+
+def _nothing_loaded(settings: Settings) -> WarehouseError:
+    what = "no data was loaded yet; `lifecycle run --dry-run` does it"
+    return WarehouseError(f"{settings.work_db}: {what}")
+
+
+def marts_as_of(
+    settings: Settings, moment: datetime, folder: Path, *, project: Path = PROJECT
+) -> Settings:
+    """Build and test the marts of a moment in a copy; returns settings whose state folder it is.
+
+    Raises WarehouseError, and GateStopped when a data test fails.
+    """
+    then, loaded_at = copy_work(settings, folder)
+    context.write(then, run_id=folder.name, as_of=moment, loaded_at=loaded_at, project=project)
+    build(then, project=project)
+    return then

@@ -1,0 +1,149 @@
+"""What was fitted, kept by version in `raw` of the warehouse: the models read it from there.
+
+The tables are only ever added to. A run uses the newest version that was fitted on the data of a
+day before its own, so that a run of an earlier day, or a second one of the day that was fitted on,
+finds what that day had. Times are naive UTC.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import astuple, dataclass, field
+from datetime import datetime
+from hashlib import blake2b
+from typing import TYPE_CHECKING
+
+import duckdb
+
+if TYPE_CHECKING:  # every run makes the tables; only a fit needs SciPy
+    from lifecycle.health.dormancy import Calibration
+    from lifecycle.health.return_chance import Lifetimes
+    from lifecycle.health.scorecard import Evidence
+
+TABLES = {
+    "score_versions": (
+        "version varchar, fitted_at timestamp, has_return boolean, has_evidence boolean,"
+        " accounts bigint, churned bigint, note varchar"
+    ),
+    "return_parameters": (
+        "version varchar, segment varchar, r double, alpha double, a double, b double,"
+        " accounts bigint, ln_likelihood double"
+    ),
+    "segment_gaps": "version varchar, segment varchar, days double",
+    "dormancy_calibration": (
+        "version varchar, factor double, alarms_a_year double, alive_years double"
+    ),
+    "evidence_bins": (
+        "version varchar, measure varchar, above double, up_to double, churned bigint,"
+        " stayed bigint, evidence double, points double"
+    ),
+    "evidence_base": (
+        "version varchar, measure varchar, weight double, base_points double, base_ln_odds double"
+    ),
+}
+
+
+@dataclass(frozen=True)
+class Lifetime:
+    """The chance of return of one segment, and what it was fitted on."""
+
+    common: Lifetimes
+    accounts: int
+    ln_likelihood: float
+
+
+@dataclass(frozen=True)
+class Parameters:
+    """All that one fit found. What is missing is empty or None, and `missing` says why."""
+
+    fitted_at: datetime
+    """The clock of the data, naive UTC."""
+    accounts: int
+    """Accounts that it was fitted on."""
+    churned: int
+    """Accounts that left within a snapshot's 90 days: the outcomes of the evidence."""
+    lifetimes: Mapping[str, Lifetime] = field(default_factory=dict)
+    """By segment; '' is all accounts together."""
+    segment_gaps: Mapping[str, float] = field(default_factory=dict)
+    """Days, by segment; '' is the accounts that have none."""
+    calibration: Calibration | None = None
+    evidence: Evidence | None = None
+    missing: tuple[str, ...] = ()
+    """Why a part is not there, a sentence each."""
+
+    @property
+    def note(self) -> str:
+        """The sentences in one line."""
+        return " ".join(f"{one[:1].upper()}{one[1:]}." for one in self.missing)
+
+    def rows(self, version: str) -> dict[str, list[tuple[object, ...]]]:
+        """The rows of each table, with this version's name."""
+        evidence = self.evidence
+        return {
+            "score_versions": [
+                (
+                    *(version, self.fitted_at, bool(self.lifetimes), evidence is not None),
+                    *(self.accounts, self.churned, self.note),
+                )
+            ],
+            "return_parameters": [
+                (version, segment, *astuple(one.common), one.accounts, one.ln_likelihood)
+                for segment, one in sorted(self.lifetimes.items())
+            ],
+            "segment_gaps": [
+                (version, segment, days) for segment, days in sorted(self.segment_gaps.items())
+            ],
+            "dormancy_calibration": [
+                (version, one.factor, one.alarms_a_year, one.alive_years)
+                for one in [self.calibration]
+                if one is not None
+            ],
+            "evidence_bins": [
+                (version, *astuple(one)) for one in (evidence.bins if evidence else ())
+            ],
+            "evidence_base": [
+                (version, measure, weight, evidence.base_points, evidence.base_ln_odds)
+                for measure, weight in (evidence.weights.items() if evidence else ())
+                if evidence
+            ],
+        }
+
+
+def ensure(connection: duckdb.DuckDBPyConnection) -> None:
+    """Make the tables that are not there yet, empty. Within the caller's transaction."""
+    connection.execute("create schema if not exists raw")
+    for table, columns in TABLES.items():
+        connection.execute(f"create table if not exists raw.{table} ({columns})")
+
+
+def store(connection: duckdb.DuckDBPyConnection, found: Parameters) -> tuple[str, bool]:
+    """Add a version; returns its name, and whether it is new.
+
+    The same parameters of the same clock are the same version, so that a repeated fit adds
+    nothing. A name is the day of the clock, which fit of that day it is, and a hash: the later
+    of two of the same clock sorts last. All tables in one transaction.
+    """
+    connection.begin()
+    try:
+        ensure(connection)
+        digest = blake2b(repr(found.rows("")).encode(), digest_size=2).hexdigest()
+        day = f"{found.fitted_at:%Y-%m-%d}"
+        of_that_day = connection.execute(
+            "select version, fitted_at from raw.score_versions where version like ? order by 1",
+            [f"{day}-%"],
+        ).fetchall()
+        if of_that_day:
+            newest, fitted_at = of_that_day[-1]
+            if fitted_at == found.fitted_at and newest.endswith(digest):
+                connection.rollback()
+                return str(newest), False
+        version = f"{day}-{len(of_that_day) + 1:02}-{digest}"
+        for table, rows in found.rows(version).items():
+            if rows:
+                slots = ", ".join("?" * len(rows[0]))
+                connection.executemany(f"insert into raw.{table} values ({slots})", rows)
+        connection.commit()
+    except BaseException:
+        connection.rollback()
+        raise
+    return version, True

@@ -1,0 +1,1 @@
+"""What would happen: preview, diff and simulation. Nothing here sends or decides for good."""

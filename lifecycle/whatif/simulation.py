@@ -1,0 +1,296 @@
+"""Past days again, with a clock that we set: what a set of files would have sent.
+
+Each day has its marts, its plan and its deliveries, by the same code as a real day; the ledger
+is a temporary one, and the provider takes every mail and sends none.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, field
+from datetime import date, datetime, time, timedelta
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any, Literal, Protocol
+
+import duckdb
+from sqlalchemy import Row, func, select
+
+from lifecycle.days import DAY, moments_of
+from lifecycle.errors import ClockError
+from lifecycle.ledger import delivery, runs
+from lifecycle.ledger.backup import back_up
+from lifecycle.ledger.decisions import record
+from lifecycle.ledger.states import insert
+from lifecycle.ledger.store import Ledger
+from lifecycle.ledger.tables import (
+    MAILED,
+    NOT_LEFT,
+    OWNER_LIST,
+    State,
+    UtcDateTime,
+    sends,
+    suppressions,
+)
+from lifecycle.planning.decision import Reason
+from lifecycle.planning.plan import decide
+from lifecycle.planning.plan_result import PlanResult
+from lifecycle.settings import Settings
+from lifecycle.warehouse.daily_marts import DailyMarts
+from lifecycle.whatif.variant import Variant, have_same_marts
+
+Memory = Literal["empty", "copy"]
+"""empty: nobody was mailed yet, but who may not be mailed may not; copy: the real ledger's."""
+
+AT_ONCE = 1_000
+"""Mails a claim takes."""
+
+Left = tuple[str, str, str, str]
+"""What was decided against: trigger, account, contact (or empty), step (or empty)."""
+
+
+class Days(Protocol):
+    """A warehouse that shows one day after the other."""
+
+    @property
+    def settings(self) -> Settings:
+        """Their state folder has the data that the days are built from."""
+
+    @property
+    def connection(self) -> duckdb.DuckDBPyConnection:
+        """Where the schema `marts` is."""
+
+    def build(self, as_of: datetime) -> None:
+        """Have the marts be those of a moment."""
+
+
+@dataclass
+class ReplayedDay:
+    """One day of a replay."""
+
+    day: date
+    """In the company's time zone."""
+    at: datetime
+    """The run's clock, UTC."""
+    feed_status: str
+    accounts: int
+    entered: int
+    planned: int
+    withheld: Counter[str]
+    """As the run counted it: who is withheld for days counts on each of them."""
+    mails: int = 0
+    """That left between this run and the next."""
+
+
+@dataclass
+class Replay:
+    """What one set of files did in all the days."""
+
+    variant: Variant
+    days: list[ReplayedDay] = field(default_factory=list)
+    withheld: dict[str, dict[Left, str]] = field(default_factory=dict)
+    """By reason: each mail or entry once, however many runs said so, with the last detail."""
+    mails: Sequence[Row[Any]] = ()
+    """Those that left, first to leave first: address, account_id, trigger, step, accepted_at."""
+    before: Sequence[Row[Any]] = ()
+    """Of a copied ledger: the mails that had left before the first day."""
+    unsent: Counter[tuple[str, str]] = field(default_factory=Counter)
+    """Mails that were planned and did not leave, by state and why."""
+
+
+def replay(
+    settings: Settings,
+    ledger: Ledger,
+    variants: Sequence[Variant],
+    *,
+    days: Sequence[date],
+    at: time,
+    memory: Memory = "empty",
+    progress: Callable[[date], None] | None = None,
+) -> list[Replay]:
+    """Let each variant live through the days, a run a day `at` this time of the company's.
+
+    Reads the state folder's warehouse and ledger and changes neither. `progress` hears of each
+    day that is over. Raises WarehouseError when no run has loaded data yet, ClockError for a
+    copied ledger that has decided later than the first day, and what reading files raises.
+    """
+    # Of each day's run, and of the one after the last.
+    moments = moments_of([*days, days[-1] + DAY], at, settings.company.time_zone)
+    if memory == "copy":
+        _check_clock(ledger, moments[0])
+    with TemporaryDirectory(prefix="lifecycle-simulate-") as temporary, ExitStack() as stack:
+        folder = Path(temporary)
+        worlds: list[World] = []
+        for number, variant in enumerate(variants):
+            same = (one for one in worlds if have_same_marts(one.variant, variant))
+            marts = next((one.marts for one in same), None) or stack.enter_context(
+                DailyMarts.open(
+                    variant.settings, folder / f"marts-{number}", project=variant.project
+                )
+            )
+            own = stack.enter_context(ledger_of(ledger, folder / f"ledger-{number}.db", memory))
+            worlds.append(World(variant, marts, own, moments[0]))
+        warehouses = list({id(world.marts): world.marts for world in worlds}.values())
+        for day, now, following in zip(days, moments, moments[1:], strict=False):
+            for marts in warehouses:
+                marts.build(now)
+            for world in worlds:
+                world.live(day, now, following)
+            if progress is not None:
+                progress(day)
+        return [world.told() for world in worlds]
+
+
+def _check_clock(ledger: Ledger, first: datetime) -> None:
+    newest = runs.newest_decision(ledger)
+    if newest is not None and first < newest:
+        raise ClockError(
+            f"the ledger has decided until {newest:%Y-%m-%d %H:%M} UTC, and a copy of it knows "
+            f"what came after {first:%Y-%m-%d %H:%M} UTC: begin later, or with --ledger empty"
+        )
+
+
+@contextmanager
+def ledger_of(real: Ledger, file: Path, memory: Memory) -> Iterator[Ledger]:
+    """A ledger in a new file, to be thrown away: empty but for suppressions, or a copy."""
+    if memory == "copy":
+        back_up(real, file)
+    with Ledger.open(f"sqlite:///{file}", durable=False) as ledger:
+        if memory == "empty":
+            # Who may not be mailed today was not to be mailed then either.
+            with real.read() as old, ledger.write() as new:
+                rows = old.execute(select(suppressions))
+                insert(new, suppressions, (dict(row._mapping) for row in rows))
+        yield ledger
+
+
+class World:
+    """One variant with a ledger of its own, living from day to day."""
+
+    def __init__(self, variant: Variant, marts: Days, ledger: Ledger, first: datetime) -> None:
+        self.variant = variant
+        self.marts = marts
+        self.first = first
+        self._ledger = ledger
+        self._replay = Replay(variant)
+        # A launch may look at an earlier day: it finds the data in the copy.
+        self._settings = variant.settings.model_copy(update={"state": marts.settings.state})
+
+    def live(self, day: date, now: datetime, until: datetime) -> None:
+        """A run, and the deliveries until the next one."""
+        run_id = f"simulated-{now:%Y%m%d-%H%M%S}"
+        source = self._settings.source.kind
+        runs.begin(self._ledger, run_id=run_id, as_of=now, source=source)
+        warehouse = self.marts.connection
+        with self._ledger.read() as known:
+            result = decide(
+                self._settings,
+                warehouse,
+                known,
+                self.variant.triggers,
+                as_of=now,
+                rehearsal=True,
+            )
+        with self._ledger.write() as connection:
+            record(connection, result.decisions, run_id=run_id, at=now)
+        runs.finish(self._ledger, run_id=run_id, status="done", report={})
+        told = self._tell(day, now, result, warehouse)
+        told.mails = self._deliver(now, until)
+
+    def _tell(
+        self, day: date, now: datetime, result: PlanResult, warehouse: duckdb.DuckDBPyConnection
+    ) -> ReplayedDay:
+        query = (
+            "select feed_status, (select count(*) from marts.account_360) from marts.feed_health"
+        )
+        feed_status, accounts = warehouse.execute(query).fetchone() or ("late", 0)
+        made = result.decisions
+        told = ReplayedDay(
+            day=day,
+            at=now,
+            feed_status=feed_status,
+            accounts=accounts,
+            entered=len(made.entries),
+            planned=len(made.sends),
+            withheld=Counter({str(reason): n for reason, n in result.withheld.items()}),
+        )
+        self._replay.days.append(told)
+        for one in made.withheld:
+            left = (one.trigger, one.account_id, one.contact_id, one.step)
+            self._replay.withheld.setdefault(str(one.reason), {})[left] = one.detail
+        return told
+
+    def _deliver(self, now: datetime, until: datetime) -> int:
+        """Let go whatever comes due before the next run, each mail in its minute."""
+        gone = 0
+        moment: datetime | None = now
+        while moment is not None and moment < until:
+            gone += self._deliver_at(moment)
+            following = select(func.min(sends.c.not_before, type_=UtcDateTime)).where(
+                sends.c.state.in_(NOT_LEFT), sends.c.not_before > moment
+            )
+            with self._ledger.read() as connection:
+                moment = connection.scalar(following)
+        return gone
+
+    def _deliver_at(self, moment: datetime) -> int:
+        worker, lease = delivery.worker_name(), timedelta(minutes=5)
+        key = self._settings.privacy.erasure_key.get_secret_value()
+        gone, any_queued = 0, True
+        with self._ledger.write() as connection:
+            delivery.release(connection, moment)
+            while any_queued:
+                claims, any_queued = delivery.claim(
+                    connection,
+                    moment,
+                    worker=worker,
+                    lease=lease,
+                    limit=AT_ONCE,
+                    erasure_key=key,
+                )
+                taken = [
+                    delivery.Settlement(one.send_id, State.ACCEPTED, None, attempt=one.attempts)
+                    for one in claims
+                ]
+                gone += len(delivery.settle_all(connection, taken, moment, worker=worker))
+        return gone
+
+    def told(self) -> Replay:
+        """All that happened."""
+        at = func.coalesce(sends.c.accepted_at, sends.c.not_before, type_=UtcDateTime)
+        query = (
+            select(
+                *(sends.c[name] for name in ("address", "account_id", "trigger", "step")),
+                at.label("at"),
+            )
+            .where(sends.c.state.in_(MAILED), sends.c.trigger != OWNER_LIST)
+            .order_by(at, sends.c.send_id)
+        )
+        others = (
+            select(sends.c.state, sends.c.detail, func.count().label("n"))
+            .where(
+                sends.c.state.not_in(MAILED),
+                sends.c.trigger != OWNER_LIST,
+                sends.c.run_id.startswith("simulated-"),
+            )
+            .group_by(sends.c.state, sends.c.detail)
+        )
+        with self._ledger.read() as connection:
+            mails = connection.execute(query).all()
+            self._replay.mails = [row for row in mails if row.at >= self.first]
+            self._replay.before = [row for row in mails if row.at < self.first]
+            for row in connection.execute(others):
+                self._replay.unsent[row.state, row.detail or ""] += row.n
+        return self._replay
+
+
+def capped(told: Replay) -> set[Left]:
+    """The mails that a cap held back when they were planned."""
+    return set(told.withheld.get(str(Reason.CAPPED), {}))
+
+
+def unwritten(told: Replay) -> list[str]:
+    """Why mails could not be written, each cause once."""
+    return sorted(set(told.withheld.get(str(Reason.TEMPLATE_ERROR), {}).values()))

@@ -1,0 +1,111 @@
+"""What a company may run with: its triggers, mails, settings and models, as they are here, in
+another folder, or at another commit."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from lifecycle.authoring.template_check import check_templates
+from lifecycle.errors import Problem, TriggerError
+from lifecycle.settings import Settings
+from lifecycle.triggers.columns import account_columns, contact_columns
+from lifecycle.triggers.model import Trigger, read_folder
+from lifecycle.warehouse import context
+from lifecycle.warehouse.score_definition import PROJECT
+
+ELSEWHERE = {"root", "state", "ledger", "source"}
+"""Sections that say where things lie, not what is done."""
+
+
+@dataclass(frozen=True)
+class Variant:
+    """One set of files."""
+
+    name: str
+    """As a person calls it: `main`, `the files here`."""
+    settings: Settings
+    triggers: tuple[Trigger, ...]
+    """Those that can be used."""
+    problems: tuple[Problem, ...]
+    """What is wrong with its triggers and mails."""
+    project: Path = PROJECT
+    """The dbt project."""
+
+    @classmethod
+    def read(
+        cls,
+        name: str,
+        settings: Settings,
+        *,
+        folder: Path | None = None,
+        project: Path = PROJECT,
+        problems: tuple[Problem, ...] = (),
+    ) -> Variant:
+        """Read the triggers, of `folder` where one is named, and look at their mails.
+
+        Raises TriggerError only where the models' YAML, which names the columns, is unusable.
+        """
+        marts = project / "models" / "marts"
+        triggers, wrong = read_folder(folder or settings.folder("triggers"), marts)
+        unread = {Path(problem.file).stem for problem in wrong}
+        steps = [(one.name, [step.id for step in one.steps]) for one in triggers]
+        columns = account_columns(marts), contact_columns(marts)
+        mails = [
+            problem
+            for problem in check_templates(settings, steps, *columns)
+            if problem.stops_a_run and Path(problem.file).parent.name not in unread
+        ]
+        return cls(name, settings, tuple(triggers), (*problems, *wrong, *mails), project)
+
+    @classmethod
+    def here(cls, settings: Settings) -> Variant:
+        """The files as they are. Raises TriggerError with every problem that stops a run."""
+        found = cls.read("the files here", settings)
+        if found.problems:
+            raise TriggerError(found.problems)
+        return found
+
+    @property
+    def unread(self) -> frozenset[str]:
+        """The names of the triggers that cannot be used."""
+        names = {trigger.name for trigger in self.triggers}
+        return frozenset(Path(problem.file).stem for problem in self.problems) - names
+
+    def models(self) -> dict[str, str]:
+        """What decides how the marts are built, by its path within the dbt project."""
+        folders = ("models", "macros", "snapshots")
+        files = [self.project / "dbt_project.yml"]
+        files += [file for name in folders for file in (self.project / name).rglob("*.sql")]
+        return {
+            file.relative_to(self.project).as_posix(): file.read_text(encoding="utf-8")
+            for file in files
+            if file.is_file()
+        }
+
+
+def changed_models(one: Variant, other: Variant) -> list[str]:
+    """The files of the dbt project that differ."""
+    if one.project == other.project:
+        return []
+    before, after = one.models(), other.models()
+    return sorted(file for file in before | after if before.get(file) != after.get(file))
+
+
+def changed_settings(one: Variant, other: Variant) -> dict[str, tuple[object, object]]:
+    """The keys of the settings that differ: `health.green_from`, with the two values."""
+    before, after = (
+        {
+            f"{section}.{key}": value
+            for section, told in side.settings.model_dump(mode="json", exclude=ELSEWHERE).items()
+            for key, value in told.items()
+        }
+        for side in (one, other)
+    )
+    return {key: (before[key], after[key]) for key in before if before[key] != after[key]}
+
+
+def have_same_marts(one: Variant, other: Variant) -> bool:
+    """Whether the same data makes the same marts by both."""
+    read = (context.thresholds(side.settings) for side in (one, other))
+    return len(set(read)) == 1 and not changed_models(one, other)
