@@ -41,10 +41,11 @@ test: install ## every test
 faults: install ## 20,000 mails, 200 kills, a fifth of the answers broken, on both ledgers
 	@$(BIN)/pytest -q -m long tests/faults
 
-lint: install ## ruff, mypy and sqlfluff
+lint: install ## ruff, mypy, the layers of the packages, and sqlfluff
 	@$(BIN)/ruff check .
 	@$(BIN)/ruff format --check .
 	@$(BIN)/mypy
+	@$(BIN)/lint-imports
 	@LIFECYCLE_WAREHOUSE=:memory: $(BIN)/sqlfluff lint --disable-progress-bar dbt_project
 
 server: install ## Prefect's server, worker, schedules and page on this machine (PORT=4200)

@@ -24,7 +24,7 @@ def run(folder: Path, as_of: str) -> dict[str, Any]:
     from flows.api import prepare
     from flows.local_api import LocalApi
     from lifecycle import settings
-    from lifecycle.run import watcher
+    from lifecycle.report.watcher import watcher
 
     config = folder / "lifecycle.toml"
     state = settings.load(config).state_dir

@@ -22,11 +22,11 @@ from pathlib import Path
 
 from lifecycle import settings as settings_file
 from lifecycle.days import days_between
+from lifecycle.document import as_text
 from lifecycle.evaluation.score_report import ScoreReport
 from lifecycle.health import score_validation
 from lifecycle.health.fit import MEASURES, fit_scores
 from lifecycle.health.score_validation import Validation
-from lifecycle.report.document import as_text
 from lifecycle.settings import CHECKOUT, Settings
 from lifecycle.sources import ledger as ledger_source
 from lifecycle.sources.pull import pull

@@ -8,8 +8,8 @@ from zoneinfo import ZoneInfo
 from prefect.artifacts import create_markdown_artifact, create_table_artifact
 from prefect.context import FlowRunContext
 
+from lifecycle.document import Table, as_markdown, table
 from lifecycle.masking import mask_addresses
-from lifecycle.report.document import Table, as_markdown, table
 from lifecycle.report.run_report import WHY, RunReport
 
 

@@ -9,12 +9,13 @@ from prefect import flow
 from flows.logs import begin_log
 from flows.names import timed
 from lifecycle import settings as settings_file
+from lifecycle.clock import delivery_clock
 from lifecycle.ledger import account_history, commands
 from lifecycle.ledger.store import Ledger
 from lifecycle.mail.counting import counted
 from lifecycle.mail.deliver import deliver
 from lifecycle.report.delivery_report import DeliveryReport
-from lifecycle.run import delivery_clock, watched
+from lifecycle.report.watcher import watched
 
 
 @flow(name="deliver-due", flow_run_name=timed("deliver"), persist_result=False)

@@ -11,7 +11,8 @@ from flows.names import timed
 from lifecycle import settings as settings_file
 from lifecycle.evaluation.fit_report import Fitted
 from lifecycle.health import fit
-from lifecycle.run import only_one, watched
+from lifecycle.report.watcher import watched
+from lifecycle.state_lock import only_one
 
 
 @flow(name="fit-scores", flow_run_name=timed("fit scores"), persist_result=False)

@@ -10,8 +10,8 @@ from zoneinfo import ZoneInfo
 from prefect.runtime import flow_run
 
 from lifecycle import settings as settings_file
+from lifecycle.clock import moment_of
 from lifecycle.errors import LifecycleError
-from lifecycle.run import moment_of
 from lifecycle.settings import Settings
 
 

@@ -19,6 +19,7 @@ from prefect.cache_policies import NO_CACHE
 from flows import approval
 from flows.artifacts import leave_artifacts
 from flows.privacy import hide_addresses_in_logs
+from lifecycle.document import as_markdown
 from lifecycle.errors import WarehouseError
 from lifecycle.evaluation.effect import newest, read_effects
 from lifecycle.ledger import account_history, approvals
@@ -28,7 +29,6 @@ from lifecycle.mail.deliver import deliver as deliver_mails
 from lifecycle.masking import mask_addresses
 from lifecycle.planning.owner_lists import plan_lists
 from lifecycle.planning.plan import plan as plan_mails
-from lifecycle.report.document import as_markdown
 from lifecycle.run import Run
 from lifecycle.sources import ledger as ledger_source
 from lifecycle.sources.pull import pull as pull_sources

@@ -9,7 +9,7 @@ from flows.names import timed
 from lifecycle import settings as settings_file
 from lifecycle.ledger.store import Ledger
 from lifecycle.mail import sync_feedback as feedback
-from lifecycle.run import watched
+from lifecycle.report.watcher import watched
 
 
 @flow(name="sync-feedback", flow_run_name=timed("feedback"), persist_result=False)

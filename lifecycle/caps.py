@@ -2,11 +2,33 @@
 
 from __future__ import annotations
 
+import re
 from bisect import bisect_left, bisect_right, insort
 from collections import defaultdict
+from dataclasses import dataclass
 from datetime import datetime, timedelta
+from typing import Any
 
-from lifecycle.triggers.model import Cap
+
+@dataclass(frozen=True)
+class Cap:
+    """At most so many mails in any span of so many days."""
+
+    count: int
+    days: int
+
+    @classmethod
+    def read(cls, value: Any) -> Cap:
+        """From `3/7d`."""
+        if isinstance(value, Cap):
+            return value
+        match = re.fullmatch(r"(\d{1,4})/(\d{1,4})d", str(value).strip())
+        if match is None or not int(match[1]) or not int(match[2]):
+            raise ValueError(f"{value!r} is not a cap; write 3/7d for at most three in seven days")
+        return cls(int(match[1]), int(match[2]))
+
+    def __str__(self) -> str:
+        return f"{self.count}/{self.days}d"
 
 
 class MailCount:

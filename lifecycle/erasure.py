@@ -11,11 +11,11 @@ from pathlib import Path
 
 import duckdb
 
+from lifecycle.addresses import is_address
 from lifecycle.duckdb_connection import connect
 from lifecycle.errors import InputError, SettingsError
 from lifecycle.ledger import erased, suppressions
 from lifecycle.ledger.store import Ledger
-from lifecycle.mail.message import is_address
 from lifecycle.mail.preview_mail import PREVIEW_ID
 from lifecycle.settings import Settings
 from lifecycle.warehouse.connection import connect_work

@@ -7,22 +7,18 @@ warehouse and the ledger are in one state folder, and only one run works there a
 from __future__ import annotations
 
 import fcntl
-import json
 import logging
-import os
 import secrets
 import time
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
-from contextvars import ContextVar
-from datetime import UTC, date, datetime, timedelta
-from pathlib import Path
-from typing import TYPE_CHECKING, Protocol, TextIO
-from zoneinfo import ZoneInfo, available_timezones
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, TextIO
 
 from lifecycle import settings as settings_file
-from lifecycle.errors import AlreadyRunning, ClockError, InputError, OverBudget, Problems, Stopped
-from lifecycle.ledger import account_history, approvals, commands, runs
+from lifecycle.clock import moment_of
+from lifecycle.errors import OverBudget, Problems, Stopped
+from lifecycle.ledger import approvals, commands, runs
 from lifecycle.ledger.store import Ledger
 from lifecycle.ledger.tables import APPROVED
 from lifecycle.logs import write_log
@@ -32,51 +28,14 @@ from lifecycle.notify import notify
 from lifecycle.report.run_report import RunReport, Stop
 from lifecycle.report.stage_outcome import stage_outcome
 from lifecycle.report.waiting import BROKEN, broken_lines
+from lifecycle.report.watcher import watched
 from lifecycle.settings import Settings
+from lifecycle.state_lock import only_one
 
 if TYPE_CHECKING:
     from lifecycle.authoring.files import Seen
 
 log = logging.getLogger("lifecycle.run")
-
-REPLAY_AFTER = timedelta(hours=24)
-"""A run whose as-of is older than this looked at the past."""
-
-
-class Watcher(Protocol):
-    """Who looks on while a run goes: the command line shows it, a worker logs it."""
-
-    def stage(self, name: str) -> None:
-        """A stage begins."""
-
-    def step(self, text: str) -> None:
-        """The stage got somewhere."""
-
-    def ended(self, report: RunReport) -> None:
-        """The run is over, well or not."""
-
-
-class _Nobody:
-    """Looks on where nobody does: the log says what happened."""
-
-    def stage(self, name: str) -> None:
-        pass
-
-    def step(self, text: str) -> None:
-        log.debug("%s", text)
-
-    def ended(self, report: RunReport) -> None:
-        pass
-
-
-_NOBODY = _Nobody()
-watcher: ContextVar[Watcher] = ContextVar("watcher")
-"""Who looks on; where nobody was set, use `watched()`."""
-
-
-def watched() -> Watcher:
-    """Who looks on at this moment."""
-    return watcher.get(_NOBODY)
 
 
 class Run:
@@ -90,7 +49,7 @@ class Run:
         self.ledger = ledger
         self.as_of = as_of
         # One reading of the clock: what is loaded now is known now.
-        replays = stands and settings.source.kind != "demo"
+        replays = stands and not settings.source.is_synthetic
         self.loaded_at = started if replays else as_of
         self.dry_run = dry_run
         self.run_id = f"{started:%Y%m%d-%H%M%S}-{secrets.token_hex(2)}"
@@ -145,7 +104,7 @@ class Run:
                 if not dry_run:
                     refuse_to_replay_live(settings, moment)
                 keep_to_one_source(settings)
-                stands = as_of is not None or settings.source.kind == "demo"
+                stands = as_of is not None or settings.source.is_synthetic
                 run = cls(settings, ledger, as_of=moment, dry_run=dry_run, stands=stands)
                 run.is_watched = as_of is not None or dry_run
                 run._lock = lock
@@ -290,82 +249,6 @@ class Run:
         return commands.recorded(self.ledger, commands.RUN, self.record)
 
 
-def parse_as_of(text: str) -> datetime:
-    """The moment that somebody wrote: a day, or a day and a time, with or without a zone.
-
-    `2011-12-09 13:00 UTC`, `2011-06-01 10:00`, `2026-06-10T10:00+09:00`, `2026-06-10 10:00
-    Asia/Tokyo`, `2026-06-10`. Without a zone it is UTC. Raises ClockError.
-    """
-    moment, _, zone = text.strip().rpartition(" ")
-    try:
-        if moment and zone.upper() in ("UTC", "Z", "GMT"):
-            return _at(moment, ZoneInfo("UTC"))
-        if moment and zone in available_timezones():
-            return _at(moment, ZoneInfo(zone))
-        return _at(text.strip(), ZoneInfo("UTC"))
-    except (ValueError, OverflowError):
-        raise ClockError(
-            f"as-of {text!r} is not a moment; write it like '2011-12-09 13:00 UTC', "
-            "'2026-06-10T10:00+09:00' or '2026-06-10'"
-        ) from None
-
-
-def _at(text: str, zone: ZoneInfo) -> datetime:
-    moment = datetime.fromisoformat(text)
-    return (moment if moment.tzinfo else moment.replace(tzinfo=zone)).astimezone(UTC)
-
-
-def day_begins(settings: Settings, day: str, *, after: datetime) -> datetime:
-    """When a day (2026-12-01) begins in the company's time zone, as UTC.
-
-    Raises InputError for what is no day, or one that began before `after`.
-    """
-    zone = ZoneInfo(settings.company.time_zone)
-    try:
-        begins = datetime.combine(date.fromisoformat(day), datetime.min.time(), zone)
-    except ValueError:
-        raise InputError(f"{day!r} is not a day; write it as 2026-12-01") from None
-    if begins <= after:
-        raise InputError(f"{day} has begun already; it is {after.astimezone(zone):%Y-%m-%d %H:%M}")
-    return begins.astimezone(UTC)
-
-
-def delivery_clock(settings: Settings, ledger: Ledger, as_of: str | None = None) -> datetime:
-    """What time it is for mails that wait in the ledger, unless somebody chose a moment.
-
-    A state folder that looks at the past (the demo company, a replay) stands at its last
-    run's as-of: by the wall clock all its mails would be too late. Otherwise it is now.
-    """
-    if as_of is not None:
-        return parse_as_of(as_of)
-    now = datetime.now(UTC)
-    last = account_history.last_runs(ledger, 1)
-    if not last:
-        return now
-    replays = last[0].started_at - last[0].as_of > REPLAY_AFTER
-    stands = replays or settings.source.kind == "demo"
-    return (runs.newest_decision(ledger) or now) if stands else now
-
-
-def moment_of(settings: Settings, as_of: str | None = None) -> datetime:
-    """Return the moment that a run looks at, in UTC: the one asked for, or the source's now.
-
-    Raises ClockError for what is no moment, or lies in the future of a real source.
-    """
-    now = datetime.now(UTC)
-    if settings.source.kind == "demo":
-        from lifecycle.sources.demo import CLOCK
-
-        return parse_as_of(as_of) if as_of else CLOCK
-    if as_of is None:
-        return now
-    moment = parse_as_of(as_of)
-    if moment > now:
-        # The ledger could never go back from there: a slip of the pen would end all runs.
-        raise ClockError(f"as-of {moment:%Y-%m-%d %H:%M} UTC is in the future")
-    return moment
-
-
 def keep_to_one_source(settings: Settings) -> None:
     """Mark the state folder with its source's kind, and refuse another; dry runs too pull.
 
@@ -378,34 +261,6 @@ def keep_to_one_source(settings: Settings) -> None:
     known = mark.read_text(encoding="utf-8").strip()
     if known != kind:
         runs.refuse_mixing(known, kind)
-
-
-@contextmanager
-def only_one(state_dir: Path) -> Iterator[TextIO]:
-    """Hold the state folder's lock; the system gives it back when the process dies.
-
-    Raises AlreadyRunning when another process holds it.
-    """
-    state_dir.mkdir(parents=True, exist_ok=True)
-    with (state_dir / "run.lock").open("a+", encoding="utf-8") as file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            raise AlreadyRunning(_who_holds(file.name)) from None
-        file.truncate(0)
-        holder = {"pid": os.getpid(), "since": f"{datetime.now(UTC):%Y-%m-%d %H:%M:%S} UTC"}
-        file.write(json.dumps(holder))
-        file.flush()
-        yield file
-
-
-def _who_holds(path: str) -> str:
-    try:
-        holder = json.loads(Path(path).read_text(encoding="utf-8"))
-        who = f"process {holder['pid']}, since {holder['since']}"
-    except (OSError, ValueError, KeyError):
-        who = "it has only just begun"
-    return f"another run is working in {Path(path).parent} ({who}); wait for it, or end it"
 
 
 def _tell(settings: Settings, subject: str, error: Exception) -> None:

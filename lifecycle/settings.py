@@ -120,6 +120,11 @@ class Source(Section):
         description="per table: its file or folder, where it is not named after the table",
     )
 
+    @property
+    def is_synthetic(self) -> bool:
+        """Whether its customers are invented, and its clock stands."""
+        return self.kind == "demo"
+
 
 class Events(Section):
     """Which event names mean what. `*` stands for any run of characters."""

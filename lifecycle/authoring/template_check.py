@@ -9,8 +9,8 @@ from lifecycle.ledger.tables import MORNING, OWNER_LIST
 from lifecycle.mail.folder import Templates, nearest
 from lifecycle.mail.render import FOOTER_SAYS
 from lifecycle.mail.template import Names
-from lifecycle.planning.owner_news import LIST_NAMES, OWNER_NAMES
 from lifecycle.settings import Company, Settings
+from lifecycle.template_names import LIST_NAMES, OWNER_NAMES
 
 
 def check_templates(

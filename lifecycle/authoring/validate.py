@@ -7,8 +7,8 @@ from typing import Any
 
 from lifecycle.authoring.files import TriggerFiles, read_files
 from lifecycle.authoring.trigger_check import check_files
+from lifecycle.document import Document, Section, counted, table
 from lifecycle.errors import InputError, Problem, Problems
-from lifecycle.report.document import Document, Section, counted, table
 from lifecycle.settings import Settings
 from lifecycle.triggers.model import Trigger
 from lifecycle.warehouse.expected_schema import check_suites

@@ -19,8 +19,8 @@ from lifecycle.cli import answer
 from lifecycle.errors import LifecycleError
 
 if TYPE_CHECKING:
+    from lifecycle.document import Document
     from lifecycle.ledger.store import Ledger
-    from lifecycle.report.document import Document
     from lifecycle.settings import Settings
 
 Function = TypeVar("Function", bound=Callable[..., Any])
@@ -144,7 +144,7 @@ def show(
         return
     from rich.console import Console
 
-    from lifecycle.report.document import as_rich, as_text
+    from lifecycle.document import as_rich, as_text
 
     console = Console(file=answer.stream(), highlight=False)
     if console.is_terminal:

@@ -24,7 +24,7 @@ def status(
     as_json: AsJson = False,
 ) -> None:
     """Show the last runs, the schedules, the queue, and what waits for a person."""
-    from lifecycle.run import delivery_clock
+    from lifecycle.clock import delivery_clock
     from lifecycle.status.overview import status
 
     with context.obj.ledger() as (settings, ledger):
@@ -46,8 +46,8 @@ def explain(
     as_json: AsJson = False,
 ) -> None:
     """Tell an account's story: how it stands, and which mails it got or did not, and why."""
+    from lifecycle.clock import delivery_clock
     from lifecycle.insight.explain import explain
-    from lifecycle.run import delivery_clock
 
     with context.obj.ledger() as (settings, ledger):
         moment = delivery_clock(settings, ledger)
@@ -58,7 +58,7 @@ def explain(
 @app.command(rich_help_panel=PANEL)
 def owners(context: typer.Context, as_of: AsOf = None, as_json: AsJson = False) -> None:
     """Show what each account owner is told today. Nothing is written or sent."""
-    from lifecycle.run import delivery_clock
+    from lifecycle.clock import delivery_clock
     from lifecycle.whatif.owner_lists import owners
 
     with context.obj.ledger() as (settings, ledger):

@@ -61,9 +61,9 @@ def cancel(
     context: typer.Context, trigger: ATrigger, by: By, why: Why, as_json: AsJson = False
 ) -> None:
     """End all who are inside a trigger, and what is queued for them. Others may still enter."""
+    from lifecycle.clock import delivery_clock
     from lifecycle.insight.lookup import trigger_name
     from lifecycle.ledger import controls
-    from lifecycle.run import delivery_clock
 
     with context.obj.ledger() as (settings, ledger):
         name, now = trigger_name(settings, ledger, trigger), delivery_clock(settings, ledger)
@@ -85,9 +85,9 @@ def hold(
     as_json: AsJson = False,
 ) -> None:
     """Send an account nothing until a day: an open incident, a negotiation."""
+    from lifecycle.clock import day_begins, delivery_clock
     from lifecycle.insight.lookup import account_id
     from lifecycle.ledger import controls
-    from lifecycle.run import day_begins, delivery_clock
 
     with context.obj.ledger() as (settings, ledger):
         moment = day_begins(settings, until, after=delivery_clock(settings, ledger))
@@ -102,9 +102,9 @@ def unhold(
     context: typer.Context, account: AnAccount, by: By, why: Why, as_json: AsJson = False
 ) -> None:
     """End an account's hold early. What is too late by now is not sent."""
+    from lifecycle.clock import delivery_clock
     from lifecycle.insight.lookup import account_id
     from lifecycle.ledger import controls
-    from lifecycle.run import delivery_clock
 
     with context.obj.ledger() as (settings, ledger):
         found = account_id(settings, ledger, account)
@@ -126,8 +126,8 @@ def approve(context: typer.Context, run: ARun, by: By, why: Why, as_json: AsJson
 @app.command(rich_help_panel=PANEL)
 def reject(context: typer.Context, run: ARun, by: By, why: Why, as_json: AsJson = False) -> None:
     """Cancel the mails of a run over its budget, and end what it began."""
+    from lifecycle.clock import delivery_clock
     from lifecycle.ledger import approvals
-    from lifecycle.run import delivery_clock
 
     with context.obj.ledger() as (settings, ledger):
         now = delivery_clock(settings, ledger)

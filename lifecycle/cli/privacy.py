@@ -23,7 +23,7 @@ def erase(
 ) -> None:
     """Remove a person everywhere; only a keyed hash stays, so that they are never mailed again."""
     from lifecycle.erasure import erase
-    from lifecycle.run import only_one
+    from lifecycle.state_lock import only_one
 
     with context.obj.ledger() as (settings, ledger), only_one(settings.state_dir):
         gone = erase(settings, ledger, address, by=by, why=why)

@@ -49,8 +49,9 @@ def run(
     as_json: AsJson = False,
 ) -> None:
     """Run the whole pipeline once: pull, gate, build, gate, publish, plan, deliver, report."""
+    from lifecycle.clock import parse_as_of
     from lifecycle.report.progress import Watching
-    from lifecycle.run import parse_as_of, watcher
+    from lifecycle.report.watcher import watcher
 
     settings = context.obj.settings(**({"source": {"kind": source.value}} if source else {}))
     if as_of is not None:
@@ -80,8 +81,9 @@ def run(
 @app.command(rich_help_panel=PANEL)
 def deliver(context: typer.Context, as_of: AsOf = None, as_json: AsJson = False) -> None:
     """Send the planned mails whose moment has come. Safe at any time, also during a run."""
+    from lifecycle.clock import parse_as_of
     from lifecycle.report.progress import Watching
-    from lifecycle.run import parse_as_of, watcher
+    from lifecycle.report.watcher import watcher
 
     settings = context.obj.settings()
     if as_of is not None:
@@ -119,7 +121,7 @@ def fit_scores(context: typer.Context, as_json: AsJson = False) -> None:
     from lifecycle.evaluation.fit_report import Fitted
     from lifecycle.health.fit import fit_scores
     from lifecycle.logs import write_log
-    from lifecycle.run import only_one
+    from lifecycle.state_lock import only_one
 
     settings = context.obj.settings()
     write_log(settings.state_dir / "logs")
@@ -152,10 +154,12 @@ def backfill(
     Before the first run it loads the data itself. It can be interrupted at any moment: the same
     command goes on with the first day that is missing. Days that a run wrote are refused.
     """
+    from lifecycle.clock import moment_of
     from lifecycle.days import days_between, time_of_day
     from lifecycle.report.backfill_report import BackfillReport
     from lifecycle.report.progress import Watching, counting
-    from lifecycle.run import keep_to_one_source, moment_of, only_one
+    from lifecycle.run import keep_to_one_source
+    from lifecycle.state_lock import only_one
     from lifecycle.warehouse.backfill import backfill
     from lifecycle.warehouse.load import load
 

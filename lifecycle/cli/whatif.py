@@ -60,7 +60,7 @@ def preview(
     as_json: AsJson = False,
 ) -> None:
     """Show exactly who would get what from a trigger. No customer is mailed."""
-    from lifecycle.run import delivery_clock
+    from lifecycle.clock import delivery_clock
     from lifecycle.whatif.preview import colleague, preview
     from lifecycle.whatif.preview_folder import check_folder, write_folder
 

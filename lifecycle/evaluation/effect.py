@@ -11,6 +11,7 @@ from typing import Any
 
 import duckdb
 
+from lifecycle.document import Document, Section, Table, counted, moment, table
 from lifecycle.errors import UnknownName, did_you_mean
 from lifecycle.evaluation.effect_statistics import (
     CHANCE,
@@ -19,7 +20,6 @@ from lifecycle.evaluation.effect_statistics import (
     confidence_sequence,
     is_difference,
 )
-from lifecycle.report.document import Document, Section, Table, counted, moment, table
 from lifecycle.settings import Settings
 from lifecycle.triggers.model import names, read_folder
 from lifecycle.warehouse import published_marts

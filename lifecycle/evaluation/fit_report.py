@@ -7,9 +7,9 @@ from datetime import UTC
 from math import isfinite
 from typing import Any
 
+from lifecycle.document import Document, Section, counted, moment, table
 from lifecycle.health.dormancy import limits
 from lifecycle.health.fit import Fit
-from lifecycle.report.document import Document, Section, counted, moment, table
 from lifecycle.settings import Settings
 
 

@@ -11,13 +11,14 @@ from html import escape
 from pathlib import Path
 from typing import Any
 
+from lifecycle.document import Document, Section, Table, moment, table
 from lifecycle.errors import WarehouseError
 from lifecycle.health import score_validation
 from lifecycle.health.score_validation import ENOUGH, Comparison, Figures, Validation
 from lifecycle.health.validation import Interval
-from lifecycle.report.document import Document, Section, Table, moment, table
-from lifecycle.run import only_one
 from lifecycle.settings import Settings
+from lifecycle.state_lock import only_one
+from lifecycle.warehouse import score_tables
 from lifecycle.warehouse.connection import connect_work
 from lifecycle.warehouse.published_days import check_published
 
@@ -154,13 +155,13 @@ def score_report(
     was built yet, NothingPublished after a run whose data did not pass.
     """
     kind, time_zone = settings.source.kind, settings.company.time_zone
-    if kind == "demo":
+    if settings.source.is_synthetic:
         return ScoreReport(kind, time_zone, None)
     if not settings.work_db.exists():
         raise WarehouseError(f"{settings.work_db}: nothing was built yet; `lifecycle run` does")
     with only_one(settings.state_dir), connect_work(settings) as connection:
         check_published(connection, settings)
-        score_validation.ensure(connection)
+        score_tables.ensure(connection)
         found = score_validation.validate_scores(connection, progress=progress)
         score_validation.store(connection, found)
     return ScoreReport(kind, time_zone, found, _drawn(found) if found.curves else None)

@@ -17,14 +17,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lifecycle.errors import FitError, WarehouseError
-from lifecycle.health import dormancy, return_fit, scorecard
+from lifecycle.health import dormancy, parameters, return_fit, scorecard
+from lifecycle.health.parameters import Lifetime, Parameters
 from lifecycle.ledger import commands
 from lifecycle.ledger.store import Ledger
 from lifecycle.settings import Settings
-from lifecycle.warehouse import score_parameters
 from lifecycle.warehouse.connection import connect_work
 from lifecycle.warehouse.published_days import check_published
-from lifecycle.warehouse.score_parameters import Lifetime, Parameters
 
 MEASURES = (
     "recency_share",
@@ -94,7 +93,7 @@ def _fit(settings: Settings, progress: Callable[[str], None]) -> Fit:
             evidence=points,
             missing=tuple(notes),
         )
-        version, is_new = score_parameters.store(warehouse, found)
+        version, is_new = parameters.store(warehouse, found)
     return Fit(version, is_new, found)
 
 

@@ -31,6 +31,7 @@ from lifecycle.health.validation import (
     roc,
     top_decile_lift,
 )
+from lifecycle.warehouse.score_tables import VALIDATION, VALIDATION_COLUMNS
 
 EQUAL_WEIGHTS = "equal weights"
 """The version of days on which none had been fitted."""
@@ -40,14 +41,6 @@ ENOUGH = 20
 
 MOST_ACCOUNTS = 20_000
 """More make no interval anybody would notice narrower, and take minutes."""
-
-TABLE = "score_validation"
-COLUMNS = (
-    "version varchar, day date, reported_at timestamp, accounts bigint, churned bigint,"
-    " is_fitted_on boolean, auc double, auc_low double, auc_high double,"
-    " gain double, gain_low double, gain_high double, top_decile_lift double,"
-    " calibration_error double, brier double, band_changes double, reversed_share double"
-)
 
 
 @dataclass(frozen=True)
@@ -192,18 +185,15 @@ class Validation:
         return ""
 
 
-def ensure(connection: duckdb.DuckDBPyConnection) -> None:
-    """Make the table that the mart reads, empty, where it is not there yet."""
-    connection.execute(f"create table if not exists raw.{TABLE} ({COLUMNS})")
-
-
 def store(connection: duckdb.DuckDBPyConnection, found: Validation) -> None:
     """Replace what the last report found."""
     connection.begin()
-    connection.execute(f"create or replace table raw.{TABLE} ({COLUMNS})")
-    slots = ", ".join("?" * len(COLUMNS.split(",")))
+    connection.execute(f"create or replace table raw.{VALIDATION} ({VALIDATION_COLUMNS})")
+    slots = ", ".join("?" * len(VALIDATION_COLUMNS.split(",")))
     for one in found.figures:
-        connection.execute(f"insert into raw.{TABLE} values ({slots})", one.row(found.reported_at))
+        connection.execute(
+            f"insert into raw.{VALIDATION} values ({slots})", one.row(found.reported_at)
+        )
     connection.commit()
 
 

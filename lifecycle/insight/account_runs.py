@@ -8,9 +8,9 @@ from dataclasses import asdict, dataclass
 from datetime import datetime
 from typing import Any
 
+from lifecycle.document import Id, Section, Table, moment, table
 from lifecycle.ledger import account_history
 from lifecycle.ledger.store import Ledger
-from lifecycle.report.document import Id, Section, Table, moment, table
 
 SHOWN = 10
 

@@ -9,6 +9,7 @@ from typing import Any
 from zoneinfo import ZoneInfo
 
 from lifecycle.authoring.files import read_to_plan
+from lifecycle.document import Document, Section, Table, counted, moment, plain, table
 from lifecycle.errors import TriggerError, UnknownName, did_you_mean
 from lifecycle.insight.account_runs import DecidingRuns, deciding_runs
 from lifecycle.insight.condition_tree import ANSWER
@@ -18,7 +19,6 @@ from lifecycle.ledger import account_history, approvals
 from lifecycle.ledger.account_history import AccountHistory
 from lifecycle.ledger.store import Ledger
 from lifecycle.planning import ledger_state, versions
-from lifecycle.report.document import Document, Section, Table, counted, moment, plain, table
 from lifecycle.settings import Settings
 from lifecycle.triggers.condition import Outcome
 from lifecycle.triggers.model import Trigger

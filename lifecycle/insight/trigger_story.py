@@ -8,11 +8,11 @@ from datetime import datetime, timedelta
 from functools import cached_property
 from typing import Any
 
+from lifecycle.document import Section, Table, moment, plain, table
 from lifecycle.insight.condition_tree import tree_as_json, tree_as_rows
 from lifecycle.insight.enrolment_steps import StepStory, schedule
 from lifecycle.ledger.account_history import AccountHistory
 from lifecycle.ledger.tables import NOT_LEFT, PAUSED
-from lifecycle.report.document import Section, Table, moment, plain, table
 from lifecycle.report.waiting import BROKEN
 from lifecycle.triggers.commit import commit_of
 from lifecycle.triggers.condition import Outcome

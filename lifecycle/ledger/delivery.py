@@ -33,6 +33,7 @@ from sqlalchemy import (
     update,
 )
 
+from lifecycle.caps import Cap
 from lifecycle.ledger import approvals, suppressions
 from lifecycle.ledger.states import batches, log_moved, move
 from lifecycle.ledger.tables import (
@@ -52,7 +53,6 @@ from lifecycle.ledger.tables import (
     trigger_stops,
     trigger_versions,
 )
-from lifecycle.triggers.model import Cap
 
 IN_FLIGHT = 64
 """Single mails a worker may hold at a time, so that a crash leaves no more in doubt."""

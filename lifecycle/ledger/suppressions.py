@@ -18,11 +18,11 @@ from typing import Any, Literal, get_args
 from sqlalchemy import Connection, bindparam, delete, select, update
 from sqlalchemy.dialects import postgresql, sqlite
 
+from lifecycle.addresses import is_address
 from lifecycle.errors import InputError, LedgerError, UnknownName, did_you_mean
 from lifecycle.ledger.states import batches, move
 from lifecycle.ledger.store import Ledger
 from lifecycle.ledger.tables import NOT_LEFT, State, actions, sends, suppressions
-from lifecycle.mail.message import is_address
 
 Why = Literal["unsubscribed", "bounced", "complained", "manual"]
 """What a person may give as the reason."""

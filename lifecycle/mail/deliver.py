@@ -80,7 +80,7 @@ def refuse_to_replay_live(settings: Settings, now: datetime) -> None:
     if not is_live(settings):
         return
     provider = settings.delivery.provider
-    if settings.source.kind == "demo":
+    if settings.source.is_synthetic:
         raise InputError(
             f"delivery.provider is {provider!r}, and the demo company must not be mailed; "
             'set source.kind, or delivery.provider = "outbox"'

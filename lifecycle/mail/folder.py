@@ -15,7 +15,7 @@ from pathlib import Path
 
 from lifecycle.errors import Problem, TemplateError
 from lifecycle.ledger.tables import MORNING, OWNER_LIST
-from lifecycle.mail.message import LOCALE
+from lifecycle.locales import LOCALE
 from lifecycle.mail.template import Template, Text, parse_template, read_text
 from lifecycle.settings import CHECKOUT
 

@@ -25,23 +25,21 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from email.utils import format_datetime, parsedate_to_datetime
 
+from lifecycle.addresses import ADDRESS, ATOM, LONGEST_ADDRESS
+from lifecycle.locales import LOCALE
+
 LONGEST_LINE = 998
 """Octets of a line without its end (RFC 5322); a relay may cut or refuse a longer one."""
-LONGEST_ADDRESS = 254
 LONGEST_URL = 900
 
 PREVIEW = "X-Lifecycle-Preview: yes"
 """The header of a mail that shows a colleague what a customer would get."""
 
-_ATOM = r"[A-Za-z0-9!#$%&'*+/=?^_`{|}~-]+"
-_LABEL = r"[A-Za-z0-9](?:[A-Za-z0-9-]*[A-Za-z0-9])?"
-_ADDRESS = re.compile(rf"{_ATOM}(?:\.{_ATOM})*@{_LABEL}(?:\.{_LABEL})+")
-_BARE_PHRASE = re.compile(rf"{_ATOM}(?: {_ATOM})*")
+_BARE_PHRASE = re.compile(rf"{ATOM}(?: {ATOM})*")
 _URL = re.compile(r"(?:mailto:|https://|http://)[!-;=?-~]+")
 _ENCODED_WORD = re.compile(r"=\?utf-8\?b\?([A-Za-z0-9+/=]*)\?=")
 _SPACES = re.compile(" {2,}")
 _SEND_ID = re.compile(r"[A-Za-z0-9_-]{1,64}")
-LOCALE = re.compile(r"[A-Za-z]{2,3}(?:-[A-Za-z0-9]{1,8})*")
 
 
 def one_line(text: str) -> str:
@@ -52,11 +50,6 @@ def one_line(text: str) -> str:
     if not text.isprintable():
         text = "".join(map(_visible, text))
     return (_SPACES.sub(" ", text) if "  " in text else text).strip()
-
-
-def is_address(text: str) -> bool:
-    """Whether it is a plain ASCII e-mail address, fit for a header."""
-    return len(text) <= LONGEST_ADDRESS and _ADDRESS.fullmatch(text) is not None
 
 
 def _visible(char: str) -> str:
@@ -112,13 +105,13 @@ class Message:
 
     def __post_init__(self) -> None:
         _require("send_id", self.send_id, _SEND_ID, 64)
-        _require("from_email", self.from_email, _ADDRESS, LONGEST_ADDRESS)
-        _require("to_email", self.to_email, _ADDRESS, LONGEST_ADDRESS)
+        _require("from_email", self.from_email, ADDRESS, LONGEST_ADDRESS)
+        _require("to_email", self.to_email, ADDRESS, LONGEST_ADDRESS)
         if self.list_unsubscribe is not None:
             _require("list_unsubscribe", self.list_unsubscribe, _URL, LONGEST_URL)
         _require("locale", self.locale, LOCALE, 35)
         if self.reply_to is not None:
-            _require("reply_to", self.reply_to[1], _ADDRESS, LONGEST_ADDRESS)
+            _require("reply_to", self.reply_to[1], ADDRESS, LONGEST_ADDRESS)
             _set(self, "reply_to", (one_line(self.reply_to[0]), self.reply_to[1]))
         for field in ("from_name", "to_name", "subject", "trigger", "step"):
             _set(self, field, one_line(getattr(self, field)))

@@ -13,11 +13,12 @@ from datetime import UTC, datetime
 
 import duckdb
 
+from lifecycle.addresses import is_address
 from lifecycle.errors import InputError
 from lifecycle.ledger import suppressions
 from lifecycle.ledger.store import Ledger
 from lifecycle.ledger.tables import State
-from lifecycle.mail.message import Message, is_address
+from lifecycle.mail.message import Message
 from lifecycle.mail.pace import TokenBucket
 from lifecycle.mail.providers import Mail, open_provider
 from lifecycle.settings import Settings

@@ -16,10 +16,11 @@ from typing import Any, Literal
 from email_validator import EmailNotValidError, validate_email
 from wcwidth import width
 
+from lifecycle.addresses import is_address
 from lifecycle.errors import Problem, TemplateError
 from lifecycle.ledger.tables import MORNING, OWNER_LIST
 from lifecycle.mail.folder import Templates, nearest
-from lifecycle.mail.message import Message, is_address, one_line
+from lifecycle.mail.message import Message, one_line
 from lifecycle.mail.sandbox import Values
 from lifecycle.mail.template import Template
 from lifecycle.mail.unsubscribe import NO_SEND, WayOut

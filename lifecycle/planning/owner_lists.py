@@ -16,6 +16,7 @@ import duckdb
 import pyarrow as pa
 from sqlalchemy import Connection, bindparam, delete, func, select
 
+from lifecycle.addresses import is_address
 from lifecycle.calendar import is_business_day
 from lifecycle.errors import TemplateError
 from lifecycle.ledger import suppressions
@@ -31,7 +32,6 @@ from lifecycle.ledger.tables import (
     send_identity,
     sends,
 )
-from lifecycle.mail.message import is_address
 from lifecycle.mail.render import Renderer
 from lifecycle.planning import audience
 from lifecycle.planning.owner_news import OwnerNews, by_owner

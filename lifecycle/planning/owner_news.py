@@ -100,8 +100,6 @@ PRINTED = (
 )
 """Columns of account_360 and account_news that a list may print as they are."""
 
-LIST_NAMES = frozenset({"day", "number", "first", "accounts", "more"})
-OWNER_NAMES = frozenset({"name", "email"})
 """What `list` and `owner` are for a template."""
 
 

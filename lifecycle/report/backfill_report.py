@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from lifecycle.days import named
-from lifecycle.report.document import Document, Section, counted
+from lifecycle.document import Document, Section, counted
 from lifecycle.settings import Settings
 from lifecycle.warehouse.backfill import Backfilled
 

@@ -6,9 +6,9 @@ from dataclasses import asdict, dataclass
 from datetime import datetime
 from typing import Any
 
+from lifecycle.document import Document, Section, Table, counted, moment, table
 from lifecycle.ledger.tables import State
 from lifecycle.mail.deliver import DeliveryResult
-from lifecycle.report.document import Document, Section, Table, counted, moment, table
 from lifecycle.report.waiting import left_alone, waits
 
 

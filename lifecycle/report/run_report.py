@@ -9,28 +9,17 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 from datetime import datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 import duckdb
 
+from lifecycle.document import Cell, Document, Id, Section, Table, as_text, counted, moment, table
 from lifecycle.errors import GateStopped, LifecycleError, Problem
 from lifecycle.ledger.tables import OWNER_LIST, State
-from lifecycle.report.document import (
-    Cell,
-    Document,
-    Id,
-    Section,
-    Table,
-    as_text,
-    counted,
-    moment,
-    table,
-)
 from lifecycle.report.waiting import BROKEN, broken_lines, left_alone, waits
 from lifecycle.warehouse import published_marts
 
 if TYPE_CHECKING:  # The command line shows a report without loading what made it.
-    from lifecycle.evaluation.effect import VersionEffect
     from lifecycle.mail.deliver import DeliveryResult
     from lifecycle.planning.guard import Flood
     from lifecycle.planning.owner_lists import OwnerLists
@@ -38,6 +27,17 @@ if TYPE_CHECKING:  # The command line shows a report without loading what made i
     from lifecycle.sources.pull import PullResult
     from lifecycle.warehouse.build import BuildResult
     from lifecycle.warehouse.gate.checkpoint import GateResult
+
+
+class MeasuredEffect(Protocol):
+    """What the mails of one version of a trigger changed, as a run reports it."""
+
+    def as_json(self) -> dict[str, Any]:
+        """All of it, for a machine."""
+
+    def in_short(self) -> str:
+        """One line of it."""
+
 
 BANDS = ("green", "yellow", "red", "unknown")
 
@@ -187,7 +187,7 @@ class RunReport:
         if self.rejected_rows:
             self.rejected_examples = published_marts.rejected_examples(warehouse)
 
-    def add_effects(self, versions: Sequence[VersionEffect]) -> None:
+    def add_effects(self, versions: Sequence[MeasuredEffect]) -> None:
         """What mails changed."""
         self.effects = [one.as_json() for one in versions]
         self.effects_in_short = [one.in_short() for one in versions]

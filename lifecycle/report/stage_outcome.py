@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 
+from lifecycle.document import counted
 from lifecycle.ledger.tables import State
-from lifecycle.report.document import counted
 from lifecycle.report.run_report import RunReport
 
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping
 from datetime import datetime
 
+from lifecycle.document import counted, moment
 from lifecycle.errors import Problem
-from lifecycle.report.document import counted, moment
 
 SHOWN = 5
 

@@ -25,9 +25,6 @@ from lifecycle.duckdb_connection import connect
 from lifecycle.sources import demo_words as words
 from lifecycle.sources.contract import TABLES, Kind, Table
 
-CLOCK = datetime(2026, 6, 10, 1, 0, tzinfo=UTC)
-"""The demo company's own time: a Wednesday, 10:00 in Tokyo."""
-
 FIRST_DAY = date(2024, 6, 10)
 """Usage is on record from here."""
 

@@ -78,7 +78,7 @@ def pull(
         raise ValueError(f"{loaded_at!r} has no time zone")
     tell = progress or (lambda text: None)
     with _scratch(settings) as scratch:
-        if settings.source.kind == "demo":
+        if settings.source.is_synthetic:
             tell("making the demo company")
             folder = Folder(str(demo.write(scratch / "demo", until=loaded_at)))
         else:

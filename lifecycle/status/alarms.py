@@ -7,9 +7,9 @@ from dataclasses import asdict, dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
+from lifecycle.document import counted, moment
 from lifecycle.ledger.commands import CommandRun
 from lifecycle.ledger.due import Due
-from lifecycle.report.document import counted, moment
 from lifecycle.settings import Settings
 from lifecycle.status.prefect_schedule import PrefectSchedule
 from lifecycle.status.timeliness import Timeliness
@@ -104,7 +104,7 @@ def _data(settings: Settings, facts: Facts) -> Iterator[tuple[str, str]]:
     if facts.published_as_of is None:
         yield "published", "nothing was published yet"
         return
-    now = facts.clock if settings.source.kind == "demo" else facts.now
+    now = facts.clock if settings.source.is_synthetic else facts.now
     if now - facts.published_as_of > timedelta(hours=settings.status.published_max_age_hours):
         as_of = moment(facts.published_as_of, settings.company.time_zone)
         yield "published", f"the newest published day is {as_of}"

@@ -5,9 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
+from lifecycle.document import Document, Id, Section, counted, moment, table
 from lifecycle.ledger import held
 from lifecycle.ledger.store import Ledger
-from lifecycle.report.document import Document, Id, Section, counted, moment, table
 
 
 @dataclass(frozen=True)

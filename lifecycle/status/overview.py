@@ -10,13 +10,13 @@ from typing import Any
 
 from lifecycle import schedules as schedules_file
 from lifecycle.authoring.files import read_files
+from lifecycle.document import Document, counted, moment
 from lifecycle.errors import Problem, SettingsError, TriggerError
 from lifecycle.ledger import account_history, approvals, commands, delivery, feedback, warmup
 from lifecycle.ledger.store import Ledger
 from lifecycle.ledger.tables import State
 from lifecycle.mail.counting import due_now
 from lifecycle.mail.providers import is_live
-from lifecycle.report.document import Document, counted, moment
 from lifecycle.settings import Settings
 from lifecycle.status import prefect_schedule
 from lifecycle.status.alarms import Alarm, Facts, alarms

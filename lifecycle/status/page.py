@@ -5,8 +5,8 @@ from __future__ import annotations
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
+from lifecycle.document import Document, Id, Section, Table, counted, moment, table
 from lifecycle.ledger.tables import State
-from lifecycle.report.document import Document, Id, Section, Table, counted, moment, table
 from lifecycle.report.waiting import BROKEN, broken_lines, waits
 
 if TYPE_CHECKING:

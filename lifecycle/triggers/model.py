@@ -26,8 +26,9 @@ from pydantic import (
 )
 
 from lifecycle.calendar import midnight
+from lifecycle.caps import Cap
 from lifecycle.errors import Problem, TriggerError, UnknownName, did_you_mean
-from lifecycle.mail.message import LOCALE
+from lifecycle.locales import LOCALE
 from lifecycle.settings import Settings
 from lifecycle.triggers.columns import MARTS, Columns, account_columns, contact_columns
 from lifecycle.triggers.condition import Condition, ConditionError, parse_condition
@@ -97,27 +98,6 @@ class Enter:
 
     def __str__(self) -> str:
         return self.mode if self.every is None else f"every {self.every.days}d"
-
-
-@dataclass(frozen=True)
-class Cap:
-    """At most so many mails in any span of so many days."""
-
-    count: int
-    days: int
-
-    @classmethod
-    def read(cls, value: Any) -> Cap:
-        """From `3/7d`."""
-        if isinstance(value, Cap):
-            return value
-        match = re.fullmatch(r"(\d{1,4})/(\d{1,4})d", str(value).strip())
-        if match is None or not int(match[1]) or not int(match[2]):
-            raise ValueError(f"{value!r} is not a cap; write 3/7d for at most three in seven days")
-        return cls(int(match[1]), int(match[2]))
-
-    def __str__(self) -> str:
-        return f"{self.count}/{self.days}d"
 
 
 @dataclass(frozen=True)

@@ -13,9 +13,8 @@ import duckdb
 import pyarrow as pa
 
 from lifecycle.calendar import country_code, holidays_of, zone_of_country
-from lifecycle.health import score_validation
 from lifecycle.settings import Settings
-from lifecycle.warehouse import score_parameters
+from lifecycle.warehouse import score_tables
 from lifecycle.warehouse.connection import connect_work
 from lifecycle.warehouse.score_definition import PROJECT, definition
 
@@ -92,8 +91,7 @@ def write(
         connection.execute("begin")
         for table, columns in TABLES.items():
             _replace(connection, table, columns, sorted(rows[table], key=str))
-        score_parameters.ensure(connection)
-        score_validation.ensure(connection)
+        score_tables.ensure(connection)
         connection.execute("commit")
 
 

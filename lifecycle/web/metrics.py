@@ -21,13 +21,13 @@ from prometheus_client.metrics_core import GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector, CollectorRegistry
 
 from lifecycle import schedules as schedules_file
+from lifecycle.clock import delivery_clock
 from lifecycle.errors import LifecycleError, SettingsError
 from lifecycle.ledger import commands, feedback, warmup
 from lifecycle.ledger.day import Day, day
 from lifecycle.ledger.store import Ledger
 from lifecycle.ledger.tables import State
 from lifecycle.mail.counting import due_now
-from lifecycle.run import delivery_clock
 from lifecycle.settings import Settings
 from lifecycle.status.timeliness import timeliness
 from lifecycle.warehouse import published_marts
@@ -74,7 +74,7 @@ class Metrics(Collector):
             read = feedback.last_syncs(connection)
             due = due_now(self._settings, connection, clock)
             past_day = day(connection, clock)
-        yield from self._of_published(clock if self._settings.source.kind == "demo" else now)
+        yield from self._of_published(clock if self._settings.source.is_synthetic else now)
         yield from self._of_schedules(recorded, now)
         yield from _of_mails(past_day)
         yield _gauge("due_mails", "Mails that could leave now and have not.", due.mails)

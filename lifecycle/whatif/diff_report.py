@@ -17,19 +17,10 @@ from typing import Any
 
 import duckdb
 
+from lifecycle.document import Document, Id, Section, Table, as_markdown, counted, moment, table
 from lifecycle.errors import GateStopped, Problem, WarehouseError
 from lifecycle.ledger.store import Ledger
 from lifecycle.masking import mask_addresses
-from lifecycle.report.document import (
-    Document,
-    Id,
-    Section,
-    Table,
-    as_markdown,
-    counted,
-    moment,
-    table,
-)
 from lifecycle.settings import Settings
 from lifecycle.warehouse import published_marts
 from lifecycle.warehouse.connection import connect_published, connect_work

@@ -6,11 +6,11 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
+from lifecycle.document import Document, Id, Section, Table, counted, moment, table
 from lifecycle.ledger import account_history
 from lifecycle.ledger.store import Ledger
 from lifecycle.mail.message import Message
 from lifecycle.planning.owner_lists import OwnerLists, cycle_of, decide_lists
-from lifecycle.report.document import Document, Id, Section, Table, counted, moment, table
 from lifecycle.settings import Settings
 from lifecycle.warehouse.connection import connect_published
 

@@ -10,6 +10,7 @@ from functools import cached_property
 from typing import Any
 
 from lifecycle.authoring.files import read_to_plan
+from lifecycle.document import Document, Id, Section, Table, counted, moment, table
 from lifecycle.errors import DeliveryError, TriggerError
 from lifecycle.ledger.decisions import PlannedSend, Withheld
 from lifecycle.ledger.store import Ledger
@@ -20,7 +21,6 @@ from lifecycle.mail.preview_mail import Rehearsed, check_colleague, send_to_ones
 from lifecycle.planning.decision import Reason
 from lifecycle.planning.plan import plan
 from lifecycle.planning.plan_result import PlanResult
-from lifecycle.report.document import Document, Id, Section, Table, counted, moment, table
 from lifecycle.report.run_report import WHY
 from lifecycle.settings import Settings
 from lifecycle.triggers.model import Trigger, find

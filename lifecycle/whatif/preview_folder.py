@@ -14,8 +14,8 @@ from collections.abc import Iterable, Sequence
 from operator import attrgetter
 from pathlib import Path
 
+from lifecycle.document import as_text
 from lifecycle.errors import InputError
-from lifecycle.report.document import as_text
 from lifecycle.whatif.preview import Preview
 
 WIDTH = 120

@@ -11,10 +11,10 @@ from statistics import median
 from typing import Any
 from zoneinfo import ZoneInfo
 
+from lifecycle.document import Cell, Document, Section, Table, counted, table
 from lifecycle.ledger.store import Ledger
 from lifecycle.ledger.tables import State
 from lifecycle.masking import mask_addresses
-from lifecycle.report.document import Cell, Document, Section, Table, counted, table
 from lifecycle.report.run_report import WHY
 from lifecycle.settings import Settings
 from lifecycle.whatif.simulation import Memory, Replay, capped, replay, unwritten

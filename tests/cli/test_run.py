@@ -15,6 +15,7 @@ from threading import Thread
 import pytest
 from sqlalchemy import select
 
+from lifecycle.clock import delivery_clock, parse_as_of
 from lifecycle.errors import (
     AlreadyRunning,
     ClockError,
@@ -27,9 +28,9 @@ from lifecycle.ledger import commands
 from lifecycle.ledger.runs import newest_decision
 from lifecycle.ledger.store import Ledger
 from lifecycle.ledger.tables import runs
-from lifecycle.run import Run, delivery_clock, parse_as_of
+from lifecycle.run import Run
 from lifecycle.settings import load
-from lifecycle.sources.demo import CLOCK
+from lifecycle.sources.demo_clock import DEMO_CLOCK
 
 CONFIG = str(Path(__file__).parents[2] / "lifecycle.toml")
 
@@ -95,7 +96,7 @@ def test_nonsense_is_refused_with_an_example(text: str) -> None:
 
 def test_the_demo_has_a_clock_of_its_own_and_as_of_goes_before_it() -> None:
     with Run.begin() as run:
-        assert run.as_of == run.loaded_at == run.now() == CLOCK
+        assert run.as_of == run.loaded_at == run.now() == DEMO_CLOCK
     with Run.begin(as_of="2026-07-01") as run:
         assert run.as_of == run.loaded_at == datetime(2026, 7, 1, tzinfo=UTC)
 
@@ -129,7 +130,7 @@ def test_a_run_that_decided_nothing_does_not_bar_the_way(state: Path) -> None:
     with pytest.raises(SourceError), Run.begin(as_of="2027-01-01") as run, run.stage("pull"):
         raise SourceError("accounts.csv: no such file")
     finish()
-    assert rows(state) == [("failed", datetime(2027, 1, 1, tzinfo=UTC)), ("done", CLOCK)]
+    assert rows(state) == [("failed", datetime(2027, 1, 1, tzinfo=UTC)), ("done", DEMO_CLOCK)]
 
 
 @pytest.mark.parametrize("first_is_dry", [False, True])
@@ -232,7 +233,7 @@ def test_mails_wait_by_the_clock_of_the_demo_and_of_a_replay(state: Path) -> Non
     with Ledger.open(settings.ledger_url) as ledger:
         assert abs(delivery_clock(settings, ledger) - datetime.now(UTC)) < timedelta(minutes=1)
         finish()
-        assert newest_decision(ledger) == delivery_clock(settings, ledger) == CLOCK
+        assert newest_decision(ledger) == delivery_clock(settings, ledger) == DEMO_CLOCK
         chosen = delivery_clock(settings, ledger, "2026-06-11 00:00")
         assert chosen == datetime(2026, 6, 11, tzinfo=UTC)
 

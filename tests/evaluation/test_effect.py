@@ -11,9 +11,9 @@ import duckdb
 import pytest
 from ruamel.yaml import YAML
 
+from lifecycle.document import as_text
 from lifecycle.errors import UnknownName
 from lifecycle.evaluation.effect import Effects, effect, newest, read_effects
-from lifecycle.report.document import as_text
 from lifecycle.report.run_report import RunReport
 from lifecycle.triggers.columns import MARTS
 from lifecycle.triggers.model import load_triggers

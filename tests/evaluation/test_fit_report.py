@@ -7,11 +7,11 @@ from pathlib import Path
 import pytest
 
 from company import Company, utc
+from lifecycle.document import as_text
 from lifecycle.evaluation.fit_report import Fitted
 from lifecycle.health.dormancy import Calibration
 from lifecycle.health.fit import Fit
-from lifecycle.report.document import as_text
-from lifecycle.warehouse.score_parameters import Parameters
+from lifecycle.health.parameters import Parameters
 
 
 @pytest.mark.parametrize(

@@ -19,13 +19,12 @@ import pytest
 from commands import environment, lifecycle
 from company import TOML, utc
 from lifecycle.evaluation.score_report import score_report
-from lifecycle.health import score_validation, scorecard
+from lifecycle.health import parameters, score_validation, scorecard
+from lifecycle.health.parameters import Parameters
 from lifecycle.health.score_validation import Validation
 from lifecycle.health.scorecard import Evidence
 from lifecycle.health.validation import auc
 from lifecycle.settings import Settings, load
-from lifecycle.warehouse import score_parameters
-from lifecycle.warehouse.score_parameters import Parameters
 from warehouse.dbt_in_process import dbt
 
 ACCOUNTS = 1_500
@@ -103,7 +102,7 @@ def history(world: World, tmp_path_factory: pytest.TempPathFactory) -> Path:
     accounts = zip((f"A{number:04}" for number in range(ACCOUNTS)), world.churned_at, strict=True)
     with duckdb.connect(settings.work_db) as db:
         db.execute("create schema raw; create schema marts")
-        score_parameters.ensure(db)
+        parameters.ensure(db)
         db.execute("create table raw.run_context as select ?::timestamp as as_of", [NOW])
         db.execute(f"create table marts.fct_account_health_daily ({HISTORY})")
         db.register("rows", pa.Table.from_pylist(world.rows))
@@ -145,7 +144,7 @@ def fitted(history: Path, folder: Path, *versions: tuple[datetime, Evidence]) ->
     copyfile(history, settings.work_db)
     with duckdb.connect(settings.work_db) as db:
         for fitted_at, found in versions:
-            score_parameters.store(db, Parameters(fitted_at, ACCOUNTS, 200, evidence=found))
+            parameters.store(db, Parameters(fitted_at, ACCOUNTS, 200, evidence=found))
     return settings
 
 

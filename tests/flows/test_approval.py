@@ -24,8 +24,8 @@ from lifecycle.ledger.tables import approvals as approvals_table
 from lifecycle.ledger.tables import runs as runs_table
 from lifecycle.ledger.tables import sends
 from lifecycle.mail.deliver import deliver
-from lifecycle.run import only_one
-from lifecycle.sources.demo import CLOCK
+from lifecycle.sources.demo_clock import DEMO_CLOCK
+from lifecycle.state_lock import only_one
 from planned import Told
 
 SAYS_YES = {"approve": True, "by": "aiko", "why": "as agreed"}
@@ -78,10 +78,10 @@ def test_a_run_by_hand_stops_and_goes_on_where_it_stood_once_it_is_approved(
     page = (told.settings.reports_dir / "latest.txt").read_text()
     assert "Needs an approval" in page
     assert "若竹設備株式会社" in page
-    deliver(told.settings, told.ledger, now=CLOCK)
+    deliver(told.settings, told.ledger, now=DEMO_CLOCK)
     assert states(told) == ["planned"]
     approvals.approve(told.ledger, row.run_id, by="aiko", why="as agreed")
-    deliver(told.settings, told.ledger, now=CLOCK)
+    deliver(told.settings, told.ledger, now=DEMO_CLOCK)
     assert states(told) == ["accepted"]
 
 
@@ -192,9 +192,9 @@ def test_a_form_that_nobody_fills_in_ends_the_run_and_the_command_still_works(
 
 
 def test_a_later_run_may_begin_beside_one_that_waits(told: Told) -> None:
-    runs.begin(told.ledger, run_id="waits", as_of=CLOCK, source="demo")
+    runs.begin(told.ledger, run_id="waits", as_of=DEMO_CLOCK, source="demo")
     runs.wait(told.ledger, "waits")
-    runs.begin(told.ledger, run_id="next", as_of=CLOCK, source="demo")
+    runs.begin(told.ledger, run_id="next", as_of=DEMO_CLOCK, source="demo")
     with told.ledger.read() as connection:
         found = dict(connection.execute(select(runs_table.c.run_id, runs_table.c.status)).all())
     assert found == {"waits": "waiting", "next": "running"}

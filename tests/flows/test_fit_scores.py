@@ -13,7 +13,7 @@ from company import Company
 from flows.fit_scores import fit_scores
 from lifecycle.cli import app
 from lifecycle.errors import AlreadyRunning
-from lifecycle.run import only_one
+from lifecycle.state_lock import only_one
 from warehouse.dbt_in_process import build_untested
 from warehouse.raw_company import Company as RawCompany
 from warehouse.test_build import WEDNESDAY, company_of

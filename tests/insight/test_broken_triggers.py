@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
+from lifecycle.document import Document, as_text
 from lifecycle.errors import TriggerError, UnknownName
 from lifecycle.insight.explain import explain
-from lifecycle.report.document import Document, as_text
 from lifecycle.status.overview import status
 from lifecycle.whatif.preview import preview
 from planned import WIN_BACK, Told

@@ -10,11 +10,11 @@ import duckdb
 import pytest
 from sqlalchemy import delete, insert
 
+from lifecycle.document import as_text
 from lifecycle.errors import UnknownName, WarehouseError
 from lifecycle.insight.explain import Explanation, explain
 from lifecycle.ledger import runs
 from lifecycle.ledger.tables import launch_baseline, launches, suppressions
-from lifecycle.report.document import as_text
 
 
 def story(told: object, wanted: str = "A1") -> Explanation:

@@ -18,6 +18,7 @@ import planned_sends
 from company import Company
 from faults.fake_sendgrid import FakeSendGrid
 from faults.fake_smtp import HANG, FakeSmtp
+from lifecycle.document import as_text
 from lifecycle.errors import ClockError, DeliveryError
 from lifecycle.ledger import delivery, feedback, suppressions
 from lifecycle.ledger.held import decide
@@ -26,7 +27,6 @@ from lifecycle.ledger.tables import State, send_log, sends
 from lifecycle.mail.deliver import DeliveryResult, deliver
 from lifecycle.mail.providers import TOO_LATE_TO_BEGIN, Mail, Outcome, open_provider
 from lifecycle.report.delivery_report import DeliveryReport
-from lifecycle.report.document import as_text
 from lifecycle.settings import Settings
 from lifecycle.status.overview import status
 

@@ -13,6 +13,7 @@ from sqlalchemy import select
 
 from company import Company, Marts, utc
 from lifecycle.authoring.trigger_check import check
+from lifecycle.document import as_text
 from lifecycle.ledger import runs
 from lifecycle.ledger.store import Ledger
 from lifecycle.ledger.suppressions import suppress
@@ -22,7 +23,6 @@ from lifecycle.mail.message import Message
 from lifecycle.planning.owner_lists import OwnerLists, plan_lists
 from lifecycle.planning.owner_news import LONGEST
 from lifecycle.planning.plan import plan
-from lifecycle.report.document import as_text
 from lifecycle.settings import CHECKOUT, Settings, load
 from lifecycle.whatif.owner_lists import owners
 

@@ -15,12 +15,12 @@ from typer.testing import CliRunner
 
 from company import Company, Marts, utc
 from lifecycle.cli import app
+from lifecycle.document import as_text
 from lifecycle.errors import InputError, TriggerError
 from lifecycle.ledger import runs
 from lifecycle.ledger.store import Ledger
 from lifecycle.ledger.tables import sends
 from lifecycle.planning.plan import plan
-from lifecycle.report.document import as_text
 from lifecycle.whatif.diff_report import Diff, diff
 from lifecycle.whatif.git_ref import variant_at
 from lifecycle.whatif.variant import Variant

@@ -10,12 +10,12 @@ import pytest
 from sqlalchemy import func, select
 
 from lifecycle.authoring.validate import validate
+from lifecycle.document import as_text
 from lifecycle.errors import UnknownName
 from lifecycle.insight.explain import explain
 from lifecycle.ledger import feedback
 from lifecycle.ledger.states import move
 from lifecycle.ledger.tables import State, launches, sends
-from lifecycle.report.document import as_text
 from lifecycle.status.overview import status
 from lifecycle.whatif.preview import preview
 from planned import WIN_BACK

@@ -13,12 +13,12 @@ from sqlalchemy import func, select
 
 from faults.fake_sendgrid import FakeSendGrid
 from faults.fake_smtp import FakeSmtp
+from lifecycle.document import as_text
 from lifecycle.errors import DeliveryError, InputError
 from lifecycle.ledger.suppressions import suppress
 from lifecycle.ledger.tables import metadata
 from lifecycle.mail.message import Message
 from lifecycle.mail.preview_mail import MOST
-from lifecycle.report.document import as_text
 from lifecycle.whatif.preview import Preview, colleague, preview
 from lifecycle.whatif.preview_folder import write_folder
 from planned import WIN_BACK, Told

@@ -14,12 +14,12 @@ import pytest
 
 from company import Company, Marts, utc
 from lifecycle.days import days_between, time_of_day
+from lifecycle.document import as_text
 from lifecycle.errors import ClockError, InputError
 from lifecycle.ledger import runs
 from lifecycle.ledger.store import Ledger
 from lifecycle.ledger.tables import launches, suppressions
 from lifecycle.planning.plan import plan
-from lifecycle.report.document import as_text
 from lifecycle.settings import Settings
 from lifecycle.whatif.simulation import World, ledger_of, replay
 from lifecycle.whatif.simulation_report import Simulated, Simulation

@@ -12,7 +12,8 @@ import unicodedata
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from lifecycle.mail.message import LONGEST_LINE, is_address
+from lifecycle.addresses import is_address
+from lifecycle.mail.message import LONGEST_LINE
 
 MAX_REQUEST_BYTES = 30 * 1024 * 1024
 MAX_PERSONALIZATIONS = 1_000

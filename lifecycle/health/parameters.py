@@ -11,36 +11,13 @@ from collections.abc import Mapping
 from dataclasses import astuple, dataclass, field
 from datetime import datetime
 from hashlib import blake2b
-from typing import TYPE_CHECKING
 
 import duckdb
 
-if TYPE_CHECKING:  # every run makes the tables; only a fit needs SciPy
-    from lifecycle.health.dormancy import Calibration
-    from lifecycle.health.return_chance import Lifetimes
-    from lifecycle.health.scorecard import Evidence
-
-TABLES = {
-    "score_versions": (
-        "version varchar, fitted_at timestamp, has_return boolean, has_evidence boolean,"
-        " accounts bigint, churned bigint, note varchar"
-    ),
-    "return_parameters": (
-        "version varchar, segment varchar, r double, alpha double, a double, b double,"
-        " accounts bigint, ln_likelihood double"
-    ),
-    "segment_gaps": "version varchar, segment varchar, days double",
-    "dormancy_calibration": (
-        "version varchar, factor double, alarms_a_year double, alive_years double"
-    ),
-    "evidence_bins": (
-        "version varchar, measure varchar, above double, up_to double, churned bigint,"
-        " stayed bigint, evidence double, points double"
-    ),
-    "evidence_base": (
-        "version varchar, measure varchar, weight double, base_points double, base_ln_odds double"
-    ),
-}
+from lifecycle.health.dormancy import Calibration
+from lifecycle.health.return_chance import Lifetimes
+from lifecycle.health.scorecard import Evidence
+from lifecycle.warehouse.score_tables import ensure
 
 
 @dataclass(frozen=True)
@@ -107,13 +84,6 @@ class Parameters:
                 if evidence
             ],
         }
-
-
-def ensure(connection: duckdb.DuckDBPyConnection) -> None:
-    """Make the tables that are not there yet, empty. Within the caller's transaction."""
-    connection.execute("create schema if not exists raw")
-    for table, columns in TABLES.items():
-        connection.execute(f"create table if not exists raw.{table} ({columns})")
 
 
 def store(connection: duckdb.DuckDBPyConnection, found: Parameters) -> tuple[str, bool]:

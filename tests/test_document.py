@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 import pytest
 from wcwidth import wcswidth
 
-from lifecycle.report.document import Id, Section, as_markdown, as_text, counted, moment, table
+from lifecycle.document import Id, Section, as_markdown, as_text, counted, moment, table
 
 ROWS = [("若竹設備株式会社", 1200, 0.5), ("Oakhaven Travel Pty Ltd", 3, None)]
 PAGE = [Section("Who gets what", ("Two accounts.", table(("account", "mails", "share"), ROWS)))]

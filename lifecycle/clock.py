@@ -1,0 +1,91 @@
+"""What time it is: for a run, for mails that wait, and as somebody writes it. All in UTC."""
+
+from __future__ import annotations
+
+from datetime import UTC, date, datetime, timedelta
+from zoneinfo import ZoneInfo, available_timezones
+
+from lifecycle.errors import ClockError, InputError
+from lifecycle.ledger import account_history, runs
+from lifecycle.ledger.store import Ledger
+from lifecycle.settings import Settings, Source
+from lifecycle.sources.demo_clock import DEMO_CLOCK
+
+REPLAY_AFTER = timedelta(hours=24)
+"""A run whose as-of is older than this looked at the past."""
+
+
+def source_now(source: Source) -> datetime:
+    """Return the present of a source: a synthetic one has a clock that stands."""
+    return DEMO_CLOCK if source.is_synthetic else datetime.now(UTC)
+
+
+def parse_as_of(text: str) -> datetime:
+    """The moment that somebody wrote: a day, or a day and a time, with or without a zone.
+
+    `2011-12-09 13:00 UTC`, `2011-06-01 10:00`, `2026-06-10T10:00+09:00`, `2026-06-10 10:00
+    Asia/Tokyo`, `2026-06-10`. Without a zone it is UTC. Raises ClockError.
+    """
+    moment, _, zone = text.strip().rpartition(" ")
+    try:
+        if moment and zone.upper() in ("UTC", "Z", "GMT"):
+            return _at(moment, ZoneInfo("UTC"))
+        if moment and zone in available_timezones():
+            return _at(moment, ZoneInfo(zone))
+        return _at(text.strip(), ZoneInfo("UTC"))
+    except (ValueError, OverflowError):
+        raise ClockError(
+            f"as-of {text!r} is not a moment; write it like '2011-12-09 13:00 UTC', "
+            "'2026-06-10T10:00+09:00' or '2026-06-10'"
+        ) from None
+
+
+def _at(text: str, zone: ZoneInfo) -> datetime:
+    moment = datetime.fromisoformat(text)
+    return (moment if moment.tzinfo else moment.replace(tzinfo=zone)).astimezone(UTC)
+
+
+def day_begins(settings: Settings, day: str, *, after: datetime) -> datetime:
+    """When a day (2026-12-01) begins in the company's time zone, as UTC.
+
+    Raises InputError for what is no day, or one that began before `after`.
+    """
+    zone = ZoneInfo(settings.company.time_zone)
+    try:
+        begins = datetime.combine(date.fromisoformat(day), datetime.min.time(), zone)
+    except ValueError:
+        raise InputError(f"{day!r} is not a day; write it as 2026-12-01") from None
+    if begins <= after:
+        raise InputError(f"{day} has begun already; it is {after.astimezone(zone):%Y-%m-%d %H:%M}")
+    return begins.astimezone(UTC)
+
+
+def delivery_clock(settings: Settings, ledger: Ledger, as_of: str | None = None) -> datetime:
+    """What time it is for mails that wait in the ledger, unless somebody chose a moment.
+
+    A state folder that looks at the past (the demo company, a replay) stands at its last
+    run's as-of: by the wall clock all its mails would be too late. Otherwise it is now.
+    """
+    if as_of is not None:
+        return parse_as_of(as_of)
+    now = datetime.now(UTC)
+    last = account_history.last_runs(ledger, 1)
+    if not last:
+        return now
+    replays = last[0].started_at - last[0].as_of > REPLAY_AFTER
+    stands = replays or settings.source.is_synthetic
+    return (runs.newest_decision(ledger) or now) if stands else now
+
+
+def moment_of(settings: Settings, as_of: str | None = None) -> datetime:
+    """Return the moment that a run looks at, in UTC: the one asked for, or the source's now.
+
+    Raises ClockError for what is no moment, or lies in the future of a real source.
+    """
+    if as_of is None:
+        return source_now(settings.source)
+    moment = parse_as_of(as_of)
+    if moment > datetime.now(UTC) and not settings.source.is_synthetic:
+        # The ledger could never go back from there: a slip of the pen would end all runs.
+        raise ClockError(f"as-of {moment:%Y-%m-%d %H:%M} UTC is in the future")
+    return moment

@@ -1,0 +1,44 @@
+"""The tables in which the scores' parameters and figures are kept, by version.
+
+They are only ever added to. Times are naive UTC.
+"""
+
+from __future__ import annotations
+
+import duckdb
+
+TABLES = {
+    "score_versions": (
+        "version varchar, fitted_at timestamp, has_return boolean, has_evidence boolean,"
+        " accounts bigint, churned bigint, note varchar"
+    ),
+    "return_parameters": (
+        "version varchar, segment varchar, r double, alpha double, a double, b double,"
+        " accounts bigint, ln_likelihood double"
+    ),
+    "segment_gaps": "version varchar, segment varchar, days double",
+    "dormancy_calibration": (
+        "version varchar, factor double, alarms_a_year double, alive_years double"
+    ),
+    "evidence_bins": (
+        "version varchar, measure varchar, above double, up_to double, churned bigint,"
+        " stayed bigint, evidence double, points double"
+    ),
+    "evidence_base": (
+        "version varchar, measure varchar, weight double, base_points double, base_ln_odds double"
+    ),
+}
+VALIDATION = "score_validation"
+VALIDATION_COLUMNS = (
+    "version varchar, day date, reported_at timestamp, accounts bigint, churned bigint,"
+    " is_fitted_on boolean, auc double, auc_low double, auc_high double,"
+    " gain double, gain_low double, gain_high double, top_decile_lift double,"
+    " calibration_error double, brier double, band_changes double, reversed_share double"
+)
+
+
+def ensure(connection: duckdb.DuckDBPyConnection) -> None:
+    """Create the tables that are not there yet, empty. Within the caller's transaction."""
+    connection.execute("create schema if not exists raw")
+    for table, columns in {**TABLES, VALIDATION: VALIDATION_COLUMNS}.items():
+        connection.execute(f"create table if not exists raw.{table} ({columns})")
