@@ -35,6 +35,9 @@ BACKFILLED = "raw.backfilled_days"
 """One row a day that a backfill wrote, and the as-of (UTC) it wrote it for. A run that writes such
 a day for another as-of makes it its own."""
 
+COPY = "backfill"
+"""The folder, in the state folder, in which days are built; one that was killed leaves it."""
+
 CHECKPOINT_EVERY = 30
 """Days after which what was written goes from the log into the file itself."""
 
@@ -236,7 +239,7 @@ class _History:
 @contextmanager
 def _days_of(settings: Settings, project: Path) -> Iterator[_History]:
     """A copy of the warehouse in the state folder, while days are built in it."""
-    folder = settings.state_dir / "backfill"
+    folder = settings.state_dir / COPY
     shutil.rmtree(folder, ignore_errors=True)  # of a backfill that was killed
     try:
         with DailyMarts.open(
