@@ -64,7 +64,8 @@ class Ledger:
         try:
             ledger._migrate()
         except SQLAlchemyError as error:
-            raise LedgerError(f"the ledger {address!r} cannot be used: {error}") from error
+            reason = str(error).splitlines()[0]
+            raise LedgerError(f"the ledger {address!r} cannot be used: {reason}") from error
         except BaseException:
             ledger.close()
             raise
