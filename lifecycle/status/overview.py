@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from dataclasses import dataclass, fields
+from dataclasses import asdict, dataclass, fields
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -84,6 +84,11 @@ class Status:
             "schedules": [one.as_json() for one in self.schedules],
             "prefect": self.prefect.as_json() if self.prefect else None,
             "alarms": [one.as_json() for one in self.alarms],
+            "broken": {
+                name: [asdict(problem) for problem in problems]
+                for name, problems in self.broken.items()
+            },
+            "wrong_everywhere": [asdict(problem) for problem in self.wrong_everywhere],
         }
         rest = {one.name: getattr(self, one.name) for one in fields(self) if one.name not in own}
         return {**rest, **own}
