@@ -1,9 +1,9 @@
-"""Prefect's API and page as we serve them: on loopback, and for nobody without the credential.
+"""Serves Prefect's API and page on loopback, and only to requests with the credential.
 
-Whoever reaches Prefect's API can run commands. So every request needs the credential of the
-state folder, a page of another origin is refused, and so is a name of the host that is not
-ours (a foreign name that points here). `python -m flows.api LISTENER [--for-one-command]`
-serves on a socket that is open already.
+Whoever reaches Prefect's API can run commands. So every request needs the credential of the state
+folder. Requests from pages of another origin are refused, and so are requests for another host name
+(a foreign name that points here). `python -m flows.api LISTENER [--for-one-command]` serves on a
+socket that is open already.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 
 HOST = "127.0.0.1"
 NAMES = (HOST, "localhost")
-"""What a request may call this host."""
+"""The host names that a request may use."""
 STARTS_WITHIN = 120
 """Seconds. A cold start on a busy machine with two cores took 30."""
 FOR_ONE_COMMAND = "--for-one-command"
@@ -44,7 +44,8 @@ HEADERS = (
 
 
 def prepare(state_dir: Path) -> None:
-    """Keep Prefect to the state folder and silent; call it before Prefect is imported."""
+    """Make Prefect store its files in the state folder and log nothing. Call it before Prefect's
+    import."""
     defaults = {
         "PREFECT_HOME": str(state_dir / "prefect"),
         "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
@@ -63,7 +64,7 @@ def prepare(state_dir: Path) -> None:
 
 
 def _is_ours() -> bool:
-    """Whether Prefect's API is on this machine: no other server gets the credential."""
+    """Whether Prefect's API is on this machine; no other server gets the credential."""
     address = os.environ.get("PREFECT_API_URL")
     return address is None or urlsplit(address).hostname in NAMES
 
@@ -143,7 +144,7 @@ def _serve(listener: socket.socket, *, for_one_command: bool) -> None:
 
 
 def _end_with_the_command() -> None:
-    """Serve until standard input closes: then the command is over, however it ended."""
+    """Serve until standard input closes, which it does however the command ends."""
     sys.stdin.read()
     signal.raise_signal(signal.SIGTERM)  # to uvicorn, once it listens to signals
     time.sleep(4)

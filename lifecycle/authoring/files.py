@@ -59,7 +59,10 @@ class TriggerFiles:
     @property
     def problems(self) -> list[Problem]:
         """Everything that has to be mended."""
-        return [*(problem for some in self.broken.values() for problem in some), *self.everywhere]
+        return [
+            *(problem for problems in self.broken.values() for problem in problems),
+            *self.everywhere,
+        ]
 
 
 def read_files(settings: Settings) -> TriggerFiles:

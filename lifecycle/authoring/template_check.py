@@ -38,7 +38,7 @@ def check_templates(
     return [
         *_absent(
             templates,
-            {one for one in expected if one[0] not in of_one_language},
+            {step for step in expected if step[0] not in of_one_language},
             settings.company.locale,
         ),
         *_unused(templates, expected | lists),

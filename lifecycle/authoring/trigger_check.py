@@ -44,7 +44,7 @@ def _in_one_language(templates: Templates, triggers: Sequence[Trigger]) -> Itera
         has = {
             locale for step in trigger.steps for locale in mails.get((trigger.name, step.id), ())
         }
-        others = sorted(one for one in spoken if nearest(one, has) is None)
+        others = sorted(language for language in spoken if nearest(language, has) is None)
         if trigger.on and trigger.locale is None and len(has) == 1 and others:
             (only,) = has
             yield trigger.problem(

@@ -48,12 +48,12 @@ class Calibration:
     """Longer than any limit may be: false alarms whatever the factor."""
 
     @property
-    def alarms_a_year(self) -> float:
+    def false_alarms_per_account_year(self) -> float:
         """False alarms an account raises in a year in which it is alive."""
         return self.false_alarms / self.alive_years
 
     @property
-    def least_alarms_a_year(self) -> float:
+    def least_false_alarms_per_account_year(self) -> float:
         """Of the gaps above the longest limit alone: no factor makes them fewer."""
         return self.gaps_above_most / self.alive_years
 
@@ -86,7 +86,7 @@ def fit(
     days: ArrayLike,
     ended: ArrayLike,
     *,
-    alarms_a_year: float = 0.5,
+    false_alarms_per_account_year: float = 0.5,
     least: float = 7,
     most: float = 90,
 ) -> Rhythms:
@@ -103,8 +103,14 @@ def fit(
     its_segment = np.array([of_segment[str(name)] for name in segment])
     usual = usual_gap(*known_gaps(account, ended, days), its_segment)
     gap = blended_gap(usual, its_segment)
-    found = calibrate(days, gap, alarms_a_year=alarms_a_year, least=least, most=most)
-    return Rhythms(of_segment, found)
+    calibration = calibrate(
+        days,
+        gap,
+        false_alarms_per_account_year=false_alarms_per_account_year,
+        least=least,
+        most=most,
+    )
+    return Rhythms(of_segment, calibration)
 
 
 def known_gaps(account: ArrayLike, ended: ArrayLike, days: ArrayLike) -> tuple[Floats, Floats]:
@@ -115,14 +121,14 @@ def known_gaps(account: ArrayLike, ended: ArrayLike, days: ArrayLike) -> tuple[F
     """
     account, ended, days = np.asarray(account), np.asarray(ended), np.asarray(days, np.float64)
     number, quantile = np.zeros(len(days)), np.full(len(days), np.nan)
-    seen: list[float] = []
-    whose: object = None
+    gaps_of_account: list[float] = []
+    previous: object = None
     for place in np.lexsort((ended, account)):
-        if account[place] != whose:
-            whose, seen = account[place], []
-        if seen:
-            number[place], quantile[place] = len(seen), _quantile(seen)
-        insort(seen, float(days[place]))
+        if account[place] != previous:
+            previous, gaps_of_account = account[place], []
+        if gaps_of_account:
+            number[place], quantile[place] = len(gaps_of_account), _quantile(gaps_of_account)
+        insort(gaps_of_account, float(days[place]))
     return number, quantile
 
 
@@ -186,7 +192,7 @@ def calibrate(
     days: ArrayLike,
     gap: ArrayLike,
     *,
-    alarms_a_year: float = 0.5,
+    false_alarms_per_account_year: float = 0.5,
     least: float = 7,
     most: float = 90,
     alive_years: float | None = None,
@@ -205,7 +211,7 @@ def calibrate(
     if alive_years is None:
         alive_years = float(days.sum()) / DAYS_A_YEAR
     above = int((days > most).sum())
-    allowed = int(alarms_a_year * alive_years) - above
+    allowed = int(false_alarms_per_account_year * alive_years) - above
     in_between = (days > least) & (days <= most)
     ratios = np.sort(days[in_between] / gap[in_between])[::-1]
     # With as many allowed as there are, any factor will do: the least one that is no less sharp.

@@ -48,7 +48,7 @@ class Fit:
 
     version: str
     is_new: bool
-    found: Parameters
+    parameters: Parameters
 
 
 def fit_scores(settings: Settings, *, progress: Callable[[str], None] = lambda text: None) -> Fit:
@@ -81,20 +81,20 @@ def _fit(settings: Settings, progress: Callable[[str], None]) -> Fit:
         progress("the dormancy limit")
         rhythms = _rhythms(warehouse, settings, _sampled(accounts), notes)
         progress("the points of usage health")
-        churned, points = _evidence(warehouse, notes)
+        churned, fitted_scorecard = _scorecard(warehouse, notes)
 
-        found = Parameters(
+        fitted = Parameters(
             fitted_at=as_of,
             accounts=len(accounts["account_id"]),
             churned=churned,
             lifetimes=lifetimes,
             segment_gaps=rhythms.segment_gaps if rhythms else {},
             calibration=rhythms.calibration if rhythms else None,
-            evidence=points,
+            scorecard=fitted_scorecard,
             missing=tuple(notes),
         )
-        version, is_new = parameters.store(warehouse, found)
-    return Fit(version, is_new, found)
+        version, is_new = parameters.store(warehouse, fitted)
+    return Fit(version, is_new, fitted)
 
 
 def _clock(warehouse: duckdb.DuckDBPyConnection) -> datetime:
@@ -148,7 +148,7 @@ def _lifetimes(accounts: Columns, notes: list[str]) -> dict[str, Lifetime]:
 
     ids, segments = accounts["account_id"], accounts["segment"].astype(str)
 
-    def one(places: NDArray[np.intp]) -> Lifetime:
+    def lifetime(places: NDArray[np.intp]) -> Lifetime:
         chosen = _chosen(ids, places)
         repeats, last, age = (accounts[name][chosen] for name in ("repeats", "last", "age"))
         common, ln_likelihood = return_fit.fit(repeats, last, age)
@@ -160,7 +160,7 @@ def _lifetimes(accounts: Columns, notes: list[str]) -> dict[str, Lifetime]:
                 f"the chance of return: {len(ids):,} accounts were ever active; "
                 f"{return_fit.ENOUGH_ACCOUNTS} are needed"
             )
-        found = {EVERYONE: one(np.arange(len(ids)))}
+        lifetimes = {EVERYONE: lifetime(np.arange(len(ids)))}
     except FitError as error:
         notes.append(str(error))
         return {}
@@ -168,10 +168,10 @@ def _lifetimes(accounts: Columns, notes: list[str]) -> dict[str, Lifetime]:
         (places,) = np.nonzero(segments == segment)
         if len(places) >= return_fit.ENOUGH_ACCOUNTS:
             try:
-                found[str(segment)] = one(places)
+                lifetimes[str(segment)] = lifetime(places)
             except FitError as error:
                 notes.append(f"segment {segment}: {error}")
-    return found
+    return lifetimes
 
 
 def _rhythms(
@@ -197,7 +197,7 @@ def _rhythms(
             accounts["segment"].astype(str)[gaps["number"]],
             gaps["days"],
             gaps["ended"],
-            alarms_a_year=limit.alarms_a_year,
+            false_alarms_per_account_year=limit.alarms_a_year,
             least=limit.min_days,
             most=limit.max_days,
         )
@@ -206,13 +206,13 @@ def _rhythms(
         return None
 
 
-def _evidence(
+def _scorecard(
     warehouse: duckdb.DuckDBPyConnection, notes: list[str]
-) -> tuple[int, scorecard.Evidence | None]:
+) -> tuple[int, scorecard.Scorecard | None]:
     """How many accounts left, and what their months before teach."""
     history = _snapshots(warehouse)
-    left = history["has_churned"].astype(bool)
-    churned = len(set(history["account_id"][left]))
+    churned_rows = history["has_churned"].astype(bool)
+    churned = len(set(history["account_id"][churned_rows]))
     try:
         # An account that left is in up to three months before: it is one event.
         if churned < scorecard.ENOUGH_CHURNED:
@@ -220,7 +220,7 @@ def _evidence(
                 f"health: {churned:,} accounts left within 90 days of a day in the history; "
                 f"{scorecard.ENOUGH_CHURNED} are needed"
             )
-        return churned, scorecard.fit({name: history[name] for name in MEASURES}, left)
+        return churned, scorecard.fit({name: history[name] for name in MEASURES}, churned_rows)
     except FitError as error:
         notes.append(str(error))
         return churned, None
@@ -247,8 +247,8 @@ def _sampled_rows(history: Columns) -> Columns:
     """The rows of at most so many accounts a segment."""
     ids, first = np.unique(history["account_id"].astype(str), return_index=True)
     chosen = _sampled({"account_id": ids, "segment": history["segment"][first]})["account_id"]
-    kept = np.isin(history["account_id"].astype(str), chosen)
-    return {name: values[kept] for name, values in history.items()}
+    is_chosen = np.isin(history["account_id"].astype(str), chosen)
+    return {name: values[is_chosen] for name, values in history.items()}
 
 
 def _as_table(columns: Columns) -> Any:

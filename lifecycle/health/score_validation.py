@@ -18,7 +18,7 @@ import numpy as np
 
 from lifecycle.health.return_chance import Floats
 from lifecycle.health.return_fit import sample
-from lifecycle.health.scorecard import Bin, Evidence
+from lifecycle.health.scorecard import Bin, Scorecard
 from lifecycle.health.validation import (
     CalibrationBin,
     Flags,
@@ -45,11 +45,11 @@ MOST_ACCOUNTS = 20_000
 
 @dataclass(frozen=True)
 class Version:
-    """A score as it was fitted; equal weights have no evidence and were never fitted."""
+    """A score as it was fitted; equal weights have no scorecard and were never fitted."""
 
     name: str
     fitted_at: datetime | None = None
-    evidence: Evidence | None = None
+    scorecard: Scorecard | None = None
 
 
 @dataclass(frozen=True)
@@ -68,7 +68,7 @@ class Snapshots:
     """As it was stored, before smoothing."""
     days_silent: Floats
     """inf where the account was never active."""
-    left: Flags
+    churned: Flags
     band_changes: Floats
     """Of the usage band within the 90 days after."""
     reversals: Floats
@@ -82,7 +82,7 @@ class Snapshots:
     @property
     def tells_enough(self) -> bool:
         """Whether enough accounts left, and stayed, for a figure."""
-        return bool(min(self.left.sum(), (~self.left).sum()) >= ENOUGH)
+        return bool(min(self.churned.sum(), (~self.churned).sum()) >= ENOUGH)
 
 
 _ARRAYS = (
@@ -173,26 +173,26 @@ class Validation:
     @property
     def verdict(self) -> str:
         """One sentence where the newest version is worse than the one before, else empty."""
-        for one in self.comparisons:
-            if one.version == self.versions[-1] and one.is_worse:
-                how = one.difference
-                seen = "" if one.is_fitted_on else " that it was not fitted on"
+        for comparison in self.comparisons:
+            if comparison.version == self.versions[-1] and comparison.is_worse:
+                how = comparison.difference
+                not_fitted_on = "" if comparison.is_fitted_on else " that it was not fitted on"
                 return (
-                    f"score version {one.version} is worse than {one.before} on the same "
-                    f"{one.accounts:,} snapshots of accounts{seen}: its AUC is {-how.value:.3f} "
-                    f"lower (95 % interval {-how.high:.3f} to {-how.low:.3f})"
+                    f"score version {comparison.version} is worse than {comparison.before} on the "
+                    f"same {comparison.accounts:,} snapshots of accounts{not_fitted_on}: its AUC "
+                    f"is {-how.value:.3f} lower (95 % interval {-how.high:.3f} to {-how.low:.3f})"
                 )
         return ""
 
 
-def store(connection: duckdb.DuckDBPyConnection, found: Validation) -> None:
+def store(connection: duckdb.DuckDBPyConnection, validation: Validation) -> None:
     """Replace what the last report found."""
     connection.begin()
     connection.execute(f"create or replace table raw.{VALIDATION} ({VALIDATION_COLUMNS})")
     slots = ", ".join("?" * len(VALIDATION_COLUMNS.split(",")))
-    for one in found.figures:
+    for figures in validation.figures:
         connection.execute(
-            f"insert into raw.{VALIDATION} values ({slots})", one.row(found.reported_at)
+            f"insert into raw.{VALIDATION} values ({slots})", figures.row(validation.reported_at)
         )
     connection.commit()
 
@@ -219,22 +219,22 @@ def validate_scores(
             _figures(version, theirs.where(theirs.day == day), day.item())
             for day in np.unique(theirs.day)
         ]
-        if not len(theirs.left):
+        if not len(theirs.churned):
             continue
         unseen = theirs.where(_is_unseen(version, theirs))
         overall = unseen if unseen.tells_enough else theirs
         figures.append(_figures(version, overall, None))
         if overall.tells_enough:
             risk, chance = _risk(version, overall), _p_churn(version, overall)
-            bins = [] if chance is None else calibration(chance, overall.left)
-            curves.append(Curves(version.name, roc(risk, overall.left), bins))
+            bins = [] if chance is None else calibration(chance, overall.churned)
+            curves.append(Curves(version.name, roc(risk, overall.churned), bins))
     silence = None
     if everything.tells_enough:
-        silence = roc(everything.days_silent, everything.left)
+        silence = roc(everything.days_silent, everything.churned)
     comparisons = [
-        one
+        comparison
         for before, version in pairwise(versions)
-        for one in _comparisons(before, version, everything)
+        for comparison in _comparisons(before, version, everything)
     ]
     return Validation(
         reported_at=row[0],
@@ -250,7 +250,7 @@ def validate_scores(
 
 def _figures(version: Version, rows: Snapshots, day: date | None) -> Figures:
     is_fitted_on = not bool(_is_unseen(version, rows).all())
-    counts = version.name, day, len(rows.left), int(rows.left.sum()), is_fitted_on
+    counts = version.name, day, len(rows.churned), int(rows.churned.sum()), is_fitted_on
     if not rows.tells_enough:
         return Figures(*counts)
     risk, chance = _risk(version, rows), _p_churn(version, rows)
@@ -258,11 +258,11 @@ def _figures(version: Version, rows: Snapshots, day: date | None) -> Figures:
     changes = float(rows.band_changes[mine].sum())
     return Figures(
         *counts,
-        auc=auc_interval(risk, rows.left, account=rows.account),
-        gain=auc_difference(risk, rows.days_silent, rows.left, account=rows.account),
-        lift=top_decile_lift(risk, rows.left),
-        calibration_error=None if chance is None else calibration_error(chance, rows.left),
-        brier=None if chance is None else brier(chance, rows.left),
+        auc=auc_interval(risk, rows.churned, account=rows.account),
+        gain=auc_difference(risk, rows.days_silent, rows.churned, account=rows.account),
+        lift=top_decile_lift(risk, rows.churned),
+        calibration_error=None if chance is None else calibration_error(chance, rows.churned),
+        brier=None if chance is None else brier(chance, rows.churned),
         band_changes=changes / int(mine.sum()) if mine.any() else None,
         reversed_share=float(rows.reversals[mine].sum()) / changes if changes else None,
     )
@@ -276,22 +276,22 @@ def _comparisons(before: Version, version: Version, everything: Snapshots) -> It
     both = everything.where(_is_scored(before, everything) & _is_scored(version, everything))
     unseen = both.where(_is_unseen(version, both))
     for rows, is_fitted_on in ((unseen, False), (both, True)):
-        if not rows.tells_enough or (is_fitted_on and len(rows.left) == len(unseen.left)):
+        if not rows.tells_enough or (is_fitted_on and len(rows.churned) == len(unseen.churned)):
             continue
         difference = auc_difference(
-            _risk(version, rows), _risk(before, rows), rows.left, account=rows.account
+            _risk(version, rows), _risk(before, rows), rows.churned, account=rows.account
         )
         yield Comparison(
-            *(version.name, before.name, len(rows.left), int(rows.left.sum())),
+            *(version.name, before.name, len(rows.churned), int(rows.churned.sum())),
             *(is_fitted_on, difference),
         )
 
 
 def _is_scored(version: Version, rows: Snapshots) -> Flags:
     """Equal weights are what was stored while they were in force; their rules are in dbt alone."""
-    if version.evidence is None:
+    if version.scorecard is None:
         return np.asarray(rows.in_force == EQUAL_WEIGHTS, np.bool_)
-    return np.ones(len(rows.left), np.bool_)
+    return np.ones(len(rows.churned), np.bool_)
 
 
 def _is_unseen(version: Version, rows: Snapshots) -> Flags:
@@ -301,7 +301,7 @@ def _is_unseen(version: Version, rows: Snapshots) -> Flags:
     learned from the earlier one.
     """
     if version.fitted_at is None:
-        return np.ones(len(rows.left), np.bool_)
+        return np.ones(len(rows.churned), np.bool_)
     return np.asarray(rows.as_of >= np.datetime64(version.fitted_at), np.bool_)
 
 
@@ -311,10 +311,10 @@ def _risk(version: Version, rows: Snapshots) -> Floats:
 
 
 def _p_churn(version: Version, rows: Snapshots) -> Floats | None:
-    if version.evidence is None:
+    if version.scorecard is None:
         return None
-    return version.evidence.p_churn(
-        {name: rows.measures[name] for name in version.evidence.weights}
+    return version.scorecard.p_churn(
+        {name: rows.measures[name] for name in version.scorecard.weights}
     )
 
 
@@ -322,18 +322,18 @@ def _p_churn(version: Version, rows: Snapshots) -> Floats | None:
 
 
 def _versions(connection: duckdb.DuckDBPyConnection) -> list[Version]:
-    """The versions with evidence that the last run could know, oldest first."""
-    found = connection.execute(
+    """The versions with a scorecard that the last run could know, oldest first."""
+    rows = connection.execute(
         """
         select version, fitted_at from raw.score_versions
         where has_evidence and fitted_at <= (select as_of from raw.run_context)
         order by fitted_at, version
         """
     ).fetchall()
-    return [Version(name, fitted_at, _evidence(connection, name)) for name, fitted_at in found]
+    return [Version(name, fitted_at, _scorecard(connection, name)) for name, fitted_at in rows]
 
 
-def _evidence(connection: duckdb.DuckDBPyConnection, version: str) -> Evidence:
+def _scorecard(connection: duckdb.DuckDBPyConnection, version: str) -> Scorecard:
     bins = connection.execute(
         """
         select measure, above, up_to, churned, stayed, evidence, points from raw.evidence_bins
@@ -348,7 +348,7 @@ def _evidence(connection: duckdb.DuckDBPyConnection, version: str) -> Evidence:
         """,
         [version],
     ).fetchall()
-    return Evidence(
+    return Scorecard(
         bins=tuple(Bin(*row) for row in bins),
         weights={measure: weight for measure, weight, *_ in base},
         base_points=base[0][2],
@@ -366,7 +366,7 @@ def _snapshots(connection: duckdb.DuckDBPyConnection) -> tuple[Snapshots, int]:
     ]
     drawn = {"account_id": [ids[place] for place in sample(ids, MOST_ACCOUNTS)]}
     connection.register("drawn", _arrow(drawn))
-    found = connection.execute(
+    columns = connection.execute(
         """
         select
             snapshots.*,
@@ -385,22 +385,22 @@ def _snapshots(connection: duckdb.DuckDBPyConnection) -> tuple[Snapshots, int]:
     connection.unregister("drawn")
 
     def numbers(name: str) -> Floats:
-        values = np.ma.asarray(found[name], np.float64)
+        values = np.ma.asarray(columns[name], np.float64)
         return np.asarray(values.filled(np.nan), np.float64)
 
     silent = numbers("days_silent")
-    in_force: Any = np.ma.asarray(found["score_version"], object)
+    in_force: Any = np.ma.asarray(columns["score_version"], object)
     fixed = {"account_id", "day", "as_of", "score_version", "usage_score_raw", "days_silent"}
     fixed |= {"has_churned", "band_changes", "reversals"}
     return Snapshots(
-        account=np.asarray(found["account_id"]),
-        day=np.asarray(found["day"], "datetime64[D]"),
-        as_of=np.asarray(found["as_of"], "datetime64[us]"),
+        account=np.asarray(columns["account_id"]),
+        day=np.asarray(columns["day"], "datetime64[D]"),
+        as_of=np.asarray(columns["as_of"], "datetime64[us]"),
         in_force=np.array([name or EQUAL_WEIGHTS for name in in_force.filled("")], object),
-        measures={name: numbers(name) for name in found if name not in fixed},
+        measures={name: numbers(name) for name in columns if name not in fixed},
         raw_score=numbers("usage_score_raw"),
         days_silent=np.where(np.isnan(silent), np.inf, silent),
-        left=np.asarray(found["has_churned"], np.bool_),
+        churned=np.asarray(columns["has_churned"], np.bool_),
         band_changes=numbers("band_changes"),
         reversals=numbers("reversals"),
     ), len(ids)

@@ -51,13 +51,13 @@ class DecidingRuns:
         """The runs for a person."""
         rows = (
             (
-                Id(one.run_id),
-                moment(one.as_of, time_zone).rpartition(" ")[0],
-                one.status,
-                one.found_at("raw"),
-                one.found_at("marts"),
+                Id(run.run_id),
+                moment(run.as_of, time_zone).rpartition(" ")[0],
+                run.status,
+                run.found_at("raw"),
+                run.found_at("marts"),
             )
-            for one in self.runs[:SHOWN]
+            for run in self.runs[:SHOWN]
         )
         columns = ("run", "as of", "status", "gate raw", "gate marts")
         parts: list[str | Table] = [table(columns, rows)] if self.runs else []

@@ -27,7 +27,7 @@ def tree_as_json(outcome: Outcome | None) -> dict[str, Any] | None:
 
 def tree_as_rows(outcome: Outcome, depth: int = 0) -> Iterator[tuple[str, str]]:
     """One row a part, those inside it indented below it: what it says here, and the answer."""
-    told = _JOINED[outcome.joins] if outcome.parts else outcome.text
-    yield f"{_INDENT * depth}{told}", ANSWER[outcome.holds]
+    text = _JOINED[outcome.joins] if outcome.parts else outcome.text
+    yield f"{_INDENT * depth}{text}", ANSWER[outcome.holds]
     for part in outcome.parts:
         yield from tree_as_rows(part, depth + 1)

@@ -48,7 +48,7 @@ def schedule(
     sends. `spread` is `plan.spread_minutes`. A mail before a step that is to come may still put
     it off.
     """
-    fates = {one.step: one for one in decided}
+    fates = {fate.step: fate for fate in decided}
     enrolment = Enrolment(
         account_id=row.account_id,
         trigger=row.trigger,
@@ -56,14 +56,14 @@ def schedule(
         enrolled_at=row.enrolled_at,
         place=Place(row.time_zone, row.time_zone_source, row.country),
     )
-    told = []
+    stories = []
     for step in trigger.steps:
-        if known := fates.get(step.id):
-            why = WHY.get(known.reason, known.reason) if known.reason else ""
-            times = (known.due_at, known.not_before)
+        if settled := fates.get(step.id):
+            why = WHY.get(settled.reason, settled.reason) if settled.reason else ""
+            times = (settled.due_at, settled.not_before)
             states = sorted({str(mail.state) for mail in mails if mail.step == step.id})
-            fate = ", ".join(states) or known.fate
-            told.append(StepStory(row.cycle, step.id, *times, fate, why))
+            fate = ", ".join(states) or settled.fate
+            stories.append(StepStory(row.cycle, step.id, *times, fate, why))
             continue
         due = timing(trigger, step, enrolment, now, spread)
         fate, why, not_before = "to come", "", due.not_before
@@ -74,5 +74,5 @@ def schedule(
             not_before = None
         elif step.when is not None:
             why = f"if {step.when.text} then"
-        told.append(StepStory(row.cycle, step.id, due.due_at, not_before, fate, why))
-    return told
+        stories.append(StepStory(row.cycle, step.id, due.due_at, not_before, fate, why))
+    return stories

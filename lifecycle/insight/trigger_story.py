@@ -68,16 +68,16 @@ class TriggerStory:
     @cached_property
     def schedule(self) -> list[StepStory]:
         """The steps of every enrolment, by the version that it goes on by."""
-        told = []
-        for one in self._of("enrollments"):
-            version, _ = self.versions.get(one.trigger_version, (None, None))
+        steps = []
+        for enrollment in self._of("enrollments"):
+            version, _ = self.versions.get(enrollment.trigger_version, (None, None))
             if version is not None:
                 decided, mails = (
-                    [row for row in self._of(what) if row.cycle == one.cycle]
-                    for what in ("steps", "sends")
+                    [row for row in self._of(table) if row.cycle == enrollment.cycle]
+                    for table in ("steps", "sends")
                 )
-                told += schedule(version, one, decided, mails, self.now, self.spread)
-        return told
+                steps += schedule(version, enrollment, decided, mails, self.now, self.spread)
+        return steps
 
     def as_json(self) -> dict[str, Any]:
         """The story as data."""
@@ -89,8 +89,10 @@ class TriggerStory:
             "is_broken": self.is_broken,
             "stop": plain(self.stop) if self.stop else None,
             "because": tree_as_json(self.rules.get("audience")),
-            "rules": {key: tree_as_json(one) for key, one in self.rules.items()},
-            "recipients": {one: tree_as_json(tree) for one, tree in self.recipients.items()},
+            "rules": {key: tree_as_json(tree) for key, tree in self.rules.items()},
+            "recipients": {
+                contact_id: tree_as_json(tree) for contact_id, tree in self.recipients.items()
+            },
             "version": self.trigger.version if self.trigger else None,
             "git_commit": self.commit,
             "schedule": [story.as_json() for story in self.schedule],
@@ -149,9 +151,9 @@ class TriggerStory:
                 return "nothing: it is held out, to compare with."
             if open_now[-1].next_at is None:
                 return "no step is left; the sequence ends with the next run."
-            left = self._next_step(open_now[-1])
+            step = self._next_step(open_now[-1])
             when = moment(open_now[-1].next_at, self.time_zone)
-            return f"{left} may go {when} at the earliest, if the account is still in."
+            return f"{step} may go {when} at the earliest, if the account is still in."
         return self._may_enter()
 
     def _stopped(self) -> str:
@@ -186,24 +188,24 @@ class TriggerStory:
         if self.trigger is None:
             return "the next step"
         done = {row.step for row in self._of("steps") if row.cycle == enrolment.cycle}
-        left = [step.id for step in self.trigger.steps if step.id not in done]
-        return left[0] if left else "the next step"
+        to_come = [step.id for step in self.trigger.steps if step.id not in done]
+        return to_come[0] if to_come else "the next step"
 
     def _judgement(self) -> list[str | Table]:
         if self.trigger is None or "audience" not in self.rules:
             return []
-        told: list[str | Table] = [f"Audience: {self.trigger.audience.text}"]
+        parts: list[str | Table] = [f"Audience: {self.trigger.audience.text}"]
         if self.is_asked_for or self.rules["audience"].parts:
-            told.append(table(("rule", "here", ""), self._trees()))
+            parts.append(table(("rule", "here", ""), self._trees()))
         else:
-            told.append(f"Here: {self.rules['audience']}.")
+            parts.append(f"Here: {self.rules['audience']}.")
         if self.kept_out:
-            told.append(f"It does not match all the same: {self.kept_out}.")
-        return told
+            parts.append(f"It does not match all the same: {self.kept_out}.")
+        return parts
 
     def _trees(self) -> Iterator[tuple[str, str, str]]:
-        shown = self.rules if self.is_asked_for else {"audience": self.rules["audience"]}
-        trees = [*shown.items()]
+        rules = self.rules if self.is_asked_for else {"audience": self.rules["audience"]}
+        trees = [*rules.items()]
         if self.is_asked_for:
             trees += [
                 (f"recipients: {self._person(contact_id)}", tree)
@@ -216,9 +218,9 @@ class TriggerStory:
     def _file(self) -> list[str]:
         if self.trigger is None:
             return []
-        kept = f"of commit {self.commit[:8]}" if self.commit else "not committed as it stands"
+        commit = f"of commit {self.commit[:8]}" if self.commit else "not committed as it stands"
         file = f"{self.trigger.file.parent.name}/{self.trigger.file.name}"
-        return [f"{file}, version {self.trigger.version[:8]}, {kept}."]
+        return [f"{file}, version {self.trigger.version[:8]}, {commit}."]
 
     def _steps(self) -> list[Table]:
         newest = max((story.cycle for story in self.schedule), default=0)
@@ -237,7 +239,7 @@ class TriggerStory:
         return [table(columns, rows)] if rows else []
 
     def _entries(self) -> list[str]:
-        told = []
+        lines = []
         for row in self._of("enrollments"):
             line = f"Entered {moment(row.enrolled_at, self.time_zone)} (cycle {row.cycle})"
             if row.held_out:
@@ -246,21 +248,21 @@ class TriggerStory:
                 line += f", met the goal {moment(row.goal_met_at, self.time_zone)}"
             if row.ended_at:
                 line += f", ended {moment(row.ended_at, self.time_zone)}: {row.end_reason}"
-            told.append(f"{line}.")
+            lines.append(f"{line}.")
             if self.is_asked_for or row.ended_at is None:
-                told.append(f"By {self._version(row.trigger_version)}, decided by {row.run_id}.")
-        return told
+                lines.append(f"By {self._version(row.trigger_version)}, decided by {row.run_id}.")
+        return lines
 
     def _version(self, version: str) -> str:
         _, commit = self.versions.get(version, (None, None))
         return f"version {version[:8]}" + (f" of commit {commit[:8]}" if commit else "")
 
     def _mails(self) -> list[list[str | None]]:
-        told: list[list[str | None]] = []
+        rows: list[list[str | None]] = []
         for row in self._of("sends"):
             pending = row.state in PENDING
             when = row.not_before if pending else row.accepted_at or row.state_at
-            told.append(
+            rows.append(
                 [
                     row.step,
                     self._person(row.contact_id),
@@ -269,7 +271,7 @@ class TriggerStory:
                     row.detail or "",
                 ]
             )
-            told += [
+            rows += [
                 [
                     row.step,
                     self._person(row.contact_id),
@@ -280,7 +282,7 @@ class TriggerStory:
                 for fact in self.history.facts[row.send_id]
                 if fact.kind not in SAID_BY_STATE
             ]
-        return told
+        return rows
 
     def _withheld(self) -> list[list[str | None]]:
         return [
@@ -297,5 +299,5 @@ class TriggerStory:
     def _person(self, contact_id: str) -> str:
         return self.people.get(contact_id) or contact_id
 
-    def _of(self, what: str) -> list[Any]:
-        return [row for row in getattr(self.history, what) if row.trigger == self.name]
+    def _of(self, table: str) -> list[Any]:
+        return [row for row in getattr(self.history, table) if row.trigger == self.name]

@@ -29,14 +29,14 @@ def counted(
     one that mails go by.
     """
     with ledger.read() as connection:
-        seen = last_change(connection)
+        last_seen = last_change(connection)
     record.accepted = 0
     try:
         yield
     finally:
         with ledger.read() as connection:
-            record.due = _moved(connection, seen, State.ATTEMPTING)
-            record.accepted = _moved(connection, seen, State.ACCEPTED)
+            record.due = _moved(connection, last_seen, State.ATTEMPTING)
+            record.accepted = _moved(connection, last_seen, State.ACCEPTED)
             record.due += due_now(settings, connection, clock()).mails
 
 

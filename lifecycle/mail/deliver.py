@@ -165,9 +165,9 @@ class _Delivery:
         self.warms_up = provider.live and settings.warmup.start > 0
         if self.warms_up:
             with ledger.read() as connection:
-                left = warmup.remaining(connection, now, settings.warmup)
-                seen = last_change(connection)
-            self.room = delivery.Room(left, settings.warmup.start, seen)
+                room_left = warmup.remaining(connection, now, settings.warmup)
+                last_seen = last_change(connection)
+            self.room = delivery.Room(room_left, settings.warmup.start, last_seen)
 
     def now(self) -> datetime:
         """The clock: it goes on while real mail leaves, and stands in a replay."""
@@ -200,12 +200,12 @@ class _Delivery:
         False when nothing was queued, or the provider wants to be left alone for long. Raises
         DeliveryError when it takes nothing.
         """
-        if rest := self.provider.rest():
+        if pause := self.provider.rest():
             self.write_down()
-            if rest > LONGEST_REST_SECONDS:
-                self.result.rests_until = datetime.now(UTC) + timedelta(seconds=rest)
+            if pause > LONGEST_REST_SECONDS:
+                self.result.rests_until = datetime.now(UTC) + timedelta(seconds=pause)
                 return False
-            time.sleep(rest)
+            time.sleep(pause)
         size = self.provider.batch_size
         # Only what may leave at once is claimed: a mail that waits for its turn has no lease.
         if self.bucket.wait(size):
@@ -221,9 +221,9 @@ class _Delivery:
         self.bucket.give_back(turns - len(claims))
         self.breaker.check()
         for start in range(0, len(claims), size):
-            some = claims[start : start + size]
-            mails = [Mail(claim.send_id, claim.mime) for claim in some]
-            self._handed_over.append((some, pool.submit(self.provider.send, mails, begin_by)))
+            batch = claims[start : start + size]
+            mails = [Mail(claim.send_id, claim.mime) for claim in batch]
+            self._handed_over.append((batch, pool.submit(self.provider.send, mails, begin_by)))
         for _, answer in self._handed_over:
             answer.result()
         return any_queued
@@ -255,16 +255,16 @@ class _Delivery:
 
     def _settle(self, connection: Connection, now: datetime) -> None:
         over = [
-            one
+            pair
             for claims, answer in self._handed_over
-            for one in zip(claims, _outcomes(answer, len(claims)), strict=True)
+            for pair in zip(claims, _outcomes(answer, len(claims)), strict=True)
         ]
-        settlements = [self._settlement(*one, now) for one in over]
+        settlements = [self._settlement(*pair, now) for pair in over]
         delivery.settle_all(connection, settlements, now, worker=self.worker)
         if bounced := [claim.address for claim, outcome in over if outcome.bounced]:
             source = self.provider.name
-            gone = (Suppression(address, "bounced", now, source) for address in bounced)
-            suppressions.stop(connection, gone, now)
+            stops = (Suppression(address, "bounced", now, source) for address in bounced)
+            suppressions.stop(connection, stops, now)
         for claim, outcome in over:
             self.breaker.see(outcome)
             self.result.count(outcome.state, claim.trigger)
@@ -275,8 +275,8 @@ class _Delivery:
         again_at = None
         if outcome.state is State.QUEUED:
             first = timedelta(seconds=self.settings.delivery.retry_seconds)
-            left = claim.ends_at - now
-            again_at = now + retry_in(claim.attempts, outcome.retry_after, first, left)
+            time_left = claim.ends_at - now
+            again_at = now + retry_in(claim.attempts, outcome.retry_after, first, time_left)
         detail = outcome.detail or None
         return delivery.Settlement(claim.send_id, outcome.state, detail, again_at, claim.attempts)
 

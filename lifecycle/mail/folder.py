@@ -33,7 +33,7 @@ class Templates:
         """By trigger and step: locale → file."""
         self.footers: dict[str, Path] = {}
         """Locale → file."""
-        self.kept: dict[tuple[str, str], Mapping[str, str]] = {}
+        self.kept_texts: dict[tuple[str, str], Mapping[str, str]] = {}
         """By trigger and step that no longer has a file: locale → text."""
         self.strays: list[Path] = []
         """Files that are neither."""
@@ -61,14 +61,21 @@ class Templates:
 
     def keeping(self, trigger: str, texts: Mapping[str, Mapping[str, str]]) -> Templates:
         """The same files, with these texts (by step and locale) in place of those that are gone."""
-        gone = {step: said for step, said in texts.items() if (trigger, step) not in self.steps}
-        other = copy.copy(self)
-        other.kept = {**self.kept, **{(trigger, step): said for step, said in gone.items()}}
-        return other
+        removed = {
+            step: texts_of_step
+            for step, texts_of_step in texts.items()
+            if (trigger, step) not in self.steps
+        }
+        templates = copy.copy(self)
+        templates.kept_texts = {
+            **self.kept_texts,
+            **{(trigger, step): texts_of_step for step, texts_of_step in removed.items()},
+        }
+        return templates
 
     def locales(self, trigger: str, step: str) -> Collection[str]:
         """The languages that a step's mail is there in."""
-        return (self.steps.get((trigger, step)) or self.kept.get((trigger, step), {})).keys()
+        return (self.steps.get((trigger, step)) or self.kept_texts.get((trigger, step), {})).keys()
 
     def texts(self, trigger: str, step: str) -> dict[str, str]:
         """What a step's files say, by locale. Raises TemplateError when one cannot be read."""
@@ -78,10 +85,10 @@ class Templates:
     def template(self, trigger: str, step: str, locale: str) -> Template:
         """Read one template. Raises TemplateError when it is missing or has no proper form."""
         path = self.steps.get((trigger, step), {}).get(locale)
-        kept = self.kept.get((trigger, step), {}).get(locale)
-        if path is None and kept is not None:
+        text = self.kept_texts.get((trigger, step), {}).get(locale)
+        if path is None and text is not None:
             return parse_template(
-                kept, f"{self.folder.name}/{trigger}/{step}.{locale}.txt, as kept"
+                text, f"{self.folder.name}/{trigger}/{step}.{locale}.txt, as kept"
             )
         if path is None:
             raise TemplateError([self.missing(f"{trigger}/{step}", locale)])
@@ -89,10 +96,10 @@ class Templates:
 
     def footer(self, locale: str) -> Text:
         """Read the footer of a language. Raises TemplateError when there is none."""
-        found = nearest(locale, self.footers)
-        if found is None:
+        nearest_locale = nearest(locale, self.footers)
+        if nearest_locale is None:
             raise TemplateError([self.missing("_footer", locale)])
-        path = self.footers[found]
+        path = self.footers[nearest_locale]
         return Text(self.name(path), 1, self._text(path))
 
     def _text(self, path: Path) -> str:

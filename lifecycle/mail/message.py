@@ -140,7 +140,7 @@ class Message:
         people = [("From", self.from_name, self.from_email), ("To", self.to_name, self.to_email)]
         encoding, body = _encoded_body(self.body)
         headers = [
-            *(f"{header}: {_person(header, *who)}" for header, *who in [*people, *reply_to]),
+            *(f"{header}: {_person(header, *person)}" for header, *person in [*people, *reply_to]),
             f"Subject: {_text('Subject', self.subject)}",
             f"Date: {format_datetime(self.date)}",
             f"Message-ID: {self.message_id}",
@@ -177,8 +177,8 @@ class Message:
             subject=_decoded(headers["Subject"]),
             body=_decoded_body(headers["Content-Transfer-Encoding"], body),
             date=parsedate_to_datetime(headers["Date"]),
-            list_unsubscribe=way_out[1:-1]
-            if (way_out := headers.get("List-Unsubscribe"))
+            list_unsubscribe=unsubscribe[1:-1]
+            if (unsubscribe := headers.get("List-Unsubscribe"))
             else None,
             locale=headers["Content-Language"],
             trigger=_decoded(headers["X-Lifecycle-Trigger"]),

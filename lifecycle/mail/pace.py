@@ -58,9 +58,9 @@ class TokenBucket:
                 tokens = self._tokens(fd)
                 seconds = self._seconds_until(at_least, tokens)
                 if not seconds:
-                    taken = min(at_most, int(tokens))
-                    self._leave(fd, tokens - taken)
-                    return taken
+                    granted = min(at_most, int(tokens))
+                    self._leave(fd, tokens - granted)
+                    return granted
             self._sleep(max(seconds, SHORTEST_WAIT_SECONDS))
 
     def give_back(self, mails: int) -> None:

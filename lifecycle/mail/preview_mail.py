@@ -49,26 +49,26 @@ def check_colleague(
     Ours is an address in the sender's domain, in one above or below it, or an account owner's; a
     contact's never is. Raises InputError for any other, and for one that may not be mailed.
     """
-    one = suppressions.normalized(address)
-    if not is_address(one):
+    normalized = suppressions.normalized(address)
+    if not is_address(normalized):
         raise InputError(f"--send-to {address!r} is not one plain e-mail address")
     query = "select count(*) from marts.dim_contacts where email_normalized in (select unnest(?))"
-    if _count(warehouse, query, sorted(suppressions.forms(one))):
-        raise InputError(f"--send-to {one}: a customer's contact; a preview goes to oneself")
+    if _count(warehouse, query, sorted(suppressions.forms(normalized))):
+        raise InputError(f"--send-to {normalized}: a customer's contact; a preview goes to oneself")
     ours = settings.company.from_email.lower().rpartition("@")[2]
-    domain = one.rpartition("@")[2]
+    domain = normalized.rpartition("@")[2]
     is_near = f".{domain}".endswith(f".{ours}") or f".{ours}".endswith(f".{domain}")
     owned = "select count(*) from marts.account_360 where lower(trim(owner_email)) = ?"
-    if not is_near and not _count(warehouse, owned, one):
+    if not is_near and not _count(warehouse, owned, normalized):
         raise InputError(
-            f"--send-to {one}: neither in {ours}, which mails come from, nor an account owner; "
-            "a preview goes to oneself"
+            f"--send-to {normalized}: neither in {ours}, which mails come from, nor an account "
+            "owner; a preview goes to oneself"
         )
     with ledger.read() as connection:
         key = settings.privacy.erasure_key.get_secret_value()
-        if why := suppressions.reasons(connection, [one], key).get(one):
-            raise InputError(f"--send-to {one}: it may not be mailed any more ({why})")
-    return one
+        if why := suppressions.reasons(connection, [normalized], key).get(normalized):
+            raise InputError(f"--send-to {normalized}: it may not be mailed any more ({why})")
+    return normalized
 
 
 def send_to_oneself(settings: Settings, mails: Sequence[Message], me: str) -> list[Rehearsed]:
@@ -113,6 +113,6 @@ def marked(mail: Message, me: str, now: datetime) -> Message:
 
 
 def _count(warehouse: duckdb.DuckDBPyConnection, query: str, value: object) -> int:
-    found = warehouse.execute(query, [value]).fetchone()
-    assert found is not None
-    return int(found[0])
+    row = warehouse.execute(query, [value]).fetchone()
+    assert row is not None
+    return int(row[0])

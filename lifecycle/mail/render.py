@@ -23,7 +23,7 @@ from lifecycle.mail.folder import Templates, nearest
 from lifecycle.mail.message import Message, one_line
 from lifecycle.mail.sandbox import Values
 from lifecycle.mail.template import Template
-from lifecycle.mail.unsubscribe import NO_SEND, WayOut
+from lifecycle.mail.unsubscribe import NO_SEND, UnsubscribeAddress
 from lifecycle.mail.wrap import wrap
 from lifecycle.settings import Settings
 
@@ -48,7 +48,7 @@ class Renderer:
         self._settings = settings
         self._folder = templates or Templates(settings.folder("email_templates"))
         self._company = settings.company
-        self._way_out = WayOut(settings)
+        self._unsubscribe = UnsubscribeAddress(settings)
         self._rehearsal = rehearsal
         self._template = cache(self._folder.template)
         self._footer = cache(self._folder.footer)
@@ -86,17 +86,17 @@ class Renderer:
         """
         available = self._folder.locales(trigger, step)
         if trigger_locale is not None:
-            if found := nearest(trigger_locale, available):
-                return found, "trigger"
+            if chosen := nearest(trigger_locale, available):
+                return chosen, "trigger"
             raise TemplateError([self._folder.missing(f"{trigger}/{step}", trigger_locale)])
-        wanted: tuple[tuple[str | None, LocaleSource], ...] = (
+        wishes: tuple[tuple[str | None, LocaleSource], ...] = (
             (contact_locale, "contact"),
             (account_locale, "account"),
             (self._company.locale, "company"),
         )
-        for locale, source in wanted:
-            if found := nearest(locale, available):
-                return found, source
+        for locale, source in wishes:
+            if chosen := nearest(locale, available):
+                return chosen, source
         raise TemplateError([self._folder.missing(f"{trigger}/{step}", self._company.locale)])
 
     def render(
@@ -116,7 +116,7 @@ class Renderer:
         Raises TemplateError that names the file, the line and the value that stands against it.
         """
         template = self._template(trigger, step, locale)
-        unsubscribe_url = self._way_out.url(NO_SEND if self._rehearsal else send_id)
+        unsubscribe_url = self._unsubscribe.url(NO_SEND if self._rehearsal else send_id)
         values = {
             "account": Values("account", account),
             "contact": Values("contact", contact),
@@ -153,10 +153,10 @@ class Renderer:
         Raises TemplateError where there is no list in any of them.
         """
         available = self._folder.steps.get((OWNER_LIST, MORNING), {})
-        wanted = ((owner_locale, "owner"), (self._company.locale, "company"), ("en", "default"))
-        for locale, source in wanted:
-            if found := nearest(locale, available):
-                return found, source
+        wishes = ((owner_locale, "owner"), (self._company.locale, "company"), ("en", "default"))
+        for locale, source in wishes:
+            if chosen := nearest(locale, available):
+                return chosen, source
         missing = self._folder.missing(f"{OWNER_LIST}/{MORNING}", self._company.locale)
         raise TemplateError([missing])
 
@@ -174,7 +174,7 @@ class Renderer:
         Raises TemplateError as `render` does.
         """
         template = self._template(OWNER_LIST, MORNING, locale)
-        accounts = [Values("account", one) for one in news["accounts"]]
+        accounts = [Values("account", account) for account in news["accounts"]]
         values = {
             "owner": Values("owner", owner),
             "list": Values("list", {**news, "accounts": accounts}),
@@ -203,8 +203,8 @@ class Renderer:
     def _signed_off(self, locale: str, values: Mapping[str, Any]) -> str:
         footer = self._footer(locale)
         text = footer.render(values).strip("\n")
-        said = (self._company.name, self._company.postal_address, values["unsubscribe_url"])
-        for name, must in zip(FOOTER_SAYS, said, strict=True):
+        texts = (self._company.name, self._company.postal_address, values["unsubscribe_url"])
+        for name, must in zip(FOOTER_SAYS, texts, strict=True):
             if one_line(must) not in text:
                 raise TemplateError([Problem(footer.file, None, f"does not print {name}")])
         return text
@@ -227,7 +227,7 @@ def _on_the_wire(address: str) -> str:
     if address.isascii():
         return address
     try:
-        found = validate_email(address, check_deliverability=False, test_environment=True)
+        validated = validate_email(address, check_deliverability=False, test_environment=True)
     except EmailNotValidError:
         return address
-    return found.ascii_email or address
+    return validated.ascii_email or address

@@ -149,8 +149,8 @@ class Template:
 
     def problems(self, names: Names) -> list[Problem]:
         """What is wrong in it, by line."""
-        found = [*self.subject.problems(names), *self.body.problems(names)]
-        return sorted(found, key=lambda problem: problem.line or 0)
+        problems = [*self.subject.problems(names), *self.body.problems(names)]
+        return sorted(problems, key=lambda problem: problem.line or 0)
 
 
 def parse_template(text: str, file: str) -> Template:

@@ -40,8 +40,8 @@ class Links:
             raise ValueError("there is no key to sign links with")
         if len(send_id) != 2 * _SEND:
             raise ValueError(f"{send_id!r} is not the id of a send")
-        said = _number(self._signing) + bytes.fromhex(send_id)
-        return urlsafe_b64encode(said + _signature(self._signing, said)).decode()
+        payload = _number(self._signing) + bytes.fromhex(send_id)
+        return urlsafe_b64encode(payload + _signature(self._signing, payload)).decode()
 
     def send_id(self, token: str) -> str | None:
         """The send that a link was made for, or None where we did not make it."""
@@ -51,14 +51,14 @@ class Links:
             parts = urlsafe_b64decode(token)
         except binascii.Error:
             return None
-        said, signature = parts[:-_SIGNATURE], parts[-_SIGNATURE:]
-        secret = self._by_number.get(said[:_NUMBER])
-        if secret is None or not hmac.compare_digest(_signature(secret, said), signature):
+        payload, signature = parts[:-_SIGNATURE], parts[-_SIGNATURE:]
+        secret = self._by_number.get(payload[:_NUMBER])
+        if secret is None or not hmac.compare_digest(_signature(secret, payload), signature):
             return None
-        return said[_NUMBER:].hex()
+        return payload[_NUMBER:].hex()
 
 
-class WayOut:
+class UnsubscribeAddress:
     """The address that a customer leaves by, for each send."""
 
     def __init__(self, settings: Settings) -> None:
@@ -77,5 +77,5 @@ def _number(secret: bytes) -> bytes:
     return hashlib.sha256(b"number of an unsubscribe key: " + secret).digest()[:_NUMBER]
 
 
-def _signature(secret: bytes, said: bytes) -> bytes:
-    return hmac.digest(secret, b"unsubscribe: " + said, "sha256")[:_SIGNATURE]
+def _signature(secret: bytes, payload: bytes) -> bytes:
+    return hmac.digest(secret, b"unsubscribe: " + payload, "sha256")[:_SIGNATURE]

@@ -88,9 +88,9 @@ def backfill(
             for number, (day, moment) in enumerate(
                 zip(missing, moments[begun:], strict=True), start=1
             ):
-                found = history.write(day, moment)
-                rows += found.rows
-                if found.is_late:
+                built_day = history.write(day, moment)
+                rows += built_day.rows
+                if built_day.is_late:
                     late.append(day)
                 if number % CHECKPOINT_EVERY == 0:
                     history.checkpoint()
@@ -134,12 +134,12 @@ def _check_clock(
 def _missing(work: duckdb.DuckDBPyConnection, days: Sequence[date], again: bool) -> Sequence[date]:
     """The days to build: from the first one on that is not there. Raises InputError."""
     by_runs, by_backfills = _written(work)
-    if taken := [day for day in days if day in by_runs]:
+    if by_run := [day for day in days if day in by_runs]:
         free = spans(day for day in days if day not in by_runs)
-        others = "; ".join(f"--from {first} --to {last}" for first, last in free)
+        free_spans = "; ".join(f"--from {first} --to {last}" for first, last in free)
         raise InputError(
-            f"runs wrote {named(taken)}, and what was known on the day of a run stays; "
-            + (f"backfill the other days: {others}" if free else "there is nothing to backfill")
+            f"runs wrote {named(by_run)}, and what was known on the day of a run stays; "
+            + (f"backfill the other days: {free_spans}" if free else "there is nothing to backfill")
         )
     place = next((n for n, day in enumerate(days) if again or day not in by_backfills), None)
     if place is None:
@@ -242,9 +242,9 @@ def _days_of(settings: Settings, project: Path) -> Iterator[_History]:
         with DailyMarts.open(
             settings, folder, wanted=[HISTORY], begins=True, project=project
         ) as marts:
-            kept = str(settings.work_db).replace("'", "''")
+            work_db = str(settings.work_db).replace("'", "''")
             try:
-                marts.connection.execute(f"attach '{kept}' as kept")
+                marts.connection.execute(f"attach '{work_db}' as kept")
             except duckdb.Error as error:
                 raise WarehouseError(f"{settings.work_db} cannot be opened: {error}") from error
             yield _History(marts)

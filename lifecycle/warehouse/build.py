@@ -57,8 +57,8 @@ def build(
     must not run twice at once in a process.
     """
     # Unit tests are about the code: the test suite runs them, not the daily run.
-    wanted = ("--exclude-resource-type", "unit_test")
-    results = _dbt(settings, project, "build", *wanted, callbacks=[_teller(progress)])
+    selection = ("--exclude-resource-type", "unit_test")
+    results = _dbt(settings, project, "build", *selection, callbacks=[_teller(progress)])
     _raise_errors(results)
     failures = [result for result in results if result.status == "fail"]
     if failures:
@@ -106,13 +106,13 @@ def _dbt(
     settings: Settings,
     project: Path,
     command: str,
-    *wanted: str,
+    *selection: str,
     callbacks: Sequence[Callable[[Any], None]] = (),
 ) -> Sequence[Any]:
     from dbt.cli.main import dbtRunner  # seconds to import, and only a run needs it
 
     manifest = read_project(settings, project)
-    arguments = [command, *wanted, *_options(settings, project)]
+    arguments = [command, *selection, *_options(settings, project)]
     with _dbt_surroundings(settings):
         outcome = dbtRunner(manifest, callbacks=list(callbacks)).invoke(arguments)
     if outcome.exception is not None:
@@ -170,12 +170,12 @@ def _dbt_surroundings(settings: Settings) -> Iterator[None]:
         logging.captureWarnings(False)
 
 
-def _teller(tell: Callable[[str], None] | None) -> Callable[[Any], None]:
+def _teller(progress: Callable[[str], None] | None) -> Callable[[Any], None]:
     def hear(event: Any) -> None:
-        if tell is not None and event.info.name == "NodeFinished":
+        if progress is not None and event.info.name == "NodeFinished":
             node = event.data.node_info
             if node.resource_type != "test":
-                tell(f"{node.resource_type} {node.node_name}: {node.node_status}")
+                progress(f"{node.resource_type} {node.node_name}: {node.node_status}")
 
     return hear
 
@@ -200,11 +200,11 @@ def _sample(settings: Settings, failing: str) -> list[str]:
     """A few rows that a test found."""
     try:
         with connect_work(settings) as connection:
-            found = connection.execute(f"select * from ({failing}) limit {SAMPLE_ROWS}")
-            names = [column[0] for column in found.description or ()][:SAMPLE_COLUMNS]
+            rows = connection.execute(f"select * from ({failing}) limit {SAMPLE_ROWS}")
+            names = [column[0] for column in rows.description or ()][:SAMPLE_COLUMNS]
             return [
                 ", ".join(f"{name}={value}" for name, value in zip(names, row, strict=False))
-                for row in found.fetchall()
+                for row in rows.fetchall()
             ]
     except WarehouseError:  # the failure itself matters more than a look at it
         return []

@@ -72,8 +72,8 @@ class DailyMarts:
             connection.execute("set wal_autocheckpoint = '1GB'")
             if not has_history(connection):
                 if not begins:
-                    what = "no models were built yet; `lifecycle run --dry-run` does it"
-                    raise WarehouseError(f"{settings.work_db}: {what}")
+                    problem = "no models were built yet; `lifecycle run --dry-run` does it"
+                    raise WarehouseError(f"{settings.work_db}: {problem}")
                 # What columns a history has only its own model tells, and what reads it asks.
                 first = _compile(copy, connection, [HISTORY], project)
                 cls(copy, first, connection, loaded_at, project).build(loaded_at)
@@ -101,8 +101,8 @@ class DailyMarts:
             if model.name == HISTORY:
                 self._replace_day(model)
             else:
-                what = "view" if model.materialized == "view" else "table"
-                query = f"create or replace {what} {model.relation} as {model.query}"
+                kind = "view" if model.materialized == "view" else "table"
+                query = f"create or replace {kind} {model.relation} as {model.query}"
                 self.connection.execute(query)
         except duckdb.Error as error:
             raise WarehouseError(f"{model.name}: {error}") from error
@@ -120,9 +120,9 @@ class DailyMarts:
 def widen(connection: duckdb.DuckDBPyConnection, table: str, *, into: str) -> None:
     """Have the history `into` take columns that its model has got since the last run, as dbt does:
     those that `table` has."""
-    there = {row[0] for row in connection.execute(f"describe {into}").fetchall()}
+    existing = {row[0] for row in connection.execute(f"describe {into}").fetchall()}
     for name, kind, *_ in connection.execute(f"describe {table}").fetchall():
-        if name not in there:
+        if name not in existing:
             connection.execute(f'alter table {into} add column "{name}" {kind}')
 
 

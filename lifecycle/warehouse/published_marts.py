@@ -70,14 +70,14 @@ def rejected_examples(warehouse: duckdb.DuckDBPyConnection) -> list[Row]:
             loaded_at desc, table_name, file, row_number
         limit {EXAMPLES}
     """
-    found = rows(warehouse, query)
-    return [{**row, "reason": mask_addresses(row["reason"])} for row in found]
+    examples = rows(warehouse, query)
+    return [{**row, "reason": mask_addresses(row["reason"])} for row in examples]
 
 
 def as_of(warehouse: duckdb.DuckDBPyConnection) -> datetime:
     """The moment that the published marts show (UTC)."""
-    found: datetime = rows(warehouse, "select as_of from marts.published")[0]["as_of"]
-    return found.replace(tzinfo=UTC)
+    moment: datetime = rows(warehouse, "select as_of from marts.published")[0]["as_of"]
+    return moment.replace(tzinfo=UTC)
 
 
 def run_id(warehouse: duckdb.DuckDBPyConnection) -> str:
@@ -87,8 +87,8 @@ def run_id(warehouse: duckdb.DuckDBPyConnection) -> str:
 
 def account(warehouse: duckdb.DuckDBPyConnection, account_id: str) -> Row | None:
     """The account's row of account_360, or None."""
-    found = rows(warehouse, "select * from marts.account_360 where account_id = ?", [account_id])
-    return found[0] if found else None
+    accounts = rows(warehouse, "select * from marts.account_360 where account_id = ?", [account_id])
+    return accounts[0] if accounts else None
 
 
 def contacts(warehouse: duckdb.DuckDBPyConnection, account_id: str) -> list[Row]:
@@ -140,11 +140,11 @@ def nearest_address(warehouse: duckdb.DuckDBPyConnection, forms: Sequence[str]) 
         from known where is_it or likeness > {ALIKE}
         order by is_it desc, likeness desc, address limit 1
     """
-    found = rows(warehouse, query, [list(forms)])
-    return str(found[0]["address"]) if found else None
+    addresses = rows(warehouse, query, [list(forms)])
+    return str(addresses[0]["address"]) if addresses else None
 
 
-def search(warehouse: duckdb.DuckDBPyConnection, wanted: str) -> list[Row]:
+def search(warehouse: duckdb.DuckDBPyConnection, text: str) -> list[Row]:
     """Accounts that `wanted` may mean, best first: account_id, name, rank.
 
     rank 0 is the id itself, 1 the whole name, 2 a part of the name, 3 something like it.
@@ -167,4 +167,4 @@ def search(warehouse: duckdb.DuckDBPyConnection, wanted: str) -> list[Row]:
         order by rank, likeness desc, account_id
         limit {CANDIDATES}
     """
-    return rows(warehouse, query, [wanted])
+    return rows(warehouse, query, [text])

@@ -48,16 +48,16 @@ def last_load(work: duckdb.DuckDBPyConnection, settings: Settings) -> datetime:
     is_there = work.execute(
         "select 1 from duckdb_tables() where schema_name = 'raw' and table_name = 'run_context'"
     ).fetchone()
-    found = is_there and work.execute("select loaded_at from raw.run_context").fetchone()
-    if not found:
+    row = is_there and work.execute("select loaded_at from raw.run_context").fetchone()
+    if not row:
         raise _nothing_loaded(settings)
-    loaded_at: datetime = found[0].replace(tzinfo=UTC)
+    loaded_at: datetime = row[0].replace(tzinfo=UTC)
     return loaded_at
 
 
 def _nothing_loaded(settings: Settings) -> WarehouseError:
-    what = "no data was loaded yet; `lifecycle run --dry-run` does it"
-    return WarehouseError(f"{settings.work_db}: {what}")
+    problem = "no data was loaded yet; `lifecycle run --dry-run` does it"
+    return WarehouseError(f"{settings.work_db}: {problem}")
 
 
 def marts_as_of(

@@ -34,12 +34,12 @@ def variant_at(ref: str, settings: Settings, config: Path) -> Iterator[Variant]:
     root = _within(config.parent, top)
     assert root is not None
     checkout = _within(CHECKOUT, top)
-    wanted = [root / config.name, *(root / name for name in OWN_FOLDERS)]
+    paths = [root / config.name, *(root / name for name in OWN_FOLDERS)]
     if checkout is not None:
-        wanted += [checkout / name for name in (*OWN_FOLDERS, PROJECT.name)]
+        paths += [checkout / name for name in (*OWN_FOLDERS, PROJECT.name)]
     with TemporaryDirectory(prefix="lifecycle-ref-") as temporary:
         folder = Path(temporary)
-        _extract(top, commit, wanted, folder)
+        _extract(top, commit, paths, folder)
         if checkout is not None and checkout != root:
             _stand_in(folder / root, folder / checkout)
         project = folder / checkout / PROJECT.name if checkout is not None else PROJECT
@@ -60,9 +60,9 @@ def _top(folder: Path) -> Path:
 
 
 def _commit(top: Path, ref: str) -> str:
-    asked = ("rev-parse", "--verify", "--quiet", "--end-of-options", f"{ref}^{{commit}}")
+    arguments = ("rev-parse", "--verify", "--quiet", "--end-of-options", f"{ref}^{{commit}}")
     try:
-        return _git(top, *asked).decode().strip()
+        return _git(top, *arguments).decode().strip()
     except InputError:
         listed = _git(top, "for-each-ref", "--format=%(refname:short)").decode().split()
         hint = did_you_mean(ref, listed) or (
@@ -77,14 +77,14 @@ def _within(folder: Path, top: Path) -> Path | None:
     return resolved.relative_to(above) if resolved.is_relative_to(above) else None
 
 
-def _extract(top: Path, commit: str, wanted: list[Path], folder: Path) -> None:
-    paths = [path.as_posix() for path in wanted]
+def _extract(top: Path, commit: str, own_paths: list[Path], folder: Path) -> None:
+    paths = [path.as_posix() for path in own_paths]
     listed = _git(top, "ls-tree", "-r", "-z", "--name-only", commit, "--", *paths)
     files = [name for name in listed.decode().split("\0") if name]
     # One by one: an archive of a path that is not there fails, and so does an empty one.
-    there = [path for path in paths if any(f"{name}/".startswith(f"{path}/") for name in files)]
-    if there:
-        archive = _git(top, "archive", "--format=tar", commit, "--", *there)
+    present = [path for path in paths if any(f"{name}/".startswith(f"{path}/") for name in files)]
+    if present:
+        archive = _git(top, "archive", "--format=tar", commit, "--", *present)
         with tarfile.open(fileobj=io.BytesIO(archive)) as tar:
             tar.extractall(folder, filter="data")
 
@@ -117,5 +117,5 @@ def _git(folder: Path, *arguments: str) -> bytes:
     except FileNotFoundError:
         raise InputError("git is not on this machine: the other files are taken from it") from None
     except subprocess.CalledProcessError as error:
-        told = error.stderr.decode(errors="replace").strip() or f"git {arguments[0]} failed"
-        raise InputError(f"{folder}: {told.splitlines()[0].removeprefix('fatal: ')}") from None
+        message = error.stderr.decode(errors="replace").strip() or f"git {arguments[0]} failed"
+        raise InputError(f"{folder}: {message.splitlines()[0].removeprefix('fatal: ')}") from None

@@ -31,16 +31,16 @@ def mails_to_come(
     """
     renderer = Renderer(settings, rehearsal=True)
     readers = list(_readers(warehouse, trigger))
-    found: dict[tuple[str, str], Message] = {}
+    mails: dict[tuple[str, str], Message] = {}
     for step in trigger.steps:
         for account, contact in readers:
             locale, _ = renderer.choose_locale(
                 trigger.name, step.id, contact["locale"], account["locale"], trigger.locale
             )
-            if (step.id, locale) in without or (step.id, locale) in found:
+            if (step.id, locale) in without or (step.id, locale) in mails:
                 continue
             ids = account["account_id"], contact["contact_id"]
-            found[step.id, locale] = renderer.render(
+            mails[step.id, locale] = renderer.render(
                 send_id=send_identity(*ids, trigger.name, step.id, 1),
                 trigger=trigger.name,
                 step=step.id,
@@ -49,7 +49,7 @@ def mails_to_come(
                 contact=contact,
                 date=as_of,
             )
-    return list(found.values())
+    return list(mails.values())
 
 
 def _readers(

@@ -22,20 +22,20 @@ WIDTH = 120
 WITHHELD = ("contact_id", "step", "reason", "detail")
 
 
-def write_folder(seen: Preview, folder: Path) -> None:
+def write_folder(preview: Preview, folder: Path) -> None:
     """Write the preview's files. Raises InputError unless the folder is new or empty."""
     check_folder(folder)
     try:
         folder.mkdir(parents=True, exist_ok=True)
         rows = []
-        for number, (send, mail) in enumerate(seen.mails, start=1):
+        for number, (send, mail) in enumerate(preview.mails, start=1):
             file = f"{number:04}_{send.step}.eml"
             (folder / file).write_bytes(send.mime)
-            account = (send.account_id, seen.name(send.account_id))
-            when = seen.when(send.account_id, send.not_before)
-            said = (send.step, send.locale, when, mail.subject)
-            rows.append((file, *account, mail.to_name, mail.to_email, *said))
-        for mail in seen.to_come:
+            account = (send.account_id, preview.name(send.account_id))
+            when = preview.when(send.account_id, send.not_before)
+            of_mail = (send.step, send.locale, when, mail.subject)
+            rows.append((file, *account, mail.to_name, mail.to_email, *of_mail))
+        for mail in preview.to_come:
             file = f"to_come_{mail.step}_{mail.locale}.eml"
             (folder / file).write_bytes(mail.as_bytes())
         columns = ("account_id", "account", "name", "to", "step", "language", "goes", "subject")
@@ -45,12 +45,12 @@ def write_folder(seen: Preview, folder: Path) -> None:
             folder / "withheld.csv",
             ("account_id", "account", *WITHHELD),
             (
-                (one.account_id, seen.name(one.account_id), *why(one))
-                for one in seen.result.decisions.withheld
+                (withheld.account_id, preview.name(withheld.account_id), *why(withheld))
+                for withheld in preview.result.decisions.withheld
             ),
         )
         (folder / "index.txt").write_text(
-            as_text(seen.as_document(), width=WIDTH), encoding="utf-8"
+            as_text(preview.as_document(), width=WIDTH), encoding="utf-8"
         )
     except OSError as error:
         raise InputError(f"--out {folder}: cannot be written: {error.strerror}") from None

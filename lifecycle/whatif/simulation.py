@@ -124,8 +124,8 @@ def replay(
         folder = Path(temporary)
         worlds: list[World] = []
         for number, variant in enumerate(variants):
-            same = (one for one in worlds if have_same_marts(one.variant, variant))
-            marts = next((one.marts for one in same), None) or stack.enter_context(
+            same = (world for world in worlds if have_same_marts(world.variant, variant))
+            marts = next((world.marts for world in same), None) or stack.enter_context(
                 DailyMarts.open(
                     variant.settings, folder / f"marts-{number}", project=variant.project
                 )
@@ -140,7 +140,7 @@ def replay(
                 world.live(day, now, following)
             if progress is not None:
                 progress(day)
-        return [world.told() for world in worlds]
+        return [world.result() for world in worlds]
 
 
 def _check_clock(ledger: Ledger, first: datetime) -> None:
@@ -184,11 +184,11 @@ class World:
         source = self._settings.source.kind
         runs.begin(self._ledger, run_id=run_id, as_of=now, source=source)
         warehouse = self.marts.connection
-        with self._ledger.read() as known:
+        with self._ledger.read() as reading:
             result = decide(
                 self._settings,
                 warehouse,
-                known,
+                reading,
                 self.variant.triggers,
                 as_of=now,
                 rehearsal=True,
@@ -196,49 +196,49 @@ class World:
         with self._ledger.write() as connection:
             record(connection, result.decisions, run_id=run_id, at=now)
         runs.finish(self._ledger, run_id=run_id, status="done", report={})
-        told = self._tell(day, now, result, warehouse)
-        told.mails = self._deliver(now, until)
+        replayed_day = self._record_day(day, now, result, warehouse)
+        replayed_day.mails = self._deliver(now, until)
 
-    def _tell(
+    def _record_day(
         self, day: date, now: datetime, result: PlanResult, warehouse: duckdb.DuckDBPyConnection
     ) -> ReplayedDay:
         query = (
             "select feed_status, (select count(*) from marts.account_360) from marts.feed_health"
         )
         feed_status, accounts = warehouse.execute(query).fetchone() or ("late", 0)
-        made = result.decisions
-        told = ReplayedDay(
+        decisions = result.decisions
+        replayed_day = ReplayedDay(
             day=day,
             at=now,
             feed_status=feed_status,
             accounts=accounts,
-            entered=len(made.entries),
-            planned=len(made.sends),
+            entered=len(decisions.entries),
+            planned=len(decisions.sends),
             withheld=Counter({str(reason): n for reason, n in result.withheld.items()}),
         )
-        self._replay.days.append(told)
-        for one in made.withheld:
-            left = (one.trigger, one.account_id, one.contact_id, one.step)
-            self._replay.withheld.setdefault(str(one.reason), {})[left] = one.detail
-        return told
+        self._replay.days.append(replayed_day)
+        for withheld in decisions.withheld:
+            identity = (withheld.trigger, withheld.account_id, withheld.contact_id, withheld.step)
+            self._replay.withheld.setdefault(str(withheld.reason), {})[identity] = withheld.detail
+        return replayed_day
 
     def _deliver(self, now: datetime, until: datetime) -> int:
         """Let go whatever comes due before the next run, each mail in its minute."""
-        gone = 0
+        mails = 0
         moment: datetime | None = now
         while moment is not None and moment < until:
-            gone += self._deliver_at(moment)
+            mails += self._deliver_at(moment)
             following = select(func.min(sends.c.not_before, type_=UtcDateTime)).where(
                 sends.c.state.in_(NOT_LEFT), sends.c.not_before > moment
             )
             with self._ledger.read() as connection:
                 moment = connection.scalar(following)
-        return gone
+        return mails
 
     def _deliver_at(self, moment: datetime) -> int:
         worker, lease = delivery.worker_name(), timedelta(minutes=5)
         key = self._settings.privacy.erasure_key.get_secret_value()
-        gone, any_queued = 0, True
+        mails, any_queued = 0, True
         with self._ledger.write() as connection:
             delivery.release(connection, moment)
             while any_queued:
@@ -250,14 +250,16 @@ class World:
                     limit=AT_ONCE,
                     erasure_key=key,
                 )
-                taken = [
-                    delivery.Settlement(one.send_id, State.ACCEPTED, None, attempt=one.attempts)
-                    for one in claims
+                settlements = [
+                    delivery.Settlement(
+                        claimed.send_id, State.ACCEPTED, None, attempt=claimed.attempts
+                    )
+                    for claimed in claims
                 ]
-                gone += len(delivery.settle_all(connection, taken, moment, worker=worker))
-        return gone
+                mails += len(delivery.settle_all(connection, settlements, moment, worker=worker))
+        return mails
 
-    def told(self) -> Replay:
+    def result(self) -> Replay:
         """All that happened."""
         at = func.coalesce(sends.c.accepted_at, sends.c.not_before, type_=UtcDateTime)
         query = (
@@ -268,7 +270,7 @@ class World:
             .where(sends.c.state.in_(MAILED), sends.c.trigger != OWNER_LIST)
             .order_by(at, sends.c.send_id)
         )
-        others = (
+        unsent_query = (
             select(sends.c.state, sends.c.detail, func.count().label("n"))
             .where(
                 sends.c.state.not_in(MAILED),
@@ -281,16 +283,16 @@ class World:
             mails = connection.execute(query).all()
             self._replay.mails = [row for row in mails if row.at >= self.first]
             self._replay.before = [row for row in mails if row.at < self.first]
-            for row in connection.execute(others):
+            for row in connection.execute(unsent_query):
                 self._replay.unsent[row.state, row.detail or ""] += row.n
         return self._replay
 
 
-def capped(told: Replay) -> set[Left]:
+def capped(result: Replay) -> set[Left]:
     """The mails that a cap held back when they were planned."""
-    return set(told.withheld.get(str(Reason.CAPPED), {}))
+    return set(result.withheld.get(str(Reason.CAPPED), {}))
 
 
-def unwritten(told: Replay) -> list[str]:
+def unwritten(result: Replay) -> list[str]:
     """Why mails could not be written, each cause once."""
-    return sorted(set(told.withheld.get(str(Reason.TEMPLATE_ERROR), {}).values()))
+    return sorted(set(result.withheld.get(str(Reason.TEMPLATE_ERROR), {}).values()))

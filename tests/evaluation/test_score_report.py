@@ -159,7 +159,7 @@ def judged(
 ) -> tuple[Settings, Validation]:
     """One version, fitted half way, and what is found of it."""
     settings = fitted(history, tmp_path_factory.mktemp("judged"), (HALF_WAY, world.fitted()))
-    found = score_report(settings).found
+    found = score_report(settings).validation
     assert found is not None
     return settings, found
 
@@ -226,7 +226,7 @@ def test_a_version_that_is_worse_than_the_one_before_fails(world: World, with_ve
         report.verdict,
     )
     # The one before is no worse than equal weights, and worse only counts for the newest.
-    assert [one.is_worse for one in report.found.comparisons] == [False, False, True, True]
+    assert [one.is_worse for one in report.validation.comparisons] == [False, False, True, True]
 
 
 def test_a_version_that_is_better_or_the_same_passes(world: World, with_versions) -> None:
@@ -289,7 +289,7 @@ def test_too_few_who_left_claim_nothing(world: World, with_versions) -> None:
         )
     report = score_report(settings)
     assert "not enough data yet" in report.as_html()
-    assert all(one.auc is None for one in report.found.figures)
+    assert all(one.auc is None for one in report.validation.figures)
     assert report.picture is None
     with duckdb.connect(settings.work_db) as db:
         db.execute("delete from marts.fct_account_health_daily")

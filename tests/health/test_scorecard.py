@@ -69,7 +69,9 @@ def test_a_measure_with_few_values_has_few_bins() -> None:
 
 def test_more_of_what_goes_before_leaving_is_a_lower_score(fitted: Evidence) -> None:
     bins = [one for one in fitted.bins if one.measure == "silent"][:5]
-    assert [one.evidence for one in bins] == sorted(one.evidence for one in bins)
+    assert [one.weight_of_evidence for one in bins] == sorted(
+        one.weight_of_evidence for one in bins
+    )
     assert [one.points for one in bins] == sorted((one.points for one in bins), reverse=True)
     others = {"seats": np.full(50, 0.5), "noise": np.full(50, 0.5), "copy": np.full(50, 0.5)}
     score = fitted.score({"silent": np.linspace(0, 1, 50), **others})

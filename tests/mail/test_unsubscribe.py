@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from lifecycle.errors import SettingsError
 from lifecycle.mail.message import Message
 from lifecycle.mail.render import Renderer
-from lifecycle.mail.unsubscribe import NO_SEND, Links, WayOut
+from lifecycle.mail.unsubscribe import NO_SEND, Links, UnsubscribeAddress
 from lifecycle.settings import load
 
 KEY, OLD = "k" * 40, "o" * 40
@@ -106,7 +106,7 @@ def test_every_attempt_names_the_same_way_out(company, monkeypatch) -> None:
     monkeypatch.setenv("LIFECYCLE__UNSUBSCRIBE__BASE_URL", "https://mail.example.com")
     monkeypatch.setenv("LIFECYCLE__UNSUBSCRIBE__SECRET", f"{KEY} {OLD}")
     settings = company(locale="en")
-    assert WayOut(settings).url("0" * 32) == WayOut(settings).url("0" * 32)
+    assert UnsubscribeAddress(settings).url("0" * 32) == UnsubscribeAddress(settings).url("0" * 32)
 
 
 # Settings. --------------------------------------------------------------------------------

@@ -45,9 +45,9 @@ class Pause:
         fd = os.open(self.file, os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, 0o644)
         try:
             fcntl.flock(fd, fcntl.LOCK_EX)
-            there = os.fstat(fd).st_mtime
+            already = os.fstat(fd).st_mtime
             # A file that was just made says now, and one whose pause is over says the past.
-            until = max(until, there)
+            until = max(until, already)
             os.utime(fd, (until, until))
         finally:
             os.close(fd)

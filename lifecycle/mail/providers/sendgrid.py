@@ -189,13 +189,13 @@ class SendGrid:
         query = f"(unique_args['send_id']=\"{send_id}\")"
         try:
             answer = self._search(query_params={"query": query, "limit": 1})
-            found = json.loads(answer.body)["messages"]
+            messages = json.loads(answer.body)["messages"]
         except (HTTPError, NoAnswer, ValueError, KeyError, TypeError):
             # Not bought, not allowed, asked too often, out of order: each further question could
             # cost a timeout, and mails are waiting. The next delivery asks again.
             self._may_ask = False
             return None
-        return State.ACCEPTED if found else None
+        return State.ACCEPTED if messages else None
 
     def close(self) -> None:
         """Let go of every connection and thread."""
@@ -230,16 +230,16 @@ class SendGrid:
 
     def _read(self, refusal: HTTPError, mails: int) -> Outcome | None:
         status: int = refusal.status_code
-        said = f"answered {status}{_first_error(refusal)}"
+        answered = f"answered {status}{_first_error(refusal)}"
         if status == 429:
-            return _wait(said, self._pause.extend(_asked_pause(refusal.headers)))
+            return _wait(answered, self._pause.extend(_asked_pause(refusal.headers)))
         if status == 408 or status in OF_THE_ACCOUNT:
-            return Outcome(State.QUEUED, said)
+            return Outcome(State.QUEUED, answered)
         if 400 <= status < 500:
             if mails > 1 and status in (400, TOO_LARGE):
                 return None
-            return Outcome(State.REJECTED, said)
-        return Outcome(State.UNCERTAIN, said)
+            return Outcome(State.REJECTED, answered)
+        return Outcome(State.UNCERTAIN, answered)
 
 
 def open_sendgrid(settings: Settings) -> SendGrid:
@@ -335,7 +335,7 @@ def _shared(once: _SaidOnce) -> Mapping[str, Any]:
         request.reply_to = _person(ReplyTo, *once.reply_to)
     categories = [f"{once.trigger}/{once.step}", once.trigger]
     # What colleagues look at must not count among what customers got.
-    request.category = [Category(one) for one in (["preview"] if once.is_preview else categories)]
+    request.category = [Category(name) for name in (["preview"] if once.is_preview else categories)]
     request.tracking_settings = NO_TRACKING
     built: Mapping[str, Any] = request.get()
     return built
@@ -343,17 +343,17 @@ def _shared(once: _SaidOnce) -> Mapping[str, Any]:
 
 def _personalization(message: Message, tag: str | None = None) -> Personalization:
     """All that is one reader's own."""
-    one = Personalization()
+    personalization = Personalization()
     # SendGrid takes a comma or semicolon in a reader's name for a list of people.
     name = " ".join(message.to_name.replace(",", " ").replace(";", " ").split())
-    one.add_to(_person(To, name, message.to_email))
-    one.subject = message.subject
+    personalization.add_to(_person(To, name, message.to_email))
+    personalization.subject = message.subject
     for header, value in _headers(message):
-        one.add_header(Header(header, value))
-    one.add_custom_arg(CustomArg("send_id", message.send_id))
+        personalization.add_header(Header(header, value))
+    personalization.add_custom_arg(CustomArg("send_id", message.send_id))
     if tag is not None:
-        one.add_substitution(Substitution(tag, message.body))
-    return one
+        personalization.add_substitution(Substitution(tag, message.body))
+    return personalization
 
 
 def _headers(message: Message) -> Iterable[tuple[str, str]]:
@@ -407,7 +407,7 @@ def _asked_pause(headers: HTTPMessage) -> float:
     A moment is compared with the clock that set it, where the answer says what that shows.
     """
     now = _moment(headers.get("Date", "")) or time.time()
-    asked = []
+    seconds = []
     for name in ("X-RateLimit-Reset", "Retry-After"):
         text = headers.get(name, "").strip()
         try:
@@ -415,11 +415,11 @@ def _asked_pause(headers: HTTPMessage) -> float:
         except ValueError:
             moment = _moment(text)
             if moment is not None:
-                asked.append(moment - now)
+                seconds.append(moment - now)
         else:
             # Unix time in the one header, seconds in the other; some gateways swap them.
-            asked.append(number - now if number > 1e9 else number)
-    return max(1.0, *asked) if asked else DEFAULT_PAUSE_SECONDS
+            seconds.append(number - now if number > 1e9 else number)
+    return max(1.0, *seconds) if seconds else DEFAULT_PAUSE_SECONDS
 
 
 def _moment(text: str) -> float | None:

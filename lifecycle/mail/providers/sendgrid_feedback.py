@@ -161,17 +161,17 @@ class SendGridLists:
         self._client.close()
 
     def _get(self, name: str, query: Mapping[str, int]) -> list[Any]:
-        said = ""
+        failure = ""
         for attempt in range(TRIES):
             wait = 2.0**attempt
             try:
                 answer = self._client.get(name, params=dict(query))
             except httpx.TransportError as error:
-                said = type(error).__name__
+                failure = type(error).__name__
             else:
                 if answer.status_code == 200:
                     return _rows(name, answer)
-                said = f"answered {answer.status_code}"
+                failure = f"answered {answer.status_code}"
                 if answer.status_code == 429:
                     wait = _asked_wait(answer.headers, wait)
                 elif answer.status_code < 500:
@@ -180,7 +180,7 @@ class SendGridLists:
                 self._sleep(wait)
             else:
                 break
-        raise DeliveryError(f"SendGrid's {name} cannot be read: {said}")
+        raise DeliveryError(f"SendGrid's {name} cannot be read: {failure}")
 
 
 def _rows(name: str, answer: httpx.Response) -> list[Any]:

@@ -130,8 +130,8 @@ class _Connection:
             raise _NotTaken(_queued(f"{where}:", error.smtp_code, error.smtp_error)) from None
         except (OSError, UnicodeError, smtplib.SMTPException) as error:
             # UnicodeError: a host or a password that cannot be said in this protocol.
-            said = f"no connection to {where}: {_why(error)}"
-            raise _NotTaken(Outcome(State.QUEUED, said)) from None
+            failure = f"no connection to {where}: {_why(error)}"
+            raise _NotTaken(Outcome(State.QUEUED, failure)) from None
         self._rested_since = time.monotonic()
 
     @property
@@ -197,8 +197,8 @@ class _Connection:
             self._smtp.close()
         if 500 <= code < 600 and code not in OF_THE_ACCOUNT:
             bounced = command == "RCPT" and _NO_SUCH_ADDRESS.match(answer) is not None
-            said = _said(f"{command}: {code}", answer)
-            raise _NotTaken(Outcome(State.REJECTED, said, bounced=bounced))
+            refusal = _said(f"{command}: {code}", answer)
+            raise _NotTaken(Outcome(State.REJECTED, refusal, bounced=bounced))
         raise _NotTaken(_queued(f"{command}:", code, answer))
 
     def _reset(self) -> bool:

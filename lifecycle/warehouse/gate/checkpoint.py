@@ -195,19 +195,21 @@ def _unready(suite: Suite, check: Check) -> str:
 
 def _sentence(suite: Suite, check: Check, outcome: ExpectationValidationResult) -> str:
     """Where, why it matters, which expectation, how many rows, and a few of them."""
-    found: Mapping[str, Any] = outcome.result
+    result: Mapping[str, Any] = outcome.result
     where = suite.name + (f".{check.columns[0]}" if len(check.columns) == 1 else "")
-    rows = found.get("details", {}).get("unexpected_rows")
+    rows = result.get("details", {}).get("unexpected_rows")
     if rows is not None:
-        count = f"{found['observed_value']:,} row" + "s" * (found["observed_value"] != 1)
-    elif "element_count" in found:
-        count = f"{found['unexpected_count']:,} of {found['element_count']:,} rows"
-        rows = found.get("partial_unexpected_index_list") or found.get("partial_unexpected_list")
+        count = f"{result['observed_value']:,} row" + "s" * (result["observed_value"] != 1)
+    elif "element_count" in result:
+        count = f"{result['unexpected_count']:,} of {result['element_count']:,} rows"
+        rows = result.get("partial_unexpected_index_list") or result.get("partial_unexpected_list")
     else:
         limits = outcome.expectation_config.kwargs
-        wanted = ", ".join(f"{key}={limits[key]}" for key in _LIMITS if key in limits)
-        count = f"observed {_shown(found.get('observed_value'))}" + (wanted and f", not {wanted}")
-        rows = found.get("partial_unexpected_list")
+        expected = ", ".join(f"{key}={limits[key]}" for key in _LIMITS if key in limits)
+        count = f"observed {_shown(result.get('observed_value'))}" + (
+            expected and f", not {expected}"
+        )
+        rows = result.get("partial_unexpected_list")
     samples = "; ".join(dict.fromkeys(_shown(row) for row in (rows or [])[:SAMPLE_ROWS]))
     facts = f"{check.expectation.expectation_type}: {count}" + (samples and f", e.g. {samples}")
     return f"{where}: {check.because} ({facts})"
