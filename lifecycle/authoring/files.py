@@ -1,7 +1,7 @@
-"""The triggers and mails of a company as their files are now: which can be used, and which wait.
+"""Reads a company's triggers and mails, and splits them into usable and waiting ones.
 
-A trigger whose file or mails cannot be used waits by itself; the others go on. What no trigger
-can do without stops all of them.
+A trigger whose file or mails cannot be used waits by itself; the others go on. A problem that
+concerns all triggers makes all of them wait.
 """
 
 from __future__ import annotations
@@ -41,24 +41,24 @@ class Seen:
 
 @dataclass(frozen=True)
 class TriggerFiles:
-    """What the files say, each of them read once."""
+    """The result of reading the files, each of them once."""
 
     usable: tuple[Trigger, ...]
-    """The triggers that a run may go by: of higher priority first, then by name."""
+    """The triggers that a run may use: by descending priority, then by name."""
     readable: tuple[Trigger, ...]
-    """These, and those whose file can be read but waits for something else."""
+    """The usable triggers, and those whose file can be read but that wait for another reason."""
     broken: Mapping[str, tuple[Problem, ...]]
-    """By name, the triggers that wait, and what is wrong with their files or their mails."""
+    """Name of a trigger that waits: the problems of its file and its mails."""
     everywhere: tuple[Problem, ...]
-    """What is wrong for all triggers."""
+    """Problems that concern all triggers."""
     remarks: tuple[Problem, ...]
-    """What is untidy in the mails' folder; no trigger waits for it."""
+    """Untidy files in the mails' folder; no trigger waits for them."""
     templates: Templates
     """The mails as they were checked."""
 
     @property
     def problems(self) -> list[Problem]:
-        """Everything that has to be mended."""
+        """All problems that have to be mended."""
         return [
             *(problem for problems in self.broken.values() for problem in problems),
             *self.everywhere,

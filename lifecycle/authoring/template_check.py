@@ -1,4 +1,4 @@
-"""What is wrong with the templates before any mail is rendered: `lifecycle validate`."""
+"""Checks the templates before any mail is rendered: `lifecycle validate`."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ def check_templates(
 
 
 def mail_names(account_columns: Iterable[str], contact_columns: Iterable[str]) -> Names:
-    """What a mail to a customer may name, besides the way out in its footer."""
+    """The names that a mail to a customer may use, besides `unsubscribe_url` in its footer."""
     return {
         "account": frozenset(account_columns),
         "contact": frozenset(contact_columns),

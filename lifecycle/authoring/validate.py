@@ -1,4 +1,4 @@
-"""Everything that people wrote, checked before a run meets it."""
+"""`lifecycle validate`: checks every file that people write, before a run uses it."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from lifecycle.warehouse.gate import suites
 
 @dataclass(frozen=True)
 class Validation:
-    """What was checked, and all that is wrong with it."""
+    """The checked files and their problems."""
 
     files: TriggerFiles
     suites: int

@@ -1,4 +1,4 @@
-"""What a trigger's mails changed: those reached beside those held out, and what to make of it."""
+"""The effect of a trigger's mails: mailed accounts beside held-out accounts, with a verdict."""
 
 from __future__ import annotations
 
@@ -26,14 +26,14 @@ from lifecycle.warehouse import published_marts
 from lifecycle.warehouse.connection import connect_published
 
 SHOWN_OF_A_VERSION = 8
-"""Digits of its hash that a person is shown."""
+"""Digits of a version's hash that a person sees."""
 FEW = 30
-"""Accounts of a group below which the other one tells of the usual share of goals, too."""
+"""With fewer accounts in the holdout, both groups together give the usual share of goals."""
 
 
 @dataclass(frozen=True)
 class VersionEffect:
-    """What one version of a trigger changed, as of the published run."""
+    """The effect of one version of a trigger, as of the published run."""
 
     row: Mapping[str, Any]
     """Its row of the mart trigger_effect."""
@@ -48,7 +48,7 @@ class VersionEffect:
 
     @property
     def version(self) -> str:
-        """SHA-256 of what its file said."""
+        """SHA-256 of the trigger file."""
         return str(self.row["trigger_version"])
 
     @property
@@ -72,8 +72,8 @@ class VersionEffect:
 
     @cached_property
     def needed(self) -> int | None:
-        """Accounts that still have to come through to see a difference worth seeing; 0: enough
-        are there. None: more than could ever come."""
+        """How many more accounts are needed to detect the smallest relevant difference. 0: there
+        are enough. None: more than can be expected."""
         accounts, met = self.row["compared_with"], self.row["goals_held_out"]
         if accounts < FEW:
             accounts, met = accounts + self.row["reached"], met + self.row["goals_reached"]
@@ -95,8 +95,8 @@ class VersionEffect:
 
     @cached_property
     def days_needed(self) -> int | None:
-        """About how many days that takes at the pace of the last 28; None: it never ends, or
-        there are not 28 yet."""
+        """How many days that takes at the rate of the last 28 days. None: no account came, or 28
+        days have not passed yet."""
         if not self.needed:
             return self.needed
         time_left = max(timedelta(), _utc(self.row["last_goal_until"]) - self.as_of)

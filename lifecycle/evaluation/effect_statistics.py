@@ -1,4 +1,4 @@
-"""Whether mails made a difference, for those who look every day.
+"""A confidence sequence for the effect of mails, valid for readers who look every day.
 
 The interval for one look (Newcombe's, in the mart trigger_effect) is not made for many: who reads
 it each morning and stops at the first difference sees one in far more than 5 % of triggers that
@@ -36,14 +36,14 @@ _STEPS = 32
 """Halvings of a bisection: shares are exact to nine digits."""
 _EDGE = 1e-12
 _MOST = 10_000_000
-"""Accounts; who needs more will never see it."""
+"""More accounts than this are treated as unreachable."""
 
 Floats = NDArray[np.float64]
 
 
 @dataclass(frozen=True)
 class Outcomes:
-    """What came of accounts whose time to meet the goal is over. Counts may be arrays."""
+    """Goals of the accounts whose time to meet the goal is over. Counts may be arrays."""
 
     reached: ArrayLike
     goals_reached: ArrayLike

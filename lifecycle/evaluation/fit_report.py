@@ -1,4 +1,4 @@
-"""What a fit of the scores found, for a person and for a machine."""
+"""The report of `lifecycle fit-scores`, for a person and for a machine."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from lifecycle.settings import Settings
 
 @dataclass(frozen=True)
 class Fitted:
-    """A version of the parameters, under the settings that it was fitted with."""
+    """A version of the parameters, with the settings under which it was fitted."""
 
     fit: Fit
     settings: Settings

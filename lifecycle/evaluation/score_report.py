@@ -1,4 +1,4 @@
-"""Whether the health scores hold: `lifecycle score-report`, as text, a page and a picture."""
+"""`lifecycle score-report`: the validation of health scores, as text, a page and a picture."""
 
 from __future__ import annotations
 
@@ -159,7 +159,7 @@ class ScoreReport:
 def score_report(
     settings: Settings, *, progress: Callable[[str], None] = lambda _: None
 ) -> ScoreReport:
-    """Judge every score version, and keep what was found for the mart score_validation.
+    """Validate every score version, and store the figures for the mart score_validation.
 
     The next run publishes it. Raises AlreadyRunning beside a run, WarehouseError where nothing
     was built yet, NothingPublished after a run whose data did not pass.
@@ -272,7 +272,7 @@ def _html(part: str | Table) -> str:
 
 def _drawn(validation: Validation) -> bytes:
     """PNG: the ROC curves beside each other's, and expected against observed churn."""
-    # Not pyplot: no window, no settings of whoever is at home here.
+    # Not pyplot: it would open windows and read the user's own settings.
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure as Picture
 

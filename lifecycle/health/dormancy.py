@@ -1,4 +1,5 @@
-"""How long an account may be silent: its alarm limit, and the factor that makes it rare.
+"""The dormancy limit: how long an account may be silent, with the factor that keeps false alarms
+rare.
 
 A gap is the time between two active days of an account, so it has ended: the account came back.
 Arrays have one element a gap, lengths are whole days (or business days, counted alike).
@@ -22,48 +23,48 @@ from lifecycle.errors import FitError
 from lifecycle.health.return_chance import Floats
 
 SHARE = 0.9
-"""An account stays under its usual gap nine times in ten."""
+"""The quantile of an account's gaps that is its usual gap: nine gaps in ten are shorter."""
 
 BORROWED = 5
-"""So many gaps' weight has the segment in an account's usual gap."""
+"""The weight of the segment in an account's usual gap, in gaps."""
 
 ENOUGH_GAPS = 3
-"""With fewer, an account has no rhythm of its own."""
+"""With fewer gaps, an account has no rhythm of its own."""
 
 ENOUGH_ACCOUNTS = 10
-"""With fewer of them that have a rhythm, a segment takes the company's."""
+"""With fewer accounts that have a rhythm, a segment uses the company's gap."""
 
 DAYS_A_YEAR = 365.25
 
 
 @dataclass(frozen=True)
 class Calibration:
-    """A factor, and what it did to the gaps that it was set on."""
+    """A factor, and its false alarms on the gaps that it was fitted on."""
 
     factor: float
     false_alarms: int
     alive_years: float
     gaps: int
     gaps_above_most: int
-    """Longer than any limit may be: false alarms whatever the factor."""
+    """Gaps longer than `max_days`: they are false alarms at any factor."""
 
     @property
     def false_alarms_per_account_year(self) -> float:
-        """False alarms an account raises in a year in which it is alive."""
+        """False alarms per account-year: per year in which an account is alive."""
         return self.false_alarms / self.alive_years
 
     @property
     def least_false_alarms_per_account_year(self) -> float:
-        """Of the gaps above the longest limit alone: no factor makes them fewer."""
+        """The part of it that comes from gaps above `max_days`, which no factor avoids."""
         return self.gaps_above_most / self.alive_years
 
 
 @dataclass(frozen=True)
 class Rhythms:
-    """What a limit is made of, but the account's own gaps."""
+    """The fitted parts of a limit; the account's own gaps are the other part."""
 
     segment_gaps: dict[str, float]
-    """In days; of every segment that there were gaps of."""
+    """Segment: its gap in days."""
     calibration: Calibration
 
 
@@ -90,7 +91,7 @@ def fit(
     least: float = 7,
     most: float = 90,
 ) -> Rhythms:
-    """Each segment's gap, and the factor that is right for all of them.
+    """Fit each segment's gap, and one factor for all of them.
 
     One element a gap: whose it is, the account's segment (empty where it has none), how long it
     was, and the day it ended. Each gap is judged by what was known when it began, so that the
@@ -224,7 +225,7 @@ def calibrate(
 
 
 def _quantile(ordered: list[float]) -> float:
-    """The same as NumPy's, of a list that is sorted already."""
+    """NumPy's quantile, of a sorted list."""
     where = SHARE * (len(ordered) - 1)
     below = int(where)
     above = min(below + 1, len(ordered) - 1)

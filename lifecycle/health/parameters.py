@@ -1,4 +1,4 @@
-"""What was fitted, kept by version in `raw` of the warehouse: the models read it from there.
+"""Stores fitted parameters by version in `raw` of the warehouse, where the models read them.
 
 The tables are only ever added to. A run uses the newest version that was fitted on the data of a
 day before its own, so that a run of an earlier day, or a second one of the day that was fitted on,
@@ -31,22 +31,22 @@ class Lifetime:
 
 @dataclass(frozen=True)
 class Parameters:
-    """All that one fit found. What is missing is empty or None, and `missing` says why."""
+    """The result of one fit. A part without enough data is empty or None; `missing` says why."""
 
     fitted_at: datetime
     """The clock of the data, naive UTC."""
     accounts: int
     """Accounts that it was fitted on."""
     churned: int
-    """Accounts that left within a snapshot's 90 days: the outcomes of the evidence."""
+    """Accounts that churned within 90 days of a snapshot: the outcomes of the scorecard."""
     lifetimes: Mapping[str, Lifetime] = field(default_factory=dict)
-    """By segment; '' is all accounts together."""
+    """Segment: its fit; '' is all accounts together."""
     segment_gaps: Mapping[str, float] = field(default_factory=dict)
-    """Days, by segment; '' is the accounts that have none."""
+    """Segment: its gap in days; '' is the accounts without a segment."""
     calibration: Calibration | None = None
     scorecard: Scorecard | None = None
     missing: tuple[str, ...] = ()
-    """Why a part is not there, a sentence each."""
+    """A sentence for each missing part: why it is missing."""
 
     @property
     def note(self) -> str:

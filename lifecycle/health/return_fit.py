@@ -1,4 +1,4 @@
-"""Fits what the accounts of a segment have in common, by maximum likelihood.
+"""Fits the parameters that a segment's accounts share, by maximum likelihood.
 
 Sources of the likelihoods: BG/NBD from Fader, Hardie and Lee (2005), "Counting your customers
 the easy way", Marketing Science 24(2); MBG/NBD from Batislam, Denizel and Filiztekin (2007).
@@ -25,13 +25,13 @@ from lifecycle.health.return_chance import Floats, Lifetimes
 Model = Literal["bg", "mbg"]
 
 ENOUGH_ACCOUNTS = 500
-"""Below these a segment's own fit says little: a life table takes its place."""
+"""With fewer accounts a segment's own fit says little: a life table replaces it."""
 
 MOST_ACCOUNTS = 20_000
-"""More change no parameter that anybody would notice."""
+"""More accounts would not change a parameter noticeably."""
 
 STARTS = ((0.5, 1.0, 1.0, 2.0), (2.0, 2.0, 0.3, 3.0), (0.3, 0.3, 1.0, 1.0))
-"""r, alpha over the mean age, a, b: where the search begins."""
+"""Start of the search: r, alpha over the mean age, a, b."""
 
 FLAT = 1e-6
 """Slope of the mean likelihood below which a search is at its end."""

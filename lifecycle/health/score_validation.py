@@ -1,8 +1,8 @@
-"""How well each score version told apart who left within 90 days, on snapshots of the history.
+"""Validates each score version against churn within 90 days, on snapshots of the history.
 
-The measures of every day are stored, so each version is scored on the same accounts and days,
-also on those before it was fitted. What a version may have learned from says so. Nothing here
-depends on the wall clock: the same history gives the same figures.
+The measures of every day are stored, so each version is scored on the same accounts and days, also
+on those before it was fitted. A figure says whether the version may have been fitted on its
+outcomes. Nothing here depends on the wall clock: the same history gives the same figures.
 """
 
 from __future__ import annotations
@@ -34,13 +34,13 @@ from lifecycle.health.validation import (
 from lifecycle.warehouse.score_tables import VALIDATION, VALIDATION_COLUMNS
 
 EQUAL_WEIGHTS = "equal weights"
-"""The version of days on which none had been fitted."""
+"""The version name of days before the first fit."""
 
 ENOUGH = 20
-"""Accounts that left, and that stayed: with fewer of either nothing is claimed."""
+"""Least number of accounts that churned, and that stayed, for a figure."""
 
 MOST_ACCOUNTS = 20_000
-"""More make no interval anybody would notice narrower, and take minutes."""
+"""More accounts would not narrow an interval noticeably, and take minutes."""
 
 
 @dataclass(frozen=True)
@@ -81,7 +81,7 @@ class Snapshots:
 
     @property
     def tells_enough(self) -> bool:
-        """Whether enough accounts left, and stayed, for a figure."""
+        """Whether enough accounts churned, and enough stayed, for a figure."""
         return bool(min(self.churned.sum(), (~self.churned).sum()) >= ENOUGH)
 
 
@@ -101,7 +101,7 @@ class Figures:
     accounts: int
     churned: int
     is_fitted_on: bool
-    """The version may have learned from these outcomes: its figures flatter it."""
+    """The version may have been fitted on these outcomes: then its figures are too good."""
     auc: Interval | None = None
     gain: Interval | None = None
     """AUC less that of days since last activity."""
@@ -126,7 +126,7 @@ class Figures:
 
 @dataclass(frozen=True)
 class Curves:
-    """What the figure of a version over all snapshots looks like."""
+    """The curves of a version over all snapshots."""
 
     version: str
     roc: tuple[Floats, Floats]
@@ -148,13 +148,13 @@ class Comparison:
 
     @property
     def is_worse(self) -> bool:
-        """Whether the newer one is worse for certain."""
+        """Whether the whole interval is below 0: the newer version is worse."""
         return self.difference.high < 0
 
 
 @dataclass(frozen=True)
 class Validation:
-    """All that the history says of the scores."""
+    """The validation of all score versions on the history."""
 
     reported_at: datetime
     """As-of of the history, naive UTC."""
@@ -166,9 +166,9 @@ class Validation:
     """The ROC curve of days since last activity."""
     comparisons: tuple[Comparison, ...]
     drawn: int
-    """Accounts that were judged."""
+    """Accounts in the sample."""
     of: int
-    """Accounts that there are."""
+    """All accounts."""
 
     @property
     def verdict(self) -> str:
@@ -186,7 +186,7 @@ class Validation:
 
 
 def store(connection: duckdb.DuckDBPyConnection, validation: Validation) -> None:
-    """Replace what the last report found."""
+    """Replace the stored figures of the last report."""
     connection.begin()
     connection.execute(f"create or replace table raw.{VALIDATION} ({VALIDATION_COLUMNS})")
     slots = ", ".join("?" * len(VALIDATION_COLUMNS.split(",")))
@@ -200,7 +200,7 @@ def store(connection: duckdb.DuckDBPyConnection, validation: Validation) -> None
 def validate_scores(
     connection: duckdb.DuckDBPyConnection, *, progress: Callable[[str], None] = lambda _: None
 ) -> Validation:
-    """Judge every version of a warehouse on every snapshot whose outcome is known.
+    """Validate every version of a warehouse on every snapshot whose outcome is known.
 
     Reads the history that the last build left; writes nothing.
     """
@@ -269,9 +269,10 @@ def _figures(version: Version, rows: Snapshots, day: date | None) -> Figures:
 
 
 def _comparisons(before: Version, version: Version, everything: Snapshots) -> Iterator[Comparison]:
-    """On all that both were scored on, and on what neither was fitted on where that is enough.
+    """Compare on all common snapshots, and on those that neither was fitted on where they are
+    enough.
 
-    The first flatters the newer one, so that worse there is worse indeed.
+    The former favour the newer version, so a worse result there is reliable.
     """
     both = everything.where(_is_scored(before, everything) & _is_scored(version, everything))
     unseen = both.where(_is_unseen(version, both))

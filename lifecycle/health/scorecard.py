@@ -24,12 +24,12 @@ from lifecycle.health.return_chance import Floats
 from lifecycle.health.validation import Flags
 
 ENOUGH_CHURNED = 100
-"""With fewer who left, points cannot be learned: equal weights take their place."""
+"""With fewer churned accounts, points cannot be fitted: equal weights replace them."""
 
 BINS = 5
 
 DOUBT = 20
-"""So many accounts that left at the base rate are added to each bin: a small bin says little."""
+"""Each bin gets this many pseudo-accounts at the base rate: a small bin says little."""
 
 POINTS = 20 / log(2)
 """Points of the score for each unit of z, 28.85: 20 points double the odds."""
@@ -93,10 +93,10 @@ def weight_of_evidence(churned: float, stayed: float, base_rate: float) -> float
 
 
 def fit(measures: Mapping[str, ArrayLike], churned: ArrayLike) -> Scorecard:
-    """The score that these accounts and what became of them teach.
+    """Fit a scorecard on accounts with known outcomes.
 
     `measures` has an array for each measure, one element an account, NaN where it is not known;
-    `churned` says who left. The same accounts give the same score in whatever order. Raises
+    `churned` says which accounts churned. The order of the accounts does not matter. Raises
     FitError below 100 accounts that left or that stayed, and where the weights do not converge.
     """
     has_churned = np.asarray(churned, np.bool_)
@@ -169,8 +169,8 @@ def _by_bin(
 def _weights(each: Floats, has_churned: Flags) -> tuple[list[float], float]:
     """The weights of a logistic regression that are not negative, and its constant.
 
-    A normal prior around 0 with deviation 1 keeps them finite where a measure tells all, and
-    shares them out where two say the same; a hundred who left outweigh it.
+    A normal prior around 0 with deviation 1 keeps them finite where a measure separates perfectly,
+    and splits them where two measures agree; a hundred churned accounts outweigh it.
     """
     features = np.column_stack([each, np.ones(len(has_churned))])
     is_weight = np.append(np.ones(each.shape[1]), 0.0)

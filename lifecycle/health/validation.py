@@ -1,8 +1,8 @@
-"""How well scores told apart who left from who stayed, and how sure that is.
+"""Measures how well scores separate churned accounts from others, with intervals.
 
 Arrays have one element an account and snapshot: `score`, higher where the outcome is expected
-sooner; `outcome`, whether it happened. Ties are worth what they are worth: no figure depends on
-the order of the rows. Every figure raises FitError where the outcome never or always happened.
+sooner; `outcome`, whether it happened. Ties count half: no figure depends on the order of the rows.
+Every figure raises FitError where the outcome never or always happened.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ COVERAGE = 0.95
 
 @dataclass(frozen=True)
 class Interval:
-    """A figure, and where it lies with the coverage asked for."""
+    """A figure with its confidence interval."""
 
     value: float
     low: float
@@ -33,7 +33,7 @@ class Interval:
 
 @dataclass(frozen=True)
 class CalibrationBin:
-    """Accounts with like chances: how many, what was expected of them, what happened."""
+    """Accounts with similar chances: their number, the expected share, the observed share."""
 
     accounts: int
     expected: float
@@ -106,7 +106,7 @@ def top_decile_lift(score: ArrayLike, outcome: ArrayLike) -> float:
     accounts = np.bincount(place)
     happened = np.bincount(place, weights=outcome)
     for value in reversed(range(len(values))):
-        share = min(1.0, room / accounts[value])  # of those who tie at the edge
+        share = min(1.0, room / accounts[value])  # The share of the accounts that tie at the edge.
         captured += share * float(happened[value])
         room -= share * float(accounts[value])
         if room <= 0:

@@ -1,4 +1,4 @@
-"""The steps of one enrolment: when each is due, and what became of it or still may."""
+"""The steps of one enrolment: when each is due, and its outcome so far."""
 
 from __future__ import annotations
 
@@ -20,10 +20,10 @@ class StepStory:
     step: str
     due_at: datetime
     not_before: datetime | None
-    """When its mail could go at the earliest; None where there is none to go."""
+    """The earliest moment for its mail; None where no mail will go."""
     fate: str
-    """What became of its mails (states of the ledger), skipped, to come, held out, or never came
-    (the sequence had ended)."""
+    """The ledger's states of its mails, or: skipped, to come, held out, never came (the sequence
+    had ended)."""
     why: str = ""
 
     def as_json(self) -> dict[str, Any]:
@@ -42,11 +42,10 @@ def schedule(
     now: datetime,
     spread: timedelta,
 ) -> list[StepStory]:
-    """The steps of an enrolment, in the order of the version that it goes on by, seen from `now`.
+    """The steps of an enrolment as of `now`, in the order of the trigger version that it follows.
 
     `row` is one of the ledger's enrollments, `decided` and `mails` are its rows of steps and of
-    sends. `spread` is `plan.spread_minutes`. A mail before a step that is to come may still put
-    it off.
+    sends. `spread` is `plan.spread_minutes`. An earlier mail may still delay a future step.
     """
     fates = {fate.step: fate for fate in decided}
     enrolment = Enrolment(

@@ -1,4 +1,4 @@
-"""An account's story: how it stands, and for every trigger what was done, or not, and why."""
+"""An account's story: its status, and for every trigger what was decided and why."""
 
 from __future__ import annotations
 
@@ -28,28 +28,28 @@ from lifecycle.warehouse.connection import connect_published
 
 @dataclass(frozen=True)
 class Explanation:
-    """Everything that can be said of one account. Times are UTC."""
+    """The story of one account. Times are UTC."""
 
     account_id: str
     settings: Settings
     account: Mapping[str, Any] | None
-    """Its row of account_360; None when the CRM does not hold it any more."""
+    """Its row of account_360; None when the CRM no longer has the account."""
     contacts: Sequence[Mapping[str, Any]]
     rejected: Sequence[Mapping[str, Any]]
-    """Its rows, or its contacts', that were set aside."""
+    """The rejected rows of the account and of its contacts."""
     feed: Mapping[str, Any]
     history: AccountHistory
     suppressed: Mapping[str, str]
-    """Address: why it may not be mailed."""
+    """Suppressed address: the reason."""
     triggers: Sequence[TriggerStory]
     hold: Mapping[str, Any] | None
     """Who put the account on hold: until, since, by, why."""
     runs: DecidingRuns
-    """The runs that decided what is told."""
+    """The runs that decided about the account."""
 
     @property
     def time_zone(self) -> str:
-        """The zone that times are told in: the account's."""
+        """The time zone of the story: the account's."""
         return _zone(self.account, self.settings)
 
     def as_json(self) -> dict[str, Any]:
@@ -210,7 +210,7 @@ class Explanation:
         rows = ([row[name] for name in columns] for row in self.rejected)
         rejected_rows = table(("table", "file", "row", "column", "reason"), rows)
         text = "Rows of it that could not be used; in a spreadsheet with a header one further:"
-        return Section("Set aside", (text, rejected_rows), "warning")
+        return Section("Rejected rows", (text, rejected_rows), "warning")
 
 
 def explain(
@@ -221,13 +221,13 @@ def explain(
     only: str | None = None,
     as_of: datetime | None = None,
 ) -> Explanation:
-    """Tell the story of the account with that id or name.
+    """Build the story of the account with that id or name.
 
-    `only` names one trigger; `as_of` is the clock of mails, or now.
+    `only` names one trigger. `as_of` is the delivery clock; now where left out.
 
-    Raises UnknownName when no account, or more than one, may be meant, and for a trigger that
-    neither has a file nor ever had to do with the account; WarehouseError when nothing was
-    published yet; TriggerError where the models' own YAML cannot be read.
+    Raises UnknownName when no account or several accounts match, and for a trigger without a file
+    that the account never entered; WarehouseError when nothing was published yet; TriggerError
+    where the models' own YAML cannot be read.
     """
     files = read_to_plan(settings)
     with connect_published(settings) as warehouse:
@@ -295,7 +295,7 @@ def _judged(
     contacts: Sequence[Mapping[str, Any]],
     time_zone: str,
 ) -> dict[str, Any]:
-    """What a trigger's conditions say of the account: rules, recipients, kept_out, matches."""
+    """Evaluate a trigger's conditions on the account: rules, recipients, kept_out, matches."""
     rules: dict[str, Outcome] = {}
     recipients: dict[str, Outcome] = {}
     kept_out, matches = "", None
@@ -330,7 +330,7 @@ def _versions(
 
 
 def _version(name: str, trigger: Trigger | None, past: AccountHistory) -> str:
-    """The version by which the account goes on, or by which it would enter."""
+    """The trigger version that the account follows, or with which it would enter."""
     inside = [row for row in past.enrollments if row.trigger == name and row.ended_at is None]
     return inside[-1].trigger_version if inside else trigger.version if trigger else ""
 

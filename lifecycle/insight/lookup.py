@@ -1,4 +1,4 @@
-"""Which account, or which trigger, somebody means."""
+"""Finds the account or the trigger that a name stands for."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from lifecycle.warehouse.connection import connect_published
 
 
 def trigger_name(settings: Settings, ledger: Ledger, name: str) -> str:
-    """A trigger of the folder, even one that cannot be used, or one that the ledger knows.
+    """Check the name of a trigger: it has a file, usable or not, or the ledger knows it.
 
     Raises UnknownName with the nearest known name.
     """
@@ -30,17 +30,17 @@ def trigger_name(settings: Settings, ledger: Ledger, name: str) -> str:
 
 
 def account_id(settings: Settings, ledger: Ledger, name_or_id: str) -> str:
-    """The account with that id, that name, or a part of it.
+    """The id of the account with that id, that name, or a part of the name.
 
-    Raises UnknownName when no account, or more than one, may be meant; WarehouseError when
-    nothing was published yet.
+    Raises UnknownName when no account or several accounts match; WarehouseError when nothing was
+    published yet.
     """
     with connect_published(settings) as warehouse:
         return find_account(warehouse, ledger, name_or_id)
 
 
 def find_account(warehouse: duckdb.DuckDBPyConnection, ledger: Ledger, name_or_id: str) -> str:
-    """The same, of a warehouse that is open."""
+    """The same, with an open warehouse."""
     matches = published_marts.search(warehouse, name_or_id)
     for rank in (0, 1, 2):
         meant = [row for row in matches if row["rank"] == rank]
@@ -57,9 +57,10 @@ def find_account(warehouse: duckdb.DuckDBPyConnection, ledger: Ledger, name_or_i
 
 
 def address_is_known(settings: Settings, ledger: Ledger, address: str) -> tuple[bool | None, str]:
-    """Whether a contact, an account owner or a mail has an address, and else the one most like it.
+    """Whether a contact, an account owner or a mail has an address; if not, the most similar
+    address.
 
-    None where nothing can be told: nothing was published yet, or it cannot be read.
+    None where this is unknown: nothing was published yet, or it cannot be read.
     """
     if suppressions.was_mailed(ledger, address):
         return True, ""

@@ -1,4 +1,4 @@
-"""What one trigger has to do with one account: its rules, its steps, its mails."""
+"""The part of an account's story about one trigger: its rules, its steps, its mails."""
 
 from __future__ import annotations
 
@@ -20,12 +20,12 @@ from lifecycle.triggers.model import Trigger
 
 PENDING = {"planned": "planned", "queued": "on its way", "attempting": "on its way"}
 SAID_BY_STATE = ("processed", "delivered")
-"""What came back about a mail and its state says already."""
+"""Feedback kinds that the mail's state shows already."""
 
 
 @dataclass(frozen=True)
 class TriggerStory:
-    """What one trigger has to do with one account."""
+    """The story of one trigger for one account."""
 
     name: str
     trigger: Trigger | None
@@ -33,16 +33,16 @@ class TriggerStory:
     matches: bool | None
     """Whether the account is in the audience now; None: unknown."""
     rules: Mapping[str, Outcome]
-    """What each of the trigger's conditions says of the account, by its key in the file."""
+    """Key of the trigger file: its condition evaluated on the account."""
     recipients: Mapping[str, Outcome]
-    """What `recipients` says of each of the account's contacts, by id."""
+    """Contact id: `recipients` evaluated on the contact."""
     kept_out: str
-    """Why it cannot match whatever the audience says; empty otherwise."""
+    """Why the account cannot match, whatever the audience says; empty otherwise."""
     history: AccountHistory
     people: Mapping[str, str]
     """Contact id: name."""
     waiting_for: str | None
-    """Why all of it waits: what is wrong with its files, or what the last run waited for."""
+    """Why the trigger waits: the problems of its files, or the reason in the last run."""
     is_broken: bool
     """Its file or its mails cannot be used as they stand."""
     stop: Mapping[str, Any] | None
@@ -51,23 +51,23 @@ class TriggerStory:
     """Runs whose mails wait for an approval."""
     time_zone: str
     now: datetime
-    """The moment that the marts show; steps that are to come are seen from there."""
+    """As-of of the published marts (UTC); future steps are computed from it."""
     spread: timedelta
-    """Over how much of an opening the mails that waited for it leave."""
+    """The setting plan.spread_minutes: waiting mails are spread over this part of a send window."""
     versions: Mapping[str, tuple[Trigger | None, str | None]]
-    """Versions that the account entered or goes on by, each with its commit; no trigger where it
-    cannot be read any more."""
+    """Version that the account entered with or follows: its trigger (None where it cannot be read
+    any more) and its git commit."""
     is_asked_for: bool = False
-    """Somebody asked about this trigger alone: every rule is shown."""
+    """Whether the story is about this trigger alone: then it shows every rule."""
 
     @cached_property
     def commit(self) -> str | None:
-        """The commit that holds the trigger's file as it is now; None where none does."""
+        """The git commit with the present text of the trigger's file; None where there is none."""
         return commit_of(self.trigger.file) if self.trigger else None
 
     @cached_property
     def schedule(self) -> list[StepStory]:
-        """The steps of every enrolment, by the version that it goes on by."""
+        """The steps of every enrolment, by the trigger version that it follows."""
         steps = []
         for enrollment in self._of("enrollments"):
             version, _ = self.versions.get(enrollment.trigger_version, (None, None))
@@ -132,7 +132,7 @@ class TriggerStory:
         return Section(f"{self.name}: {verdict}", tuple(parts), "good" if self.matches else "")
 
     def next(self) -> str:
-        """What comes next, as far as it is known."""
+        """One sentence about what comes next, as far as it is known."""
         open_now = [row for row in self._of("enrollments") if row.ended_at is None]
         waiting = [row for row in self._of("sends") if row.state in NOT_LEFT]
         if self.is_broken:

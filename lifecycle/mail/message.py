@@ -96,12 +96,12 @@ class Message:
     """Plain text, LF line ends, already wrapped."""
     date: datetime
     list_unsubscribe: str | None
-    """A mailto or HTTPS address; never cut over lines. None: to a colleague, who stays."""
+    """A mailto or HTTPS address, never folded over lines. None: a mail to a colleague."""
     locale: str
     trigger: str
     step: str
     is_preview: bool = False
-    """It shows a colleague what a customer would get."""
+    """Whether the mail shows a colleague what a customer would get."""
 
     def __post_init__(self) -> None:
         _require("send_id", self.send_id, _SEND_ID, 64)
@@ -127,7 +127,7 @@ class Message:
 
     @property
     def is_one_click(self) -> bool:
-        """Whether a mail client may leave for its reader by one POST (RFC 8058)."""
+        """Whether a mail client may unsubscribe its reader by one POST (RFC 8058)."""
         return (self.list_unsubscribe or "").startswith("https://")
 
     def as_bytes(self) -> bytes:

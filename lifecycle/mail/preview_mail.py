@@ -1,7 +1,7 @@
-"""Mails sent to oneself before a trigger is let loose, marked as a preview.
+"""Sends preview mails to a colleague before a trigger goes live.
 
-A rehearsal is no delivery: the ledger is not written, no cap counts it, and who asks twice gets
-the mails twice. It can reach a colleague alone, never a customer.
+A preview mail is no delivery: the ledger does not record it, no cap counts it, and a second request
+sends the mails again. It can reach a colleague only, never a customer.
 """
 
 from __future__ import annotations
@@ -25,14 +25,14 @@ from lifecycle.settings import Settings
 
 MARK = "[Preview] "
 PREVIEW_ID = "preview-"
-"""How the id of a mail to oneself begins; no send's does."""
+"""The prefix of a preview mail's id; no send has it."""
 MOST = 50
-"""Mails to oneself at once."""
+"""Preview mails of one request."""
 
 
 @dataclass(frozen=True)
 class Rehearsed:
-    """What became of one mail to oneself."""
+    """The result of one preview mail."""
 
     step: str
     locale: str
@@ -44,10 +44,11 @@ class Rehearsed:
 def check_colleague(
     settings: Settings, ledger: Ledger, warehouse: duckdb.DuckDBPyConnection, address: str
 ) -> str:
-    """The address, where it is one of our own people's.
+    """The normalised address, where it is a colleague's.
 
-    Ours is an address in the sender's domain, in one above or below it, or an account owner's; a
-    contact's never is. Raises InputError for any other, and for one that may not be mailed.
+    A colleague's address is in the sender's domain, in a domain above or below it, or is an account
+    owner's. A contact's address never is. Raises InputError for any other address, and for a
+    suppressed one.
     """
     normalized = suppressions.normalized(address)
     if not is_address(normalized):
@@ -74,9 +75,9 @@ def check_colleague(
 def send_to_oneself(settings: Settings, mails: Sequence[Message], me: str) -> list[Rehearsed]:
     """Hand each mail once to the provider, with `me` as its one reader; nothing is retried.
 
-    `me` is of `check_colleague`. The mails are those of a rehearsal: their way out leads
-    nowhere. Raises InputError for more than 50 mails, DeliveryError when the provider cannot
-    be used.
+    `me` is a result of `check_colleague`. The mails are rendered as previews: their unsubscribe
+    link has no effect. Raises InputError for more than 50 mails, DeliveryError when the provider
+    cannot be used.
     """
     if len(mails) > MOST:
         raise InputError(
@@ -100,7 +101,7 @@ def send_to_oneself(settings: Settings, mails: Sequence[Message], me: str) -> li
 
 
 def marked(mail: Message, me: str, now: datetime) -> Message:
-    """The mail as a preview for one colleague; each has an id of its own, that no ledger knows."""
+    """The mail as a preview for one colleague, with a new id that is in no ledger."""
     return replace(
         mail,
         send_id=f"{PREVIEW_ID}{secrets.token_hex(12)}",

@@ -1,4 +1,4 @@
-"""Reads what the provider keeps about addresses into the ledger; safe to repeat at any time."""
+"""Reads the provider's suppression lists into the ledger; safe to repeat at any time."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ from lifecycle.settings import Settings
 log = logging.getLogger("lifecycle.mail.sync_feedback")
 
 OVERLAP = timedelta(hours=24)
-"""How far each reading goes back behind the last one: an entry may come onto a list later than
-its own time says."""
+"""How far each reading overlaps the last one: an entry may appear on a list later than its own
+time."""
 
 
 def sync_feedback(

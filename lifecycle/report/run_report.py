@@ -260,7 +260,7 @@ class RunReport:
                 self._withheld(),
                 self._owners(),
                 self._attention(),
-                self._set_aside(),
+                self._rejected(),
                 self._effects(),
                 self._health(),
                 self._time(),
@@ -441,7 +441,7 @@ class RunReport:
     def _attention(self) -> Section:
         return Section("To know", (*self.waiting, *self.warnings), "warning")
 
-    def _set_aside(self) -> Section:
+    def _rejected(self) -> Section:
         if not self.rejected_rows:
             return Section("", ())
         counts = ", ".join(f"{n:,} of {name}" for name, n in self.rejected_by_table.items() if n)
@@ -454,7 +454,7 @@ class RunReport:
             if more := self.rejected_rows - len(self.rejected_examples):
                 parts.append(f"and {more:,} more: marts.rejected_rows in published.duckdb.")
             parts.append("A row counts records: in a spreadsheet with a header it is one further.")
-        return Section("Set aside", tuple(parts), "warning")
+        return Section("Rejected rows", tuple(parts), "warning")
 
     def _effects(self) -> Section:
         return Section("What mails changed, 95 % sure at every look", tuple(self.effects_in_short))

@@ -1,4 +1,4 @@
-"""dbt, in this process: raw tables into tested marts."""
+"""Runs dbt in this process: builds and tests the marts from the raw tables."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ from lifecycle.warehouse.connection import connect_work
 
 PROJECT = CHECKOUT / "dbt_project"
 WAREHOUSE = "LIFECYCLE_WAREHOUSE"
-"""The variable in which dbt_project/profiles.yml looks for the warehouse."""
+"""The environment variable from which dbt_project/profiles.yml reads the warehouse's path."""
 
 SAMPLE_ROWS, SAMPLE_COLUMNS = 3, 4
 
 
 @dataclass(frozen=True)
 class BuildResult:
-    """What dbt built and tested; each warning is one sentence."""
+    """The result of a dbt build; each warning is one sentence."""
 
     models: int
     tests: int
@@ -32,11 +32,11 @@ class BuildResult:
 
 @dataclass(frozen=True)
 class CompiledModel:
-    """One model as SQL that the warehouse itself can execute."""
+    """One model as SQL that the warehouse can execute."""
 
     name: str
     relation: str
-    """Where its rows go, quoted."""
+    """The quoted name of its table or view."""
     materialized: str
     """view, table or incremental."""
     key: str | Sequence[str] | None
@@ -71,7 +71,7 @@ def build(
 
 
 def record_versions(settings: Settings, *, project: Path = PROJECT) -> None:
-    """Take up into the snapshots what the last load brought, as a build does, and build nothing.
+    """Run dbt's snapshots on the last load, as a build does, and build no model.
 
     Raises WarehouseError. Not thread-safe, as `build`.
     """
@@ -81,7 +81,7 @@ def record_versions(settings: Settings, *, project: Path = PROJECT) -> None:
 def compile_models(
     settings: Settings, models: Sequence[str], *, project: Path = PROJECT
 ) -> list[CompiledModel]:
-    """These models and all that they read, in the order in which they can be built.
+    """Compile these models and all that they read, in build order.
 
     What a model asks the warehouse while it is compiled, it asks the settings' `work.duckdb`.
     Raises WarehouseError. Not thread-safe, as `build`.
@@ -109,7 +109,7 @@ def _dbt(
     *selection: str,
     callbacks: Sequence[Callable[[Any], None]] = (),
 ) -> Sequence[Any]:
-    from dbt.cli.main import dbtRunner  # seconds to import, and only a run needs it
+    from dbt.cli.main import dbtRunner  # Its import takes seconds, and only a run needs it.
 
     manifest = read_project(settings, project)
     arguments = [command, *selection, *_options(settings, project)]
@@ -151,7 +151,7 @@ def _options(settings: Settings, project: Path) -> list[str]:
 
 @contextmanager
 def _dbt_surroundings(settings: Settings) -> Iterator[None]:
-    """dbt told where the warehouse is; afterwards the file is free and nothing is left over."""
+    """Set dbt's environment for this warehouse; afterwards close its connections and restore it."""
     from dbt.adapters.duckdb.connections import DuckDBConnectionManager
     from dbt.adapters.factory import reset_adapters
 
@@ -166,7 +166,7 @@ def _dbt_surroundings(settings: Settings) -> Iterator[None]:
             os.environ[WAREHOUSE] = before
         reset_adapters()
         DuckDBConnectionManager.close_all_connections()
-        # dbt sends warnings of Python to its own log: give them back.
+        # dbt redirects Python's warnings to its own log: restore them.
         logging.captureWarnings(False)
 
 
@@ -197,7 +197,7 @@ def _describe(settings: Settings, results: Sequence[Any]) -> list[str]:
 
 
 def _sample(settings: Settings, failing: str) -> list[str]:
-    """A few rows that a test found."""
+    """A few rows that fail a test."""
     try:
         with connect_work(settings) as connection:
             rows = connection.execute(f"select * from ({failing}) limit {SAMPLE_ROWS}")
@@ -206,5 +206,5 @@ def _sample(settings: Settings, failing: str) -> list[str]:
                 ", ".join(f"{name}={value}" for name, value in zip(names, row, strict=False))
                 for row in rows.fetchall()
             ]
-    except WarehouseError:  # the failure itself matters more than a look at it
+    except WarehouseError:  # The failure itself matters more than its sample rows.
         return []

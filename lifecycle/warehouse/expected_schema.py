@@ -1,4 +1,4 @@
-"""The warehouse that a run will build, empty: what suites may speak of, before there is a run."""
+"""Checks suites against the schema that a run will build, before the first run."""
 
 from __future__ import annotations
 
@@ -61,7 +61,7 @@ def check_suites(settings: Settings, suites: Sequence[Suite]) -> None:
 
 
 def _create(warehouse: duckdb.DuckDBPyConnection) -> None:
-    """Every table whose columns are written down somewhere."""
+    """Create every table whose columns are declared, in the contract or in a model's YAML."""
     tables = {f"raw.{name}": columns for name, columns in context.TABLES.items()}
     for table in TABLES.values():
         typed = {column.name: column.kind.sql_type for column in table.columns}
@@ -84,7 +84,7 @@ def _declared(columns: dict[str, str]) -> str:
 
 
 def _add_exported(warehouse: duckdb.DuckDBPyConnection, settings: Settings, suite: Suite) -> None:
-    """Give the tables that a suite speaks of the columns that the export has beyond ours."""
+    """Add the export's own columns to the tables that a suite names."""
     spoken_of = " ".join(["raw." + suite.table, *(sql for _, sql in _queries(suite))])
     for name in TABLES:
         if re.search(rf"\braw\.{name}\b", spoken_of):
@@ -112,7 +112,7 @@ def _problems(warehouse: duckdb.DuckDBPyConnection, suite: Suite) -> list[Proble
                 problem = f"sql: there is no column {named[1] or named[2]!r}"
                 problems.append(Problem(str(suite.file), line, problem, hint))
         except duckdb.Error:
-            continue  # what it speaks of is not written down: the run tells
+            continue  # It uses something that is not declared: the run will check it.
     return problems
 
 

@@ -1,4 +1,4 @@
-"""What the published marts say, for the report, status, explain and preview."""
+"""Queries on the published marts, for the report, status, explain and preview."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ Row = dict[str, Any]
 EXAMPLES = 5
 """Rejected rows that a report shows."""
 CANDIDATES = 10
-"""Accounts that are named where it is not clear which one was meant."""
+"""How many candidates are listed where a name is ambiguous."""
 LIKE = 0.8
-"""How alike (Jaro-Winkler) a name must be to be taken for a misspelling."""
+"""Least Jaro-Winkler similarity of a name that counts as a misspelling."""
 ALIKE = 0.95
 """The same for addresses, of which most end alike."""
 
@@ -56,7 +56,7 @@ def effects(warehouse: duckdb.DuckDBPyConnection) -> list[Row]:
 
 
 def rejected_examples(warehouse: duckdb.DuckDBPyConnection) -> list[Row]:
-    """A few rows that were set aside: table, file, row, column, reason (masked).
+    """A few rejected rows: table, file, row, column, reason (masked).
 
     One of each table and column first, whose rows are often wrong for one reason; newest first.
     """
@@ -75,13 +75,13 @@ def rejected_examples(warehouse: duckdb.DuckDBPyConnection) -> list[Row]:
 
 
 def as_of(warehouse: duckdb.DuckDBPyConnection) -> datetime:
-    """The moment that the published marts show (UTC)."""
+    """The as-of of the published marts (UTC)."""
     moment: datetime = rows(warehouse, "select as_of from marts.published")[0]["as_of"]
     return moment.replace(tzinfo=UTC)
 
 
 def run_id(warehouse: duckdb.DuckDBPyConnection) -> str:
-    """The run that published."""
+    """The id of the run that published."""
     return str(rows(warehouse, "select run_id from marts.published")[0]["run_id"])
 
 
@@ -98,7 +98,7 @@ def contacts(warehouse: duckdb.DuckDBPyConnection, account_id: str) -> list[Row]
 
 
 def rejected(warehouse: duckdb.DuckDBPyConnection, account_id: str) -> list[Row]:
-    """The rows of the account, or of its contacts, that were set aside."""
+    """The rejected rows of the account and of its contacts."""
     query = """
         select table_name, file, row_number, column_name, reason from marts.rejected_rows
         where (table_name = 'accounts' and key = $1)
@@ -128,8 +128,8 @@ def languages(warehouse: duckdb.DuckDBPyConnection, contact_ids: Sequence[str]) 
 
 
 def nearest_address(warehouse: duckdb.DuckDBPyConnection, forms: Sequence[str]) -> str | None:
-    """Of all contacts and account owners the address itself, in one of its forms, or the one
-    most like it; None where none is."""
+    """The address itself, in one of its forms, among all contacts and account owners; else the most
+    similar one; None where none is similar."""
     query = f"""
         with known as (
             select email_normalized as address from marts.dim_contacts

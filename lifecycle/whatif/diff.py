@@ -1,4 +1,4 @@
-"""What two sets of files would each decide now, and where they part. Writes nothing."""
+"""Compares what two sets of files would decide now. Writes nothing."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from lifecycle.whatif.variant import Variant
 
 @dataclass(frozen=True)
 class Mail:
-    """A mail as one side has it."""
+    """A planned mail of one side."""
 
     account_id: str
     contact_id: str
@@ -40,7 +40,7 @@ class Mail:
 
 @dataclass(frozen=True)
 class ChangedMail:
-    """One mail that both sides have, and not the same."""
+    """A mail that both sides plan, with different content, recipient or time."""
 
     before: Mail
     after: Mail
@@ -61,38 +61,38 @@ class ChangedMail:
 
 @dataclass
 class TriggerChange:
-    """What becomes of one trigger. Accounts are ids, in order."""
+    """What changes for one trigger. Accounts are sorted ids."""
 
     name: str
     state: str
-    """new, removed, changed, unreadable (on either side), or same: its own files are."""
+    """new, removed, changed, unreadable (on either side), or same, by the trigger's own files."""
     parts: list[str] = field(default_factory=list)
-    """changed: the keys of its file."""
+    """The keys of its file that changed."""
     files: list[str] = field(default_factory=list)
     """Its mails' files that differ: check_in.en (changed)."""
     words: dict[str, tuple[str, str]] = field(default_factory=dict)
-    """What its files say before and after, by their names: those that differ."""
+    """File name: its text before and after, for the files that differ."""
     matched: int = 0
     """Accounts that its audience matched before; 0 where it waits for the usage feed."""
     matches: int = 0
     comes_to_match: list[str] = field(default_factory=list)
     matches_no_more: list[str] = field(default_factory=list)
     enters: list[str] = field(default_factory=list)
-    """Accounts that a run would now let in, and would not before."""
+    """Accounts that would now enter, and would not before."""
     enters_no_more: list[str] = field(default_factory=list)
     leaves: dict[str, str] = field(default_factory=dict)
-    """Accounts whose sequence a run would now end, and would not before: why."""
+    """Account that would now leave its sequence, and would not before: the reason."""
     leaves_no_more: dict[str, str] = field(default_factory=dict)
     inside: int = 0
-    """Accounts that are in its sequence by the ledger."""
+    """Accounts with an open enrolment in the ledger."""
     migrated: list[str] = field(default_factory=list)
-    """Of these: who goes on by the changed file."""
+    """Those of them that would continue by the changed file."""
     new_mails: list[Mail] = field(default_factory=list)
     gone_mails: list[Mail] = field(default_factory=list)
-    """Mails that would be planned before and are not now, or that wait and would be stopped."""
+    """Mails that were planned before and are not now, or that wait and would be stopped."""
     changed_mails: list[ChangedMail] = field(default_factory=list)
     withheld: list[Withheld] = field(default_factory=list)
-    """What would now be decided against, and would not before, or for another reason."""
+    """Mails and entries that would be withheld now, and were not before, or for another reason."""
     withheld_no_more: list[Withheld] = field(default_factory=list)
 
     @property
@@ -108,7 +108,7 @@ class TriggerChange:
 
     @property
     def accounts(self) -> set[str]:
-        """Everybody who is in it."""
+        """Every account that the change concerns."""
         mails = [*self.new_mails, *self.gone_mails, *(item.after for item in self.changed_mails)]
         return {
             *(*self.comes_to_match, *self.matches_no_more, *self.enters, *self.enters_no_more),
@@ -120,7 +120,7 @@ class TriggerChange:
 
 @dataclass(frozen=True)
 class Side:
-    """What one set of files would decide."""
+    """What one set of files decides."""
 
     variant: Variant
     result: PlanResult
@@ -129,13 +129,13 @@ class Side:
     stopped: tuple[Mail, ...]
     """Mails that wait in the ledger and would be stopped."""
     migrated: frozenset[tuple[str, str]]
-    """Trigger and account of open enrolments that would go on by another version."""
+    """Trigger and account of open enrolments that would continue by another version."""
 
 
 def see(
     variant: Variant, warehouse: duckdb.DuckDBPyConnection, ledger: Connection, as_of: datetime
 ) -> Side:
-    """Decide by one set of files, and look at each audience. Raises WarehouseError."""
+    """Decide by one set of files, and evaluate each audience. Raises WarehouseError."""
     result = decide(
         variant.settings, warehouse, ledger, variant.triggers, as_of=as_of, rehearsal=True
     )
@@ -216,7 +216,7 @@ def _state(name: str, before: Side, after: Side) -> str:
 
 
 def _parts(old: Trigger, new: Trigger) -> list[str]:
-    """The keys of a trigger's file that say another thing."""
+    """The keys of a trigger's file whose values differ."""
     before, after = (YamlFile(trigger.text, trigger.name).plain for trigger in (old, new))
     return sorted(key for key in {*before, *after} if before.get(key) != after.get(key))
 
@@ -226,8 +226,8 @@ def _kind(old: str, new: str) -> str:
 
 
 def _changed_mails(name: str, before: Variant, after: Variant) -> dict[str, tuple[str, str]]:
-    """The mails of a trigger, and the footers, whose files differ: what each says before and
-    after, nothing where it is not there."""
+    """The mail and footer files of a trigger that differ: file name, text before and after (empty
+    where there is no file)."""
     texts: list[dict[str, str]] = []
     for variant in (before, after):
         folder = Templates(variant.settings.folder("email_templates"))

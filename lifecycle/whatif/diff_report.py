@@ -1,6 +1,6 @@
-"""What a change of the files does to today's audience: a table, JSON, Markdown for a review.
+"""The report of `lifecycle diff`: a table, JSON, or Markdown for a review.
 
-It is read where others read along, so no address is shown whole.
+Reviews are read by many people, so the report masks every address.
 """
 
 from __future__ import annotations
@@ -31,12 +31,12 @@ from lifecycle.whatif.variant import Variant, changed_models, changed_settings, 
 ROWS = 20
 """Rows that a person is shown of a long list."""
 TEXTS = 10
-"""Changed mails that are shown word by word, one of each step and language."""
+"""How many changed mails are shown with their text, one of each step and language."""
 
 
 @dataclass(frozen=True)
 class Diff:
-    """What differs between two sets of files for the people of today."""
+    """The differences that two sets of files make for today's accounts."""
 
     before: Variant
     after: Variant
@@ -47,9 +47,9 @@ class Diff:
     settings: dict[str, tuple[object, object]]
     """Keys of the settings that differ, with both values."""
     rebuilt: bool
-    """Whether both sides' marts were built anew; else both saw the published ones."""
+    """Whether both sides' marts were built anew; else both read the published marts."""
     problems: list[Problem]
-    """What is wrong with the files before."""
+    """The problems of the files before the change."""
     waiting: dict[str, list[str]]
     """A sentence for each trigger that waits for the usage feed, by side."""
     names: dict[str, str]
@@ -58,7 +58,7 @@ class Diff:
 
     @property
     def with_effect(self) -> list[TriggerChange]:
-        """The triggers by which somebody is concerned today."""
+        """The triggers whose change affects an account today."""
         return [change for change in self.triggers if change.has_effect]
 
     @property
@@ -274,8 +274,8 @@ class Diff:
         return Section(f"{change.name}: {change.state}", tuple(parts))
 
     def _texts(self, change: TriggerChange) -> list[Section]:
-        """What its files say differently, line by line, and one mail of each step and language
-        whose words differ, as somebody gets it."""
+        """The changed lines of its files, and one changed mail of each step and language as an
+        account would get it."""
         examples: dict[tuple[str, str], ChangedMail] = {}
         for pair in change.changed_mails:
             if {"subject", "body"} & set(pair.differences):
@@ -352,7 +352,7 @@ def _built(variant: Variant, when: datetime, folder: Path) -> Iterator[duckdb.Du
 
 
 def _lines(old: str, new: str) -> str:
-    """The lines that differ, each with one on either side."""
+    """A unified diff with one line of context."""
     lines = unified_diff(old.splitlines(), new.splitlines(), "before", "after", lineterm="", n=1)
     return "\n".join(lines)
 

@@ -1,4 +1,4 @@
-"""The mails of a trigger that nobody would get now: its later steps, its other languages."""
+"""Example mails for the steps and languages of a trigger that no account would get now."""
 
 from __future__ import annotations
 
@@ -24,12 +24,12 @@ def mails_to_come(
     without: Collection[tuple[str, str]],
     as_of: datetime,
 ) -> list[Message]:
-    """One mail of each step and language but these, as somebody who is there now would read it.
+    """One mail of each step and language except `without`, rendered for an existing account.
 
-    It is somebody of the audience where there is one. A language that no recipient would be
-    written to in has no mail. Raises TemplateError.
+    The account is one of the audience where possible. A language that no recipient reads has no
+    mail. Raises TemplateError.
     """
-    renderer = Renderer(settings, rehearsal=True)
+    renderer = Renderer(settings, is_preview=True)
     readers = list(_readers(warehouse, trigger))
     mails: dict[tuple[str, str], Message] = {}
     for step in trigger.steps:

@@ -1,4 +1,4 @@
-"""What each account owner is told today, without telling them: `lifecycle owners`."""
+"""Shows the list that each account owner gets today, without sending it: `lifecycle owners`."""
 
 from __future__ import annotations
 
@@ -15,17 +15,17 @@ from lifecycle.settings import Settings
 from lifecycle.warehouse.connection import connect_published
 
 ROWS = 20
-"""Accounts without an owner to tell that a person is shown."""
+"""How many accounts whose owner has no address are shown to a person."""
 
 
 @dataclass(frozen=True)
 class Owners:
-    """The lists of one day: those in the ledger, and those that a run would add now."""
+    """The owners' lists of one day: those in the ledger, and those that a run would add now."""
 
     as_of: datetime
     time_zone: str
     planned: list[tuple[str, Message]]
-    """State and mail of the lists of the day that the ledger holds."""
+    """State and mail of the day's lists in the ledger."""
     decided: OwnerLists
 
     @property
@@ -86,7 +86,7 @@ class Owners:
 
 
 def owners(settings: Settings, ledger: Ledger, *, as_of: datetime) -> Owners:
-    """The lists of the day of `as_of`, on the marts that are published.
+    """The lists of the day of `as_of`, from the published marts.
 
     Raises TemplateError, or WarehouseError when nothing was published yet.
     """

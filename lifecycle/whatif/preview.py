@@ -1,4 +1,4 @@
-"""Exactly who would get what from a trigger, before anything goes."""
+"""`lifecycle preview`: exactly who would get which mails from a trigger."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ ROWS = 50
 
 @dataclass(frozen=True)
 class Preview:
-    """What the next run would decide for one trigger. Nothing of it is written anywhere."""
+    """What the next run would decide for one trigger. Writes nothing."""
 
     trigger: Trigger
     as_of: datetime
@@ -46,17 +46,17 @@ class Preview:
     time_zone: str
     """The company's."""
     goes_on: datetime | None = None
-    """When the day of a broadcast begins that is still to come: what is shown is as of then."""
+    """Start of a future broadcast's day (UTC); the preview is as of then."""
     other_language: Mapping[tuple[str, str], int] = field(default_factory=dict)
-    """How many mails go in another language than their reader's: (reader's, mail's): mails."""
+    """(reader's language, mail's language): mails that are not in their reader's language."""
     to_come: Sequence[Message] = ()
     """One mail of each step and language that nobody would get now."""
     every_mail: bool = False
-    """Show each mail, not one of each step and language."""
+    """Whether to show every mail, or one of each step and language."""
     sent_to: str | None = None
-    """The colleague who was mailed what is shown."""
+    """The address of the colleague to whom the shown mails were sent."""
     sent: Sequence[Rehearsed] = ()
-    """What became of these mails."""
+    """The results of sending them."""
 
     @cached_property
     def mails(self) -> list[tuple[Any, Message]]:
@@ -68,7 +68,7 @@ class Preview:
 
     @property
     def samples(self) -> list[Message]:
-        """The mails that are shown whole: one of each step and language, or all of them."""
+        """The mails whose text is shown: one of each step and language, or all of them."""
         mails = [mail for _, mail in self.mails]
         if not self.every_mail:
             first: dict[tuple[str, str], Message] = {}
@@ -84,7 +84,7 @@ class Preview:
 
     @property
     def withheld(self) -> list[Withheld]:
-        """What was decided against for other reasons."""
+        """The mails and entries that are withheld for other reasons."""
         withheld = self.result.decisions.withheld
         return [mail for mail in withheld if mail.reason != Reason.HELD_OUT]
 
@@ -252,7 +252,7 @@ class Preview:
         return Section(f"Sent to {self.sent_to}, marked as a preview", (mails,))
 
     def send_to(self, settings: Settings, me: str) -> Preview:
-        """The preview with what became of its samples, mailed to one colleague.
+        """Send the shown mails to one colleague, and return the preview with the results.
 
         `me` is of `check_colleague`. Raises as `send_to_oneself` does.
         """
@@ -269,11 +269,11 @@ class Preview:
 def preview(
     settings: Settings, ledger: Ledger, name: str, *, as_of: datetime, every_mail: bool = False
 ) -> Preview:
-    """What a run at `as_of` would decide for one trigger, on the marts that are published.
+    """What a run at `as_of` would decide for one trigger, on the published marts.
 
-    Of a broadcast whose day is still to come, what a run would decide as that day begins.
-    Raises UnknownName, TriggerError with all that is wrong where the trigger or its mails cannot
-    be used, or WarehouseError when nothing was published yet.
+    For a future broadcast: what a run at the start of its day would decide. Raises UnknownName,
+    TriggerError with all that is wrong where the trigger or its mails cannot be used, or
+    WarehouseError when nothing was published yet.
     """
     files = read_to_plan(settings)
     if name in files.broken:

@@ -4,7 +4,7 @@ index.txt      the preview as a person reads it
 index.csv      one row a mail: its file, account, reader, step, language, time and subject
 withheld.csv   one row for each mail or entry decided against: whom, and why
 0001_check_in.eml, …   the mails as they would arrive, first to go first
-to_come_last_call_en.eml, …   one of each step and language that nobody would get now
+to_come_last_call_en.eml, …  one of each step and language that no account would get now
 """
 
 from __future__ import annotations
@@ -57,7 +57,7 @@ def write_folder(preview: Preview, folder: Path) -> None:
 
 
 def check_folder(folder: Path) -> None:
-    """Raises InputError for what is no folder, and for one that holds anything."""
+    """Raise InputError for a path that is no folder, and for a folder that is not empty."""
     if folder.exists() and not folder.is_dir():
         raise InputError(f"--out {folder}: is a file, not a folder")
     if folder.is_dir() and any(folder.iterdir()):
@@ -65,7 +65,7 @@ def check_folder(folder: Path) -> None:
 
 
 def _write_csv(path: Path, columns: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
-    # The mark at its start is how spreadsheets know that it is UTF-8.
+    # Spreadsheets recognise UTF-8 by the byte order mark.
     with path.open("w", encoding="utf-8-sig", newline="") as file:
         writer = csv.writer(file)
         writer.writerow(columns)
@@ -73,5 +73,5 @@ def _write_csv(path: Path, columns: Sequence[str], rows: Iterable[Sequence[str]]
 
 
 def _cell(text: str) -> str:
-    """A cell that no spreadsheet takes for a formula: names come from a CRM."""
+    """Escape a cell so that no spreadsheet reads it as a formula: names come from a CRM."""
     return f"'{text}" if text.startswith(("=", "+", "-", "@", "\t", "\r")) else text

@@ -1,4 +1,4 @@
-"""What a simulation showed: mails a day, people, repeats, caps, and the difference of two."""
+"""The report of `lifecycle simulate`: mails a day, people, repeats, caps, and the difference."""
 
 from __future__ import annotations
 
@@ -21,11 +21,11 @@ from lifecycle.whatif.simulation import Memory, Replay, capped, replay, unwritte
 from lifecycle.whatif.variant import Variant
 
 SHOWN_BY_DAY = 31
-"""Days up to which each has its row; longer spans have one a month."""
+"""Spans up to this many days get a row a day; longer spans get a row a month."""
 CAUSES = 5
-"""Reasons for unwritten mails that a person is shown."""
+"""How many reasons for unrendered mails a person sees."""
 SPAN = timedelta(days=7)
-"""Two mails to one person within it are repeat contact."""
+"""Two mails to one person within this span are repeat contact."""
 
 
 @dataclass(frozen=True)
@@ -37,7 +37,7 @@ class Simulated:
 
     @cached_property
     def by_day(self) -> dict[date, int]:
-        """Mails that left on each day, nought included."""
+        """Sent mails by day; days without a mail have 0."""
         zone = ZoneInfo(self.time_zone)
         counts = Counter(mail.at.astimezone(zone).date() for mail in self.replay.mails)
         days = {day.day for day in self.replay.days} | counts.keys()
@@ -63,7 +63,7 @@ class Simulated:
 
     @cached_property
     def repeated(self) -> dict[str, int]:
-        """Who got more than one mail in seven days: the address, and the most in such a span.
+        """Address with more than one mail in seven days: the most mails in such a span.
 
         Mails that a copied ledger had sent before count too.
         """
@@ -108,7 +108,7 @@ class Simulated:
 
     @property
     def capped(self) -> int:
-        """Mails that a cap held back, when they were planned or at the last moment."""
+        """Mails that a cap stopped, when they were planned or when they were claimed."""
         late = sum(
             count
             for (state, why), count in self.replay.unsent.items()
@@ -121,7 +121,7 @@ class Simulated:
         return [trigger.name for trigger in self.replay.variant.triggers]
 
     def figures(self) -> dict[str, int | float]:
-        """What two simulations are compared by."""
+        """The figures by which two simulations are compared."""
         days = list(self.by_day.values())
         busiest = self.busiest
         return {

@@ -1,5 +1,5 @@
-"""What a company may run with: its triggers, mails, settings and models, as they are here, in
-another folder, or at another commit."""
+"""One set of a company's files (triggers, mails, settings, models): of the working tree, of another
+folder, or of a commit."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from lifecycle.warehouse import context
 from lifecycle.warehouse.score_definition import PROJECT
 
 ELSEWHERE = {"root", "state", "ledger", "source"}
-"""Sections that say where things lie, not what is done."""
+"""Settings sections that say where files are; they do not change decisions."""
 
 
 @dataclass(frozen=True)
@@ -23,12 +23,12 @@ class Variant:
     """One set of files."""
 
     name: str
-    """As a person calls it: `main`, `the files here`."""
+    """The name in reports: `main`, `the files here`."""
     settings: Settings
     triggers: tuple[Trigger, ...]
     """Those that can be used."""
     problems: tuple[Problem, ...]
-    """What is wrong with its triggers and mails."""
+    """The problems of its triggers and mails."""
     project: Path = PROJECT
     """The dbt project."""
 
@@ -42,7 +42,7 @@ class Variant:
         project: Path = PROJECT,
         problems: tuple[Problem, ...] = (),
     ) -> Variant:
-        """Read the triggers, of `folder` where one is named, and look at their mails.
+        """Read the triggers (of `folder` where one is given) and check their mails.
 
         Raises TriggerError only where the models' YAML, which names the columns, is unusable.
         """
@@ -60,7 +60,7 @@ class Variant:
 
     @classmethod
     def of_working_tree(cls, settings: Settings) -> Variant:
-        """The files as they are. Raises TriggerError with every problem that stops a run."""
+        """The files of the working tree. Raises TriggerError with all problems that stop a run."""
         variant = cls.read("the files here", settings)
         if variant.problems:
             raise TriggerError(variant.problems)
@@ -73,7 +73,7 @@ class Variant:
         return frozenset(Path(problem.file).stem for problem in self.problems) - names
 
     def models(self) -> dict[str, str]:
-        """What decides how the marts are built, by its path within the dbt project."""
+        """The files that determine the marts: path in the dbt project, content."""
         folders = ("models", "macros", "snapshots")
         files = [self.project / "dbt_project.yml"]
         files += [file for name in folders for file in (self.project / name).rglob("*.sql")]
@@ -106,6 +106,6 @@ def changed_settings(before: Variant, after: Variant) -> dict[str, tuple[object,
 
 
 def have_same_marts(before: Variant, after: Variant) -> bool:
-    """Whether the same data makes the same marts by both."""
+    """Whether both variants build the same marts from the same data."""
     read = (context.thresholds(side.settings) for side in (before, after))
     return len(set(read)) == 1 and not changed_models(before, after)

@@ -1,4 +1,4 @@
-"""What SendGrid would refuse, found before a request is made.
+"""Finds what SendGrid would refuse, before a request is made.
 
 A refused batch costs a search for the mail that is to blame, and a refused mail counts against
 the account. The limits are those of the v3 Mail Send reference; where that gives none, those of

@@ -65,10 +65,10 @@ from lifecycle.masking import mask_addresses
 from lifecycle.settings import Settings
 
 DEFAULT_PAUSE_SECONDS = 60.0
-"""How long a 429 that does not say how long is obeyed."""
+"""The pause after a 429 that names none."""
 TAG_LENGTH = 34
 AT_ONCE = 16
-"""Requests that one call may have under way: a batch can fall into many."""
+"""Requests of one call in flight: a batch can be split into many."""
 
 OF_THE_ACCOUNT = frozenset({401, 402, 403, 404, 405, 407})
 """The key, the plan, the sender or base_url is wrong; every other mail would fare the same."""
@@ -82,7 +82,7 @@ Result = TypeVar("Result")
 
 
 class _Letter(NamedTuple):
-    """A mail that was handed over: its place among the others, and its request when alone."""
+    """A mail of the batch: its position, and its request when sent alone."""
 
     place: int
     message: Message
@@ -90,7 +90,7 @@ class _Letter(NamedTuple):
 
 
 class _SaidOnce(NamedTuple):
-    """What a request says once for all of its mails."""
+    """The parts of a request that all of its mails share."""
 
     from_name: str
     from_email: str
@@ -112,7 +112,7 @@ class _NotForSendGrid(Exception):
 
 
 class _Paused(NotConnected):
-    """SendGrid asked to be left alone for that many seconds."""
+    """SendGrid asked for a pause of that many seconds."""
 
     def __init__(self, seconds: float) -> None:
         super().__init__(f"a pause of {seconds:.0f} seconds")
@@ -198,7 +198,7 @@ class SendGrid:
         return State.ACCEPTED if messages else None
 
     def close(self) -> None:
-        """Let go of every connection and thread."""
+        """Close every connection and thread."""
         if self._threads is not None:
             self._threads.shutdown()
         self._transport.close()
@@ -329,12 +329,12 @@ def _request(message: Message, readers: list[Personalization], body: str) -> Map
 
 @lru_cache(maxsize=1_000)
 def _shared(once: _SaidOnce) -> Mapping[str, Any]:
-    """What mails of a step have in common, which is built once for thousands of them."""
+    """The request parts that the mails of a step share; built once for thousands of mails."""
     request = Request(from_email=_person(From, once.from_name, once.from_email))
     if once.reply_to is not None:
         request.reply_to = _person(ReplyTo, *once.reply_to)
     categories = [f"{once.trigger}/{once.step}", once.trigger]
-    # What colleagues look at must not count among what customers got.
+    # Preview mails must not count in the statistics of customers' mails.
     request.category = [Category(name) for name in (["preview"] if once.is_preview else categories)]
     request.tracking_settings = NO_TRACKING
     built: Mapping[str, Any] = request.get()
@@ -342,7 +342,7 @@ def _shared(once: _SaidOnce) -> Mapping[str, Any]:
 
 
 def _personalization(message: Message, tag: str | None = None) -> Personalization:
-    """All that is one reader's own."""
+    """The parts of the request that belong to one reader."""
     personalization = Personalization()
     # SendGrid takes a comma or semicolon in a reader's name for a list of people.
     name = " ".join(message.to_name.replace(",", " ").replace(";", " ").split())
@@ -393,7 +393,7 @@ def _wait(why: str, seconds: float) -> Outcome:
 
 
 def _first_error(refusal: HTTPError) -> str:
-    """What it says is wrong, fit for a log."""
+    """The first error of the answer, masked and cut for a log."""
     try:
         message = str(refusal.to_dict["errors"][0]["message"])
     except (ValueError, KeyError, IndexError, TypeError):
