@@ -108,7 +108,7 @@ def read(settings: Settings) -> list[Schedule]:
     file = own if own.is_file() else CHECKOUT / FILE_NAME
     try:
         content = YAML(typ="safe", pure=True).load(file.read_text(encoding="utf-8"))
-        found = [_schedule(one) for one in content["deployments"]]
+        schedules = [_schedule(deployment) for deployment in content["deployments"]]
     except (OSError, UnicodeDecodeError) as error:
         raise SettingsError(f"{file}: cannot be read: {error}") from None
     except YAMLError as error:
@@ -117,7 +117,7 @@ def read(settings: Settings) -> list[Schedule]:
         raise SettingsError(f"{file}: is not as Prefect writes it: {error!r}") from None
     except ValueError as error:
         raise SettingsError(f"{file}: {error}") from None
-    return [one for one in found if one.rules]
+    return [schedule for schedule in schedules if schedule.rules]
 
 
 def _schedule(deployment: Mapping[str, Any]) -> Schedule:

@@ -144,11 +144,13 @@ def _wrong_mails(
 ) -> list[Problem]:
     """What is wrong with the mails, those of unusable triggers too as far as their steps can be
     read."""
-    unread = {Path(problem.file).stem for problem in unreadable} - {one.name for one in triggers}
+    unread = {Path(problem.file).stem for problem in unreadable} - {
+        trigger.name for trigger in triggers
+    }
     steps = [(trigger.name, [step.id for step in trigger.steps]) for trigger in triggers]
     of_one_language = {trigger.name for trigger in triggers if trigger.locale}
     for file in _unread_files(folder, unread):
-        ids = [one for one in dict.fromkeys(named_steps(file)) if one]
+        ids = [step_id for step_id in dict.fromkeys(named_steps(file)) if step_id]
         if ids:
             name = Path(file.name).stem
             unread.discard(name)

@@ -264,15 +264,15 @@ def effect(settings: Settings, name: str | None = None) -> Effects:
     with connect_published(settings) as warehouse:
         versions = read_effects(settings, warehouse)
         as_of = published_marts.as_of(warehouse)
-    known = {*names(folder), *(one.trigger for one in versions)}
+    known = {*names(folder), *(version.trigger for version in versions)}
     if name is not None and name not in known:
         hint = did_you_mean(name, known) or f"there are: {', '.join(sorted(known)) or 'none'}"
         raise UnknownName(f"no trigger {name!r}; {hint}")
-    entered = {one.trigger for one in versions}
+    entered = {version.trigger for version in versions}
     return Effects(
-        versions=[one for one in versions if name in (None, one.trigger)],
-        present={one.name: one.version for one in triggers},
-        silent=sorted(one for one in known - entered if name in (None, one)),
+        versions=[version for version in versions if name in (None, version.trigger)],
+        present={trigger.name: trigger.version for trigger in triggers},
+        silent=sorted(unused for unused in known - entered if name in (None, unused)),
         as_of=as_of,
         time_zone=settings.company.time_zone,
     )

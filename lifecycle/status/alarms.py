@@ -58,13 +58,19 @@ def _found(settings: Settings, facts: Facts) -> Iterator[tuple[str, str]]:
     zone, limits = settings.company.time_zone, settings.status
     if facts.schedules_problem:
         yield "not_scheduled", facts.schedules_problem
-    for one in facts.schedules:
-        if one.overdue_since:
-            yield "overdue", f"{one.schedule} ({one.command}) is overdue: {_last(one, zone)}"
-        elif one.failing_since:
-            since = moment(one.last_well_at, zone)
-            why = f": {one.last_why}" if one.last_why else ""
-            yield "failing", f"{one.schedule} ({one.command}) has not ended well since {since}{why}"
+    for schedule in facts.schedules:
+        if schedule.overdue_since:
+            yield (
+                "overdue",
+                f"{schedule.schedule} ({schedule.command}) is overdue: {_last(schedule, zone)}",
+            )
+        elif schedule.failing_since:
+            since = moment(schedule.last_well_at, zone)
+            why = f": {schedule.last_why}" if schedule.last_why else ""
+            yield (
+                "failing",
+                f"{schedule.schedule} ({schedule.command}) has not ended well since {since}{why}",
+            )
     if prefect := facts.prefect:
         if prefect.problem:
             yield "not_scheduled", prefect.problem

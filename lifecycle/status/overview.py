@@ -81,23 +81,25 @@ class Status:
     def as_json(self) -> dict[str, Any]:
         """The object of `status --json`."""
         own = {
-            "schedules": [one.as_json() for one in self.schedules],
+            "schedules": [schedule.as_json() for schedule in self.schedules],
             "prefect": self.prefect.as_json() if self.prefect else None,
-            "alarms": [one.as_json() for one in self.alarms],
+            "alarms": [alarm.as_json() for alarm in self.alarms],
         }
         published_fields = {
-            one.name: getattr(self, one.name) for one in fields(self) if one.name not in own
+            column.name: getattr(self, column.name)
+            for column in fields(self)
+            if column.name not in own
         }
         return {**published_fields, **own}
 
     def as_check(self) -> dict[str, Any]:
         """The object of `status --check --json`."""
-        return {"ok": not self.alarms, "alarms": [one.as_json() for one in self.alarms]}
+        return {"ok": not self.alarms, "alarms": [alarm.as_json() for alarm in self.alarms]}
 
     def as_line(self) -> str:
         """The line of `status --check`."""
         if self.alarms:
-            return " · ".join(one.text for one in self.alarms)
+            return " · ".join(alarm.text for alarm in self.alarms)
         on_time = counted(len(self.schedules), "schedule")
         as_of = datetime.fromisoformat(self.published["as_of"]) if self.published else None
         return f"ok: {on_time} on time, published as of {moment(as_of, self.time_zone)}"
@@ -179,8 +181,8 @@ def status(settings: Settings, ledger: Ledger, *, as_of: datetime | None = None)
             for row in approvals.waiting(ledger)
         ],
         holds=[
-            {**one, "until": _iso(one["until"]), "since": _iso(one["since"])}
-            for one in account_history.holds(ledger, now).values()
+            {**hold, "until": _iso(hold["until"]), "since": _iso(hold["since"])}
+            for hold in account_history.holds(ledger, now).values()
         ],
         next_due=_iso(next_due) if next_due else None,
         no_room=_no_room(settings, ledger),

@@ -127,24 +127,28 @@ def _mails(status: Status) -> Section:
         return Section("", ())
     states = [state for state, count in status.states.items() if count or state in ALWAYS_SHOWN]
     rows = (
-        (one["trigger"], one["in_sequence"], *(one["mails"].get(state, 0) for state in states))
-        for one in status.triggers
+        (
+            trigger["trigger"],
+            trigger["in_sequence"],
+            *(trigger["mails"].get(state, 0) for state in states),
+        )
+        for trigger in status.triggers
     )
     parts: list[str | Table] = [table(("trigger", "in sequence", *states), rows)]
     if status.next_due:
         parts.append(f"The next mail may go {_when(status, status.next_due)}.")
     parts += waits(status.no_room)
-    for one in status.triggers:
+    for trigger in status.triggers:
         parts += [
-            f"{one['trigger']} (version {wait['version'][:8]}) waits since "
+            f"{trigger['trigger']} (version {wait['version'][:8]}) waits since "
             f"{_when(status, wait['since'])}: {wait['for']}"
-            for wait in one["waiting"]
+            for wait in trigger["waiting"]
         ]
-    parts += [_stopped(status, one) for one in status.triggers if one["stop"]]
+    parts += [_stopped(status, trigger) for trigger in status.triggers if trigger["stop"]]
     parts += [
-        f"Account {one['account_id']} is on hold until {_when(status, one['until'])}, "
-        f"by {one['by']}: {one['why']}"
-        for one in status.holds
+        f"Account {hold['account_id']} is on hold until {_when(status, hold['until'])}, "
+        f"by {hold['by']}: {hold['why']}"
+        for hold in status.holds
     ]
     if status.suppressed:
         reasons = ", ".join(f"{n:,} {reason}" for reason, n in sorted(status.suppressed.items()))

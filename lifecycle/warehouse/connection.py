@@ -19,7 +19,7 @@ from lifecycle.settings import Settings
 
 @contextmanager
 def connect_work(settings: Settings) -> Iterator[duckdb.DuckDBPyConnection]:
-    """The file a run builds in, made if need be.
+    """Open the file that a run builds in; create it if needed.
 
     Raises WarehouseError when another process holds it, and for every DuckDB error inside.
     """

@@ -18,11 +18,11 @@ from lifecycle.warehouse.score_definition import PROJECT
 
 
 def copy_work(settings: Settings, folder: Path) -> tuple[Settings, datetime]:
-    """Copy the last run's warehouse; the original stays unchanged. What a run left there that
-    published nothing is not in the copy's history.
+    """Copy the last run's warehouse; the original stays unchanged.
 
-    Returns settings whose state folder is `folder`, and the clock of the load that the data is
-    of (UTC). Raises WarehouseError when no run has loaded anything yet, or one is going on.
+    The copy's history has only published days. Returns settings whose state folder is `folder`,
+    and the clock of the last load (UTC). Raises WarehouseError when no run has loaded anything
+    yet, or one is working now.
     """
     if not settings.work_db.exists():
         raise _nothing_loaded(settings)

@@ -71,12 +71,12 @@ class Owners:
         ]
 
     def _unreached(self) -> list[Section]:
-        unreached = [(entry, why) for one, why in self.decided.unreached for entry in one.entries]
+        unreached = [(entry, why) for news, why in self.decided.unreached for entry in news.entries]
         if not unreached:
             return []
         rows = [
-            (one.account["name"], Id(one.account_id), ", ".join(one.news), why)
-            for one, why in unreached[:ROWS]
+            (entry.account["name"], Id(entry.account_id), ", ".join(entry.news), why)
+            for entry, why in unreached[:ROWS]
         ]
         parts: list[str | Table] = [table(("account", "id", "news", "why"), rows)]
         if len(unreached) > ROWS:

@@ -144,9 +144,9 @@ class Preview:
                 }
                 for mail in self.to_come
             ],
-            "withheld": [dict(vars(one)) for one in self.withheld],
+            "withheld": [dict(vars(mail)) for mail in self.withheld],
             "sent_to": self.sent_to,
-            "sent": [asdict(one) for one in self.sent],
+            "sent": [asdict(mail) for mail in self.sent],
         }
 
     def as_document(self) -> Document:

@@ -22,7 +22,7 @@ from lifecycle.evaluation.score_report import score_report
 from lifecycle.health import parameters, score_validation, scorecard
 from lifecycle.health.parameters import Parameters
 from lifecycle.health.score_validation import Validation
-from lifecycle.health.scorecard import Evidence
+from lifecycle.health.scorecard import Scorecard
 from lifecycle.health.validation import auc
 from lifecycle.settings import Settings, load
 from warehouse.dbt_in_process import dbt
@@ -84,7 +84,7 @@ class World:
                     }
                 )
 
-    def fitted(self) -> Evidence:
+    def fitted(self) -> Scorecard:
         return scorecard.fit(self.known, self.left)
 
 
@@ -138,13 +138,13 @@ def company(folder: Path, kind: str) -> Settings:
     return settings
 
 
-def fitted(history: Path, folder: Path, *versions: tuple[datetime, Evidence]) -> Settings:
+def fitted(history: Path, folder: Path, *versions: tuple[datetime, Scorecard]) -> Settings:
     """A company of its own with the history, and these versions of the score."""
     settings = company(folder, "files")
     copyfile(history, settings.work_db)
     with duckdb.connect(settings.work_db) as db:
         for fitted_at, found in versions:
-            parameters.store(db, Parameters(fitted_at, ACCOUNTS, 200, evidence=found))
+            parameters.store(db, Parameters(fitted_at, ACCOUNTS, 200, scorecard=found))
     return settings
 
 
@@ -164,7 +164,7 @@ def judged(
     return settings, found
 
 
-def turned(found: Evidence) -> Evidence:
+def turned(found: Scorecard) -> Scorecard:
     """The same with every bin's points taken for their opposite."""
     return replace(found, bins=tuple(replace(one, points=-one.points) for one in found.bins))
 
