@@ -1,9 +1,9 @@
-"""Prefect's API and page as we serve them: on loopback, and for nobody without the credential.
+"""Serves Prefect's API and page on loopback, and only to requests with the credential.
 
-Whoever reaches Prefect's API can run commands. So every request needs the credential of the
-state folder, a page of another origin is refused, and so is a name of the host that is not
-ours (a foreign name that points here). `python -m flows.api LISTENER [--for-one-command]`
-serves on a socket that is open already.
+Whoever reaches Prefect's API can run commands. So every request needs the credential of the state
+folder. Requests from pages of another origin are refused, and so are requests for another host name
+(a foreign name that points here). `python -m flows.api LISTENER [--for-one-command]` serves on a
+socket that is open already.
 """
 
 from __future__ import annotations
@@ -42,7 +42,8 @@ HEADERS = (
 
 
 def prepare(state_dir: Path) -> None:
-    """Keep Prefect to the state folder and silent; call it before Prefect is imported."""
+    """Make Prefect store its files in the state folder and log nothing. Call it before Prefect's
+    import."""
     defaults = {
         "PREFECT_HOME": str(state_dir / "prefect"),
         "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
@@ -141,7 +142,7 @@ def _serve(listener: socket.socket, *, for_one_command: bool) -> None:
 
 
 def _end_with_the_command() -> None:
-    """Serve until standard input closes: then the command is over, however it ended."""
+    """Serve until standard input closes, which it does however the command ends."""
     sys.stdin.read()
     signal.raise_signal(signal.SIGTERM)  # to uvicorn, once it listens to signals
     time.sleep(4)

@@ -1,4 +1,4 @@
-"""What a flow writes down, and where: a run of the worker knows no command line."""
+"""The logs of a flow; a worker's run has no command line that would set them up."""
 
 from __future__ import annotations
 

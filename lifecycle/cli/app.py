@@ -1,4 +1,4 @@
-"""The doorstep: the app, the options that many commands share, and how an answer is given.
+"""The Typer app, its context, the options that many commands share, and how a command answers.
 
 Standard output carries the answer, standard error everything else. What a command needs is
 imported when it runs: a help text must not wait for a warehouse.
@@ -27,7 +27,7 @@ Function = TypeVar("Function", bound=Callable[..., Any])
 
 
 class _App(typer.Typer):
-    """Whose commands own standard output."""
+    """A Typer app whose commands write only their answer to standard output."""
 
     def command(self, name: str | None = None, **options: Any) -> Callable[[Function], Function]:
         return super().command(name, cls=answer.Command, **options)
@@ -53,28 +53,29 @@ AsOf = Annotated[
     typer.Option(
         "--as-of",
         metavar="TIME",
-        help="See the world as it was then: '2011-12-09 13:00 UTC', '2026-06-10T10:00+09:00' or a "
-        "day. Without a zone it is UTC.",
+        help="Use the data as of that moment: '2011-12-09 13:00 UTC', '2026-06-10T10:00+09:00' or "
+        "a day. Without a zone it is UTC.",
     ),
 ]
-By = Annotated[str, typer.Option(metavar="WHO", help="Who says so: a name or a ticket.")]
-Why = Annotated[str, typer.Option(metavar="TEXT", help="Why; it is written down.")]
+By = Annotated[str, typer.Option(metavar="WHO", help="Who decided: a name or a ticket.")]
+Why = Annotated[str, typer.Option(metavar="TEXT", help="The reason; the ledger keeps it.")]
 ATrigger = Annotated[
     str, typer.Argument(metavar="TRIGGER", help="The trigger's name: its file without .yaml.")
 ]
 AnAccount = Annotated[
-    str, typer.Argument(metavar="ACCOUNT", help="The account's id, its name, or a part of it.")
+    str,
+    typer.Argument(metavar="ACCOUNT", help="The account's id, its name, or a part of its name."),
 ]
 
 
 @dataclass(frozen=True)
 class CliContext:
-    """What was said before the command."""
+    """The options given before the command: `lifecycle --config FILE run`."""
 
     config: Path | None
 
     def settings(self, **override: Any) -> Settings:
-        """The settings; from here on a failure leaves its traceback in the state folder."""
+        """Load the settings. From then on, a failure leaves its traceback in the state folder."""
         from lifecycle import settings
 
         loaded = settings.load(self.config, **override)
@@ -83,7 +84,7 @@ class CliContext:
 
     @property
     def config_path(self) -> str | None:
-        """The whole path of `config`, for a flow that may run in another folder."""
+        """The absolute path of `config`, for a flow that may run in another folder."""
         return str(self.config.absolute()) if self.config else None
 
     @contextmanager
@@ -98,7 +99,7 @@ class CliContext:
 
 @dataclass
 class _Failures:
-    """Where the traceback of a failure goes, as soon as that is known."""
+    """The log that gets the traceback of a failure; None until the settings are loaded."""
 
     log: Path | None = None
 
@@ -106,8 +107,8 @@ class _Failures:
 _failures = _Failures()
 
 
-def _version(wanted: bool) -> None:
-    if wanted:
+def _version(is_asked_for: bool) -> None:
+    if is_asked_for:
         from importlib.metadata import version
 
         typer.echo(f"lifecycle {version('lifecycle')}")
@@ -153,12 +154,12 @@ def show(
         answer.write(as_text(as_document(), width=console.width))
 
 
-def say(told: str, as_data: dict[str, Any], as_json: bool) -> None:
-    """What a command did: a sentence for a person, or an object for a machine."""
+def say(sentence: str, as_data: dict[str, Any], as_json: bool) -> None:
+    """Print what a command did: a sentence for a person, or an object for a machine."""
     if as_json:
         answer.write_json(as_data)
     else:
-        answer.write(told)
+        answer.write(sentence)
 
 
 def main() -> NoReturn:
@@ -176,7 +177,7 @@ def main() -> NoReturn:
 
 
 def _fail(error: Exception, exit_status: int) -> NoReturn:
-    """Say what is wrong; where that is not all, keep the traceback for an engineer."""
+    """Print the error and exit; log the traceback where the message does not say all."""
     message = str(error)
     if not isinstance(error, LifecycleError):
         message = f"{type(error).__name__}: {error}"

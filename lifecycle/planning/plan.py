@@ -155,7 +155,7 @@ class _Planner:
         self.people = People(
             warehouse, ledger, erasure_key=settings.privacy.erasure_key.get_secret_value()
         )
-        self.renderer = Renderer(settings, rehearsal=rehearsal, templates=mails)
+        self.renderer = Renderer(settings, is_preview=rehearsal, templates=mails)
         self.steps = Steps(
             ledger,
             self.people,

@@ -1,4 +1,4 @@
-"""What models read besides customers' data: the run's clock, thresholds, roles, calendars."""
+"""Writes what models read besides customers' data: clock, thresholds, event roles, calendars."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from lifecycle.warehouse.connection import connect_work
 from lifecycle.warehouse.score_definition import PROJECT, definition
 
 YEARS_BACK, YEARS_AHEAD = 40, 10
-"""Years around the as-of beyond which a date of the data is taken for a slip of the pen."""
+"""Years around the as-of; a date beyond them is treated as a typing error."""
 
 TABLES = {
     "run_context": (
@@ -96,13 +96,13 @@ def write(
 
 
 def move_clock(connection: duckdb.DuckDBPyConnection, as_of: datetime) -> None:
-    """Have the models see another moment of the year that `write` was told; nothing else of the
-    context depends on the day."""
+    """Set another as-of, in the year that `write` got; nothing else of the context depends on the
+    day."""
     connection.execute("update raw.run_context set as_of = ?", [_naive(as_of)])
 
 
 def thresholds(settings: Settings, project: Path = PROJECT) -> Row:
-    """All that models read of the settings: two with equal ones have equal marts."""
+    """The settings that models read: equal values give equal marts."""
     company, feed, stages = settings.company, settings.feed, settings.stages
     dormancy, health = settings.dormancy, settings.health
     return (

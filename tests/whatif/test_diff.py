@@ -102,7 +102,7 @@ class Repository:
     def diff(self, ref: str = "main") -> Diff:
         settings = self.company.settings
         with variant_at(ref, settings, settings.root / "lifecycle.toml") as before:
-            return diff(settings, self.ledger, before, Variant.here(settings))
+            return diff(settings, self.ledger, before, Variant.of_working_tree(settings))
 
     def win_back(self) -> dict[str, Any]:
         (found,) = (one for one in self.diff().as_json()["triggers"] if one["name"] == "win_back")
