@@ -24,6 +24,7 @@ from lifecycle.child_environment import child_environment
 from lifecycle.errors import LifecycleError
 from lifecycle.logs import keep_small
 from lifecycle.notify import notify
+from lifecycle.private_files import keep_private
 from lifecycle.settings import CHECKOUT, Settings
 
 if TYPE_CHECKING:
@@ -216,6 +217,7 @@ def main() -> None:
         signal.signal(sign, end)
     try:
         settings = settings_file.load()
+        keep_private(settings.state_dir)
         try:
             serve(settings, int(os.environ.get("PORT") or 4200))
         except LifecycleError as error:

@@ -17,6 +17,7 @@ from flows.server import POOL, deploy
 from lifecycle import settings as settings_file
 from lifecycle.errors import LifecycleError, SettingsError
 from lifecycle.notify import notify
+from lifecycle.private_files import keep_private
 from lifecycle.settings import CHECKOUT, Settings
 
 
@@ -65,6 +66,7 @@ def main() -> None:
     """Work until somebody ends it."""
     try:
         settings = settings_file.load()
+        keep_private(settings.state_dir)
         try:
             work(settings)
         except LifecycleError as error:

@@ -25,6 +25,7 @@ from lifecycle.logs import write_log
 from lifecycle.mail.deliver import check_live, refuse_to_replay_live
 from lifecycle.masking import mask_addresses
 from lifecycle.notify import notify
+from lifecycle.private_files import keep_private
 from lifecycle.report.run_report import RunReport, Stop
 from lifecycle.report.stage_outcome import stage_outcome
 from lifecycle.report.waiting import BROKEN, broken_lines
@@ -96,6 +97,7 @@ class Run:
         """
         overrides = {"source": {"kind": source}} if source else {}
         settings = settings_file.load(config, **overrides)
+        keep_private(settings.state_dir)
         write_log(settings.state_dir / "logs")
         moment = moment_of(settings, as_of)
         try:

@@ -77,8 +77,10 @@ class CliContext:
     def settings(self, **override: Any) -> Settings:
         """Load the settings. From then on, a failure leaves its traceback in the state folder."""
         from lifecycle import settings
+        from lifecycle.private_files import keep_private
 
         loaded = settings.load(self.config, **override)
+        keep_private(loaded.state_dir)
         _failures.log = loaded.state_dir / "logs" / "lifecycle.log"
         return loaded
 
