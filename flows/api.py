@@ -30,8 +30,6 @@ if TYPE_CHECKING:
     from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 HOST = "127.0.0.1"
-NAMES = (HOST, "localhost")
-"""The host names that a request may use."""
 STARTS_WITHIN = 120
 """Seconds. A cold start on a busy machine with two cores took 30."""
 FOR_ONE_COMMAND = "--for-one-command"
@@ -64,9 +62,9 @@ def prepare(state_dir: Path) -> None:
 
 
 def _is_ours() -> bool:
-    """Whether Prefect's API is on this machine; no other server gets the credential."""
+    """Whether Prefect's API is on this machine."""
     address = os.environ.get("PREFECT_API_URL")
-    return address is None or urlsplit(address).hostname in NAMES
+    return address is None or prefect_credential.is_local(urlsplit(address).hostname)
 
 
 def start(
@@ -78,7 +76,7 @@ def start(
     Prefect's settings and its own credential, no secret.
     """
     port = listener.getsockname()[1]
-    origins = ",".join(f"http://{name}:{port}" for name in NAMES)
+    origins = ",".join(f"http://{name}:{port}" for name in prefect_credential.LOCAL_NAMES)
     environment = child_environment("PREFECT", without=("PREFECT_API_KEY",)) | {
         "PREFECT_SERVER_API_AUTH_STRING": os.environ["PREFECT_API_AUTH_STRING"],
         "PREFECT_SERVER_CORS_ALLOWED_ORIGINS": origins,
@@ -137,7 +135,7 @@ def _serve(listener: socket.socket, *, for_one_command: bool) -> None:
     from starlette.middleware.trustedhost import TrustedHostMiddleware
 
     app = create_app(ephemeral=for_one_command, final=True)
-    app.add_middleware(TrustedHostMiddleware, allowed_hosts=list(NAMES))
+    app.add_middleware(TrustedHostMiddleware, allowed_hosts=list(prefect_credential.LOCAL_NAMES))
     app.add_middleware(SecurityHeaders)
     level = "error" if for_one_command else "warning"
     uvicorn.Server(uvicorn.Config(app, log_level=level)).run(sockets=[listener])

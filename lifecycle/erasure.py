@@ -18,6 +18,7 @@ from lifecycle.ledger import erased, suppressions
 from lifecycle.ledger.store import Ledger
 from lifecycle.mail.preview_mail import PREVIEW_ID
 from lifecycle.settings import Settings
+from lifecycle.warehouse.backfill import COPY
 from lifecycle.warehouse.connection import connect_work
 
 
@@ -87,6 +88,8 @@ def remembered(settings: Settings) -> set[str]:
 def _erase_from_warehouse(settings: Settings, forms: list[str], hashed: str) -> int:
     # The working folder of the last load may still hold the rows that it loaded.
     shutil.rmtree(settings.state_dir / "dlt", ignore_errors=True)
+    # And so does the warehouse's copy that a killed backfill leaves.
+    shutil.rmtree(settings.state_dir / COPY, ignore_errors=True)
     rows = 0
     if settings.work_db.exists():
         with connect_work(settings) as work:

@@ -181,6 +181,11 @@ def _fail(error: Exception, exit_status: int) -> NoReturn:
     message = str(error)
     if not isinstance(error, LifecycleError):
         message = f"{type(error).__name__}: {error}"
+    if full := _full_disk(error):
+        message = (
+            f"the disk of {full} is full ({message.splitlines()[0]}). Nothing is lost: free "
+            "space, and run the command again; nothing is sent twice"
+        )
     typer.echo(f"lifecycle: {message}", err=True)
     says_all = isinstance(error, LifecycleError) and error.says_all
     if not says_all and _failures.log is not None:
@@ -199,3 +204,30 @@ def _fail(error: Exception, exit_status: int) -> NoReturn:
         else:
             typer.echo(f"Traceback: {_failures.log}", err=True)
     sys.exit(exit_status)
+
+
+LEAST_FREE = 100_000
+"""Bytes. With less, a write of any part of the system may have failed for want of space."""
+
+
+def _full_disk(error: BaseException) -> Path | None:
+    """Return the folder whose disk is full, where that is what an error comes from.
+
+    Libraries wrap a full disk in errors of their own (SQLite: "disk I/O error"), so the disk
+    itself is asked.
+    """
+    if _failures.log is None:
+        return None
+    import shutil
+
+    folder = _failures.log.parent.parent
+    says_so = "No space left on device" in str(error) or "disk is full" in str(error)
+    try:
+        is_full = shutil.disk_usage(folder).free < LEAST_FREE
+    except OSError:
+        return None
+    return folder if says_so or (is_full and not _is_input_error(error)) else None
+
+
+def _is_input_error(error: BaseException) -> bool:
+    return isinstance(error, LifecycleError) and error.exit_status != 1

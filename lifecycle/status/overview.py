@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from dataclasses import dataclass, fields
+from dataclasses import asdict, dataclass, fields
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -84,6 +84,11 @@ class Status:
             "schedules": [schedule.as_json() for schedule in self.schedules],
             "prefect": self.prefect.as_json() if self.prefect else None,
             "alarms": [alarm.as_json() for alarm in self.alarms],
+            "broken": {
+                name: [asdict(problem) for problem in problems]
+                for name, problems in self.broken.items()
+            },
+            "wrong_everywhere": [asdict(problem) for problem in self.wrong_everywhere],
         }
         published_fields = {
             column.name: getattr(self, column.name)

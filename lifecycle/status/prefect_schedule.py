@@ -6,16 +6,17 @@ import os
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from datetime import datetime
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import httpx
-
+from lifecycle import prefect_credential
+from lifecycle.errors import LifecycleError
 from lifecycle.schedules import Schedule
 from lifecycle.settings import Settings
 
+if TYPE_CHECKING:
+    import httpx
+
 TIMEOUT_SECONDS = 3.0
-AUTH_FILE = "prefect.auth"
-"""In the state folder: one line, user:password, which `make server` wrote."""
 
 
 @dataclass(frozen=True)
@@ -45,6 +46,8 @@ def ask(settings: Settings, schedules: Sequence[Schedule]) -> PrefectSchedule | 
     address = os.environ.get("PREFECT_API_URL", "").rstrip("/")
     if not address:
         return None
+    import httpx  # only where there is somebody to ask
+
     try:
         url = httpx.URL(address)
         shown_address = str(url.copy_with(userinfo=b""))
@@ -53,7 +56,7 @@ def ask(settings: Settings, schedules: Sequence[Schedule]) -> PrefectSchedule | 
     try:
         # A short timeout and no retry: a person or a monitor waits for the answer.
         with httpx.Client(
-            base_url=url, auth=_credential(settings), timeout=TIMEOUT_SECONDS
+            base_url=url, auth=_credential(settings, url.host), timeout=TIMEOUT_SECONDS
         ) as client:
             planned = {schedule.name: _next_run(client, schedule) for schedule in schedules}
     except httpx.HTTPStatusError as error:
@@ -96,14 +99,15 @@ def _next_run(client: httpx.Client, schedule: Schedule) -> datetime | None:
     return datetime.fromisoformat(moments[0]) if moments else None
 
 
-def _credential(settings: Settings) -> tuple[str, str] | None:
-    """User and password, as Prefect's own client would send them."""
-    text = os.environ.get("PREFECT_API_AUTH_STRING", "")
-    file = settings.state_dir / AUTH_FILE
-    if not text:
+def _credential(settings: Settings, host: str) -> tuple[str, str] | None:
+    """The credential of the environment, else, on this machine alone, the state folder's."""
+    credential = os.environ.get("PREFECT_API_AUTH_STRING")
+    if credential is None and prefect_credential.is_local(host):
         try:
-            text = file.read_text(encoding="utf-8").strip()
-        except OSError:
-            return None
-    user, _, password = text.partition(":")
+            credential = prefect_credential.read(settings.state_dir)
+        except (OSError, LifecycleError):
+            return None  # the API's own answer says that it wants one
+    if not credential:
+        return None
+    user, _, password = credential.partition(":")
     return user, password

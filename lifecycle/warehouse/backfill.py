@@ -35,6 +35,9 @@ BACKFILLED = "raw.backfilled_days"
 """One row a day that a backfill wrote, and the as-of (UTC) it wrote it for. A run that writes such
 a day for another as-of makes it its own."""
 
+COPY = "backfill"
+"""The folder, in the state folder, in which days are built; one that was killed leaves it."""
+
 CHECKPOINT_EVERY = 30
 """Days between checkpoints of the write-ahead log."""
 
@@ -236,7 +239,7 @@ class _History:
 @contextmanager
 def _days_of(settings: Settings, project: Path) -> Iterator[_History]:
     """Yield a copy of the warehouse in the state folder, in which days are built."""
-    folder = settings.state_dir / "backfill"
+    folder = settings.state_dir / COPY
     shutil.rmtree(folder, ignore_errors=True)  # Left by a backfill that was killed.
     try:
         with DailyMarts.open(

@@ -34,9 +34,6 @@ def log_config() -> dict[str, Any]:
             "private": {"()": Private, "format": "%(asctime)s %(levelname)s %(message)s"}
         },
         "handlers": {"private": {"class": "logging.StreamHandler", "formatter": "private"}},
-        "loggers": {
-            name: {"handlers": ["private"], "level": level, "propagate": False}
-            for name, level in (("uvicorn", "WARNING"), ("lifecycle", "INFO"))
-        },
+        "loggers": {"uvicorn": {"level": "WARNING"}, "lifecycle": {"level": "INFO"}},
         "root": {"handlers": ["private"], "level": "WARNING"},
     }

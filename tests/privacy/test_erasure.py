@@ -73,6 +73,8 @@ def test_nothing_of_the_person_is_left_anywhere(company, tmp_path):
         planned_sends.plan(ledger, *mails)
         deliver(settings, ledger, now=NOW)
         (settings.outbox_dir / "preview-1.eml").write_text(f"what {AIKO} would get")
+        (settings.state_dir / "backfill").mkdir()
+        (settings.state_dir / "backfill" / "work.duckdb").write_text(f"{AIKO}, before a kill")
         assert holds(settings.state_dir, AIKO)
         suppressions.suppress(ledger, AIKO, reason="unsubscribed", by="support")
         gone = erase(settings, ledger, " Aiko.Sato@Example.com ", by="support", why="asked")
