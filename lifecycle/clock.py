@@ -86,6 +86,6 @@ def moment_of(settings: Settings, as_of: str | None = None) -> datetime:
         return source_now(settings.source)
     moment = parse_as_of(as_of)
     if moment > datetime.now(UTC) and not settings.source.is_synthetic:
-        # The ledger could never go back from there: a slip of the pen would end all runs.
+        # The ledger could never go back from there: a typing error would block all later runs.
         raise ClockError(f"as-of {moment:%Y-%m-%d %H:%M} UTC is in the future")
     return moment

@@ -11,7 +11,7 @@ GLOSSARY = CHECKOUT / "docs" / "glossary.md"
 DBT = CHECKOUT / "dbt_project" / "models" / "lifecycle.md"
 ROW = re.compile(r'^\| <a id="([^"]+)"></a>([^|]+) \| ([^|]+) \| ([^|]+) \|$', re.MULTILINE)
 BLOCK = re.compile(r"{% docs (\w+) %}\n(.*?)\n{% enddocs %}", re.DOTALL)
-SENTENCE_END = re.compile(r"(?<!\d)\.(?=\s|$)")
+SENTENCE_END = re.compile(r"\.(?=\s|$)")
 LINK = re.compile(r"glossary\.md#([\w-]+)")
 
 

@@ -86,7 +86,7 @@ class Snapshots:
 
 
 _ARRAYS = (
-    *("account", "day", "as_of", "in_force", "raw_score", "days_silent", "left"),
+    *("account", "day", "as_of", "in_force", "raw_score", "days_silent", "churned"),
     *("band_changes", "reversals"),
 )
 

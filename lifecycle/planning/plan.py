@@ -190,11 +190,11 @@ class _Planner:
         renderer, find_commit = self.renderer, not self.rehearsal
         if new := versions.first_use(self.ledger, trigger, renderer, find_commit=find_commit):
             self.made.first_uses.append(new)
-        audience.remember(self.warehouse, self.ledger, trigger.name, self.as_of)
+        audience.register(self.warehouse, self.ledger, trigger.name, self.as_of)
         others = list(versions.older(self.ledger, trigger, renderer, self.as_of))
         for other in others:
             if isinstance(other, Version):
-                audience.judge(self.warehouse, other.trigger, only_entered=True)
+                audience.evaluate(self.warehouse, other.trigger, only_entered=True)
                 if trigger.migrate:
                     self._meet_goals(other.trigger)
                 elif other.wrong_mails:
@@ -205,9 +205,9 @@ class _Planner:
                 else:
                     self._go_on(other)
             elif not trigger.migrate:
-                audience.judge(self.warehouse, trigger, only_entered=True)
+                audience.evaluate(self.warehouse, trigger, only_entered=True)
                 self._keep_waiting(trigger, other)
-        audience.judge(self.warehouse, trigger)
+        audience.evaluate(self.warehouse, trigger)
         care = [trigger.version]
         if trigger.migrate:
             care += [
@@ -292,13 +292,13 @@ class _Planner:
         planned; it is not launched by this either. Whose account is gone leaves all the same,
         and goals are looked for, by the versions that the ledger keeps.
         """
-        audience.remember(self.warehouse, self.ledger, name, self.as_of)
+        audience.register(self.warehouse, self.ledger, name, self.as_of)
         why = versions.told(problems)
         file = self.settings.folder("triggers") / f"{name}.yaml"
         in_use: list[str] = []
         for one in versions.in_use(self.ledger, file, self.renderer, self.as_of):
             if isinstance(one, Version):
-                audience.judge(self.warehouse, one.trigger, only_entered=True)
+                audience.evaluate(self.warehouse, one.trigger, only_entered=True)
                 self._leave(name, one.care, waits=True)
                 self._meet_goals(one.trigger)
                 in_use += one.care
@@ -399,7 +399,7 @@ class _Planner:
         for account_id in before_launch & candidates.keys():
             del candidates[account_id]
         matched_before = self.warehouse.execute(
-            "select count(*) from verdict join baseline using (account_id) where is_member"
+            "select count(*) from verdicts join baseline using (account_id) where is_member"
         ).fetchone()
         assert matched_before is not None
         for account_id in sorted(self.holds.keys() & candidates.keys()):

@@ -143,7 +143,7 @@ class RunReport:
     remaining_planned: int = 0
     next_due: datetime | None = None
     rests_until: datetime | None = None
-    """Until when the provider asked to be left alone, where that ended the delivery."""
+    """Until when the provider asked for a pause, where that ended the delivery."""
     no_room: dict[str, int] = field(default_factory=dict)
     """Domain: due mails that wait, because it had its mails of today while warming up."""
     stage_health: list[dict[str, Any]] = field(default_factory=list)

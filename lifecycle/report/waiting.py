@@ -40,6 +40,6 @@ def waits(no_room: Mapping[str, int]) -> Iterator[str]:
 def left_alone(until: datetime, time_zone: str) -> str:
     """Why a delivery ended before its queue did."""
     return (
-        f"The provider asked to be left alone until {moment(until, time_zone)}: what is due goes "
+        f"The provider asked for a pause until {moment(until, time_zone)}: what is due goes "
         "with the delivery after that."
     )

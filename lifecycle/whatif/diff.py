@@ -141,7 +141,7 @@ def see(
     )
     members = {}
     for trigger in variant.triggers:
-        audience.judge(warehouse, trigger)
+        audience.evaluate(warehouse, trigger)
         members[trigger.name] = frozenset(audience.members(warehouse))
     return Side(variant, result, members, tuple(_stopped(ledger, result)), _migrated(result))
 

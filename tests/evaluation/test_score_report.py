@@ -1,4 +1,4 @@
-"""The scores held against who then left: on a history with known answers, through the command."""
+"""The validation of scores against churn: on a history with known answers, through the command."""
 
 from __future__ import annotations
 

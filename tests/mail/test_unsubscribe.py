@@ -1,4 +1,4 @@
-"""The way out that a mail names: signed, without an address, and safe by default."""
+"""The unsubscribe address of a mail: signed, without an e-mail address, and safe by default."""
 
 from __future__ import annotations
 

@@ -319,7 +319,7 @@ def test_outside_a_checkout_and_without_git_it_is_said(
     ):
         pass
     monkeypatch.setenv("PATH", str(tmp_path))
-    with pytest.raises(InputError, match="git is not on this machine"):
+    with pytest.raises(InputError, match="git is not installed"):
         repository.diff()
 
 

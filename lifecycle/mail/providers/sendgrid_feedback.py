@@ -46,8 +46,8 @@ _LONGEST_ID = 128
 
 
 def facts_of_events(events: Iterable[Any]) -> Iterator[Fact]:
-    """The facts in the events of one request; what is none, or cannot be read, is passed over:
-    one odd event must not keep the others out."""
+    """The facts in the events of one request. Other and unreadable events are skipped: one bad
+    event must not block the others."""
     for event in events:
         if isinstance(event, Mapping):
             yield from _facts_of_event(event)
