@@ -182,7 +182,7 @@ def arrived(warehouse: duckdb.DuckDBPyConnection, version: str) -> list[Row]:
     """Enrolments by a version that meet their goal now: account_id and cycle."""
     query = """
         select g.account_id, g.cycle from open_goals g join verdicts v using (account_id)
-        where v.reached and h.trigger_version = $version order by all
+        where v.reached and g.trigger_version = $version order by all
     """
     return rows(warehouse, query, {"version": version})
 
