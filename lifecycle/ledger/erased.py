@@ -15,7 +15,6 @@ from lifecycle.ledger.tables import (
     NOT_LEFT,
     State,
     actions,
-    departures,
     feedback,
     messages,
     recipients,
@@ -53,8 +52,7 @@ def erase(ledger: Connection, forms: Collection[str], key: str, *, by: str, why:
             ledger.execute(update(table).where(same).values(address=its_hash))
         decided = actions.c.subject == form
         ledger.execute(update(actions).where(decided).values(subject=its_hash))
-        for table in (suppressions_table, departures):
-            ledger.execute(delete(table).where(table.c.address == form))
+        ledger.execute(delete(suppressions_table).where(suppressions_table.c.address == form))
     ledger.execute(actions.insert().values(at=now, action="erase", subject=hashed, by=by, why=why))
     return send_ids
 
@@ -75,7 +73,7 @@ def erase_again(
     now = datetime.now(UTC)
     suppressions.stop(ledger, [Suppression(one, "erased", now, by) for one in missing], now)
     back: set[str] = set()
-    for table in (sends, feedback, suppressions_table, departures):
+    for table in (sends, feedback, suppressions_table):
         query = select(table.c.address).where(table.c.address.is_not(None)).distinct()
         addresses: list[str] = list(ledger.scalars(query))
         back.update(one for one in addresses if suppressions.digest(one, key) in missing)

@@ -22,9 +22,7 @@ def _pull(report: RunReport) -> str:
 
 
 def _rejected(report: RunReport) -> str:
-    rows = f"{report.rejected_rows:,} rows rejected" if report.rejected_rows else ""
-    cells = f"{report.rejected_cells:,} values not usable" if report.rejected_cells else ""
-    return ", ".join(part for part in (rows, cells) if part)
+    return f"{report.rejected_rows:,} rows rejected" if report.rejected_rows else ""
 
 
 def _gate(door: str) -> Callable[[RunReport], str]:

@@ -31,7 +31,6 @@ from lifecycle.ledger.tables import (
     OWNER_LIST,
     State,
     UtcDateTime,
-    departures,
     sends,
     suppressions,
 )
@@ -164,9 +163,8 @@ def ledger_of(real: Ledger, file: Path, memory: Memory) -> Iterator[Ledger]:
         if memory == "empty":
             # An address that is suppressed today is suppressed in the past too.
             with real.read() as old, ledger.write() as new:
-                for table in (suppressions, departures):
-                    rows = old.execute(select(table))
-                    insert(new, table, (dict(row._mapping) for row in rows))
+                rows = old.execute(select(suppressions))
+                insert(new, suppressions, (dict(row._mapping) for row in rows))
         yield ledger
 
 

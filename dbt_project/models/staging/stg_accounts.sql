@@ -17,7 +17,6 @@ select
   created_at,
   went_live_at,
   renewal_at,
-  churned_at,
-  coalesce(is_churned, false) as is_said_churned
+  churned_at
 from ({{ known_at_as_of(ref('accounts_snapshot'), 'account_id') }}) as known
 where created_at <= as_of
