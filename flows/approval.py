@@ -20,9 +20,12 @@ POLL_SECONDS = 10
 
 
 class Approval(RunInput):
-    """What a person says about a run over its budget."""
+    """What a person says about a run that waits: over its budget, or with a delivery that moved
+    too far."""
 
-    approve: bool = Field(description="Yes sends the mails; no cancels them and what they began.")
+    approve: bool = Field(
+        description="Yes goes on: it sends the mails, or takes the delivery. No drops them."
+    )
     by: str = Field(min_length=1, description="Who says so: a name or a ticket.")
     why: str = Field(min_length=1, description="Why; it is written down.")
 

@@ -114,27 +114,40 @@ def unhold(
 
 @app.command(rich_help_panel=PANEL)
 def approve(context: typer.Context, run: ARun, by: By, why: Why, as_json: AsJson = False) -> None:
-    """Let the mails of a run go that reaches more people than its budget."""
-    from lifecycle.ledger import approvals
+    """Let go what a run waits for: a delivery that moved too far, or mails over its budget."""
+    from lifecycle.ledger import approvals, held_deliveries
 
     with context.obj.ledger() as (_, ledger):
         mails = approvals.approve(ledger, run, by=by, why=why)
-    told = f"{run} is approved: {mails} mails go with the next delivery, at their hour."
-    say(told, {"run_id": run, "decision": "approved", "mails": mails}, as_json)
+        is_delivery = held_deliveries.is_held(ledger, run)
+    goes = f"{mails} mails go with the next delivery, at their hour."
+    if is_delivery:
+        goes = "the next `lifecycle run` goes on with exactly this delivery."
+    answer = {"run_id": run, "decision": "approved", "mails": mails, "delivery": is_delivery}
+    say(f"{run} is approved: {goes}", answer, as_json)
 
 
 @app.command(rich_help_panel=PANEL)
 def reject(context: typer.Context, run: ARun, by: By, why: Why, as_json: AsJson = False) -> None:
-    """Cancel the mails of a run over its budget, and end what it began."""
+    """Drop what a run waits for: its delivery, or its mails over budget and what they began."""
     from lifecycle.clock import delivery_clock
-    from lifecycle.ledger import approvals
+    from lifecycle.ledger import approvals, held_deliveries
 
     with context.obj.ledger() as (settings, ledger):
         now = delivery_clock(settings, ledger)
         done = approvals.reject(ledger, run, now=now, by=by, why=why)
-    told = f"{run} is rejected: {done.mails} mails were cancelled, {done.accounts} accounts left."
-    answer = {"run_id": run, "decision": "rejected", "mails": done.mails, "accounts": done.accounts}
-    say(told, answer, as_json)
+        is_delivery = held_deliveries.is_held(ledger, run)
+    text = f"{run} is rejected: {done.mails} mails were cancelled, {done.accounts} accounts left."
+    if is_delivery:
+        text = f"{run} is rejected: its delivery is dropped, and the next run reads again."
+    answer = {
+        "run_id": run,
+        "decision": "rejected",
+        "mails": done.mails,
+        "accounts": done.accounts,
+        "delivery": is_delivery,
+    }
+    say(text, answer, as_json)
 
 
 class Verdict(StrEnum):

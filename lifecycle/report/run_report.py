@@ -171,7 +171,7 @@ class RunReport:
     def add_gate(self, found: GateResult) -> None:
         """What a gate found."""
         self.gate[found.door] = found.as_json()
-        self.warnings += found.warnings
+        self.warnings += [text for text in found.warnings if text not in self.warnings]
         self.data_docs = str(found.data_docs)
 
     def add_build(self, built: BuildResult) -> None:
