@@ -367,7 +367,7 @@ FIRST: dict[str, tuple[dict[str, str], str]] = {
         "raw.contacts.email",
     ),
     "no touch model though triggers ask": (
-        {"accounts": "select * exclude (touch_model) from t"},
+        {"accounts": "select * replace (null as touch_model) from t"},
         "raw.accounts.touch_model",
     ),
 }

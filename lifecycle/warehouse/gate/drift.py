@@ -212,6 +212,8 @@ def _distribution(
             continue
         empty_before = None if is_first else 1 - _share(filled_before, all_before)
         empty_now = 1 - _share(filled_now, all_now)
+        if is_first and name not in _delivered_columns(connection, table):
+            continue  # a company that has no such column leaves it out of its export
         yield _rise(name, "empty", empty_before, empty_now, (all_now - filled_now) * step)
         if not filled_now:
             continue
@@ -252,6 +254,14 @@ def _sampled(
 
 def _as_text(name: str, kind: str) -> str:
     return f"{quoted(name)}{'::date' if kind.startswith('TIMESTAMP') else ''}::varchar"
+
+
+def _delivered_columns(connection: duckdb.DuckDBPyConnection, table: Table) -> set[str]:
+    """The columns that a file of this delivery has; all, where nothing tells."""
+    if not exists(connection, "raw", DELIVERED_COLUMNS):
+        return set(table.column_names)
+    query = f"select distinct column_name from raw.{DELIVERED_COLUMNS} where table_name = ?"
+    return {name for (name,) in connection.execute(query, [table.name]).fetchall()}
 
 
 def _gone_columns(connection: duckdb.DuckDBPyConnection, table: Table) -> Iterator[Row]:
