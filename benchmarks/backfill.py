@@ -82,7 +82,9 @@ def _measure(settings: Settings, days: Sequence[date]) -> tuple[Backfilled, dict
     at = time(6)
     meter.stage("simulate")
     with Ledger.open(settings.ledger_url) as ledger:
-        simulate(settings, ledger, [Variant.here(settings)], days=days, at=at, memory="empty")
+        simulate(
+            settings, ledger, [Variant.of_working_tree(settings)], days=days, at=at, memory="empty"
+        )
     meter.stage("backfill")
     found = backfill(settings, days, at=at)
     meter.stop()

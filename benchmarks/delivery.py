@@ -22,7 +22,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 HERE = Path(__file__).resolve().parent
-sys.path.append(str(HERE.parent / "tests"))  # for the certificate that its servers use
+sys.path.append(str(HERE.parent / "tests" / "support"))  # for the certificate that its servers use
 
 from certificate import make_certificate  # noqa: E402
 

@@ -258,15 +258,23 @@ def _contest(name: str, data: ActiveDays, split: np.datetime64, off: Days, for_a
         when_began = dormancy.known_gaps(past.account, past.ended, past_days)
         for what, gap in (("fixed", usual.fixed), ("own", usual.own), ("blend", usual.blend)):
             equal = dormancy.calibrate(
-                later_days, gap(*of_later), alarms_a_year=rate, alive_years=years, **bounds
+                later_days,
+                gap(*of_later),
+                false_alarms_per_account_year=rate,
+                alive_years=years,
+                **bounds,
             )
             before = dormancy.calibrate(
-                past_days, gap(*when_began), alarms_a_year=rate, alive_years=past_years, **bounds
+                past_days,
+                gap(*when_began),
+                false_alarms_per_account_year=rate,
+                alive_years=past_years,
+                **bounds,
             )
             seen = dormancy.calibrate(
                 past_days,
                 gap(*_own(past.account, past_days, past.account)),
-                alarms_a_year=rate,
+                false_alarms_per_account_year=rate,
                 alive_years=past_years,
                 **bounds,
             )
@@ -282,7 +290,7 @@ def _contest(name: str, data: ActiveDays, split: np.datetime64, off: Days, for_a
                     what,
                     counting.name,
                     equal.factor,
-                    equal.alarms_a_year,
+                    equal.false_alarms_per_account_year,
                     float(found_after[fast].mean()),
                     float(found_after[every].mean()),
                     float(counting.until(fell_silent, limit_of_gone).mean()),

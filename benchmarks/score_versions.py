@@ -114,7 +114,7 @@ def _live(settings: Settings, folder: Path, every: int) -> Validation:
                 marts.connection.execute(f"create view {changes.relation} as {changes.query}")
             if day in FITTED_ON:
                 fit = fit_scores(marts.settings)
-                print(f"fitted {fit.version}: {fit.found.note or 'all'}", file=sys.stderr)
+                print(f"fitted {fit.version}: {fit.parameters.note or 'all'}", file=sys.stderr)
         return score_validation.validate_scores(marts.connection)
 
 

@@ -55,7 +55,7 @@ def main() -> None:
             CONFIG, state={"dir": folder}, source={"kind": "files", "path": str(RETAIL)}
         )
         found, costs = _measure(settings, asked.first, asked.last)
-    days = len(found.simulated[0].told.days)
+    days = len(found.simulated[0].replay.days)
     simulated, built = costs["simulate"], costs["build again"]
     share = simulated.cpu_seconds / days / built.cpu_seconds
     if asked.json:
@@ -81,7 +81,7 @@ def _measure(settings: Settings, first: str, last: str) -> tuple[Simulation, dic
         found = simulate(
             settings,
             ledger,
-            [Variant.here(settings)],
+            [Variant.of_working_tree(settings)],
             days=days_between(first, last),
             at=time(6),
             memory="empty",
@@ -93,7 +93,7 @@ def _measure(settings: Settings, first: str, last: str) -> tuple[Simulation, dic
 def _as_json(found: Simulation, costs: dict[str, Cost], share: float) -> dict[str, Any]:
     return {
         "simulation": found.simulated[0].figures(),
-        "days": len(found.simulated[0].told.days),
+        "days": len(found.simulated[0].replay.days),
         "costs": [asdict(cost) for cost in costs.values()],
         "day_over_build": share,
     }
@@ -108,7 +108,7 @@ def _show(found: Simulation, costs: dict[str, Cost], share: float) -> None:
         )
     figures = one.figures()
     print(
-        f"{len(one.told.days)} days: {figures['mails']:,} mails to {figures['people']:,} people,"
+        f"{len(one.replay.days)} days: {figures['mails']:,} mails to {figures['people']:,} people,"
         f" {figures['mails_on_busiest_day']:,} on the busiest day"
     )
     print(f"a simulated day costs {share:.2f} of a build's CPU seconds (promised: {OF_A_BUILD})")

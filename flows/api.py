@@ -1,9 +1,9 @@
-"""Prefect's API and page as we serve them: on loopback, and for nobody without the credential.
+"""Serves Prefect's API and page on loopback, and only to requests with the credential.
 
-Whoever reaches Prefect's API can run commands. So every request needs the credential of the
-state folder, a page of another origin is refused, and so is a name of the host that is not
-ours (a foreign name that points here). `python -m flows.api LISTENER [--for-one-command]`
-serves on a socket that is open already.
+Whoever reaches Prefect's API can run commands. So every request needs the credential of the state
+folder. Requests from pages of another origin are refused, and so are requests for another host name
+(a foreign name that points here). `python -m flows.api LISTENER [--for-one-command]` serves on a
+socket that is open already.
 """
 
 from __future__ import annotations
@@ -30,8 +30,6 @@ if TYPE_CHECKING:
     from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 HOST = "127.0.0.1"
-NAMES = (HOST, "localhost")
-"""What a request may call this host."""
 STARTS_WITHIN = 120
 """Seconds. A cold start on a busy machine with two cores took 30."""
 FOR_ONE_COMMAND = "--for-one-command"
@@ -44,7 +42,8 @@ HEADERS = (
 
 
 def prepare(state_dir: Path) -> None:
-    """Keep Prefect to the state folder and silent; call it before Prefect is imported."""
+    """Make Prefect store its files in the state folder and log nothing. Call it before Prefect's
+    import."""
     defaults = {
         "PREFECT_HOME": str(state_dir / "prefect"),
         "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
@@ -63,9 +62,9 @@ def prepare(state_dir: Path) -> None:
 
 
 def _is_ours() -> bool:
-    """Whether Prefect's API is on this machine: no other server gets the credential."""
+    """Whether Prefect's API is on this machine."""
     address = os.environ.get("PREFECT_API_URL")
-    return address is None or urlsplit(address).hostname in NAMES
+    return address is None or prefect_credential.is_local(urlsplit(address).hostname)
 
 
 def start(
@@ -77,7 +76,7 @@ def start(
     Prefect's settings and its own credential, no secret.
     """
     port = listener.getsockname()[1]
-    origins = ",".join(f"http://{name}:{port}" for name in NAMES)
+    origins = ",".join(f"http://{name}:{port}" for name in prefect_credential.LOCAL_NAMES)
     environment = child_environment("PREFECT", without=("PREFECT_API_KEY",)) | {
         "PREFECT_SERVER_API_AUTH_STRING": os.environ["PREFECT_API_AUTH_STRING"],
         "PREFECT_SERVER_CORS_ALLOWED_ORIGINS": origins,
@@ -136,14 +135,14 @@ def _serve(listener: socket.socket, *, for_one_command: bool) -> None:
     from starlette.middleware.trustedhost import TrustedHostMiddleware
 
     app = create_app(ephemeral=for_one_command, final=True)
-    app.add_middleware(TrustedHostMiddleware, allowed_hosts=list(NAMES))
+    app.add_middleware(TrustedHostMiddleware, allowed_hosts=list(prefect_credential.LOCAL_NAMES))
     app.add_middleware(SecurityHeaders)
     level = "error" if for_one_command else "warning"
     uvicorn.Server(uvicorn.Config(app, log_level=level)).run(sockets=[listener])
 
 
 def _end_with_the_command() -> None:
-    """Serve until standard input closes: then the command is over, however it ended."""
+    """Serve until standard input closes, which it does however the command ends."""
     sys.stdin.read()
     signal.raise_signal(signal.SIGTERM)  # to uvicorn, once it listens to signals
     time.sleep(4)

@@ -1,4 +1,4 @@
-"""The form of a run that waits: whoever opens it in Prefect approves or rejects there."""
+"""The form of a run that waits for an approval: a person approves or rejects it in Prefect."""
 
 from __future__ import annotations
 
@@ -20,18 +20,18 @@ POLL_SECONDS = 10
 
 
 class Approval(RunInput):
-    """What a person says about a run that waits: over its budget, or with a delivery that moved
+    """A person's decision about a run that waits: over its budget, or with a delivery that moved
     too far."""
 
     approve: bool = Field(
         description="Yes goes on: it sends the mails, or takes the delivery. No drops them."
     )
-    by: str = Field(min_length=1, description="Who says so: a name or a ticket.")
+    by: str = Field(min_length=1, description="Who decided: a name or a ticket.")
     why: str = Field(min_length=1, description="Why; it is written down.")
 
 
 def under_way() -> UUID | None:
-    """The flow run of a deployment that this is; None elsewhere, where nobody sees a form."""
+    """The current flow run of a deployment; None elsewhere, where nobody sees a form."""
     context = FlowRunContext.get()
     if context is None or context.flow_run is None or context.flow_run.deployment_id is None:
         return None
@@ -45,7 +45,7 @@ def ask(
     within: timedelta,
     said_elsewhere: Callable[[], Approval | None],
 ) -> Approval | None:
-    """Wait for the form, or for what somebody said elsewhere; None when nobody did in time.
+    """Wait for the form, or for a decision by command; None when nobody decides in time.
 
     `description` is Markdown.
     """
@@ -62,14 +62,14 @@ def ask(
 
 @contextmanager
 def _listening(flow_run: UUID, said_elsewhere: Callable[[], Approval | None]) -> Iterator[None]:
-    """Fill in the form for whoever decided by command meanwhile."""
+    """Fill in the form where somebody decides by command meanwhile."""
     over = Event()
 
     def listen() -> None:
         with get_client(sync_client=True) as client:
             while not over.wait(POLL_SECONDS):
-                if said := said_elsewhere():
-                    answer = {"approve": said.approve, "by": said.by, "why": said.why}
+                if decision := said_elsewhere():
+                    answer = {"approve": decision.approve, "by": decision.by, "why": decision.why}
                     client.resume_flow_run(flow_run, run_input=answer)
 
     listener = Thread(target=copy_context().run, args=(listen,), daemon=True)

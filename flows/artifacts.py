@@ -31,7 +31,7 @@ def leave_artifacts(report: RunReport) -> None:
         ),
         "gate-result": table(
             ("gate", *doors),
-            ((door, *(found[name] for name in doors)) for door, found in report.gate.items()),
+            ((door, *(counts[name] for name in doors)) for door, counts in report.gate.items()),
         ),
     }
     if report.stopped is not None and report.stopped.failures:

@@ -1,7 +1,7 @@
-"""Prefect's automations: who hears of a run that cannot tell by itself.
+"""Prefect's automations: they notify about runs that cannot notify by themselves.
 
-A run that was stopped or failed tells by itself, with the reason (lifecycle/run.py). These
-are about what no run can tell: that its process is gone, or that it never began.
+A run that was stopped or failed notifies by itself, with the reason (lifecycle/run.py). The
+automations cover what no run can report: its process died, or it never began.
 """
 
 from __future__ import annotations
@@ -93,8 +93,8 @@ def _when(name: str, trigger: dict[str, Any], *, of: Any, tell: Any, what: str) 
 
 
 def _replace(client: SyncPrefectClient, automation: AutomationCore) -> None:
-    for known in client.read_automations_by_name(automation.name):
-        client.delete_automation(known.id)
+    for old in client.read_automations_by_name(automation.name):
+        client.delete_automation(old.id)
     client.create_automation(automation)
 
 

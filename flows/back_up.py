@@ -1,4 +1,4 @@
-"""Every night: a copy of the ledger, beside those of the nights before."""
+"""The nightly flow: copies the ledger, beside the copies of the nights before."""
 
 from __future__ import annotations
 

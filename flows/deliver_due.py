@@ -1,4 +1,4 @@
-"""Every ten minutes: what has become due, from the ledger alone."""
+"""The flow of every ten minutes: sends the mails that are due, from the ledger alone."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from lifecycle.report.watcher import watched
 
 @flow(name="deliver-due", flow_run_name=timed("deliver"), persist_result=False)
 def deliver_due(config: str | None = None, as_of: str | None = None) -> dict[str, Any]:
-    """Send the mails whose moment has come. Works beside a daily run, and after a crash.
+    """Send the planned mails that are due. Works beside a daily run, and after a crash.
 
     Args:
         config: The lifecycle.toml to use. Empty: the one in the working directory.

@@ -1,4 +1,4 @@
-"""Every month: parameters of health and dormancy from what accounts did, stored by version."""
+"""The monthly flow: fits the parameters of health and dormancy, and stores a version."""
 
 from __future__ import annotations
 
@@ -25,5 +25,5 @@ def fit_scores(config: str | None = None) -> dict[str, Any]:
     settings = settings_file.load(config)
     begin_log(settings)
     with only_one(settings.state_dir):
-        found = fit.fit_scores(settings, progress=watched().step)
-    return Fitted(found, settings).as_json()
+        fit_of_scores = fit.fit_scores(settings, progress=watched().step)
+    return Fitted(fit_of_scores, settings).as_json()

@@ -20,7 +20,7 @@ def lifecycle_run(
     """Work out every account's health from today's data, and send the mails that follow.
 
     Args:
-        as_of: See the world as it was then: 2026-06-10 10:00+09:00, or a day. Empty: now.
+        as_of: Use the data as of that moment: 2026-06-10 10:00+09:00, or a day. Empty: now.
         dry_run: Decide, but write nothing to the ledger and send nothing.
         source: Where CRM and usage data come from. Empty: as lifecycle.toml says.
         config: The lifecycle.toml to use. Empty: the one in the working directory.

@@ -1,4 +1,4 @@
-"""What a flow writes down, and where: a run of the worker knows no command line."""
+"""The logs of a flow; a worker's run has no command line that would set them up."""
 
 from __future__ import annotations
 
@@ -8,11 +8,13 @@ import sys
 
 from flows.privacy import hide_addresses_in_logs
 from lifecycle.logs import Private, write_log
+from lifecycle.private_files import keep_private
 from lifecycle.settings import Settings
 
 
 def begin_log(settings: Settings) -> None:
-    """Write `logs/lifecycle.log`, and let no address into what goes to Prefect."""
+    """Write `logs/lifecycle.log` for its owner alone, and let no address into Prefect's logs."""
+    keep_private(settings.state_dir)
     hide_addresses_in_logs()
     write_log(settings.state_dir / "logs")
 

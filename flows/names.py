@@ -1,4 +1,4 @@
-"""What a flow run is called on Prefect's page: after its day and source, not at random."""
+"""Names of flow runs on Prefect's page: the day and the source, instead of random words."""
 
 from __future__ import annotations
 
@@ -17,17 +17,17 @@ from lifecycle.settings import Settings
 
 def run_name() -> str:
     """Name a daily run: `2026-06-10 demo`, `2026-06-10 files, dry run`."""
-    asked = _parameters()
-    settings = _settings(asked)
+    parameters = _parameters()
+    settings = _settings(parameters)
     if settings is None:
         return "settings that cannot be read"
-    kind = asked.get("source") or settings.source.kind
+    kind = parameters.get("source") or settings.source.kind
     try:
-        moment = moment_of(settings, asked.get("as_of"))
+        moment = moment_of(settings, parameters.get("as_of"))
     except LifecycleError:
-        return f"{asked['as_of']} {kind}"
+        return f"{parameters['as_of']} {kind}"
     day = f"{moment.astimezone(ZoneInfo(settings.company.time_zone)):%Y-%m-%d}"
-    return f"{day} {kind}" + (", dry run" if asked.get("dry_run") else "")
+    return f"{day} {kind}" + (", dry run" if parameters.get("dry_run") else "")
 
 
 def timed(name: str) -> Callable[[], str]:
@@ -45,8 +45,8 @@ def _parameters() -> dict[str, Any]:
     return dict(flow_run.get_parameters() or {})
 
 
-def _settings(asked: dict[str, Any]) -> Settings | None:
+def _settings(parameters: dict[str, Any]) -> Settings | None:
     try:
-        return settings_file.load(asked.get("config"))
+        return settings_file.load(parameters.get("config"))
     except LifecycleError:
         return None

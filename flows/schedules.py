@@ -33,16 +33,16 @@ class NextRuns:
 
     @property
     def missing(self) -> list[str]:
-        """The deployments whose schedule does not fire."""
+        """The deployments without a next run: their schedule does not fire."""
         return [name for name, at in self.by_deployment.items() if at is None]
 
     def text(self, time_zone: str) -> str:
         """All in one line, the soonest first."""
-        known = {name: at for name, at in self.by_deployment.items() if at is not None}
+        scheduled = {name: at for name, at in self.by_deployment.items() if at is not None}
         zone = ZoneInfo(time_zone)
         return ", ".join(
             f"{name} {at.astimezone(zone):%a %H:%M}"
-            for name, at in sorted(known.items(), key=lambda item: item[1])
+            for name, at in sorted(scheduled.items(), key=lambda item: item[1])
         )
 
 

@@ -24,6 +24,7 @@ from lifecycle.child_environment import child_environment
 from lifecycle.errors import LifecycleError
 from lifecycle.logs import keep_small
 from lifecycle.notify import notify
+from lifecycle.private_files import keep_private
 from lifecycle.settings import CHECKOUT, Settings
 
 if TYPE_CHECKING:
@@ -46,7 +47,7 @@ class Ended(Exception):
 
 
 def serve(settings: Settings, port: int) -> None:
-    """Start all there is, and stay until somebody ends it or a part of it dies.
+    """Start all parts, and stay until a signal ends them or a part dies.
 
     Raises LifecycleError when the port is taken, a part does not start, or one dies.
     """
@@ -68,11 +69,11 @@ def serve(settings: Settings, port: int) -> None:
 
 
 def _set_environment(settings: Settings, port: int) -> None:
-    """Set what server, worker and runs find in their environment."""
+    """Set the environment variables of server, worker and runs."""
     os.environ["PREFECT_API_URL"] = f"http://{api.HOST}:{port}/api"
     api.prepare(settings.state_dir)
     os.environ["PREFECT_LOGGING_HANDLERS_CONSOLE_LEVEL"] = "INFO"
-    # A worker starts runs in folders of its own: what was said relative to here must hold there.
+    # A worker starts runs in other folders: make relative paths absolute.
     os.environ["LIFECYCLE__STATE__DIR"] = str(settings.state_dir)
     os.environ["LIFECYCLE_CONFIG"] = str(settings.root / settings_file.FILE_NAME)
 
@@ -136,7 +137,7 @@ def deploy(settings: Settings) -> None:
 
 
 def _stay(settings: Settings, parts: Mapping[str, subprocess.Popen[bytes]], logs: Path) -> None:
-    """Check every now and then that the schedules fire; raise LifecycleError when a part dies."""
+    """Check at intervals that the schedules fire; raise LifecycleError when a part dies."""
 
     def check() -> None:
         _refuse_dead(parts, logs)
@@ -154,7 +155,7 @@ def _stay(settings: Settings, parts: Mapping[str, subprocess.Popen[bytes]], logs
 def _report_schedules(
     settings: Settings, logs: Path, *, within: float, check: Callable[[], None]
 ) -> None:
-    """Say in a line what runs next, or say loudly which schedules do not fire, and why."""
+    """Print the next runs in one line, or warn which schedules do not fire, and why."""
     from prefect.exceptions import PrefectException
 
     from flows import schedules
@@ -163,7 +164,7 @@ def _report_schedules(
         runs = schedules.wait_for_next_runs(within, check)
         problem = _problem(runs)
     except (httpx.HTTPError, PrefectException) as error:
-        runs, problem = None, f"Prefect's API does not say what is scheduled: {error}"
+        runs, problem = None, f"Prefect's API does not answer what is scheduled: {error}"
     if runs is not None and problem is None:
         if within:
             zone = settings.company.time_zone
@@ -216,6 +217,7 @@ def main() -> None:
         signal.signal(sign, end)
     try:
         settings = settings_file.load()
+        keep_private(settings.state_dir)
         try:
             serve(settings, int(os.environ.get("PORT") or 4200))
         except LifecycleError as error:

@@ -30,6 +30,7 @@ from lifecycle.masking import mask_addresses
 from lifecycle.planning.owner_lists import plan_lists
 from lifecycle.planning.plan import plan as plan_mails
 from lifecycle.run import Run
+from lifecycle.sources import departures
 from lifecycle.sources import ledger as ledger_source
 from lifecycle.sources.pull import pull as pull_sources
 from lifecycle.warehouse import context
@@ -43,7 +44,7 @@ from lifecycle.warehouse.rejected_delivery import drop_rejected
 
 
 def is_transient(_task: Any, _run: Any, state: Any) -> bool:
-    """Whether trying again may help: a lock, a disk, a network; never wrong input."""
+    """Whether a retry may help: for a lock, a disk, a network; never for wrong input."""
     return isinstance(state.data, WarehouseError | OSError)
 
 
@@ -56,21 +57,26 @@ own_memory: dict[str, Any] = {"cache_policy": NO_CACHE, "persist_result": False}
 
 
 @contextmanager
-def begin(**asked: Any) -> Iterator[Run]:
-    """Open the run; its artifacts are left however it ends."""
+def begin(**parameters: Any) -> Iterator[Run]:
+    """Begin the run; it leaves its artifacts in Prefect however it ends."""
     hide_addresses_in_logs()
     logging.getLogger("lifecycle").setLevel(logging.INFO)
-    with Run.begin(**asked, at_the_end=leave_artifacts) as run:
+    with Run.begin(**parameters, at_the_end=leave_artifacts) as run:
         yield run
 
 
 @task(**own_memory, **harmless_to_retry)
 def pull(run: Run) -> None:
-    """The outside world, and what the ledger knew before this run, into raw tables."""
+    """Load the sources, and a snapshot of the ledger, into raw tables."""
     with run.stage("pull"):
         begin_day(run.settings, run_id=run.run_id, as_of=run.as_of)
         drop_rejected(run.settings, run.ledger)
-        pulled = pull_sources(run.settings, loaded_at=run.loaded_at, progress=run.progress)
+        pulled = pull_sources(
+            run.settings,
+            loaded_at=run.loaded_at,
+            progress=run.progress,
+            remember=None if run.dry_run else run.remember_departures,
+        )
         run.report.add_pull(pulled)
         ledger_source.snapshot(run.settings)
         context.write(run.settings, run_id=run.run_id, as_of=run.as_of, loaded_at=run.loaded_at)
@@ -78,7 +84,7 @@ def pull(run: Run) -> None:
 
 @task(**own_memory, task_run_name="gate-{door}")
 def check_door(run: Run, door: Door) -> None:
-    """Great Expectations at one of the two doors; a failed critical check ends the run."""
+    """Check one of the two gates with Great Expectations; a failed critical check stops the run."""
     with run.stage(f"gate_{door}"):
         try:
             run.report.add_gate(check(run.settings, door, approved=run.let_through))
@@ -121,16 +127,18 @@ def _is_let_through(run: Run, held: DeliveryHeld) -> bool:
 
 @task(**own_memory, **harmless_to_retry)
 def build(run: Run) -> None:
-    """dbt: raw tables into marts, each model tested."""
+    """Build the marts from the raw tables with dbt, and test each model."""
     with run.stage("build"):
         run.report.add_build(build_models(run.settings, progress=run.progress))
 
 
 @task(**own_memory, **harmless_to_retry)
 def publish(run: Run) -> None:
-    """The audited marts take the place of yesterday's, at once."""
+    """Replace yesterday's published marts by the audited ones, atomically."""
     with run.stage("publish"):
         publish_marts(run.settings, run_id=run.run_id)
+        if not run.dry_run:
+            departures.settle(run.settings, run.ledger, run_id=run.run_id, loaded_at=run.loaded_at)
         with connect_published(run.settings) as warehouse:
             run.report.add_published(warehouse)
             run.report.add_effects(newest(read_effects(run.settings, warehouse)))
@@ -138,10 +146,10 @@ def publish(run: Run) -> None:
 
 @task(**own_memory)
 def plan(run: Run) -> None:
-    """Decide who enters, leaves and is due, in one transaction of the ledger; then what each
-    account owner is told, in another."""
+    """Decide who enters, leaves and is due, in one transaction of the ledger; then plan the owners'
+    lists, in another."""
     with run.stage("plan"):
-        made = plan_mails(
+        result = plan_mails(
             run.settings,
             run.ledger,
             run_id=run.run_id,
@@ -149,7 +157,7 @@ def plan(run: Run) -> None:
             dry_run=run.dry_run,
             seen=run.seen,
         )
-        run.report.add_plan(made)
+        run.report.add_plan(result)
         run.tell_of_broken_triggers()
         run.report.add_owner_lists(
             plan_lists(
@@ -159,10 +167,10 @@ def plan(run: Run) -> None:
 
 
 def approve(run: Run) -> None:
-    """Ask a person where the run reaches more people than its budget; else go on at once.
+    """Ask a person where the run reaches more people than its budget; else continue at once.
 
-    A deployment's run waits for its form; any other stops, and goes on where it stood when
-    somebody approves it by command. Raises OverBudget where it is not approved.
+    A deployment's run waits for its form. Any other run stops; its mails go once somebody approves
+    it by command. Raises OverBudget where it is not approved.
     """
     if run.report.flood is None or run.dry_run:
         return
@@ -171,25 +179,27 @@ def approve(run: Run) -> None:
         flow_run = approval.under_way()
         if flow_run and within:
             run.wait(run.over_budget())
-            told = mask_addresses(as_markdown([run.report.over_budget()]))
-            said = approval.ask(
-                flow_run, told, within=within, said_elsewhere=partial(_by_command, run)
+            question = mask_addresses(as_markdown([run.report.over_budget()]))
+            decision = approval.ask(
+                flow_run, question, within=within, said_elsewhere=partial(_by_command, run)
             )
-            if said and not _by_command(run):
-                run.decide(said.approve, by=said.by, why=said.why)
+            if decision and not _by_command(run):
+                run.decide(decision.approve, by=decision.by, why=decision.why)
         run.check_approved()
 
 
 def _by_command(run: Run) -> approval.Approval | None:
-    said = approvals.decision(run.ledger, run.run_id)
-    if said is None:
+    decision = approvals.decision(run.ledger, run.run_id)
+    if decision is None:
         return None
-    return approval.Approval(approve=said.decision == APPROVED, by=said.by, why=said.why)
+    return approval.Approval(
+        approve=decision.decision == APPROVED, by=decision.by, why=decision.why
+    )
 
 
 @task(**own_memory)
 def deliver(run: Run) -> None:
-    """Hand over what is due now; the rest waits in the ledger for its hour."""
+    """Deliver the mails that are due now; the others wait in the ledger."""
     if run.dry_run:
         return
     with run.stage("deliver"), counted(run.settings, run.ledger, run.record, run.now):
@@ -199,5 +209,5 @@ def deliver(run: Run) -> None:
 
 @task(**own_memory)
 def report(run: Run) -> None:
-    """Write down what happened and why."""
+    """Write the report."""
     run.conclude()

@@ -1,4 +1,4 @@
-"""Every 15 minutes: what came back about mails and addresses, from the provider to the ledger."""
+"""The flow of every 15 minutes: reads feedback about mails and addresses into the ledger."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Tells somebody of a run that could not tell by itself: it crashed, or never started."""
+"""The flow that notifies about a run that crashed or never started."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ log = logging.getLogger("lifecycle.tell")
 
 @flow(name="tell", persist_result=False)
 def tell(run: str, what: str, config: str | None = None) -> None:
-    """Tell whoever `[notify]` names.
+    """Notify whom `[notify]` names.
 
     Args:
         run: The flow run's name.

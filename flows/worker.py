@@ -1,7 +1,7 @@
 """A worker of a Prefect server that runs elsewhere: `python -m flows.worker`.
 
-It deploys what prefect.yaml says, from the folder that it works in, and stays. PREFECT_API_URL
-names the server, PREFECT_API_AUTH_STRING (or PREFECT_API_KEY) is the credential.
+It deploys prefect.yaml from the working directory, and then works until it is ended.
+PREFECT_API_URL names the server, PREFECT_API_AUTH_STRING (or PREFECT_API_KEY) is the credential.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ from flows.server import POOL, deploy
 from lifecycle import settings as settings_file
 from lifecycle.errors import LifecycleError, SettingsError
 from lifecycle.notify import notify
+from lifecycle.private_files import keep_private
 from lifecycle.settings import CHECKOUT, Settings
 
 
@@ -34,7 +35,7 @@ def work(settings: Settings) -> None:
         )
     prepare(settings.state_dir)
     os.environ["PREFECT_LOGGING_HANDLERS_CONSOLE_LEVEL"] = "INFO"
-    # A worker starts runs in folders of its own: what was said relative to here must hold there.
+    # A worker starts runs in other folders: make relative paths absolute.
     os.environ["LIFECYCLE__STATE__DIR"] = str(settings.state_dir)
     os.environ["LIFECYCLE_CONFIG"] = str(settings.root / settings_file.FILE_NAME)
     _wait(address)
@@ -65,6 +66,7 @@ def main() -> None:
     """Work until somebody ends it."""
     try:
         settings = settings_file.load()
+        keep_private(settings.state_dir)
         try:
             work(settings)
         except LifecycleError as error:

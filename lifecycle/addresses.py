@@ -1,4 +1,4 @@
-"""What an e-mail address looks like, as far as a header can carry it."""
+"""The form of an e-mail address that a mail header can carry."""
 
 from __future__ import annotations
 

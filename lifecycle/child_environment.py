@@ -1,4 +1,4 @@
-"""What a child process finds in its environment: only what it needs, and no secret of ours."""
+"""The environment of a child process: only the variables that it needs, and no secret."""
 
 from __future__ import annotations
 
@@ -19,9 +19,9 @@ def child_environment(*prefixes: str, without: Collection[str] = ()) -> dict[str
 
     Names in `without` stay out.
     """
-    kept = (*SYSTEM_PREFIXES, *prefixes)
+    prefixes_kept = (*SYSTEM_PREFIXES, *prefixes)
     return {
         name: value
         for name, value in os.environ.items()
-        if (name in SYSTEM or name.startswith(kept)) and name not in without
+        if (name in SYSTEM or name.startswith(prefixes_kept)) and name not in without
     }

@@ -1,4 +1,4 @@
-"""What time it is: for a run, for mails that wait, and as somebody writes it. All in UTC."""
+"""Clocks: the as-of of a run, the clock of deliveries, and the parsing of both. All in UTC."""
 
 from __future__ import annotations
 
@@ -12,16 +12,16 @@ from lifecycle.settings import Settings, Source
 from lifecycle.sources.demo_clock import DEMO_CLOCK
 
 REPLAY_AFTER = timedelta(hours=24)
-"""A run whose as-of is older than this looked at the past."""
+"""A run whose as-of is older than this is a replay of the past."""
 
 
 def source_now(source: Source) -> datetime:
-    """Return the present of a source: a synthetic one has a clock that stands."""
+    """Return the present of a source. The clock of a synthetic source stands still."""
     return DEMO_CLOCK if source.is_synthetic else datetime.now(UTC)
 
 
 def parse_as_of(text: str) -> datetime:
-    """The moment that somebody wrote: a day, or a day and a time, with or without a zone.
+    """Parse a moment: a day, or a day and a time, with or without a zone.
 
     `2011-12-09 13:00 UTC`, `2011-06-01 10:00`, `2026-06-10T10:00+09:00`, `2026-06-10 10:00
     Asia/Tokyo`, `2026-06-10`. Without a zone it is UTC. Raises ClockError.
@@ -61,10 +61,10 @@ def day_begins(settings: Settings, day: str, *, after: datetime) -> datetime:
 
 
 def delivery_clock(settings: Settings, ledger: Ledger, as_of: str | None = None) -> datetime:
-    """What time it is for mails that wait in the ledger, unless somebody chose a moment.
+    """The clock of deliveries: `as_of` where given, else as follows.
 
-    A state folder that looks at the past (the demo company, a replay) stands at its last
-    run's as-of: by the wall clock all its mails would be too late. Otherwise it is now.
+    In a state folder that replays the past (the demo company, a replay) the clock stands at the
+    last run's as-of: by the wall clock all its mails would be too late. Otherwise it is now.
     """
     if as_of is not None:
         return parse_as_of(as_of)
@@ -78,14 +78,14 @@ def delivery_clock(settings: Settings, ledger: Ledger, as_of: str | None = None)
 
 
 def moment_of(settings: Settings, as_of: str | None = None) -> datetime:
-    """Return the moment that a run looks at, in UTC: the one asked for, or the source's now.
+    """Return the as-of of a run in UTC: the given one, or the source's present.
 
-    Raises ClockError for what is no moment, or lies in the future of a real source.
+    Raises ClockError for a text that is no moment, or lies in the future of a real source.
     """
     if as_of is None:
         return source_now(settings.source)
     moment = parse_as_of(as_of)
     if moment > datetime.now(UTC) and not settings.source.is_synthetic:
-        # The ledger could never go back from there: a slip of the pen would end all runs.
+        # The ledger could never go back from there: a typing error would block all later runs.
         raise ClockError(f"as-of {moment:%Y-%m-%d %H:%M} UTC is in the future")
     return moment

@@ -114,7 +114,7 @@ def _is_number(rows: Sequence[Sequence[Cell]], column: int) -> bool:
 def _rich_part(part: str | Table) -> RenderableType:
     if isinstance(part, str):
         return Text(part)
-    shown = RichTable(
+    rich_table = RichTable(
         box=box.SIMPLE_HEAD,
         padding=(0, 1, 0, 0),
         pad_edge=False,
@@ -124,12 +124,12 @@ def _rich_part(part: str | Table) -> RenderableType:
     for number, name in enumerate(part.columns):
         right = _is_number(part.rows, number)
         is_copied = any(isinstance(row[number], Id) for row in part.rows)
-        shown.add_column(
+        rich_table.add_column(
             name, justify="right" if right else "left", overflow="fold", no_wrap=is_copied
         )
     for row in part.rows:
-        shown.add_row(*(Text(_show(cell)) for cell in row))
-    return shown
+        rich_table.add_row(*(Text(_show(cell)) for cell in row))
+    return rich_table
 
 
 def _markdown_part(part: str | Table) -> list[str]:

@@ -24,13 +24,13 @@ from lifecycle.warehouse.connection import connect_work
 
 @dataclass(frozen=True)
 class Erased:
-    """What was found of a person and is gone."""
+    """Counts of what was erased of a person."""
 
     mails: int
-    """Stored mails, in the ledger and the outbox: to the person, and those that name them as who
-    is answered to. That they were sent stays known, not to whom."""
+    """Stored mails in the ledger and the outbox: to the person, and those that name the person in
+    Reply-To. The ledger keeps that they were sent, not to whom."""
     rows: int
-    """Rows of the warehouse that are gone, or tell no more who the person was."""
+    """Rows of the warehouse that were deleted, or that no longer identify the person."""
 
 
 def erase(settings: Settings, ledger: Ledger, address: str, *, by: str, why: str) -> Erased:
@@ -68,18 +68,18 @@ def erase(settings: Settings, ledger: Ledger, address: str, *, by: str, why: str
 
 
 def remember(settings: Settings, hashes: Collection[str]) -> None:
-    """Write down beside the ledger who was erased: a backup of before it does not know."""
+    """Add the hashes to the state folder's `erased.txt`: an older backup does not have them."""
     settings.state_dir.mkdir(parents=True, exist_ok=True)
     fresh = settings.erased_file.with_suffix(".fresh")
-    with fresh.open("w", encoding="utf-8") as kept:
-        kept.writelines(f"{one}\n" for one in sorted(remembered(settings).union(hashes)))
-        kept.flush()
-        os.fsync(kept.fileno())
+    with fresh.open("w", encoding="utf-8") as file:
+        file.writelines(f"{digest}\n" for digest in sorted(remembered(settings).union(hashes)))
+        file.flush()
+        os.fsync(file.fileno())
     os.replace(fresh, settings.erased_file)
 
 
 def remembered(settings: Settings) -> set[str]:
-    """The hashes of all whom this state folder saw erased."""
+    """The hashes of all persons that were erased in this state folder."""
     if not settings.erased_file.exists():
         return set()
     return set(settings.erased_file.read_text(encoding="utf-8").split())
@@ -139,14 +139,18 @@ def _erase_rows(warehouse: duckdb.DuckDBPyConnection, forms: list[str], hashed: 
     contact_ids: set[str] = set()
     for table, columns in tables.items():
         if {"contact_id", "email"} <= columns.keys():
-            known = f"select contact_id from {table} where list_contains(?, lower(trim(email)))"
-            contact_ids |= {row[0] for row in warehouse.execute(known, [forms]).fetchall()}
+            contacts_of_address = (
+                f"select contact_id from {table} where list_contains(?, lower(trim(email)))"
+            )
+            contact_ids |= {
+                row[0] for row in warehouse.execute(contacts_of_address, [forms]).fetchall()
+            }
     changed = 0
 
     def change(statement: str, values: Collection[str]) -> None:
         nonlocal changed
-        found = warehouse.execute(statement, [list(values)]).fetchone()
-        changed += found[0] if found else 0
+        row = warehouse.execute(statement, [list(values)]).fetchone()
+        changed += row[0] if row else 0
 
     for table, columns in tables.items():
         for column in columns.keys() & {"email", "email_normalized"}:
@@ -158,20 +162,25 @@ def _erase_rows(warehouse: duckdb.DuckDBPyConnection, forms: list[str], hashed: 
             is_owner = "list_contains(?, lower(trim(owner_email)))"
             change(f"update {table} set {emptied} where {is_owner}", forms)
         if {"contact_id", "comment"} <= columns.keys():
-            given = "list_contains(?, contact_id)"
+            is_theirs = "list_contains(?, contact_id)"
             change(
-                f"update {table} set contact_id = null, comment = null where {given}", contact_ids
+                f"update {table} set contact_id = null, comment = null where {is_theirs}",
+                contact_ids,
             )
         if "record" in columns:
-            whole = (
+            holds_address = (
                 "select 1 from unnest(?::varchar[]) as t(form) where contains(lower(record), form)"
             )
-            change(f"delete from {table} where exists ({whole})", forms)
-            # What was set aside may be no JSON at all.
+            change(f"delete from {table} where exists ({holds_address})", forms)
+            # A rejected record need not be JSON.
             contact = "case when json_valid(record) then record ->> '$.contact_id' end"
             change(f"delete from {table} where list_contains(?, {contact})", contact_ids)
+        if {"reason", "value"} <= columns.keys():
+            some = "select 1 from unnest(?::varchar[]) as t(form)"
+            told = f"{some} where contains(lower(reason), form)"
+            change(f"delete from {table} where exists ({told})", forms)
         # Anywhere else an address that stands alone is somebody's id, and has to stay one.
         for column in (name for name, data_type in columns.items() if data_type == "VARCHAR"):
-            theirs = f'list_contains(?, lower(trim("{column}")))'
-            change(f"update {table} set \"{column}\" = '{hashed}' where {theirs}", forms)
+            is_address = f'list_contains(?, lower(trim("{column}")))'
+            change(f"update {table} set \"{column}\" = '{hashed}' where {is_address}", forms)
     return changed

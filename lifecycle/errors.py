@@ -113,8 +113,8 @@ class Problem:
 
     def __str__(self) -> str:
         place = self.file if self.line is None else f"{self.file}:{self.line}"
-        told = f"{place}: {self.what}" + (f" ({self.hint})" if self.hint else "")
-        return told if self.stops_a_run else f"{told}; no run stops for this"
+        text = f"{place}: {self.what}" + (f" ({self.hint})" if self.hint else "")
+        return text if self.stops_a_run else f"{text}; no run stops for this"
 
 
 class Problems(InputError):

@@ -34,7 +34,7 @@ def write_log(folder: Path) -> None:
     """
     path = folder.absolute() / "lifecycle.log"
     root = logging.getLogger()
-    for handler in [one for one in root.handlers if isinstance(one, LogFile)]:
+    for handler in [handler for handler in root.handlers if isinstance(handler, LogFile)]:
         if Path(handler.baseFilename) == path:
             return
         root.removeHandler(handler)
@@ -74,10 +74,10 @@ class LogFile(logging.handlers.RotatingFileHandler):
 
     def _is_current(self) -> bool:
         try:
-            there, ours = os.stat(self.baseFilename), os.fstat(self.stream.fileno())
+            on_disk, ours = os.stat(self.baseFilename), os.fstat(self.stream.fileno())
         except (OSError, ValueError):
             return False
-        return (there.st_dev, there.st_ino) == (ours.st_dev, ours.st_ino)
+        return (on_disk.st_dev, on_disk.st_ino) == (ours.st_dev, ours.st_ino)
 
     def _open(self):  # type: ignore[no-untyped-def]
         Path(self.baseFilename).parent.mkdir(parents=True, exist_ok=True)

@@ -11,6 +11,13 @@ from lifecycle.errors import LifecycleError
 
 FILE_NAME = "prefect.auth"
 USER = "lifecycle"
+LOCAL_NAMES = ("127.0.0.1", "localhost")
+"""What a request may call this machine."""
+
+
+def is_local(host: str | None) -> bool:
+    """Return whether a server is on this machine: no other gets the credential."""
+    return host in LOCAL_NAMES
 
 
 def read_or_create(state_dir: Path) -> str:

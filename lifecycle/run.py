@@ -18,13 +18,15 @@ from typing import TYPE_CHECKING, TextIO
 from lifecycle import settings as settings_file
 from lifecycle.clock import moment_of
 from lifecycle.errors import DeliveryHeld, OverBudget, Problems, Stopped
-from lifecycle.ledger import approvals, commands, held_deliveries, runs
+from lifecycle.ledger import approvals, commands, held_deliveries, leaving, runs
+from lifecycle.ledger.departures import Departure
 from lifecycle.ledger.store import Ledger
 from lifecycle.ledger.tables import APPROVED
 from lifecycle.logs import write_log
 from lifecycle.mail.deliver import check_live, refuse_to_replay_live
 from lifecycle.masking import mask_addresses
 from lifecycle.notify import notify
+from lifecycle.private_files import keep_private
 from lifecycle.report.run_report import RunReport, Stop
 from lifecycle.report.stage_outcome import stage_outcome
 from lifecycle.report.waiting import BROKEN, broken_lines
@@ -98,6 +100,7 @@ class Run:
         """
         overrides = {"source": {"kind": source}} if source else {}
         settings = settings_file.load(config, **overrides)
+        keep_private(settings.state_dir)
         write_log(settings.state_dir / "logs")
         moment = moment_of(settings, as_of)
         try:
@@ -191,11 +194,11 @@ class Run:
 
     def check_approved(self) -> None:
         """Raise OverBudget unless somebody approved the run."""
-        said = approvals.decision(self.ledger, self.run_id)
-        if said is None:
+        decision = approvals.decision(self.ledger, self.run_id)
+        if decision is None:
             raise self.over_budget()
-        if said.decision != APPROVED:
-            raise OverBudget(f"nothing was sent: {said.by} rejected the run: {said.why}")
+        if decision.decision != APPROVED:
+            raise OverBudget(f"nothing was sent: {decision.by} rejected the run: {decision.why}")
 
     def wait(self, why: Stopped) -> None:
         """Tell that the run waits for a person, and let others begin meanwhile.
@@ -224,15 +227,20 @@ class Run:
         runs.go_on(self.ledger, self.run_id)
         return True
 
+    def remember_departures(self, found: Sequence[Departure]) -> None:
+        """Keep those who left by the delivery, whatever becomes of the run."""
+        key = self.settings.privacy.erasure_key.get_secret_value()
+        leaving.record(self.ledger, found, run_id=self.run_id, key=key)
+
     def tell_of_broken_triggers(self) -> None:
         """Tell whoever `[notify]` names which triggers wait because they cannot be used."""
         for line in broken_lines(self.report.broken):
             log.warning("run %s: %s", self.run_id, line)
         if self.report.broken and not self.is_watched:
             names = ", ".join(self.report.broken)
-            told = "\n\n".join((*broken_lines(self.report.broken), BROKEN))
+            text = "\n\n".join((*broken_lines(self.report.broken), BROKEN))
             subject = f"The daily run goes on without what cannot be used: {names}"
-            _notify(self.settings, subject, told)
+            _notify(self.settings, subject, text)
 
     def progress(self, text: str) -> None:
         """Say how far the stage under way has got."""
@@ -249,12 +257,12 @@ class Run:
         from lifecycle.authoring.validate import validate  # seconds, which only a run needs
 
         self.seen = Seen.now(self.settings)
-        found = validate(self.settings)
-        self.report.broken = {name: list(wrong) for name, wrong in found.files.broken.items()}
+        validation = validate(self.settings)
+        self.report.broken = {name: list(wrong) for name, wrong in validation.files.broken.items()}
         for line in broken_lines(self.report.broken):
             log.warning("run %s begins while %s", self.run_id, line)
-        if found.stops_a_run:
-            raise Problems(found.stops_a_run)
+        if validation.stops_a_run:
+            raise Problems(validation.stops_a_run)
         if not self.dry_run:
             check_live(self.settings, self.ledger, self.as_of)
 
@@ -297,17 +305,17 @@ def keep_to_one_source(settings: Settings) -> None:
     kind = settings.source.kind
     if not mark.exists():
         mark.write_text(f"{kind}\n", encoding="utf-8")
-    known = mark.read_text(encoding="utf-8").strip()
-    if known != kind:
-        runs.refuse_mixing(known, kind)
+    recorded_kind = mark.read_text(encoding="utf-8").strip()
+    if recorded_kind != kind:
+        runs.refuse_mixing(recorded_kind, kind)
 
 
 def _tell(settings: Settings, subject: str, error: Exception) -> None:
     _notify(settings, f"The daily run {subject}: {_first_line(error)}", str(error))
 
 
-def _notify(settings: Settings, subject: str, told: str) -> None:
-    body = f"{told}\n\nState folder: {settings.state_dir}\n"
+def _notify(settings: Settings, subject: str, text: str) -> None:
+    body = f"{text}\n\nState folder: {settings.state_dir}\n"
     problems = notify(settings, subject=subject, body=body)
     for problem in problems:
         log.warning("%s", problem)

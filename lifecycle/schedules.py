@@ -45,12 +45,12 @@ class Cron:
             raise ValueError(f"{expression!r} is not a cron expression: {error}") from None
 
     def after(self, moment: datetime) -> datetime:
-        return next(found for found in self._times(moment, "get_next") if found > moment)
+        return next(at for at in self._times(moment, "get_next") if at > moment)
 
     def until(self, moment: datetime) -> datetime:
         # One minute further: a moment at which it fires is the last time itself.
         later = moment + timedelta(minutes=1)
-        return next(found for found in self._times(later, "get_prev") if found <= moment)
+        return next(at for at in self._times(later, "get_prev") if at <= moment)
 
     def _times(self, moment: datetime, step: str) -> Iterator[datetime]:
         # As Prefect does: croniter counts on a clock without a zone, whose hours are then looked
@@ -108,7 +108,7 @@ def read(settings: Settings) -> list[Schedule]:
     file = own if own.is_file() else CHECKOUT / FILE_NAME
     try:
         content = YAML(typ="safe", pure=True).load(file.read_text(encoding="utf-8"))
-        found = [_schedule(one) for one in content["deployments"]]
+        schedules = [_schedule(deployment) for deployment in content["deployments"]]
     except (OSError, UnicodeDecodeError) as error:
         raise SettingsError(f"{file}: cannot be read: {error}") from None
     except YAMLError as error:
@@ -117,13 +117,13 @@ def read(settings: Settings) -> list[Schedule]:
         raise SettingsError(f"{file}: is not as Prefect writes it: {error!r}") from None
     except ValueError as error:
         raise SettingsError(f"{file}: {error}") from None
-    return [one for one in found if one.rules]
+    return [schedule for schedule in schedules if schedule.rules]
 
 
 def _schedule(deployment: Mapping[str, Any]) -> Schedule:
     name, entrypoint = deployment["name"], deployment["entrypoint"]
     schedules = deployment.get("schedules") or [deployment.get("schedule")]
-    rules = [_rule(name, one) for one in schedules if one and one.get("active", True)]
+    rules = [_rule(name, rule) for rule in schedules if rule and rule.get("active", True)]
     return Schedule(name, entrypoint.rpartition(":")[2].replace("_", "-"), rules)
 
 

@@ -36,7 +36,7 @@ def only_one(state_dir: Path) -> Iterator[TextIO]:
 def _who_holds(path: str) -> str:
     try:
         holder = json.loads(Path(path).read_text(encoding="utf-8"))
-        who = f"process {holder['pid']}, since {holder['since']}"
+        holder_text = f"process {holder['pid']}, since {holder['since']}"
     except (OSError, ValueError, KeyError):
-        who = "it has only just begun"
-    return f"another run is working in {Path(path).parent} ({who}); wait for it, or end it"
+        holder_text = "it has only just begun"
+    return f"another run is working in {Path(path).parent} ({holder_text}); wait for it, or end it"

@@ -1,1 +1,1 @@
-"""What people wrote: triggers, mails and expectations, read once and checked together."""
+"""Reads and checks the files that people write: triggers, mails and expectations."""

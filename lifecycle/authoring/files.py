@@ -1,7 +1,7 @@
-"""The triggers and mails of a company as their files are now: which can be used, and which wait.
+"""Reads a company's triggers and mails, and splits them into usable and waiting ones.
 
-A trigger whose file or mails cannot be used waits by itself; the others go on. What no trigger
-can do without stops all of them.
+A trigger whose file or mails cannot be used waits by itself; the others go on. A problem that
+concerns all triggers makes all of them wait.
 """
 
 from __future__ import annotations
@@ -41,25 +41,28 @@ class Seen:
 
 @dataclass(frozen=True)
 class TriggerFiles:
-    """What the files say, each of them read once."""
+    """The result of reading the files, each of them once."""
 
     usable: tuple[Trigger, ...]
-    """The triggers that a run may go by: of higher priority first, then by name."""
+    """The triggers that a run may use: by descending priority, then by name."""
     readable: tuple[Trigger, ...]
-    """These, and those whose file can be read but waits for something else."""
+    """The usable triggers, and those whose file can be read but that wait for another reason."""
     broken: Mapping[str, tuple[Problem, ...]]
-    """By name, the triggers that wait, and what is wrong with their files or their mails."""
+    """Name of a trigger that waits: the problems of its file and its mails."""
     everywhere: tuple[Problem, ...]
-    """What is wrong for all triggers."""
+    """Problems that concern all triggers."""
     remarks: tuple[Problem, ...]
-    """What is untidy in the mails' folder; no trigger waits for it."""
+    """Untidy files in the mails' folder; no trigger waits for them."""
     templates: Templates
     """The mails as they were checked."""
 
     @property
     def problems(self) -> list[Problem]:
-        """Everything that has to be mended."""
-        return [*(problem for some in self.broken.values() for problem in some), *self.everywhere]
+        """All problems that have to be mended."""
+        return [
+            *(problem for problems in self.broken.values() for problem in problems),
+            *self.everywhere,
+        ]
 
 
 def read_files(settings: Settings) -> TriggerFiles:
@@ -141,11 +144,13 @@ def _wrong_mails(
 ) -> list[Problem]:
     """What is wrong with the mails, those of unusable triggers too as far as their steps can be
     read."""
-    unread = {Path(problem.file).stem for problem in unreadable} - {one.name for one in triggers}
+    unread = {Path(problem.file).stem for problem in unreadable} - {
+        trigger.name for trigger in triggers
+    }
     steps = [(trigger.name, [step.id for step in trigger.steps]) for trigger in triggers]
     of_one_language = {trigger.name for trigger in triggers if trigger.locale}
     for file in _unread_files(folder, unread):
-        ids = [one for one in dict.fromkeys(named_steps(file)) if one]
+        ids = [step_id for step_id in dict.fromkeys(named_steps(file)) if step_id]
         if ids:
             name = Path(file.name).stem
             unread.discard(name)

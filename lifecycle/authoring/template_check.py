@@ -1,4 +1,4 @@
-"""What is wrong with the templates before any mail is rendered: `lifecycle validate`."""
+"""Checks the templates before any mail is rendered: `lifecycle validate`."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def check_templates(
     return [
         *_absent(
             templates,
-            {one for one in expected if one[0] not in of_one_language},
+            {step for step in expected if step[0] not in of_one_language},
             settings.company.locale,
         ),
         *_unused(templates, expected | lists),
@@ -49,7 +49,7 @@ def check_templates(
 
 
 def mail_names(account_columns: Iterable[str], contact_columns: Iterable[str]) -> Names:
-    """What a mail to a customer may name, besides the way out in its footer."""
+    """The names that a mail to a customer may use, besides `unsubscribe_url` in its footer."""
     return {
         "account": frozenset(account_columns),
         "contact": frozenset(contact_columns),

@@ -1,4 +1,4 @@
-"""All that is wrong with what CS ops wrote, triggers and mails together: `lifecycle validate`."""
+"""Checks triggers and mails together: `lifecycle validate`."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def check(settings: Settings) -> list[Problem]:
 
 
 def check_files(settings: Settings, files: TriggerFiles) -> list[Problem]:
-    """The same of files that were read before: what stops mail first, then what is untidy."""
+    """The same for files that were read before: problems that stop mail first, then untidy ones."""
     return [
         *files.problems,
         *_in_one_language(files.templates, files.readable),
@@ -44,7 +44,7 @@ def _in_one_language(templates: Templates, triggers: Sequence[Trigger]) -> Itera
         has = {
             locale for step in trigger.steps for locale in mails.get((trigger.name, step.id), ())
         }
-        others = sorted(one for one in spoken if nearest(one, has) is None)
+        others = sorted(language for language in spoken if nearest(language, has) is None)
         if trigger.on and trigger.locale is None and len(has) == 1 and others:
             (only,) = has
             yield trigger.problem(

@@ -1,4 +1,4 @@
-"""Everything that people wrote, checked before a run meets it."""
+"""`lifecycle validate`: checks every file that people write, before a run uses it."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from lifecycle.warehouse.gate import suites
 
 @dataclass(frozen=True)
 class Validation:
-    """What was checked, and all that is wrong with it."""
+    """The checked files and their problems."""
 
     files: TriggerFiles
     suites: int
@@ -32,8 +32,10 @@ class Validation:
     def stops_a_run(self) -> list[Problem]:
         """What is wrong everywhere: no run begins before it is mended. A trigger whose own file
         or mails are broken waits by itself."""
-        waits = {problem for some in self.files.broken.values() for problem in some}
-        return [one for one in self.problems if one.stops_a_run and one not in waits]
+        waits = {problem for problems in self.files.broken.values() for problem in problems}
+        return [
+            problem for problem in self.problems if problem.stops_a_run and problem not in waits
+        ]
 
     def as_json(self) -> dict[str, Any]:
         """The object of `validate --json`."""
@@ -46,13 +48,18 @@ class Validation:
     def as_document(self) -> Document:
         """The outcome for a person: what each trigger does, when nothing is wrong."""
         rows = (
-            (one.name, one.launch.mode, len(one.steps), "yes" if one.needs_feed else "no")
-            for one in self.triggers
+            (
+                trigger.name,
+                trigger.launch.mode,
+                len(trigger.steps),
+                "yes" if trigger.needs_feed else "no",
+            )
+            for trigger in self.triggers
         )
-        shown = table(("trigger", "launch", "steps", "needs the usage feed"), rows)
-        told = f"{counted(len(self.triggers), 'trigger')} with their mails, "
-        told += f"{counted(self.suites, 'suite')} of expectations: nothing wrong."
-        return [Section(told, (shown,), "good")]
+        triggers = table(("trigger", "launch", "steps", "needs the usage feed"), rows)
+        title = f"{counted(len(self.triggers), 'trigger')} with their mails, "
+        title += f"{counted(self.suites, 'suite')} of expectations: nothing wrong."
+        return [Section(title, (triggers,), "good")]
 
 
 def validate(settings: Settings) -> Validation:

@@ -1,4 +1,4 @@
-"""`python -m lifecycle.cli`, for who has the checkout and no console script."""
+"""Run the command as `python -m lifecycle.cli`, where the console script is not installed."""
 
 from lifecycle.cli import main
 

@@ -1,7 +1,7 @@
 """Standard output belongs to the answer of a command, whatever a library or a child prints.
 
-While a command works, file descriptor 1 and `sys.stdout` lead to standard error; only what is
-written here reaches the standard output that the command was started with.
+While a command works, file descriptor 1 and `sys.stdout` point to standard error. Only what this
+module writes reaches the standard output that the command was started with.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from typing import Any, TextIO
 from typer.core import TyperCommand
 
 _streams: list[TextIO] = []
-"""The standard output of the command under way, innermost last."""
+"""The standard output of each running command, the innermost last."""
 
 
 def stream() -> TextIO:
@@ -48,10 +48,10 @@ class Command(TyperCommand):
 @contextmanager
 def _owned_standard_output() -> Iterator[None]:
     sys.stdout.flush()
-    kept = os.dup(1)
+    original = os.dup(1)
     answer, opened = sys.stdout, False
     if _descriptor(sys.stdout) == 1:
-        answer = os.fdopen(os.dup(kept), "w", encoding="utf-8", errors="backslashreplace")
+        answer = os.fdopen(os.dup(original), "w", encoding="utf-8", errors="backslashreplace")
         opened = True
     os.dup2(2, 1)
     _streams.append(answer)
@@ -60,8 +60,8 @@ def _owned_standard_output() -> Iterator[None]:
             yield
     finally:
         _streams.pop()
-        os.dup2(kept, 1)
-        os.close(kept)
+        os.dup2(original, 1)
+        os.close(original)
         if opened:
             with suppress(OSError):  # its reader is gone, as after `| head`
                 answer.close()

@@ -1,4 +1,4 @@
-"""The doorstep: the app, the options that many commands share, and how an answer is given.
+"""The Typer app, its context, the options that many commands share, and how a command answers.
 
 Standard output carries the answer, standard error everything else. What a command needs is
 imported when it runs: a help text must not wait for a warehouse.
@@ -27,7 +27,7 @@ Function = TypeVar("Function", bound=Callable[..., Any])
 
 
 class _App(typer.Typer):
-    """Whose commands own standard output."""
+    """A Typer app whose commands write only their answer to standard output."""
 
     def command(self, name: str | None = None, **options: Any) -> Callable[[Function], Function]:
         return super().command(name, cls=answer.Command, **options)
@@ -53,37 +53,40 @@ AsOf = Annotated[
     typer.Option(
         "--as-of",
         metavar="TIME",
-        help="See the world as it was then: '2011-12-09 13:00 UTC', '2026-06-10T10:00+09:00' or a "
-        "day. Without a zone it is UTC.",
+        help="Use the data as of that moment: '2011-12-09 13:00 UTC', '2026-06-10T10:00+09:00' or "
+        "a day. Without a zone it is UTC.",
     ),
 ]
-By = Annotated[str, typer.Option(metavar="WHO", help="Who says so: a name or a ticket.")]
-Why = Annotated[str, typer.Option(metavar="TEXT", help="Why; it is written down.")]
+By = Annotated[str, typer.Option(metavar="WHO", help="Who decided: a name or a ticket.")]
+Why = Annotated[str, typer.Option(metavar="TEXT", help="The reason; the ledger keeps it.")]
 ATrigger = Annotated[
     str, typer.Argument(metavar="TRIGGER", help="The trigger's name: its file without .yaml.")
 ]
 AnAccount = Annotated[
-    str, typer.Argument(metavar="ACCOUNT", help="The account's id, its name, or a part of it.")
+    str,
+    typer.Argument(metavar="ACCOUNT", help="The account's id, its name, or a part of its name."),
 ]
 
 
 @dataclass(frozen=True)
 class CliContext:
-    """What was said before the command."""
+    """The options given before the command: `lifecycle --config FILE run`."""
 
     config: Path | None
 
     def settings(self, **override: Any) -> Settings:
-        """The settings; from here on a failure leaves its traceback in the state folder."""
+        """Load the settings. From then on, a failure leaves its traceback in the state folder."""
         from lifecycle import settings
+        from lifecycle.private_files import keep_private
 
         loaded = settings.load(self.config, **override)
+        keep_private(loaded.state_dir)
         _failures.log = loaded.state_dir / "logs" / "lifecycle.log"
         return loaded
 
     @property
     def config_path(self) -> str | None:
-        """The whole path of `config`, for a flow that may run in another folder."""
+        """The absolute path of `config`, for a flow that may run in another folder."""
         return str(self.config.absolute()) if self.config else None
 
     @contextmanager
@@ -98,7 +101,7 @@ class CliContext:
 
 @dataclass
 class _Failures:
-    """Where the traceback of a failure goes, as soon as that is known."""
+    """The log that gets the traceback of a failure; None until the settings are loaded."""
 
     log: Path | None = None
 
@@ -106,8 +109,8 @@ class _Failures:
 _failures = _Failures()
 
 
-def _version(wanted: bool) -> None:
-    if wanted:
+def _version(is_asked_for: bool) -> None:
+    if is_asked_for:
         from importlib.metadata import version
 
         typer.echo(f"lifecycle {version('lifecycle')}")
@@ -153,12 +156,12 @@ def show(
         answer.write(as_text(as_document(), width=console.width))
 
 
-def say(told: str, as_data: dict[str, Any], as_json: bool) -> None:
-    """What a command did: a sentence for a person, or an object for a machine."""
+def say(sentence: str, as_data: dict[str, Any], as_json: bool) -> None:
+    """Print what a command did: a sentence for a person, or an object for a machine."""
     if as_json:
         answer.write_json(as_data)
     else:
-        answer.write(told)
+        answer.write(sentence)
 
 
 def main() -> NoReturn:
@@ -176,11 +179,16 @@ def main() -> NoReturn:
 
 
 def _fail(error: Exception, exit_status: int) -> NoReturn:
-    """Say what is wrong; where that is not all, keep the traceback for an engineer."""
-    told = str(error)
+    """Print the error and exit; log the traceback where the message does not say all."""
+    message = str(error)
     if not isinstance(error, LifecycleError):
-        told = f"{type(error).__name__}: {error}"
-    typer.echo(f"lifecycle: {told}", err=True)
+        message = f"{type(error).__name__}: {error}"
+    if full := _full_disk(error):
+        message = (
+            f"the disk of {full} is full ({message.splitlines()[0]}). Nothing is lost: free "
+            "space, and run the command again; nothing is sent twice"
+        )
+    typer.echo(f"lifecycle: {message}", err=True)
     says_all = isinstance(error, LifecycleError) and error.says_all
     if not says_all and _failures.log is not None:
         import traceback
@@ -198,3 +206,30 @@ def _fail(error: Exception, exit_status: int) -> NoReturn:
         else:
             typer.echo(f"Traceback: {_failures.log}", err=True)
     sys.exit(exit_status)
+
+
+LEAST_FREE = 100_000
+"""Bytes. With less, a write of any part of the system may have failed for want of space."""
+
+
+def _full_disk(error: BaseException) -> Path | None:
+    """Return the folder whose disk is full, where that is what an error comes from.
+
+    Libraries wrap a full disk in errors of their own (SQLite: "disk I/O error"), so the disk
+    itself is asked.
+    """
+    if _failures.log is None:
+        return None
+    import shutil
+
+    folder = _failures.log.parent.parent
+    says_so = "No space left on device" in str(error) or "disk is full" in str(error)
+    try:
+        is_full = shutil.disk_usage(folder).free < LEAST_FREE
+    except OSError:
+        return None
+    return folder if says_so or (is_full and not _is_input_error(error)) else None
+
+
+def _is_input_error(error: BaseException) -> bool:
+    return isinstance(error, LifecycleError) and error.exit_status != 1

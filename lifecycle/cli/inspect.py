@@ -1,4 +1,4 @@
-"""What happened, and why: nothing here changes anything."""
+"""Commands that show what happened and why. None of them changes anything."""
 
 from __future__ import annotations
 
@@ -28,11 +28,11 @@ def status(
     from lifecycle.status.overview import status
 
     with context.obj.ledger() as (settings, ledger):
-        found = status(settings, ledger, as_of=delivery_clock(settings, ledger))
+        overview = status(settings, ledger, as_of=delivery_clock(settings, ledger))
     if check:
-        say(found.as_line(), found.as_check(), as_json)
-        raise typer.Exit(1 if found.alarms else 0)
-    show(found.as_json, found.as_document, as_json)
+        say(overview.as_line(), overview.as_check(), as_json)
+        raise typer.Exit(1 if overview.alarms else 0)
+    show(overview.as_json, overview.as_document, as_json)
 
 
 @app.command(rich_help_panel=PANEL)
@@ -57,28 +57,29 @@ def explain(
 
 @app.command(rich_help_panel=PANEL)
 def owners(context: typer.Context, as_of: AsOf = None, as_json: AsJson = False) -> None:
-    """Show what each account owner is told today. Nothing is written or sent."""
+    """Show the list that each account owner gets today. Nothing is written or sent."""
     from lifecycle.clock import delivery_clock
     from lifecycle.whatif.owner_lists import owners
 
     with context.obj.ledger() as (settings, ledger):
-        seen = owners(settings, ledger, as_of=delivery_clock(settings, ledger, as_of))
-    show(seen.as_json, seen.as_document, as_json)
+        lists = owners(settings, ledger, as_of=delivery_clock(settings, ledger, as_of))
+    show(lists.as_json, lists.as_document, as_json)
 
 
 @app.command(rich_help_panel=PANEL)
 def effect(
     context: typer.Context,
     trigger: Annotated[
-        str | None, typer.Argument(metavar="TRIGGER", help="One trigger; else all of them.")
+        str | None,
+        typer.Argument(metavar="TRIGGER", help="One trigger; all triggers where left out."),
     ] = None,
     as_json: AsJson = False,
 ) -> None:
-    """Show what mails changed: those reached beside those held out, for each version."""
+    """Show what mails changed: mailed accounts beside held-out ones, for each trigger version."""
     from lifecycle.evaluation.effect import effect
 
-    found = effect(context.obj.settings(), trigger)
-    show(found.as_json, found.as_document, as_json)
+    effects = effect(context.obj.settings(), trigger)
+    show(effects.as_json, effects.as_document, as_json)
 
 
 @app.command("score-report", rich_help_panel=PANEL)
@@ -90,7 +91,7 @@ def score_report(
     ] = None,
     as_json: AsJson = False,
 ) -> None:
-    """Hold every score version against who then left. Status 1: the newest one is worse."""
+    """Validate every score version against actual churn. Status 1: the newest version is worse."""
     from lifecycle.evaluation.score_report import score_report
 
     settings = context.obj.settings()
@@ -104,9 +105,9 @@ def score_report(
 
 @app.command(rich_help_panel=PANEL)
 def held(context: typer.Context, as_json: AsJson = False) -> None:
-    """List the mails that may or may not have left, and that a person has to decide about."""
+    """List held mails: nothing proves whether they left, so a person decides."""
     from lifecycle.status.held_mails import held_mails
 
     with context.obj.ledger() as (_, ledger):
-        found = held_mails(ledger)
-    show(found.as_json, found.as_document, as_json)
+        mails = held_mails(ledger)
+    show(mails.as_json, mails.as_document, as_json)

@@ -1,4 +1,4 @@
-"""What a person decides; each decision is kept with who and why."""
+"""Commands by which a person decides. The ledger keeps each decision with who and why."""
 
 from __future__ import annotations
 
@@ -19,14 +19,14 @@ ARun = Annotated[str, typer.Argument(metavar="RUN", help="As `lifecycle status` 
 def pause(
     context: typer.Context, trigger: ATrigger, by: By, why: Why, as_json: AsJson = False
 ) -> None:
-    """Stop a trigger where it stands: nobody enters, its mails wait, and may become too late."""
+    """Pause a trigger: nobody enters, and its mails wait; a mail that becomes too late expires."""
     from lifecycle.insight.lookup import trigger_name
     from lifecycle.ledger import controls
 
     with context.obj.ledger() as (settings, ledger):
         controls.pause(ledger, trigger_name(settings, ledger, trigger), by=by, why=why)
-    told = f"{trigger} is paused: nobody enters, and its mails stay where they are."
-    say(told, {"trigger": trigger, "mode": "paused"}, as_json)
+    sentence = f"{trigger} is paused: nobody enters, and its mails stay where they are."
+    say(sentence, {"trigger": trigger, "mode": "paused"}, as_json)
 
 
 @app.command(rich_help_panel=PANEL)
@@ -39,15 +39,15 @@ def off(
 
     with context.obj.ledger() as (settings, ledger):
         controls.turn_off(ledger, trigger_name(settings, ledger, trigger), by=by, why=why)
-    told = f"{trigger} is off: nobody enters any more, and those inside finish."
-    say(told, {"trigger": trigger, "mode": "off"}, as_json)
+    sentence = f"{trigger} is off: nobody enters any more, and those inside finish."
+    say(sentence, {"trigger": trigger, "mode": "off"}, as_json)
 
 
 @app.command(rich_help_panel=PANEL)
 def resume(
     context: typer.Context, trigger: ATrigger, by: By, why: Why, as_json: AsJson = False
 ) -> None:
-    """Let a trigger that is paused or off go on. What is too late by now is not sent."""
+    """Resume a trigger that is paused or off. Mails that are too late by now are not sent."""
     from lifecycle.insight.lookup import trigger_name
     from lifecycle.ledger import controls
 
@@ -60,7 +60,7 @@ def resume(
 def cancel(
     context: typer.Context, trigger: ATrigger, by: By, why: Why, as_json: AsJson = False
 ) -> None:
-    """End all who are inside a trigger, and what is queued for them. Others may still enter."""
+    """End every open enrolment of a trigger and cancel its queued mails. Others may still enter."""
     from lifecycle.clock import delivery_clock
     from lifecycle.insight.lookup import trigger_name
     from lifecycle.ledger import controls
@@ -68,9 +68,9 @@ def cancel(
     with context.obj.ledger() as (settings, ledger):
         name, now = trigger_name(settings, ledger, trigger), delivery_clock(settings, ledger)
         done = controls.cancel(ledger, name, now=now, by=by, why=why)
-    told = f"{trigger}: {done.accounts} accounts left it, {done.mails} mails were cancelled."
+    sentence = f"{trigger}: {done.accounts} accounts left it, {done.mails} mails were cancelled."
     answer = {"trigger": trigger, "accounts": done.accounts, "mails": done.mails}
-    say(told, answer, as_json)
+    say(sentence, answer, as_json)
 
 
 @app.command(rich_help_panel=PANEL)
@@ -84,32 +84,32 @@ def hold(
     why: Why,
     as_json: AsJson = False,
 ) -> None:
-    """Send an account nothing until a day: an open incident, a negotiation."""
+    """Put an account on hold until a day: no mail goes to it (an open incident, a negotiation)."""
     from lifecycle.clock import day_begins, delivery_clock
     from lifecycle.insight.lookup import account_id
     from lifecycle.ledger import controls
 
     with context.obj.ledger() as (settings, ledger):
         moment = day_begins(settings, until, after=delivery_clock(settings, ledger))
-        found = account_id(settings, ledger, account)
-        controls.hold(ledger, found, until=moment, by=by, why=why)
-    answer = {"account_id": found, "until": moment.isoformat()}
-    say(f"{found} is on hold: nothing goes to it before {until}.", answer, as_json)
+        id_ = account_id(settings, ledger, account)
+        controls.hold(ledger, id_, until=moment, by=by, why=why)
+    answer = {"account_id": id_, "until": moment.isoformat()}
+    say(f"{id_} is on hold: nothing goes to it before {until}.", answer, as_json)
 
 
 @app.command(rich_help_panel=PANEL)
 def unhold(
     context: typer.Context, account: AnAccount, by: By, why: Why, as_json: AsJson = False
 ) -> None:
-    """End an account's hold early. What is too late by now is not sent."""
+    """End an account's hold early. Mails that are too late by now are not sent."""
     from lifecycle.clock import delivery_clock
     from lifecycle.insight.lookup import account_id
     from lifecycle.ledger import controls
 
     with context.obj.ledger() as (settings, ledger):
-        found = account_id(settings, ledger, account)
-        controls.unhold(ledger, found, now=delivery_clock(settings, ledger), by=by, why=why)
-    say(f"{found} is not on hold any more.", {"account_id": found}, as_json)
+        id_ = account_id(settings, ledger, account)
+        controls.unhold(ledger, id_, now=delivery_clock(settings, ledger), by=by, why=why)
+    say(f"{id_} is not on hold any more.", {"account_id": id_}, as_json)
 
 
 @app.command(rich_help_panel=PANEL)
@@ -120,11 +120,11 @@ def approve(context: typer.Context, run: ARun, by: By, why: Why, as_json: AsJson
     with context.obj.ledger() as (_, ledger):
         mails = approvals.approve(ledger, run, by=by, why=why)
         is_delivery = held_deliveries.is_held(ledger, run)
-    goes = f"{mails} mails go with the next delivery, at their hour."
+    sentence = f"{run} is approved: {mails} mails go with the next delivery, at their hour."
     if is_delivery:
-        goes = "the next `lifecycle run` goes on with exactly this delivery."
+        sentence = f"{run} is approved: the next `lifecycle run` takes exactly this delivery."
     answer = {"run_id": run, "decision": "approved", "mails": mails, "delivery": is_delivery}
-    say(f"{run} is approved: {goes}", answer, as_json)
+    say(sentence, answer, as_json)
 
 
 @app.command(rich_help_panel=PANEL)
@@ -137,9 +137,11 @@ def reject(context: typer.Context, run: ARun, by: By, why: Why, as_json: AsJson 
         now = delivery_clock(settings, ledger)
         done = approvals.reject(ledger, run, now=now, by=by, why=why)
         is_delivery = held_deliveries.is_held(ledger, run)
-    text = f"{run} is rejected: {done.mails} mails were cancelled, {done.accounts} accounts left."
+    sentence = (
+        f"{run} is rejected: {done.mails} mails were cancelled, {done.accounts} accounts left."
+    )
     if is_delivery:
-        text = f"{run} is rejected: its delivery is dropped, and the next run reads again."
+        sentence = f"{run} is rejected: its delivery is dropped, and the next run reads again."
     answer = {
         "run_id": run,
         "decision": "rejected",
@@ -147,11 +149,11 @@ def reject(context: typer.Context, run: ARun, by: By, why: Why, as_json: AsJson 
         "accounts": done.accounts,
         "delivery": is_delivery,
     }
-    say(text, answer, as_json)
+    say(sentence, answer, as_json)
 
 
 class Verdict(StrEnum):
-    """What becomes of a held mail."""
+    """What a person decides about a held mail."""
 
     resend = "resend"
     give_up = "give_up"
@@ -166,7 +168,7 @@ def decide(
     why: Why,
     as_json: AsJson = False,
 ) -> None:
-    """Decide about a held mail: send it again, or give it up."""
+    """Decide what happens to a held mail: send it again, or give it up."""
     from lifecycle.ledger.held import decide
 
     with context.obj.ledger() as (_, ledger):
@@ -204,9 +206,45 @@ def suppress(
         is_new = suppress(ledger, whom, reason=reason, by=by, why=why)
         is_known, like = address_is_known(settings, ledger, named) if is_address else (True, "")
     reader = named if is_address else f"The reader of {named}"
-    told = f"{reader} {'is never mailed again' if is_new else 'was not mailed any more already'}."
+    sentence = (
+        f"{reader} {'is never mailed again' if is_new else 'was not mailed any more already'}."
+    )
     if is_known is False:
-        told += " But no contact, account owner or mail has this address: is it written right?"
-        told += f" There is {like}." if like else ""
-    said = {"address" if is_address else "send_id": named, "new": is_new}
-    say(told, {**said, "known": is_known, "like": like or None}, as_json)
+        sentence += " But no contact, account owner or mail has this address: is it written right?"
+        sentence += f" There is {like}." if like else ""
+    result = {"address" if is_address else "send_id": named, "new": is_new}
+    say(sentence, {**result, "known": is_known, "like": like or None}, as_json)
+
+
+@app.command(rich_help_panel=PANEL)
+def unsuppress(
+    context: typer.Context,
+    by: By,
+    why: Why,
+    address: Annotated[
+        str | None, typer.Argument(metavar="ADDRESS", help="The e-mail address.")
+    ] = None,
+    delivery: Annotated[
+        str | None,
+        typer.Option(metavar="RUN", help="Instead: all who left by this run's delivery."),
+    ] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Let an address be mailed again, or all whom a wrong delivery showed as having left."""
+    from lifecycle.errors import InputError
+    from lifecycle.ledger import leaving
+
+    if (address is None) == (delivery is None):
+        raise InputError("name an address, or --delivery RUN")
+    with context.obj.ledger() as (settings, ledger):
+        if delivery is not None:
+            people = leaving.unsuppress_delivery(ledger, delivery, by=by, why=why)
+            told = f"{people} who left by the delivery of run {delivery} may be mailed again"
+            data: dict[str, object] = {"run_id": delivery, "addresses": people}
+        else:
+            key = settings.privacy.erasure_key.get_secret_value()
+            named = str(address).strip().lower()
+            against = leaving.unsuppress(ledger, named, by=by, why=why, key=key)
+            told = f"{named} may be mailed again (it was not: {', '.join(against)})"
+            data = {"address": named, "was": against}
+    say(f"{told}, unless the CRM's next delivery still says that they left.", data, as_json)

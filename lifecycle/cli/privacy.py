@@ -1,4 +1,4 @@
-"""What becomes of the data: erased, copied, put back."""
+"""Commands that erase a person, and that back up and restore the ledger."""
 
 from __future__ import annotations
 
@@ -21,17 +21,17 @@ def erase(
     why: Why = "asked for",
     as_json: AsJson = False,
 ) -> None:
-    """Remove a person everywhere; only a keyed hash stays, so that they are never mailed again."""
+    """Erase a person everywhere. Only a keyed hash stays, so that they are never mailed again."""
     from lifecycle.erasure import erase
     from lifecycle.state_lock import only_one
 
     with context.obj.ledger() as (settings, ledger), only_one(settings.state_dir):
-        gone = erase(settings, ledger, address, by=by, why=why)
+        erased = erase(settings, ledger, address, by=by, why=why)
     if as_json:
-        answer.write_json({"mails": gone.mails, "rows": gone.rows})
+        answer.write_json({"mails": erased.mails, "rows": erased.rows})
     else:
         answer.write(
-            f"Erased: {gone.mails} stored mails, {gone.rows} rows of the warehouse. Erase the "
+            f"Erased: {erased.mails} stored mails, {erased.rows} rows of the warehouse. Erase the "
             "person in the CRM too: what it exports comes back, though it is never mailed."
         )
 
@@ -42,12 +42,13 @@ def backup(
     file: Annotated[
         Path | None,
         typer.Argument(
-            metavar="FILE", help="Where the copy goes; else among the nightly ones ([backup])."
+            metavar="FILE",
+            help="The file to write; else a new one beside the nightly copies ([backup]).",
         ),
     ] = None,
     as_json: AsJson = False,
 ) -> None:
-    """Copy the ledger into one file, also while a run is going on."""
+    """Copy the ledger into one file. Safe at any time, also during a run."""
     from lifecycle.ledger.backup import back_up
     from lifecycle.ledger.nightly import copy_ledger
 
@@ -71,7 +72,7 @@ def restore(
     why: Why,
     as_json: AsJson = False,
 ) -> None:
-    """Fill an empty ledger from a backup. What may have left since is uncertain at first."""
+    """Restore a backup into an empty ledger. Mails that may have left since become uncertain."""
     from lifecycle.erasure import remembered
     from lifecycle.ledger.backup import restore
 

@@ -1,6 +1,6 @@
-"""What runs: the pipeline, its delivery, and what goes on beside them.
+"""Commands that run the pipeline, its delivery, and the services beside them.
 
-The only part of `lifecycle` that knows `flows`.
+Only this module of `lifecycle` imports `flows`.
 """
 
 from __future__ import annotations
@@ -50,16 +50,16 @@ def run(
 ) -> None:
     """Run the whole pipeline once: pull, gate, build, gate, publish, plan, deliver, report."""
     from lifecycle.clock import parse_as_of
-    from lifecycle.report.progress import Watching
+    from lifecycle.report.progress import RunProgress
     from lifecycle.report.watcher import watcher
 
     settings = context.obj.settings(**({"source": {"kind": source.value}} if source else {}))
     if as_of is not None:
         parse_as_of(as_of)
-    watching = Watching()
-    watcher.set(watching)
+    progress = RunProgress()
+    watcher.set(progress)
     try:
-        with watching, _prefect(settings, "flows.lifecycle_run", "lifecycle.authoring.validate"):
+        with progress, _prefect(settings, "flows.lifecycle_run", "lifecycle.authoring.validate"):
             from flows.lifecycle_run import lifecycle_run
 
             lifecycle_run(
@@ -69,28 +69,28 @@ def run(
                 config=context.obj.config_path,
             )
     except Exception:
-        if watching.report is not None:
+        if progress.report is not None:
             if as_json:
-                answer.write_json(watching.report.as_json())
-            typer.echo(f"Report: {watching.report.path(settings.reports_dir)}", err=True)
+                answer.write_json(progress.report.as_json())
+            typer.echo(f"Report: {progress.report.path(settings.reports_dir)}", err=True)
         raise
-    assert watching.report is not None
-    show(watching.report.as_json, watching.report.as_document, as_json)
+    assert progress.report is not None
+    show(progress.report.as_json, progress.report.as_document, as_json)
 
 
 @app.command(rich_help_panel=PANEL)
 def deliver(context: typer.Context, as_of: AsOf = None, as_json: AsJson = False) -> None:
-    """Send the planned mails whose moment has come. Safe at any time, also during a run."""
+    """Send the planned mails that are due. Safe at any time, also during a run."""
     from lifecycle.clock import parse_as_of
-    from lifecycle.report.progress import Watching
+    from lifecycle.report.progress import RunProgress
     from lifecycle.report.watcher import watcher
 
     settings = context.obj.settings()
     if as_of is not None:
         parse_as_of(as_of)
-    watching = Watching()
-    watcher.set(watching)
-    with watching, _prefect(settings, "flows.deliver_due"):
+    progress = RunProgress()
+    watcher.set(progress)
+    with progress, _prefect(settings, "flows.deliver_due"):
         from flows.deliver_due import deliver_due
         from lifecycle.report.delivery_report import DeliveryReport
 
@@ -100,24 +100,24 @@ def deliver(context: typer.Context, as_of: AsOf = None, as_json: AsJson = False)
 
 @app.command("sync-feedback", rich_help_panel=PANEL)
 def sync_feedback(context: typer.Context, as_json: AsJson = False) -> None:
-    """Read from the provider who bounced, complained or left. Safe at any time."""
+    """Read bounces, complaints and unsubscribes from the provider. Safe at any time."""
     from lifecycle.logs import write_log
     from lifecycle.mail.sync_feedback import sync_feedback
 
     with context.obj.ledger() as (settings, ledger):
         write_log(settings.state_dir / "logs")
-        found = sync_feedback(settings, ledger)
+        new_facts = sync_feedback(settings, ledger)
     if as_json:
-        answer.write_json({"new": found})
-    elif found:
-        answer.write("New: " + ", ".join(f"{n:,} {name}" for name, n in found.items()))
+        answer.write_json({"new": new_facts})
+    elif new_facts:
+        answer.write("New: " + ", ".join(f"{n:,} {name}" for name, n in new_facts.items()))
     else:
         answer.write(f"The provider {settings.delivery.provider} keeps no lists to read.")
 
 
 @app.command("fit-scores", rich_help_panel=PANEL)
 def fit_scores(context: typer.Context, as_json: AsJson = False) -> None:
-    """Fit the parameters of health and dormancy on the last run's data, as a new version."""
+    """Fit the parameters of health and dormancy on the last run's data; store a new version."""
     from lifecycle.evaluation.fit_report import Fitted
     from lifecycle.health.fit import fit_scores
     from lifecycle.logs import write_log
@@ -126,8 +126,8 @@ def fit_scores(context: typer.Context, as_json: AsJson = False) -> None:
     settings = context.obj.settings()
     write_log(settings.state_dir / "logs")
     with only_one(settings.state_dir):
-        found = Fitted(fit_scores(settings), settings)
-    show(found.as_json, found.as_document, as_json)
+        fitted = Fitted(fit_scores(settings), settings)
+    show(fitted.as_json, fitted.as_document, as_json)
 
 
 @app.command(rich_help_panel=PANEL)
@@ -136,28 +136,31 @@ def backfill(
     first: Annotated[str, typer.Option("--from", metavar="DAY", help="The first day.")],
     last: Annotated[str, typer.Option("--to", metavar="DAY", help="The last day; it is in it.")],
     at: Annotated[
-        str, typer.Option(metavar="HH:MM", help="When the run of each day was, by our clock.")
+        str,
+        typer.Option(
+            metavar="HH:MM", help="The time of each day's run, in the company's time zone."
+        ),
     ] = "06:00",
     again: Annotated[
         bool,
         typer.Option(
             "--again",
             metavar="",
-            help="Build days of an earlier backfill anew; to go on with one that was interrupted, "
+            help="Build the days of an earlier backfill anew; to continue an interrupted backfill, "
             "leave it out.",
         ),
     ] = False,
     as_json: AsJson = False,
 ) -> None:
-    """Write the history of past days, as a run of each day would have. Nothing is sent.
+    """Write the history of past days, as a run on each day would have. Nothing is sent.
 
-    Before the first run it loads the data itself. It can be interrupted at any moment: the same
-    command goes on with the first day that is missing. Days that a run wrote are refused.
+    Before the first run it loads the data itself. You can interrupt it at any moment: the same
+    command continues with the first missing day. Days that a run wrote are refused.
     """
     from lifecycle.clock import moment_of
     from lifecycle.days import days_between, time_of_day
     from lifecycle.report.backfill_report import BackfillReport
-    from lifecycle.report.progress import Watching, counting
+    from lifecycle.report.progress import RunProgress, counting
     from lifecycle.run import keep_to_one_source
     from lifecycle.state_lock import only_one
     from lifecycle.warehouse.backfill import backfill
@@ -168,14 +171,14 @@ def backfill(
     with only_one(settings.state_dir):
         keep_to_one_source(settings)
         if not settings.published_db.exists():
-            with Watching() as watching:
+            with RunProgress() as progress:
                 now = moment_of(settings)
-                load(settings, now=now, stage=watching.stage, progress=watching.step)
+                load(settings, now=now, stage=progress.stage, progress=progress.step)
         with counting("backfilling", len(days)) as done:
-            found = BackfillReport(
+            report = BackfillReport(
                 backfill(settings, days, at=moment, again=again, progress=done), settings
             )
-    show(found.as_json, found.as_document, as_json)
+    show(report.as_json, report.as_document, as_json)
 
 
 @app.command(rich_help_panel=PANEL)
@@ -194,9 +197,9 @@ def serve(
         ),
     ] = None,
 ) -> None:
-    """Answer unsubscribe links and the provider's events. Put what ends HTTPS before it.
+    """Serve unsubscribe links and the provider's events. Run it behind a reverse proxy with TLS.
 
-    Beside it /metrics and /healthz are answered, on an address for this machine alone.
+    It also serves /metrics and /healthz, on an address that only this machine reaches.
     """
     from lifecycle.web.server import serve
 
@@ -217,7 +220,8 @@ def serve(
 
 @contextmanager
 def _prefect(settings: Settings, *needed: str) -> Iterator[None]:
-    """Prefect as a guest: at home in the state folder, silent, and gone with the command.
+    """Run Prefect's API inside the command: its files in the state folder, no output, ended with
+    it.
 
     Importing `needed` takes seconds; it is done while Prefect's API starts.
     """

@@ -1,4 +1,4 @@
-"""A trigger before it is let go: checked, previewed, replayed, compared."""
+"""Commands to try a trigger before it goes live: validate, preview, simulate, diff."""
 
 from __future__ import annotations
 
@@ -18,19 +18,19 @@ PANEL = "Try triggers and mails"
 
 @app.command(rich_help_panel=PANEL)
 def validate(context: typer.Context, as_json: AsJson = False) -> None:
-    """Check settings, triggers, mails and expectations, and name everything that is wrong."""
+    """Check settings, triggers, mails and expectations, and list every problem."""
     from lifecycle.authoring.validate import validate
 
-    found = validate(context.obj.settings())
-    if as_json or not found.problems:
-        show(found.as_json, found.as_document, as_json)
-    if found.problems:
-        raise Problems(found.problems)
+    validation = validate(context.obj.settings())
+    if as_json or not validation.problems:
+        show(validation.as_json, validation.as_document, as_json)
+    if validation.problems:
+        raise Problems(validation.problems)
 
 
 @app.command(rich_help_panel=PANEL)
 def schema() -> None:
-    """Print the JSON Schema of a trigger file: it is kept as triggers/trigger.schema.json."""
+    """Print the JSON Schema of a trigger file; keep it as triggers/trigger.schema.json."""
     from lifecycle.triggers.model import json_schema
 
     answer.write_json(json_schema())
@@ -54,12 +54,13 @@ def preview(
     send_to: Annotated[
         str | None,
         typer.Option(
-            metavar="ME", help="Mail what is shown to yourself, marked as a preview; nobody else."
+            metavar="ME",
+            help="Mail the shown mails to yourself, marked as a preview, and to nobody else.",
         ),
     ] = None,
     as_json: AsJson = False,
 ) -> None:
-    """Show exactly who would get what from a trigger. No customer is mailed."""
+    """Show exactly who would get which mails from a trigger. No customer is mailed."""
     from lifecycle.clock import delivery_clock
     from lifecycle.whatif.preview import colleague, preview
     from lifecycle.whatif.preview_folder import check_folder, write_folder
@@ -69,17 +70,17 @@ def preview(
             check_folder(out)
         me = colleague(settings, ledger, send_to) if send_to is not None else None
         moment = delivery_clock(settings, ledger, as_of)
-        seen = preview(settings, ledger, trigger, as_of=moment, every_mail=every_mail)
+        previewed = preview(settings, ledger, trigger, as_of=moment, every_mail=every_mail)
     if out is not None:
-        write_folder(seen, out)
+        write_folder(previewed, out)
     if me is not None:
-        seen = seen.send_to(settings, me)
-    show(seen.as_json, seen.as_document, as_json)
-    seen.check_sent()
+        previewed = previewed.send_to(settings, me)
+    show(previewed.as_json, previewed.as_document, as_json)
+    previewed.check_sent()
 
 
 class Memory(StrEnum):
-    """What a simulation's ledger knows at its beginning."""
+    """The ledger that a simulation starts with."""
 
     empty = "empty"
     copy = "copy"
@@ -91,7 +92,10 @@ def simulate(
     first: Annotated[str, typer.Option("--from", metavar="DAY", help="The first day.")],
     last: Annotated[str, typer.Option("--to", metavar="DAY", help="The last day; it is in it.")],
     at: Annotated[
-        str, typer.Option(metavar="HH:MM", help="When the run of each day is, by our clock.")
+        str,
+        typer.Option(
+            metavar="HH:MM", help="The time of each day's run, in the company's time zone."
+        ),
     ] = "06:00",
     against: Annotated[
         str | None,
@@ -127,31 +131,31 @@ def simulate(
     days, moment = days_between(first, last), time_of_day(at)
     with ExitStack() as stack:
         settings, real = stack.enter_context(context.obj.ledger())
-        variants = [Variant.here(settings)]
+        variants = [Variant.of_working_tree(settings)]
         if against is not None:
             config = file_of(context.obj.config)
             variants.insert(0, stack.enter_context(variant_at(against, settings, config)))
         if triggers is not None:
             variants.append(Variant.read(str(triggers), settings, folder=triggers))
         done = stack.enter_context(counting("simulating", len(days)))
-        found = simulate(
+        simulation = simulate(
             settings, real, variants, days=days, at=moment, memory=ledger.value, progress=done
         )
-    show(found.as_json, found.as_document, as_json)
+    show(simulation.as_json, simulation.as_document, as_json)
 
 
 @app.command(rich_help_panel=PANEL)
 def diff(
     context: typer.Context,
     ref: Annotated[
-        str, typer.Argument(metavar="GIT_REF", help="What to compare with: a branch, a commit.")
+        str, typer.Argument(metavar="GIT_REF", help="The branch, tag or commit to compare with.")
     ],
     markdown: Annotated[
         bool, typer.Option("--markdown", metavar="", help="Write Markdown, for a pull request.")
     ] = False,
     as_json: AsJson = False,
 ) -> None:
-    """Show whom the changes since a commit reach today, and what they get. Nothing is sent."""
+    """Show which accounts of today a change affects, and what they would get. Nothing is sent."""
     from lifecycle.settings import file_of
     from lifecycle.whatif.diff_report import diff
     from lifecycle.whatif.git_ref import variant_at
@@ -164,8 +168,8 @@ def diff(
         context.obj.ledger() as (settings, ledger),
         variant_at(ref, settings, config) as before,
     ):
-        found = diff(settings, ledger, before, Variant.here(settings))
+        difference = diff(settings, ledger, before, Variant.of_working_tree(settings))
     if markdown:
-        answer.write(found.as_markdown())
+        answer.write(difference.as_markdown())
         return
-    show(found.as_json, found.as_document, as_json)
+    show(difference.as_json, difference.as_document, as_json)

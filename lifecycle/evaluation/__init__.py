@@ -1,1 +1,1 @@
-"""Whether it works: the effect of mails against a holdout, and health scores against departures."""
+"""Evaluation: the effect of mails against a holdout, and health scores against actual churn."""

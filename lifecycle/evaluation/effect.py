@@ -1,4 +1,4 @@
-"""What a trigger's mails changed: those reached beside those held out, and what to make of it."""
+"""The effect of a trigger's mails: mailed accounts beside held-out accounts, with a verdict."""
 
 from __future__ import annotations
 
@@ -26,14 +26,14 @@ from lifecycle.warehouse import published_marts
 from lifecycle.warehouse.connection import connect_published
 
 SHOWN_OF_A_VERSION = 8
-"""Digits of its hash that a person is shown."""
+"""Digits of a version's hash that a person sees."""
 FEW = 30
-"""Accounts of a group below which the other one tells of the usual share of goals, too."""
+"""With fewer accounts in the holdout, both groups together give the usual share of goals."""
 
 
 @dataclass(frozen=True)
 class VersionEffect:
-    """What one version of a trigger changed, as of the published run."""
+    """The effect of one version of a trigger, as of the published run."""
 
     row: Mapping[str, Any]
     """Its row of the mart trigger_effect."""
@@ -48,7 +48,7 @@ class VersionEffect:
 
     @property
     def version(self) -> str:
-        """SHA-256 of what its file said."""
+        """SHA-256 of the trigger file."""
         return str(self.row["trigger_version"])
 
     @property
@@ -72,8 +72,8 @@ class VersionEffect:
 
     @cached_property
     def needed(self) -> int | None:
-        """Accounts that still have to come through to see a difference worth seeing; 0: enough
-        are there. None: more than could ever come."""
+        """How many more accounts are needed to detect the smallest relevant difference. 0: there
+        are enough. None: more than can be expected."""
         accounts, met = self.row["compared_with"], self.row["goals_held_out"]
         if accounts < FEW:
             accounts, met = accounts + self.row["reached"], met + self.row["goals_reached"]
@@ -95,8 +95,8 @@ class VersionEffect:
 
     @cached_property
     def days_needed(self) -> int | None:
-        """About how many days that takes at the pace of the last 28; None: it never ends, or
-        there are not 28 yet."""
+        """How many days that takes at the rate of the last 28 days. None: no account came, or 28
+        days have not passed yet."""
         if not self.needed:
             return self.needed
         time_left = max(timedelta(), _utc(self.row["last_goal_until"]) - self.as_of)
@@ -159,14 +159,14 @@ class VersionEffect:
                 )
         if self.needed is None:
             return f"A difference of {points} cannot be seen with groups of these sizes."
-        told = f"About {self.needed:,} more accounts"
+        text = f"About {self.needed:,} more accounts"
         if self.days_needed is None and not self.has_a_pace:
-            told += " (how long that takes can be told 28 days after the first entered)"
+            text += " (how long that takes can be told 28 days after the first entered)"
         elif self.days_needed is None:
-            told += " (at the present pace, none in 28 days, they never come)"
+            text += " (at the present pace, none in 28 days, they never come)"
         else:
-            told += f" (about {counted(self.days_needed, 'day')} at the present pace)"
-        return f"{told} are needed to see a difference of {points}."
+            text += f" (about {counted(self.days_needed, 'day')} at the present pace)"
+        return f"{text} are needed to see a difference of {points}."
 
     def as_section(self, time_zone: str, *, is_present: bool) -> Section:
         """The version for a person."""
@@ -192,10 +192,10 @@ class VersionEffect:
     def _difference(self) -> list[str]:
         if self.row["effect"] is None:
             return []
-        told = f"Difference: {_points(self.row['effect'])} points."
+        text = f"Difference: {_points(self.row['effect'])} points."
         if self.row["status"] == "measured":
-            told += f" For one look on a day chosen before: {_span(*self._one_look)} (95 %)."
-        return [f"{told} For those who look every day: {_span(*self.sequence)} (95 %)."]
+            text += f" For one look on a day chosen before: {_span(*self._one_look)} (95 %)."
+        return [f"{text} For those who look every day: {_span(*self.sequence)} (95 %)."]
 
     @property
     def _one_look(self) -> tuple[float, float]:
@@ -203,11 +203,11 @@ class VersionEffect:
 
     def in_short(self) -> str:
         """The version in one line of a run's report."""
-        told = f"{self.trigger} {self.version[:SHOWN_OF_A_VERSION]} {self.verdict}"
+        text = f"{self.trigger} {self.version[:SHOWN_OF_A_VERSION]} {self.verdict}"
         if self.row["effect"] is None:
-            return f"{told}. {self.because()}"
-        seen = f"{_points(self.row['effect'])} points, {_span(*self.sequence)}"
-        return f"{told}: {seen}. {self.because()}"
+            return f"{text}. {self.because()}"
+        difference = f"{_points(self.row['effect'])} points, {_span(*self.sequence)}"
+        return f"{text}: {difference}. {self.because()}"
 
 
 @dataclass(frozen=True)
@@ -227,7 +227,8 @@ class Effects:
         return {
             "as_of": self.as_of.isoformat(),
             "versions": [
-                {**one.as_json(), "is_present": self._is_present(one)} for one in self.versions
+                {**version.as_json(), "is_present": self._is_present(version)}
+                for version in self.versions
             ],
             "nobody_entered": list(self.silent),
         }
@@ -235,8 +236,8 @@ class Effects:
     def as_document(self) -> Document:
         """The effects for a person."""
         sections = [
-            one.as_section(self.time_zone, is_present=self._is_present(one))
-            for one in self.versions
+            version.as_section(self.time_zone, is_present=self._is_present(version))
+            for version in self.versions
         ]
         if self.silent:
             sections.append(
@@ -248,8 +249,8 @@ class Effects:
         )
         return [*sections, Section("", (how,))]
 
-    def _is_present(self, one: VersionEffect) -> bool:
-        return self.present.get(one.trigger) == one.version
+    def _is_present(self, version: VersionEffect) -> bool:
+        return self.present.get(version.trigger) == version.version
 
 
 def effect(settings: Settings, name: str | None = None) -> Effects:
@@ -263,15 +264,15 @@ def effect(settings: Settings, name: str | None = None) -> Effects:
     with connect_published(settings) as warehouse:
         versions = read_effects(settings, warehouse)
         as_of = published_marts.as_of(warehouse)
-    known = {*names(folder), *(one.trigger for one in versions)}
+    known = {*names(folder), *(version.trigger for version in versions)}
     if name is not None and name not in known:
         hint = did_you_mean(name, known) or f"there are: {', '.join(sorted(known)) or 'none'}"
         raise UnknownName(f"no trigger {name!r}; {hint}")
-    entered = {one.trigger for one in versions}
+    entered = {version.trigger for version in versions}
     return Effects(
-        versions=[one for one in versions if name in (None, one.trigger)],
-        present={one.name: one.version for one in triggers},
-        silent=sorted(one for one in known - entered if name in (None, one)),
+        versions=[version for version in versions if name in (None, version.trigger)],
+        present={trigger.name: trigger.version for trigger in triggers},
+        silent=sorted(unused for unused in known - entered if name in (None, unused)),
         as_of=as_of,
         time_zone=settings.company.time_zone,
     )
@@ -287,17 +288,17 @@ def read_effects(settings: Settings, warehouse: duckdb.DuckDBPyConnection) -> li
 def newest(versions: Sequence[VersionEffect]) -> list[VersionEffect]:
     """Of each trigger that is measured, the version that was entered last."""
     newest_of: dict[str, VersionEffect] = {}
-    for one in versions:
-        newest_of.setdefault(one.trigger, one)
-    return [one for one in newest_of.values() if not one.unmeasured]
+    for version in versions:
+        newest_of.setdefault(version.trigger, version)
+    return [version for version in newest_of.values() if not version.unmeasured]
 
 
 def _utc(value: datetime) -> datetime:
     return value.replace(tzinfo=UTC)
 
 
-def _percent(part: int, whole: int) -> str | None:
-    return f"{part / whole:.1%}" if whole else None
+def _percent(part: int, total: int) -> str | None:
+    return f"{part / total:.1%}" if total else None
 
 
 def _points(share: float) -> str:

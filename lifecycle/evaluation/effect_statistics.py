@@ -1,4 +1,4 @@
-"""Whether mails made a difference, for those who look every day.
+"""A confidence sequence for the effect of mails, valid for readers who look every day.
 
 The interval for one look (Newcombe's, in the mart trigger_effect) is not made for many: who reads
 it each morning and stops at the first difference sees one in far more than 5 % of triggers that
@@ -36,14 +36,14 @@ _STEPS = 32
 """Halvings of a bisection: shares are exact to nine digits."""
 _EDGE = 1e-12
 _MOST = 10_000_000
-"""Accounts; who needs more will never see it."""
+"""More accounts than this are treated as unreachable."""
 
 Floats = NDArray[np.float64]
 
 
 @dataclass(frozen=True)
 class Outcomes:
-    """What came of accounts whose time to meet the goal is over. Counts may be arrays."""
+    """Goals of the accounts whose time to meet the goal is over. Counts may be arrays."""
 
     reached: ArrayLike
     goals_reached: ArrayLike
@@ -53,7 +53,7 @@ class Outcomes:
     def arrays(self) -> tuple[Floats, Floats, Floats, Floats]:
         """The counts as floats of one shape: n and s of those reached, n and s of the others."""
         counts = (self.reached, self.goals_reached, self.held_out, self.goals_held_out)
-        n1, s1, n0, s0 = np.broadcast_arrays(*(np.asarray(one, float) for one in counts))
+        n1, s1, n0, s0 = np.broadcast_arrays(*(np.asarray(count, float) for count in counts))
         return n1, s1, n0, s0
 
 
@@ -95,9 +95,9 @@ def _log_mixture(s: Floats, n: Floats, share: Floats) -> Floats:
     return np.asarray(mixed - xlogy(s, share) - xlog1py(n - s, -share))
 
 
-def _bound(outcomes: Outcomes, seen: Floats, end: float) -> Floats:
+def _bound(outcomes: Outcomes, observed: Floats, end: float) -> Floats:
     """The last difference, from the one that was seen towards an end, that is not left out."""
-    inside, outside = seen, np.full(seen.shape, end)
+    inside, outside = observed, np.full(observed.shape, end)
     for _ in range(_STEPS):
         middle = (inside + outside) / 2
         is_in = log_evidence(outcomes, middle) < math.log(1 / ALPHA)

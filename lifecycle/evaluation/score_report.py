@@ -1,4 +1,4 @@
-"""Whether the health scores hold: `lifecycle score-report`, as text, a page and a picture."""
+"""`lifecycle score-report`: the validation of health scores, as text, a page and a picture."""
 
 from __future__ import annotations
 
@@ -60,64 +60,74 @@ class ScoreReport:
 
     source: str
     time_zone: str
-    found: Validation | None
+    validation: Validation | None
     picture: bytes | None = field(default=None, repr=False)
     """PNG of the curves."""
 
     @property
     def verdict(self) -> str:
         """One sentence where the newest version is worse than the one before, else empty."""
-        return self.found.verdict if self.found else ""
+        return self.validation.verdict if self.validation else ""
 
     def as_json(self) -> dict[str, Any]:
         """The object of `score-report --json`."""
-        found = self.found
+        validation = self.validation
         return {
             "source": self.source,
-            "as_of": _utc(found.reported_at).isoformat() if found else None,
+            "as_of": _utc(validation.reported_at).isoformat() if validation else None,
             "status": "failed" if self.verdict else "done",
             "verdict": self.verdict or None,
             "note": self._note or None,
-            "versions": list(found.versions) if found else [],
-            "figures": [asdict(one) for one in found.figures] if found else [],
-            "comparisons": [{**asdict(one), "is_worse": one.is_worse} for one in found.comparisons]
-            if found
+            "versions": list(validation.versions) if validation else [],
+            "figures": [asdict(item) for item in validation.figures] if validation else [],
+            "comparisons": [
+                {**asdict(item), "is_worse": item.is_worse} for item in validation.comparisons
+            ]
+            if validation
             else [],
         }
 
     def as_document(self) -> Document:
         """The report for a person."""
-        tone = "bad" if self.verdict else "good" if self.found and self.found.curves else "warning"
+        tone = (
+            "bad"
+            if self.verdict
+            else "good"
+            if self.validation and self.validation.curves
+            else "warning"
+        )
         parts: list[str | Table] = [self.verdict[:1].upper() + self.verdict[1:] + "."]
         parts = parts if self.verdict else []
         if self._note:
             parts.append(self._note)
-        found = self.found
-        if found is None or not found.figures:
+        validation = self.validation
+        if validation is None or not validation.figures:
             return [Section("Score report", tuple(parts), tone)]
-        if found.of > found.drawn:
-            parts.append(f"Judged on {found.drawn:,} of {found.of:,} accounts, drawn by their ids.")
-        title = f"Score report as of {moment(_utc(found.reported_at), self.time_zone)}"
+        if validation.of > validation.drawn:
+            parts.append(
+                f"Judged on {validation.drawn:,} of {validation.of:,} accounts, drawn by their ids."
+            )
+        title = f"Score report as of {moment(_utc(validation.reported_at), self.time_zone)}"
         sections = [Section(title, tuple(parts), tone)] if parts else []
         if not parts:
             sections = [Section(title, ("No score version is worse than the one before.",), tone)]
-        figures = table(COLUMNS, (_shown(one) for one in found.figures))
+        figures = table(COLUMNS, (_shown(item) for item in validation.figures))
         notes = [f"{name}: {what}." for name, what in COLUMNS.items()]
         notes.append(LEARNED)
         sections.append(Section("Who left within 90 days", (figures, "\n".join(notes))))
-        if found.comparisons:
+        if validation.comparisons:
             columns = ("version", "against", "snapshots of accounts", "AUC", "")
-            rows = (_compared(one) for one in found.comparisons)
+            rows = (_compared(item) for item in validation.comparisons)
             sections.append(Section("Each version against the one before", (table(columns, rows),)))
         return sections
 
     @property
     def _note(self) -> str:
-        if self.found is None:
+        if self.validation is None:
             return DEMO
-        if not self.found.figures:
+        if not self.validation.figures:
             return TOO_EARLY
-        if not self.found.curves:
+        if not self.validation.curves:
             return f"Fewer than {ENOUGH} accounts left, or stayed: not enough data yet."
         return ""
 
@@ -149,7 +159,7 @@ class ScoreReport:
 def score_report(
     settings: Settings, *, progress: Callable[[str], None] = lambda _: None
 ) -> ScoreReport:
-    """Judge every score version, and keep what was found for the mart score_validation.
+    """Validate every score version, and store the figures for the mart score_validation.
 
     The next run publishes it. Raises AlreadyRunning beside a run, WarehouseError where nothing
     was built yet, NothingPublished after a run whose data did not pass.
@@ -162,41 +172,57 @@ def score_report(
     with only_one(settings.state_dir), connect_work(settings) as connection:
         check_published(connection, settings)
         score_tables.ensure(connection)
-        found = score_validation.validate_scores(connection, progress=progress)
-        score_validation.store(connection, found)
-    return ScoreReport(kind, time_zone, found, _drawn(found) if found.curves else None)
-
-
-def _shown(one: Figures) -> Figure:
-    return (
-        one.version,
-        _day(one.day) + ("*" if one.is_fitted_on else ""),
-        f"{one.accounts:,} ({one.churned:,})",
-        _interval(one.auc, "{:.3f}") if one.auc else "not enough data yet",
-        _interval(one.gain, "{:+.3f}"),
-        _number(one.lift, "{:.1f}"),
-        _number(one.calibration_error, "{:.3f}"),
-        _number(one.brier, "{:.3f}"),
-        _number(one.band_changes, "{:.2f}"),
-        _number(one.reversed_share, "{:.0%}"),
+        validation = score_validation.validate_scores(connection, progress=progress)
+        score_validation.store(connection, validation)
+    return ScoreReport(
+        kind, time_zone, validation, _drawn(validation) if validation.curves else None
     )
 
 
-def _compared(one: Comparison) -> Figure:
-    seen = "fitted on some of them" if one.is_fitted_on else "fitted on none of them"
-    told = "worse" if one.is_worse else "better" if one.difference.low > 0 else "no worse"
-    counts = f"{one.accounts:,} ({one.churned:,})"
-    return one.version, one.before, counts, _interval(one.difference, "{:+.3f}"), f"{told}, {seen}"
+def _shown(figures: Figures) -> Figure:
+    return (
+        figures.version,
+        _day(figures.day) + ("*" if figures.is_fitted_on else ""),
+        f"{figures.accounts:,} ({figures.churned:,})",
+        _interval(figures.auc, "{:.3f}") if figures.auc else "not enough data yet",
+        _interval(figures.gain, "{:+.3f}"),
+        _number(figures.lift, "{:.1f}"),
+        _number(figures.calibration_error, "{:.3f}"),
+        _number(figures.brier, "{:.3f}"),
+        _number(figures.band_changes, "{:.2f}"),
+        _number(figures.reversed_share, "{:.0%}"),
+    )
+
+
+def _compared(comparison: Comparison) -> Figure:
+    fitted_on = "fitted on some of them" if comparison.is_fitted_on else "fitted on none of them"
+    verdict = (
+        "worse"
+        if comparison.is_worse
+        else "better"
+        if comparison.difference.low > 0
+        else "no worse"
+    )
+    counts = f"{comparison.accounts:,} ({comparison.churned:,})"
+    return (
+        comparison.version,
+        comparison.before,
+        counts,
+        _interval(comparison.difference, "{:+.3f}"),
+        f"{verdict}, {fitted_on}",
+    )
 
 
 def _day(day: date | None) -> str:
     return "all" if day is None else day.isoformat()
 
 
-def _interval(one: Interval | None, form: str) -> str:
-    if one is None:
+def _interval(interval: Interval | None, form: str) -> str:
+    if interval is None:
         return "–"
-    value, low, high = (form.format(number) for number in (one.value, one.low, one.high))
+    value, low, high = (
+        form.format(number) for number in (interval.value, interval.low, interval.high)
+    )
     return f"{value} ({low} to {high})"
 
 
@@ -237,48 +263,52 @@ def _html(part: str | Table) -> str:
         return f"<p>{escape(part)}</p>"
 
     def cells(tag: str, values: tuple[object, ...]) -> str:
-        shown = (escape("–" if value is None else str(value)) for value in values)
-        return "<tr>" + "".join(f"<{tag}>{value}</{tag}>" for value in shown) + "</tr>"
+        texts = (escape("–" if value is None else str(value)) for value in values)
+        return "<tr>" + "".join(f"<{tag}>{value}</{tag}>" for value in texts) + "</tr>"
 
     rows = "\n".join(cells("td", row) for row in part.rows)
     return f"<div><table>\n{cells('th', part.columns)}\n{rows}\n</table></div>"
 
 
-def _drawn(found: Validation) -> bytes:
+def _drawn(validation: Validation) -> bytes:
     """PNG: the ROC curves beside each other's, and expected against observed churn."""
-    # Not pyplot: no window, no settings of whoever is at home here.
+    # Not pyplot: it would open windows and read the user's own settings.
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure as Picture
 
     picture = Picture(figsize=(11, 5), layout="constrained", dpi=120)
     FigureCanvasAgg(picture)
-    left, right = picture.subplots(1, 2)
-    if found.silence is not None:
-        left.plot(*found.silence, color="grey", linestyle=":", label="days since last activity")
-    for curves in found.curves:
-        (line,) = left.plot(*curves.roc, label=curves.version)
+    roc_axes, right = picture.subplots(1, 2)
+    if validation.silence is not None:
+        roc_axes.plot(
+            *validation.silence, color="grey", linestyle=":", label="days since last activity"
+        )
+    for curves in validation.curves:
+        (line,) = roc_axes.plot(*curves.roc, label=curves.version)
         if curves.calibration:
-            expected = [one.expected for one in curves.calibration]
-            observed = [one.observed for one in curves.calibration]
+            expected = [bin_.expected for bin_ in curves.calibration]
+            observed = [bin_.observed for bin_ in curves.calibration]
             right.plot(expected, observed, marker="o", color=line.get_color(), label=curves.version)
-    for axes in (left, right):
+    for axes in (roc_axes, right):
         axes.grid(color="#e5e5e5")
         axes.set_axisbelow(True)
-    left.plot([0, 1], [0, 1], color="#bbbbbb", linewidth=1)
-    left.set(
+    roc_axes.plot([0, 1], [0, 1], color="#bbbbbb", linewidth=1)
+    roc_axes.set(
         title="Who left within 90 days: ROC",
         xlabel="share of those who stayed",
         ylabel="share of those who left",
         aspect="equal",
     )
-    left.legend(loc="lower right")
+    roc_axes.legend(loc="lower right")
     if right.lines:
-        most = max(max(one.expected, one.observed) for c in found.curves for one in c.calibration)
+        most = max(
+            max(bin_.expected, bin_.observed) for c in validation.curves for bin_ in c.calibration
+        )
         right.plot([0, most], [0, most], color="#bbbbbb", linewidth=1)
         right.legend(loc="upper left")
     else:
-        told = "equal weights tell no chances"
-        right.text(0.5, 0.5, told, ha="center", transform=right.transAxes)
+        note = "equal weights tell no chances"
+        right.text(0.5, 0.5, note, ha="center", transform=right.transAxes)
     right.set(
         title="Calibration: ten bins of as many accounts each",
         xlabel="expected share that leaves",

@@ -1,1 +1,1 @@
-"""Fitting the parameters of health and dormancy, and validating what models make of them."""
+"""Fits the parameters of health and dormancy, and validates the scores made with them."""

@@ -1,4 +1,5 @@
-"""How long an account may be silent: its alarm limit, and the factor that makes it rare.
+"""The dormancy limit: how long an account may be silent, with the factor that keeps false alarms
+rare.
 
 A gap is the time between two active days of an account, so it has ended: the account came back.
 Arrays have one element a gap, lengths are whole days (or business days, counted alike).
@@ -22,48 +23,48 @@ from lifecycle.errors import FitError
 from lifecycle.health.return_chance import Floats
 
 SHARE = 0.9
-"""An account stays under its usual gap nine times in ten."""
+"""The quantile of an account's gaps that is its usual gap: nine gaps in ten are shorter."""
 
 BORROWED = 5
-"""So many gaps' weight has the segment in an account's usual gap."""
+"""The weight of the segment in an account's usual gap, in gaps."""
 
 ENOUGH_GAPS = 3
-"""With fewer, an account has no rhythm of its own."""
+"""With fewer gaps, an account has no rhythm of its own."""
 
 ENOUGH_ACCOUNTS = 10
-"""With fewer of them that have a rhythm, a segment takes the company's."""
+"""With fewer accounts that have a rhythm, a segment uses the company's gap."""
 
 DAYS_A_YEAR = 365.25
 
 
 @dataclass(frozen=True)
 class Calibration:
-    """A factor, and what it did to the gaps that it was set on."""
+    """A factor, and its false alarms on the gaps that it was fitted on."""
 
     factor: float
     false_alarms: int
     alive_years: float
     gaps: int
     gaps_above_most: int
-    """Longer than any limit may be: false alarms whatever the factor."""
+    """Gaps longer than `max_days`: they are false alarms at any factor."""
 
     @property
-    def alarms_a_year(self) -> float:
-        """False alarms an account raises in a year in which it is alive."""
+    def false_alarms_per_account_year(self) -> float:
+        """False alarms per account-year: per year in which an account is alive."""
         return self.false_alarms / self.alive_years
 
     @property
-    def least_alarms_a_year(self) -> float:
-        """Of the gaps above the longest limit alone: no factor makes them fewer."""
+    def least_false_alarms_per_account_year(self) -> float:
+        """The part of it that comes from gaps above `max_days`, which no factor avoids."""
         return self.gaps_above_most / self.alive_years
 
 
 @dataclass(frozen=True)
 class Rhythms:
-    """What a limit is made of, but the account's own gaps."""
+    """The fitted parts of a limit; the account's own gaps are the other part."""
 
     segment_gaps: dict[str, float]
-    """In days; of every segment that there were gaps of."""
+    """Segment: its gap in days."""
     calibration: Calibration
 
 
@@ -86,11 +87,11 @@ def fit(
     days: ArrayLike,
     ended: ArrayLike,
     *,
-    alarms_a_year: float = 0.5,
+    false_alarms_per_account_year: float = 0.5,
     least: float = 7,
     most: float = 90,
 ) -> Rhythms:
-    """Each segment's gap, and the factor that is right for all of them.
+    """Fit each segment's gap, and one factor for all of them.
 
     One element a gap: whose it is, the account's segment (empty where it has none), how long it
     was, and the day it ended. Each gap is judged by what was known when it began, so that the
@@ -103,8 +104,14 @@ def fit(
     its_segment = np.array([of_segment[str(name)] for name in segment])
     usual = usual_gap(*known_gaps(account, ended, days), its_segment)
     gap = blended_gap(usual, its_segment)
-    found = calibrate(days, gap, alarms_a_year=alarms_a_year, least=least, most=most)
-    return Rhythms(of_segment, found)
+    calibration = calibrate(
+        days,
+        gap,
+        false_alarms_per_account_year=false_alarms_per_account_year,
+        least=least,
+        most=most,
+    )
+    return Rhythms(of_segment, calibration)
 
 
 def known_gaps(account: ArrayLike, ended: ArrayLike, days: ArrayLike) -> tuple[Floats, Floats]:
@@ -115,14 +122,14 @@ def known_gaps(account: ArrayLike, ended: ArrayLike, days: ArrayLike) -> tuple[F
     """
     account, ended, days = np.asarray(account), np.asarray(ended), np.asarray(days, np.float64)
     number, quantile = np.zeros(len(days)), np.full(len(days), np.nan)
-    seen: list[float] = []
-    whose: object = None
+    gaps_of_account: list[float] = []
+    previous: object = None
     for place in np.lexsort((ended, account)):
-        if account[place] != whose:
-            whose, seen = account[place], []
-        if seen:
-            number[place], quantile[place] = len(seen), _quantile(seen)
-        insort(seen, float(days[place]))
+        if account[place] != previous:
+            previous, gaps_of_account = account[place], []
+        if gaps_of_account:
+            number[place], quantile[place] = len(gaps_of_account), _quantile(gaps_of_account)
+        insort(gaps_of_account, float(days[place]))
     return number, quantile
 
 
@@ -186,7 +193,7 @@ def calibrate(
     days: ArrayLike,
     gap: ArrayLike,
     *,
-    alarms_a_year: float = 0.5,
+    false_alarms_per_account_year: float = 0.5,
     least: float = 7,
     most: float = 90,
     alive_years: float | None = None,
@@ -205,7 +212,7 @@ def calibrate(
     if alive_years is None:
         alive_years = float(days.sum()) / DAYS_A_YEAR
     above = int((days > most).sum())
-    allowed = int(alarms_a_year * alive_years) - above
+    allowed = int(false_alarms_per_account_year * alive_years) - above
     in_between = (days > least) & (days <= most)
     ratios = np.sort(days[in_between] / gap[in_between])[::-1]
     # With as many allowed as there are, any factor will do: the least one that is no less sharp.
@@ -218,7 +225,7 @@ def calibrate(
 
 
 def _quantile(ordered: list[float]) -> float:
-    """The same as NumPy's, of a list that is sorted already."""
+    """NumPy's quantile, of a sorted list."""
     where = SHARE * (len(ordered) - 1)
     below = int(where)
     above = min(below + 1, len(ordered) - 1)

@@ -1,4 +1,4 @@
-"""One fit of the parameters of dormancy and health, on what the last build left.
+"""Fits the parameters of dormancy and health on the last build's data.
 
 Reads `work.duckdb` after a build and adds a version to its tables of parameters. Where there is
 too little data for a part, the version goes without it and says why: the models then fall back
@@ -34,10 +34,10 @@ MEASURES = (
     "outcomes_28",
     "support_load",
 )
-"""What the points of usage health are learned from: columns of fct_account_health_daily."""
+"""The measures that the scorecard uses: columns of fct_account_health_daily."""
 
 EVERYONE = ""
-"""All accounts together: whose parameters a segment too small for its own has."""
+"""The key of all accounts together; a segment that is too small uses their parameters."""
 
 Columns = dict[str, NDArray[Any]]
 
@@ -48,7 +48,7 @@ class Fit:
 
     version: str
     is_new: bool
-    found: Parameters
+    parameters: Parameters
 
 
 def fit_scores(settings: Settings, *, progress: Callable[[str], None] = lambda text: None) -> Fit:
@@ -56,7 +56,7 @@ def fit_scores(settings: Settings, *, progress: Callable[[str], None] = lambda t
 
     The caller holds the state folder's lock. The same data gives the same version. Raises
     WarehouseError where nothing was built, NothingPublished after a run whose data did not pass,
-    and FitError while the usage feed is late: silence that is no silence must not be learned.
+    and FitError while the usage feed is late: missing data must not be learned as silence.
     """
     with (
         Ledger.open(settings.ledger_url) as ledger,
@@ -81,20 +81,20 @@ def _fit(settings: Settings, progress: Callable[[str], None]) -> Fit:
         progress("the dormancy limit")
         rhythms = _rhythms(warehouse, settings, _sampled(accounts), notes)
         progress("the points of usage health")
-        churned, points = _evidence(warehouse, notes)
+        churned, fitted_scorecard = _scorecard(warehouse, notes)
 
-        found = Parameters(
+        fitted = Parameters(
             fitted_at=as_of,
             accounts=len(accounts["account_id"]),
             churned=churned,
             lifetimes=lifetimes,
             segment_gaps=rhythms.segment_gaps if rhythms else {},
             calibration=rhythms.calibration if rhythms else None,
-            evidence=points,
+            scorecard=fitted_scorecard,
             missing=tuple(notes),
         )
-        version, is_new = parameters.store(warehouse, found)
-    return Fit(version, is_new, found)
+        version, is_new = parameters.store(warehouse, fitted)
+    return Fit(version, is_new, fitted)
 
 
 def _clock(warehouse: duckdb.DuckDBPyConnection) -> datetime:
@@ -127,7 +127,7 @@ def _active_accounts(warehouse: duckdb.DuckDBPyConnection) -> Columns:
 
 
 def _sampled(accounts: Columns) -> Columns:
-    """At most so many accounts a segment, the same ones every time, in a fixed order."""
+    """A sample of at most MOST_ACCOUNTS accounts a segment, the same ones each time, sorted."""
     ids, segments = accounts["account_id"], accounts["segment"].astype(str)
     chosen: list[NDArray[np.intp]] = [np.array([], np.intp)]
     for segment in np.unique(segments):
@@ -138,17 +138,17 @@ def _sampled(accounts: Columns) -> Columns:
 
 
 def _chosen(ids: NDArray[Any], places: NDArray[np.intp]) -> NDArray[np.intp]:
-    """As many of these places as a fit takes."""
+    """A sample of these places, as large as a fit uses."""
     order = return_fit.sample([str(ids[place]) for place in places], return_fit.MOST_ACCOUNTS)
     return places[order]
 
 
 def _lifetimes(accounts: Columns, notes: list[str]) -> dict[str, Lifetime]:
-    """By segment, where there are accounts enough; none without those of all together."""
+    """The fit of each segment with enough accounts; empty where all together are too few."""
 
     ids, segments = accounts["account_id"], accounts["segment"].astype(str)
 
-    def one(places: NDArray[np.intp]) -> Lifetime:
+    def lifetime(places: NDArray[np.intp]) -> Lifetime:
         chosen = _chosen(ids, places)
         repeats, last, age = (accounts[name][chosen] for name in ("repeats", "last", "age"))
         common, ln_likelihood = return_fit.fit(repeats, last, age)
@@ -160,7 +160,7 @@ def _lifetimes(accounts: Columns, notes: list[str]) -> dict[str, Lifetime]:
                 f"the chance of return: {len(ids):,} accounts were ever active; "
                 f"{return_fit.ENOUGH_ACCOUNTS} are needed"
             )
-        found = {EVERYONE: one(np.arange(len(ids)))}
+        lifetimes = {EVERYONE: lifetime(np.arange(len(ids)))}
     except FitError as error:
         notes.append(str(error))
         return {}
@@ -168,10 +168,10 @@ def _lifetimes(accounts: Columns, notes: list[str]) -> dict[str, Lifetime]:
         (places,) = np.nonzero(segments == segment)
         if len(places) >= return_fit.ENOUGH_ACCOUNTS:
             try:
-                found[str(segment)] = one(places)
+                lifetimes[str(segment)] = lifetime(places)
             except FitError as error:
                 notes.append(f"segment {segment}: {error}")
-    return found
+    return lifetimes
 
 
 def _rhythms(
@@ -197,7 +197,7 @@ def _rhythms(
             accounts["segment"].astype(str)[gaps["number"]],
             gaps["days"],
             gaps["ended"],
-            alarms_a_year=limit.alarms_a_year,
+            false_alarms_per_account_year=limit.alarms_a_year,
             least=limit.min_days,
             most=limit.max_days,
         )
@@ -206,21 +206,21 @@ def _rhythms(
         return None
 
 
-def _evidence(
+def _scorecard(
     warehouse: duckdb.DuckDBPyConnection, notes: list[str]
-) -> tuple[int, scorecard.Evidence | None]:
-    """How many accounts left, and what their months before teach."""
+) -> tuple[int, scorecard.Scorecard | None]:
+    """How many accounts churned, and the scorecard fitted on their measures before."""
     history = _snapshots(warehouse)
-    left = history["has_churned"].astype(bool)
-    churned = len(set(history["account_id"][left]))
+    churned_rows = history["has_churned"].astype(bool)
+    churned = len(set(history["account_id"][churned_rows]))
     try:
-        # An account that left is in up to three months before: it is one event.
+        # An account that churned is in up to three snapshots before: it is one event.
         if churned < scorecard.ENOUGH_CHURNED:
             raise FitError(
                 f"health: {churned:,} accounts left within 90 days of a day in the history; "
                 f"{scorecard.ENOUGH_CHURNED} are needed"
             )
-        return churned, scorecard.fit({name: history[name] for name in MEASURES}, left)
+        return churned, scorecard.fit({name: history[name] for name in MEASURES}, churned_rows)
     except FitError as error:
         notes.append(str(error))
         return churned, None
@@ -244,11 +244,11 @@ def _snapshots(warehouse: duckdb.DuckDBPyConnection) -> Columns:
 
 
 def _sampled_rows(history: Columns) -> Columns:
-    """The rows of at most so many accounts a segment."""
+    """The rows of the sampled accounts of each segment."""
     ids, first = np.unique(history["account_id"].astype(str), return_index=True)
     chosen = _sampled({"account_id": ids, "segment": history["segment"][first]})["account_id"]
-    kept = np.isin(history["account_id"].astype(str), chosen)
-    return {name: values[kept] for name, values in history.items()}
+    is_chosen = np.isin(history["account_id"].astype(str), chosen)
+    return {name: values[is_chosen] for name, values in history.items()}
 
 
 def _as_table(columns: Columns) -> Any:

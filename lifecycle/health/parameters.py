@@ -1,4 +1,4 @@
-"""What was fitted, kept by version in `raw` of the warehouse: the models read it from there.
+"""Stores fitted parameters by version in `raw` of the warehouse, where the models read them.
 
 The tables are only ever added to. A run uses the newest version that was fitted on the data of a
 day before its own, so that a run of an earlier day, or a second one of the day that was fitted on,
@@ -16,7 +16,7 @@ import duckdb
 
 from lifecycle.health.dormancy import Calibration
 from lifecycle.health.return_chance import Lifetimes
-from lifecycle.health.scorecard import Evidence
+from lifecycle.health.scorecard import Scorecard
 from lifecycle.warehouse.score_tables import ensure
 
 
@@ -31,62 +31,62 @@ class Lifetime:
 
 @dataclass(frozen=True)
 class Parameters:
-    """All that one fit found. What is missing is empty or None, and `missing` says why."""
+    """The result of one fit. A part without enough data is empty or None; `missing` says why."""
 
     fitted_at: datetime
     """The clock of the data, naive UTC."""
     accounts: int
     """Accounts that it was fitted on."""
     churned: int
-    """Accounts that left within a snapshot's 90 days: the outcomes of the evidence."""
+    """Accounts that churned within 90 days of a snapshot: the outcomes of the scorecard."""
     lifetimes: Mapping[str, Lifetime] = field(default_factory=dict)
-    """By segment; '' is all accounts together."""
+    """Segment: its fit; '' is all accounts together."""
     segment_gaps: Mapping[str, float] = field(default_factory=dict)
-    """Days, by segment; '' is the accounts that have none."""
+    """Segment: its gap in days; '' is the accounts without a segment."""
     calibration: Calibration | None = None
-    evidence: Evidence | None = None
+    scorecard: Scorecard | None = None
     missing: tuple[str, ...] = ()
-    """Why a part is not there, a sentence each."""
+    """A sentence for each missing part: why it is missing."""
 
     @property
     def note(self) -> str:
         """The sentences in one line."""
-        return " ".join(f"{one[:1].upper()}{one[1:]}." for one in self.missing)
+        return " ".join(f"{sentence[:1].upper()}{sentence[1:]}." for sentence in self.missing)
 
     def rows(self, version: str) -> dict[str, list[tuple[object, ...]]]:
         """The rows of each table, with this version's name."""
-        evidence = self.evidence
+        scorecard = self.scorecard
         return {
             "score_versions": [
                 (
-                    *(version, self.fitted_at, bool(self.lifetimes), evidence is not None),
+                    *(version, self.fitted_at, bool(self.lifetimes), scorecard is not None),
                     *(self.accounts, self.churned, self.note),
                 )
             ],
             "return_parameters": [
-                (version, segment, *astuple(one.common), one.accounts, one.ln_likelihood)
-                for segment, one in sorted(self.lifetimes.items())
+                (version, segment, *astuple(part.common), part.accounts, part.ln_likelihood)
+                for segment, part in sorted(self.lifetimes.items())
             ],
             "segment_gaps": [
                 (version, segment, days) for segment, days in sorted(self.segment_gaps.items())
             ],
             "dormancy_calibration": [
-                (version, one.factor, one.alarms_a_year, one.alive_years)
-                for one in [self.calibration]
-                if one is not None
+                (version, part.factor, part.false_alarms_per_account_year, part.alive_years)
+                for part in [self.calibration]
+                if part is not None
             ],
             "evidence_bins": [
-                (version, *astuple(one)) for one in (evidence.bins if evidence else ())
+                (version, *astuple(part)) for part in (scorecard.bins if scorecard else ())
             ],
             "evidence_base": [
-                (version, measure, weight, evidence.base_points, evidence.base_ln_odds)
-                for measure, weight in (evidence.weights.items() if evidence else ())
-                if evidence
+                (version, measure, weight, scorecard.base_points, scorecard.base_ln_odds)
+                for measure, weight in (scorecard.weights.items() if scorecard else ())
+                if scorecard
             ],
         }
 
 
-def store(connection: duckdb.DuckDBPyConnection, found: Parameters) -> tuple[str, bool]:
+def store(connection: duckdb.DuckDBPyConnection, fitted: Parameters) -> tuple[str, bool]:
     """Add a version; returns its name, and whether it is new.
 
     The same parameters of the same clock are the same version, so that a repeated fit adds
@@ -96,19 +96,19 @@ def store(connection: duckdb.DuckDBPyConnection, found: Parameters) -> tuple[str
     connection.begin()
     try:
         ensure(connection)
-        digest = blake2b(repr(found.rows("")).encode(), digest_size=2).hexdigest()
-        day = f"{found.fitted_at:%Y-%m-%d}"
+        digest = blake2b(repr(fitted.rows("")).encode(), digest_size=2).hexdigest()
+        day = f"{fitted.fitted_at:%Y-%m-%d}"
         of_that_day = connection.execute(
             "select version, fitted_at from raw.score_versions where version like ? order by 1",
             [f"{day}-%"],
         ).fetchall()
         if of_that_day:
             newest, fitted_at = of_that_day[-1]
-            if fitted_at == found.fitted_at and newest.endswith(digest):
+            if fitted_at == fitted.fitted_at and newest.endswith(digest):
                 connection.rollback()
                 return str(newest), False
         version = f"{day}-{len(of_that_day) + 1:02}-{digest}"
-        for table, rows in found.rows(version).items():
+        for table, rows in fitted.rows(version).items():
             if rows:
                 slots = ", ".join("?" * len(rows[0]))
                 connection.executemany(f"insert into raw.{table} values ({slots})", rows)

@@ -1,4 +1,4 @@
-"""How likely a silent account is to come back: the MBG/NBD model in closed form.
+"""The chance that a silent account returns: the MBG/NBD model in closed form.
 
 An account that is alive is active at random moments, at a rate of its own; after each active
 moment, the first one included, it may leave for good, with a probability of its own. Over the
@@ -30,7 +30,7 @@ Floats = NDArray[np.float64]
 
 @dataclass(frozen=True)
 class Lifetimes:
-    """What a segment's accounts have in common. `alpha` is in the unit of time of the data."""
+    """The parameters that a segment's accounts share; `alpha` is in the data's unit of time."""
 
     r: float
     alpha: float

@@ -1,4 +1,4 @@
-"""Fits what the accounts of a segment have in common, by maximum likelihood.
+"""Fits the parameters that a segment's accounts share, by maximum likelihood.
 
 Sources of the likelihoods: BG/NBD from Fader, Hardie and Lee (2005), "Counting your customers
 the easy way", Marketing Science 24(2); MBG/NBD from Batislam, Denizel and Filiztekin (2007).
@@ -25,13 +25,13 @@ from lifecycle.health.return_chance import Floats, Lifetimes
 Model = Literal["bg", "mbg"]
 
 ENOUGH_ACCOUNTS = 500
-"""Below these a segment's own fit says little: a life table takes its place."""
+"""With fewer accounts a segment's own fit says little: a life table replaces it."""
 
 MOST_ACCOUNTS = 20_000
-"""More change no parameter that anybody would notice."""
+"""More accounts would not change a parameter noticeably."""
 
 STARTS = ((0.5, 1.0, 1.0, 2.0), (2.0, 2.0, 0.3, 3.0), (0.3, 0.3, 1.0, 1.0))
-"""r, alpha over the mean age, a, b: where the search begins."""
+"""Start of the search: r, alpha over the mean age, a, b."""
 
 FLAT = 1e-6
 """Slope of the mean likelihood below which a search is at its end."""
@@ -88,8 +88,8 @@ def fit(
             + "; ".join(sorted({str(search.message) for search in searches}))
         )
     best = min(arrived, key=lambda search: float(search.fun))
-    found = Lifetimes(*(float(value) for value in np.exp(best.x)))
-    return found, -float(best.fun) * len(data[0])
+    lifetimes = Lifetimes(*(float(value) for value in np.exp(best.x)))
+    return lifetimes, -float(best.fun) * len(data[0])
 
 
 def ln_likelihood(
@@ -141,12 +141,12 @@ def _ln_likelihoods(
     shared = gammaln(b + n - 1) - gammaln(b) + gammaln(a + b) - gammaln(a + b + n)
     # … and what each has of its own.
     alive = np.log(b + n - 1) - (r + x) * np.log(alpha + age)
-    left = np.log(a) - (r + x) * np.log(alpha + last)
+    departed = np.log(a) - (r + x) * np.log(alpha + last)
     alive = np.where(could_leave, alive + shared, -r * np.log(alpha + age))
-    left = np.where(could_leave, left + shared, -np.inf)
-    either = np.logaddexp(alive, left)
-    is_left = np.exp(left - either)
-    is_alive = 1 - is_left
+    departed = np.where(could_leave, departed + shared, -np.inf)
+    either = np.logaddexp(alive, departed)
+    p_departed = np.exp(departed - either)
+    is_alive = 1 - p_departed
 
     each = gammaln(r + x) - gammaln(r) + r * np.log(alpha) + either
     by_r = (
@@ -154,11 +154,11 @@ def _ln_likelihoods(
         - digamma(r)
         + np.log(alpha)
         - is_alive * np.log(alpha + age)
-        - is_left * np.log(alpha + last)
+        - p_departed * np.log(alpha + last)
     )
-    by_alpha = r / alpha - (r + x) * (is_alive / (alpha + age) + is_left / (alpha + last))
+    by_alpha = r / alpha - (r + x) * (is_alive / (alpha + age) + p_departed / (alpha + last))
     by_both = digamma(a + b) - digamma(a + b + n)
-    by_a = np.where(could_leave, by_both + is_left / a, 0)
+    by_a = np.where(could_leave, by_both + p_departed / a, 0)
     by_b = np.where(
         could_leave, by_both + digamma(b + n - 1) - digamma(b) + is_alive / (b + n - 1), 0
     )

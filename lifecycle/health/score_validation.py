@@ -1,8 +1,8 @@
-"""How well each score version told apart who left within 90 days, on snapshots of the history.
+"""Validates each score version against churn within 90 days, on snapshots of the history.
 
-The measures of every day are stored, so each version is scored on the same accounts and days,
-also on those before it was fitted. What a version may have learned from says so. Nothing here
-depends on the wall clock: the same history gives the same figures.
+The measures of every day are stored, so each version is scored on the same accounts and days, also
+on those before it was fitted. A figure says whether the version may have been fitted on its
+outcomes. Nothing here depends on the wall clock: the same history gives the same figures.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ import numpy as np
 
 from lifecycle.health.return_chance import Floats
 from lifecycle.health.return_fit import sample
-from lifecycle.health.scorecard import Bin, Evidence
+from lifecycle.health.scorecard import Bin, Scorecard
 from lifecycle.health.validation import (
     CalibrationBin,
     Flags,
@@ -34,22 +34,22 @@ from lifecycle.health.validation import (
 from lifecycle.warehouse.score_tables import VALIDATION, VALIDATION_COLUMNS
 
 EQUAL_WEIGHTS = "equal weights"
-"""The version of days on which none had been fitted."""
+"""The version name of days before the first fit."""
 
 ENOUGH = 20
-"""Accounts that left, and that stayed: with fewer of either nothing is claimed."""
+"""Least number of accounts that churned, and that stayed, for a figure."""
 
 MOST_ACCOUNTS = 20_000
-"""More make no interval anybody would notice narrower, and take minutes."""
+"""More accounts would not narrow an interval noticeably, and take minutes."""
 
 
 @dataclass(frozen=True)
 class Version:
-    """A score as it was fitted; equal weights have no evidence and were never fitted."""
+    """A score as it was fitted; equal weights have no scorecard and were never fitted."""
 
     name: str
     fitted_at: datetime | None = None
-    evidence: Evidence | None = None
+    scorecard: Scorecard | None = None
 
 
 @dataclass(frozen=True)
@@ -68,7 +68,7 @@ class Snapshots:
     """As it was stored, before smoothing."""
     days_silent: Floats
     """inf where the account was never active."""
-    left: Flags
+    churned: Flags
     band_changes: Floats
     """Of the usage band within the 90 days after."""
     reversals: Floats
@@ -81,12 +81,12 @@ class Snapshots:
 
     @property
     def tells_enough(self) -> bool:
-        """Whether enough accounts left, and stayed, for a figure."""
-        return bool(min(self.left.sum(), (~self.left).sum()) >= ENOUGH)
+        """Whether enough accounts churned, and enough stayed, for a figure."""
+        return bool(min(self.churned.sum(), (~self.churned).sum()) >= ENOUGH)
 
 
 _ARRAYS = (
-    *("account", "day", "as_of", "in_force", "raw_score", "days_silent", "left"),
+    *("account", "day", "as_of", "in_force", "raw_score", "days_silent", "churned"),
     *("band_changes", "reversals"),
 )
 
@@ -101,7 +101,7 @@ class Figures:
     accounts: int
     churned: int
     is_fitted_on: bool
-    """The version may have learned from these outcomes: its figures flatter it."""
+    """The version may have been fitted on these outcomes: then its figures are too good."""
     auc: Interval | None = None
     gain: Interval | None = None
     """AUC less that of days since last activity."""
@@ -126,7 +126,7 @@ class Figures:
 
 @dataclass(frozen=True)
 class Curves:
-    """What the figure of a version over all snapshots looks like."""
+    """The curves of a version over all snapshots."""
 
     version: str
     roc: tuple[Floats, Floats]
@@ -148,13 +148,13 @@ class Comparison:
 
     @property
     def is_worse(self) -> bool:
-        """Whether the newer one is worse for certain."""
+        """Whether the whole interval is below 0: the newer version is worse."""
         return self.difference.high < 0
 
 
 @dataclass(frozen=True)
 class Validation:
-    """All that the history says of the scores."""
+    """The validation of all score versions on the history."""
 
     reported_at: datetime
     """As-of of the history, naive UTC."""
@@ -166,33 +166,33 @@ class Validation:
     """The ROC curve of days since last activity."""
     comparisons: tuple[Comparison, ...]
     drawn: int
-    """Accounts that were judged."""
+    """Accounts in the sample."""
     of: int
-    """Accounts that there are."""
+    """All accounts."""
 
     @property
     def verdict(self) -> str:
         """One sentence where the newest version is worse than the one before, else empty."""
-        for one in self.comparisons:
-            if one.version == self.versions[-1] and one.is_worse:
-                how = one.difference
-                seen = "" if one.is_fitted_on else " that it was not fitted on"
+        for comparison in self.comparisons:
+            if comparison.version == self.versions[-1] and comparison.is_worse:
+                how = comparison.difference
+                not_fitted_on = "" if comparison.is_fitted_on else " that it was not fitted on"
                 return (
-                    f"score version {one.version} is worse than {one.before} on the same "
-                    f"{one.accounts:,} snapshots of accounts{seen}: its AUC is {-how.value:.3f} "
-                    f"lower (95 % interval {-how.high:.3f} to {-how.low:.3f})"
+                    f"score version {comparison.version} is worse than {comparison.before} on the "
+                    f"same {comparison.accounts:,} snapshots of accounts{not_fitted_on}: its AUC "
+                    f"is {-how.value:.3f} lower (95 % interval {-how.high:.3f} to {-how.low:.3f})"
                 )
         return ""
 
 
-def store(connection: duckdb.DuckDBPyConnection, found: Validation) -> None:
-    """Replace what the last report found."""
+def store(connection: duckdb.DuckDBPyConnection, validation: Validation) -> None:
+    """Replace the stored figures of the last report."""
     connection.begin()
     connection.execute(f"create or replace table raw.{VALIDATION} ({VALIDATION_COLUMNS})")
     slots = ", ".join("?" * len(VALIDATION_COLUMNS.split(",")))
-    for one in found.figures:
+    for figures in validation.figures:
         connection.execute(
-            f"insert into raw.{VALIDATION} values ({slots})", one.row(found.reported_at)
+            f"insert into raw.{VALIDATION} values ({slots})", figures.row(validation.reported_at)
         )
     connection.commit()
 
@@ -200,7 +200,7 @@ def store(connection: duckdb.DuckDBPyConnection, found: Validation) -> None:
 def validate_scores(
     connection: duckdb.DuckDBPyConnection, *, progress: Callable[[str], None] = lambda _: None
 ) -> Validation:
-    """Judge every version of a warehouse on every snapshot whose outcome is known.
+    """Validate every version of a warehouse on every snapshot whose outcome is known.
 
     Reads the history that the last build left; writes nothing.
     """
@@ -219,22 +219,22 @@ def validate_scores(
             _figures(version, theirs.where(theirs.day == day), day.item())
             for day in np.unique(theirs.day)
         ]
-        if not len(theirs.left):
+        if not len(theirs.churned):
             continue
         unseen = theirs.where(_is_unseen(version, theirs))
         overall = unseen if unseen.tells_enough else theirs
         figures.append(_figures(version, overall, None))
         if overall.tells_enough:
             risk, chance = _risk(version, overall), _p_churn(version, overall)
-            bins = [] if chance is None else calibration(chance, overall.left)
-            curves.append(Curves(version.name, roc(risk, overall.left), bins))
+            bins = [] if chance is None else calibration(chance, overall.churned)
+            curves.append(Curves(version.name, roc(risk, overall.churned), bins))
     silence = None
     if everything.tells_enough:
-        silence = roc(everything.days_silent, everything.left)
+        silence = roc(everything.days_silent, everything.churned)
     comparisons = [
-        one
+        comparison
         for before, version in pairwise(versions)
-        for one in _comparisons(before, version, everything)
+        for comparison in _comparisons(before, version, everything)
     ]
     return Validation(
         reported_at=row[0],
@@ -250,7 +250,7 @@ def validate_scores(
 
 def _figures(version: Version, rows: Snapshots, day: date | None) -> Figures:
     is_fitted_on = not bool(_is_unseen(version, rows).all())
-    counts = version.name, day, len(rows.left), int(rows.left.sum()), is_fitted_on
+    counts = version.name, day, len(rows.churned), int(rows.churned.sum()), is_fitted_on
     if not rows.tells_enough:
         return Figures(*counts)
     risk, chance = _risk(version, rows), _p_churn(version, rows)
@@ -258,40 +258,41 @@ def _figures(version: Version, rows: Snapshots, day: date | None) -> Figures:
     changes = float(rows.band_changes[mine].sum())
     return Figures(
         *counts,
-        auc=auc_interval(risk, rows.left, account=rows.account),
-        gain=auc_difference(risk, rows.days_silent, rows.left, account=rows.account),
-        lift=top_decile_lift(risk, rows.left),
-        calibration_error=None if chance is None else calibration_error(chance, rows.left),
-        brier=None if chance is None else brier(chance, rows.left),
+        auc=auc_interval(risk, rows.churned, account=rows.account),
+        gain=auc_difference(risk, rows.days_silent, rows.churned, account=rows.account),
+        lift=top_decile_lift(risk, rows.churned),
+        calibration_error=None if chance is None else calibration_error(chance, rows.churned),
+        brier=None if chance is None else brier(chance, rows.churned),
         band_changes=changes / int(mine.sum()) if mine.any() else None,
         reversed_share=float(rows.reversals[mine].sum()) / changes if changes else None,
     )
 
 
 def _comparisons(before: Version, version: Version, everything: Snapshots) -> Iterator[Comparison]:
-    """On all that both were scored on, and on what neither was fitted on where that is enough.
+    """Compare on all common snapshots, and on those that neither was fitted on where they are
+    enough.
 
-    The first flatters the newer one, so that worse there is worse indeed.
+    The former favour the newer version, so a worse result there is reliable.
     """
     both = everything.where(_is_scored(before, everything) & _is_scored(version, everything))
     unseen = both.where(_is_unseen(version, both))
     for rows, is_fitted_on in ((unseen, False), (both, True)):
-        if not rows.tells_enough or (is_fitted_on and len(rows.left) == len(unseen.left)):
+        if not rows.tells_enough or (is_fitted_on and len(rows.churned) == len(unseen.churned)):
             continue
         difference = auc_difference(
-            _risk(version, rows), _risk(before, rows), rows.left, account=rows.account
+            _risk(version, rows), _risk(before, rows), rows.churned, account=rows.account
         )
         yield Comparison(
-            *(version.name, before.name, len(rows.left), int(rows.left.sum())),
+            *(version.name, before.name, len(rows.churned), int(rows.churned.sum())),
             *(is_fitted_on, difference),
         )
 
 
 def _is_scored(version: Version, rows: Snapshots) -> Flags:
     """Equal weights are what was stored while they were in force; their rules are in dbt alone."""
-    if version.evidence is None:
+    if version.scorecard is None:
         return np.asarray(rows.in_force == EQUAL_WEIGHTS, np.bool_)
-    return np.ones(len(rows.left), np.bool_)
+    return np.ones(len(rows.churned), np.bool_)
 
 
 def _is_unseen(version: Version, rows: Snapshots) -> Flags:
@@ -301,7 +302,7 @@ def _is_unseen(version: Version, rows: Snapshots) -> Flags:
     learned from the earlier one.
     """
     if version.fitted_at is None:
-        return np.ones(len(rows.left), np.bool_)
+        return np.ones(len(rows.churned), np.bool_)
     return np.asarray(rows.as_of >= np.datetime64(version.fitted_at), np.bool_)
 
 
@@ -311,10 +312,10 @@ def _risk(version: Version, rows: Snapshots) -> Floats:
 
 
 def _p_churn(version: Version, rows: Snapshots) -> Floats | None:
-    if version.evidence is None:
+    if version.scorecard is None:
         return None
-    return version.evidence.p_churn(
-        {name: rows.measures[name] for name in version.evidence.weights}
+    return version.scorecard.p_churn(
+        {name: rows.measures[name] for name in version.scorecard.weights}
     )
 
 
@@ -322,18 +323,18 @@ def _p_churn(version: Version, rows: Snapshots) -> Floats | None:
 
 
 def _versions(connection: duckdb.DuckDBPyConnection) -> list[Version]:
-    """The versions with evidence that the last run could know, oldest first."""
-    found = connection.execute(
+    """The versions with a scorecard that the last run could know, oldest first."""
+    rows = connection.execute(
         """
         select version, fitted_at from raw.score_versions
         where has_evidence and fitted_at <= (select as_of from raw.run_context)
         order by fitted_at, version
         """
     ).fetchall()
-    return [Version(name, fitted_at, _evidence(connection, name)) for name, fitted_at in found]
+    return [Version(name, fitted_at, _scorecard(connection, name)) for name, fitted_at in rows]
 
 
-def _evidence(connection: duckdb.DuckDBPyConnection, version: str) -> Evidence:
+def _scorecard(connection: duckdb.DuckDBPyConnection, version: str) -> Scorecard:
     bins = connection.execute(
         """
         select measure, above, up_to, churned, stayed, evidence, points from raw.evidence_bins
@@ -348,7 +349,7 @@ def _evidence(connection: duckdb.DuckDBPyConnection, version: str) -> Evidence:
         """,
         [version],
     ).fetchall()
-    return Evidence(
+    return Scorecard(
         bins=tuple(Bin(*row) for row in bins),
         weights={measure: weight for measure, weight, *_ in base},
         base_points=base[0][2],
@@ -366,7 +367,7 @@ def _snapshots(connection: duckdb.DuckDBPyConnection) -> tuple[Snapshots, int]:
     ]
     drawn = {"account_id": [ids[place] for place in sample(ids, MOST_ACCOUNTS)]}
     connection.register("drawn", _arrow(drawn))
-    found = connection.execute(
+    columns = connection.execute(
         """
         select
             snapshots.*,
@@ -385,22 +386,22 @@ def _snapshots(connection: duckdb.DuckDBPyConnection) -> tuple[Snapshots, int]:
     connection.unregister("drawn")
 
     def numbers(name: str) -> Floats:
-        values = np.ma.asarray(found[name], np.float64)
+        values = np.ma.asarray(columns[name], np.float64)
         return np.asarray(values.filled(np.nan), np.float64)
 
     silent = numbers("days_silent")
-    in_force: Any = np.ma.asarray(found["score_version"], object)
+    in_force: Any = np.ma.asarray(columns["score_version"], object)
     fixed = {"account_id", "day", "as_of", "score_version", "usage_score_raw", "days_silent"}
     fixed |= {"has_churned", "band_changes", "reversals"}
     return Snapshots(
-        account=np.asarray(found["account_id"]),
-        day=np.asarray(found["day"], "datetime64[D]"),
-        as_of=np.asarray(found["as_of"], "datetime64[us]"),
+        account=np.asarray(columns["account_id"]),
+        day=np.asarray(columns["day"], "datetime64[D]"),
+        as_of=np.asarray(columns["as_of"], "datetime64[us]"),
         in_force=np.array([name or EQUAL_WEIGHTS for name in in_force.filled("")], object),
-        measures={name: numbers(name) for name in found if name not in fixed},
+        measures={name: numbers(name) for name in columns if name not in fixed},
         raw_score=numbers("usage_score_raw"),
         days_silent=np.where(np.isnan(silent), np.inf, silent),
-        left=np.asarray(found["has_churned"], np.bool_),
+        churned=np.asarray(columns["has_churned"], np.bool_),
         band_changes=numbers("band_changes"),
         reversals=numbers("reversals"),
     ), len(ids)

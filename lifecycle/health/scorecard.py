@@ -1,8 +1,8 @@
-"""The points of the usage score, from what was known of accounts and who then left.
+"""The usage score as a scorecard: points fitted on what was known of accounts that later churned.
 
-Each measure is cut into bins of about as many accounts each; a bin's evidence is how much more
-often its accounts left than all did, as a logarithm of odds. The measures' evidence is weighted
-by a logistic regression and summed to z, the logarithm of how the odds of leaving change; the
+Each measure is cut into bins of about as many accounts each. A bin's weight of evidence says how
+much more often its accounts left than all did, as a logarithm of odds. A logistic regression
+weights the measures. Their weighted sum is z, the logarithm of how the odds of leaving change. The
 score is 50 where z is the median account's, and 20 points more halve the odds.
 """
 
@@ -24,12 +24,12 @@ from lifecycle.health.return_chance import Floats
 from lifecycle.health.validation import Flags
 
 ENOUGH_CHURNED = 100
-"""With fewer who left, points cannot be learned: equal weights take their place."""
+"""With fewer churned accounts, points cannot be fitted: equal weights replace them."""
 
 BINS = 5
 
 DOUBT = 20
-"""So many accounts that left at the base rate are added to each bin: a small bin says little."""
+"""Each bin gets this many pseudo-accounts at the base rate: a small bin says little."""
 
 POINTS = 20 / log(2)
 """Points of the score for each unit of z, 28.85: 20 points double the odds."""
@@ -49,12 +49,12 @@ class Bin:
     """inf in the last bin of a measure; None in the bin of accounts that have no value."""
     churned: int
     stayed: int
-    evidence: float
+    weight_of_evidence: float
     points: float
 
 
 @dataclass(frozen=True)
-class Evidence:
+class Scorecard:
     """A fitted score: its table of bins, and what belongs to no bin."""
 
     bins: tuple[Bin, ...]
@@ -68,7 +68,7 @@ class Evidence:
     def points(self, measures: Mapping[str, ArrayLike]) -> dict[str, Floats]:
         """The points that each measure adds, one element an account: the reasons of the score."""
         return {
-            name: _by_bin(values, [one for one in self.bins if one.measure == name], "points")
+            name: _by_bin(values, [bin_ for bin_ in self.bins if bin_.measure == name], "points")
             for name, values in _as_floats(measures).items()
         }
 
@@ -86,36 +86,38 @@ class Evidence:
         return total
 
 
-def evidence(churned: float, stayed: float, base_rate: float) -> float:
+def weight_of_evidence(churned: float, stayed: float, base_rate: float) -> float:
     """ln(((churned + 20 B) / (stayed + 20 (1 - B))) / (B / (1 - B))): above 0 is churn-prone."""
     odds = (churned + DOUBT * base_rate) / (stayed + DOUBT * (1 - base_rate))
     return log(odds / (base_rate / (1 - base_rate)))
 
 
-def fit(measures: Mapping[str, ArrayLike], churned: ArrayLike) -> Evidence:
-    """The score that these accounts and what became of them teach.
+def fit(measures: Mapping[str, ArrayLike], churned: ArrayLike) -> Scorecard:
+    """Fit a scorecard on accounts with known outcomes.
 
     `measures` has an array for each measure, one element an account, NaN where it is not known;
-    `churned` says who left. The same accounts give the same score in whatever order. Raises
+    `churned` says which accounts churned. The order of the accounts does not matter. Raises
     FitError below 100 accounts that left or that stayed, and where the weights do not converge.
     """
-    left = np.asarray(churned, np.bool_)
+    has_churned = np.asarray(churned, np.bool_)
     values = _as_floats(measures)
-    if not values or any(its.shape != left.shape for its in values.values()):
+    if not values or any(its.shape != has_churned.shape for its in values.values()):
         raise FitError("health: measures and outcomes are not one an account each")
-    fewest = int(min(left.sum(), (~left).sum()))
+    fewest = int(min(has_churned.sum(), (~has_churned).sum()))
     if fewest < ENOUGH_CHURNED:
         raise FitError(
             f"health: {fewest} accounts left or stayed; {ENOUGH_CHURNED} of each are needed"
         )
-    cut = {name: _cut(name, its, left) for name, its in values.items()}
-    each = np.stack([_by_bin(values[name], cut[name], "evidence") for name in values], axis=1)
-    weights, base_ln_odds = _weights(each, left)
-    return Evidence(
+    cut = {name: _cut(name, its, has_churned) for name, its in values.items()}
+    each = np.stack(
+        [_by_bin(values[name], cut[name], "weight_of_evidence") for name in values], axis=1
+    )
+    weights, base_ln_odds = _weights(each, has_churned)
+    return Scorecard(
         bins=tuple(
-            replace(one, points=-POINTS * weight * one.evidence)
+            replace(bin_, points=-POINTS * weight * bin_.weight_of_evidence)
             for name, weight in zip(values, weights, strict=True)
-            for one in cut[name]
+            for bin_ in cut[name]
         ),
         weights=dict(zip(values, weights, strict=True)),
         base_points=50 + POINTS * float(np.median(each @ weights)),
@@ -123,54 +125,64 @@ def fit(measures: Mapping[str, ArrayLike], churned: ArrayLike) -> Evidence:
     )
 
 
-def _cut(measure: str, values: Floats, left: Flags) -> list[Bin]:
+def _cut(measure: str, values: Floats, has_churned: Flags) -> list[Bin]:
     """The bins of one measure, the last for accounts without a value; points are not known yet."""
     known = ~np.isnan(values)
-    base_rate = float(left.mean())
+    base_rate = float(has_churned.mean())
     edges = np.array([])
     if known.any():
         edges = np.unique(np.quantile(values[known], np.arange(1, BINS) / BINS, method="lower"))
         edges = edges[edges < values[known].max()]  # nobody is above the highest
 
-    def one(above: float | None, up_to: float | None, inside: Flags) -> Bin:
-        gone, stayed = int((left & inside).sum()), int((~left & inside).sum())
-        return Bin(measure, above, up_to, gone, stayed, evidence(gone, stayed, base_rate), 0.0)
+    def bin_of(above: float | None, up_to: float | None, inside: Flags) -> Bin:
+        churned, stayed = int((has_churned & inside).sum()), int((~has_churned & inside).sum())
+        return Bin(
+            measure,
+            above,
+            up_to,
+            churned,
+            stayed,
+            weight_of_evidence(churned, stayed, base_rate),
+            0.0,
+        )
 
     bounds = [-inf, *(float(edge) for edge in edges), inf]
     return [
         *(
-            one(above, up_to, (values > above) & (values <= up_to))
+            bin_of(above, up_to, (values > above) & (values <= up_to))
             for above, up_to in pairwise(bounds)
         ),
-        one(None, None, ~known),
+        bin_of(None, None, ~known),
     ]
 
 
-def _by_bin(values: Floats, bins: list[Bin], what: Literal["evidence", "points"]) -> Floats:
-    """The evidence or the points of the bin that each value falls into."""
-    *of_values, of_unknown = (float(getattr(one, what)) for one in bins)
-    edges = np.array([one.up_to for one in bins[:-2]], np.float64)
+def _by_bin(
+    values: Floats, bins: list[Bin], attribute: Literal["weight_of_evidence", "points"]
+) -> Floats:
+    """The weight of evidence, or the points, of the bin that each value falls into."""
+    *of_values, of_unknown = (float(getattr(bin_, attribute)) for bin_ in bins)
+    edges = np.array([bin_.up_to for bin_ in bins[:-2]], np.float64)
     place = np.minimum(np.searchsorted(edges, values, side="left"), len(edges))
     return np.where(np.isnan(values), of_unknown, np.array(of_values)[place])
 
 
-def _weights(each: Floats, left: Flags) -> tuple[list[float], float]:
+def _weights(each: Floats, has_churned: Flags) -> tuple[list[float], float]:
     """The weights of a logistic regression that are not negative, and its constant.
 
-    A normal prior around 0 with deviation 1 keeps them finite where a measure tells all, and
-    shares them out where two say the same; a hundred who left outweigh it.
+    A normal prior around 0 with deviation 1 keeps them finite where a measure separates perfectly,
+    and splits them where two measures agree; a hundred churned accounts outweigh it.
     """
-    features = np.column_stack([each, np.ones(len(left))])
+    features = np.column_stack([each, np.ones(len(has_churned))])
     is_weight = np.append(np.ones(each.shape[1]), 0.0)
 
     def loss(parameters: Floats) -> tuple[float, Floats]:
         ln_odds = features @ parameters
         prior = is_weight * parameters
-        value = np.logaddexp(0, ln_odds).sum() - ln_odds[left].sum() + (prior**2).sum() / 2
-        slopes = features.T @ (expit(ln_odds) - left) + prior
-        return float(value) / len(left), slopes / len(left)
+        value = np.logaddexp(0, ln_odds).sum() - ln_odds[has_churned].sum() + (prior**2).sum() / 2
+        slopes = features.T @ (expit(ln_odds) - has_churned) + prior
+        return float(value) / len(has_churned), slopes / len(has_churned)
 
-    base_ln_odds = log(left.sum() / (~left).sum())
+    base_ln_odds = log(has_churned.sum() / (~has_churned).sum())
     search = minimize(
         loss,
         np.append(np.full(each.shape[1], 0.5), base_ln_odds),

@@ -1,8 +1,8 @@
-"""How well scores told apart who left from who stayed, and how sure that is.
+"""Measures how well scores separate churned accounts from others, with intervals.
 
 Arrays have one element an account and snapshot: `score`, higher where the outcome is expected
-sooner; `outcome`, whether it happened. Ties are worth what they are worth: no figure depends on
-the order of the rows. Every figure raises FitError where the outcome never or always happened.
+sooner; `outcome`, whether it happened. Ties count half: no figure depends on the order of the rows.
+Every figure raises FitError where the outcome never or always happened.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ COVERAGE = 0.95
 
 @dataclass(frozen=True)
 class Interval:
-    """A figure, and where it lies with the coverage asked for."""
+    """A figure with its confidence interval."""
 
     value: float
     low: float
@@ -33,7 +33,7 @@ class Interval:
 
 @dataclass(frozen=True)
 class CalibrationBin:
-    """Accounts with like chances: how many, what was expected of them, what happened."""
+    """Accounts with similar chances: their number, the expected share, the observed share."""
 
     accounts: int
     expected: float
@@ -101,17 +101,17 @@ def top_decile_lift(score: ArrayLike, outcome: ArrayLike) -> float:
     """How many times more often the outcome happened in the tenth with the highest scores."""
     score, outcome = _checked(score, outcome)
     room = len(score) / 10
-    found = 0.0
+    captured = 0.0
     values, place = np.unique(score, return_inverse=True)
     accounts = np.bincount(place)
     happened = np.bincount(place, weights=outcome)
     for value in reversed(range(len(values))):
-        share = min(1.0, room / accounts[value])  # of those who tie at the edge
-        found += share * float(happened[value])
+        share = min(1.0, room / accounts[value])  # The share of the accounts that tie at the edge.
+        captured += share * float(happened[value])
         room -= share * float(accounts[value])
         if room <= 0:
             break
-    return found / (len(score) / 10) / float(outcome.mean())
+    return captured / (len(score) / 10) / float(outcome.mean())
 
 
 def brier(chance: ArrayLike, outcome: ArrayLike) -> float:
@@ -137,9 +137,9 @@ def calibration(chance: ArrayLike, outcome: ArrayLike, bins: int = 10) -> list[C
 
 def calibration_error(chance: ArrayLike, outcome: ArrayLike, bins: int = 10) -> float:
     """Mean distance between what was expected and what happened, over the bins of accounts."""
-    found = calibration(chance, outcome, bins)
-    accounts = sum(one.accounts for one in found)
-    return sum(one.accounts * abs(one.expected - one.observed) for one in found) / accounts
+    calibrated = calibration(chance, outcome, bins)
+    accounts = sum(bin_.accounts for bin_ in calibrated)
+    return sum(bin_.accounts * abs(bin_.expected - bin_.observed) for bin_ in calibrated) / accounts
 
 
 def _checked(score: ArrayLike, outcome: ArrayLike) -> tuple[Floats, Flags]:

@@ -1,1 +1,1 @@
-"""An account's story: how it stands, and for each trigger what was done, or not, and why."""
+"""`lifecycle explain`: an account's status, and for each trigger what was decided and why."""

@@ -1,4 +1,4 @@
-"""The runs behind what is told of an account: when each was, and what its gates found."""
+"""The runs that decided about an account: their as-of and their gate results."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ SHOWN = 10
 
 @dataclass(frozen=True)
 class DecidingRun:
-    """One run, as the ledger has it."""
+    """One run of the ledger."""
 
     run_id: str
     as_of: datetime
@@ -25,10 +25,10 @@ class DecidingRun:
     gate: dict[str, dict[str, int]]
     """Door: checks passed, failed, warnings."""
     stopped: str
-    """Why it ended before its end; empty otherwise."""
+    """Why it was stopped or failed; empty otherwise."""
 
     def found_at(self, door: str) -> str:
-        """What a gate found, in a few words."""
+        """The result of a gate: `36 passed, 0 failed`."""
         counts = self.gate.get(door)
         if counts is None:
             return "not reached"
@@ -41,36 +41,36 @@ class DecidingRun:
 
 @dataclass(frozen=True)
 class DecidingRuns:
-    """The runs that decided something about an account, and the newest, newest first."""
+    """The runs that decided about an account, and the newest run, newest first."""
 
     runs: tuple[DecidingRun, ...]
     published: str
-    """The run whose marts everybody reads."""
+    """The id of the run whose marts are published."""
 
     def as_section(self, time_zone: str) -> Section:
         """The runs for a person."""
         rows = (
             (
-                Id(one.run_id),
-                moment(one.as_of, time_zone).rpartition(" ")[0],
-                one.status,
-                one.found_at("raw"),
-                one.found_at("marts"),
+                Id(run.run_id),
+                moment(run.as_of, time_zone).rpartition(" ")[0],
+                run.status,
+                run.found_at("raw"),
+                run.found_at("marts"),
             )
-            for one in self.runs[:SHOWN]
+            for run in self.runs[:SHOWN]
         )
         columns = ("run", "as of", "status", "gate raw", "gate marts")
         parts: list[str | Table] = [table(columns, rows)] if self.runs else []
         if self.runs and self.runs[0].run_id != self.published and self.runs[0].stopped:
             parts.append(
-                f"The newest run decided nothing, and what is told is of {self.published}: "
+                f"The newest run decided nothing; the figures above are from {self.published}: "
                 f"{self.runs[0].stopped}"
             )
         return Section("The runs that decided", tuple(parts))
 
 
 def deciding_runs(ledger: Ledger, run_ids: Collection[str], published: str) -> DecidingRuns:
-    """The runs of these ids, the one that published, and the newest one."""
+    """Read the runs with these ids, the run that published, and the newest run."""
     newest = [row.run_id for row in account_history.last_runs(ledger, 1)]
     rows = account_history.runs_by_id(ledger, {*run_ids, published, *newest})
     return DecidingRuns(tuple(_read(row) for row in rows), published)

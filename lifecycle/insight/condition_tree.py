@@ -1,4 +1,4 @@
-"""A condition as a tree: each of its parts with its values, and whether it holds."""
+"""Shows a condition as a tree: each part with its values, and whether it holds."""
 
 from __future__ import annotations
 
@@ -26,8 +26,8 @@ def tree_as_json(outcome: Outcome | None) -> dict[str, Any] | None:
 
 
 def tree_as_rows(outcome: Outcome, depth: int = 0) -> Iterator[tuple[str, str]]:
-    """One row a part, those inside it indented below it: what it says here, and the answer."""
-    told = _JOINED[outcome.joins] if outcome.parts else outcome.text
-    yield f"{_INDENT * depth}{told}", ANSWER[outcome.holds]
+    """One row a part, nested parts indented below it: its text with values, and the answer."""
+    text = _JOINED[outcome.joins] if outcome.parts else outcome.text
+    yield f"{_INDENT * depth}{text}", ANSWER[outcome.holds]
     for part in outcome.parts:
         yield from tree_as_rows(part, depth + 1)

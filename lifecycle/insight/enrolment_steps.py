@@ -1,4 +1,4 @@
-"""The steps of one enrolment: when each is due, and what became of it or still may."""
+"""The steps of one enrolment: when each is due, and its outcome so far."""
 
 from __future__ import annotations
 
@@ -20,10 +20,10 @@ class StepStory:
     step: str
     due_at: datetime
     not_before: datetime | None
-    """When its mail could go at the earliest; None where there is none to go."""
+    """The earliest moment for its mail; None where no mail will go."""
     fate: str
-    """What became of its mails (states of the ledger), skipped, to come, held out, or never came
-    (the sequence had ended)."""
+    """The ledger's states of its mails, or: skipped, to come, held out, never came (the sequence
+    had ended)."""
     why: str = ""
 
     def as_json(self) -> dict[str, Any]:
@@ -42,13 +42,12 @@ def schedule(
     now: datetime,
     spread: timedelta,
 ) -> list[StepStory]:
-    """The steps of an enrolment, in the order of the version that it goes on by, seen from `now`.
+    """The steps of an enrolment as of `now`, in the order of the trigger version that it follows.
 
     `row` is one of the ledger's enrollments, `decided` and `mails` are its rows of steps and of
-    sends. `spread` is `plan.spread_minutes`. A mail before a step that is to come may still put
-    it off.
+    sends. `spread` is `plan.spread_minutes`. An earlier mail may still delay a future step.
     """
-    fates = {one.step: one for one in decided}
+    fates = {fate.step: fate for fate in decided}
     enrolment = Enrolment(
         account_id=row.account_id,
         trigger=row.trigger,
@@ -56,14 +55,14 @@ def schedule(
         enrolled_at=row.enrolled_at,
         place=Place(row.time_zone, row.time_zone_source, row.country),
     )
-    told = []
+    stories = []
     for step in trigger.steps:
-        if known := fates.get(step.id):
-            why = WHY.get(known.reason, known.reason) if known.reason else ""
-            times = (known.due_at, known.not_before)
+        if settled := fates.get(step.id):
+            why = WHY.get(settled.reason, settled.reason) if settled.reason else ""
+            times = (settled.due_at, settled.not_before)
             states = sorted({str(mail.state) for mail in mails if mail.step == step.id})
-            fate = ", ".join(states) or known.fate
-            told.append(StepStory(row.cycle, step.id, *times, fate, why))
+            fate = ", ".join(states) or settled.fate
+            stories.append(StepStory(row.cycle, step.id, *times, fate, why))
             continue
         due = timing(trigger, step, enrolment, now, spread)
         fate, why, not_before = "to come", "", due.not_before
@@ -74,5 +73,5 @@ def schedule(
             not_before = None
         elif step.when is not None:
             why = f"if {step.when.text} then"
-        told.append(StepStory(row.cycle, step.id, due.due_at, not_before, fate, why))
-    return told
+        stories.append(StepStory(row.cycle, step.id, due.due_at, not_before, fate, why))
+    return stories

@@ -1,4 +1,4 @@
-"""An account's story: how it stands, and for every trigger what was done, or not, and why."""
+"""An account's story: its status, and for every trigger what was decided and why."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from typing import Any
 from zoneinfo import ZoneInfo
 
 from lifecycle.authoring.files import read_to_plan
+from lifecycle.consent import ConsentWords
 from lifecycle.document import Document, Section, Table, counted, moment, plain, table
 from lifecycle.errors import TriggerError, UnknownName, did_you_mean
 from lifecycle.insight.account_runs import DecidingRuns, deciding_runs
@@ -28,28 +29,28 @@ from lifecycle.warehouse.connection import connect_published
 
 @dataclass(frozen=True)
 class Explanation:
-    """Everything that can be said of one account. Times are UTC."""
+    """The story of one account. Times are UTC."""
 
     account_id: str
     settings: Settings
     account: Mapping[str, Any] | None
-    """Its row of account_360; None when the CRM does not hold it any more."""
+    """Its row of account_360; None when the CRM no longer has the account."""
     contacts: Sequence[Mapping[str, Any]]
     rejected: Sequence[Mapping[str, Any]]
-    """Its rows, or its contacts', that were set aside."""
+    """The rejected rows of the account and of its contacts."""
     feed: Mapping[str, Any]
     history: AccountHistory
     suppressed: Mapping[str, str]
-    """Address: why it may not be mailed."""
+    """Suppressed address: the reason."""
     triggers: Sequence[TriggerStory]
     hold: Mapping[str, Any] | None
     """Who put the account on hold: until, since, by, why."""
     runs: DecidingRuns
-    """The runs that decided what is told."""
+    """The runs that decided about the account."""
 
     @property
     def time_zone(self) -> str:
-        """The zone that times are told in: the account's."""
+        """The time zone of the story: the account's."""
         return _zone(self.account, self.settings)
 
     def as_json(self) -> dict[str, Any]:
@@ -69,69 +70,79 @@ class Explanation:
 
     def as_document(self) -> Document:
         """The story for a person."""
-        parts = [self._who(), self._held(), self._stands(), self._people(), self._set_aside()]
+        parts = [self._who(), self._held(), self._stands(), self._people(), self._rejected()]
         stories = [story.as_section() for story in self.triggers]
-        told = (*parts, *stories, self.runs.as_section(self.time_zone))
-        return [section for section in told if section.parts]
+        sections = (*parts, *stories, self.runs.as_section(self.time_zone))
+        return [section for section in sections if section.parts]
 
     def _who(self) -> Section:
         if self.account is None:
-            told = "The CRM does not hold this account as of the last run."
+            text = "The CRM does not hold this account as of the last run."
             if self.history.triggers:
-                told += " The ledger remembers its mails."
-            return Section(self.account_id, (told,), "warning")
-        one = self.account
+                text += " The ledger remembers its mails."
+            return Section(self.account_id, (text,), "warning")
+        account = self.account
         facts = [
-            _said("plan", one["plan"]),
-            _said("segment", one["segment"]),
-            _said("touch model", one["touch_model"]),
-            _said("seats", one["seats"]),
-            _said("country", one["country"]),
-            f"time zone {one['time_zone']} (of the {one['time_zone_source']})",
+            _fact("plan", account["plan"]),
+            _fact("segment", account["segment"]),
+            _fact("touch model", account["touch_model"]),
+            _fact("seats", account["seats"]),
+            _fact("country", account["country"]),
+            f"time zone {account['time_zone']} (of the {account['time_zone_source']})",
         ]
-        told = ", ".join(fact for fact in facts if fact)
-        parts = [f"{told[0].upper()}{told[1:]}."]
-        if one["owner_name"] or one["owner_email"]:
-            parts.append(f"Looked after by {one['owner_name'] or one['owner_email']}.")
-        if one["purpose"]:
-            parts.append(f"Bought for: {one['purpose']}")
-        if one["background"]:
-            parts.append(f"Background: {one['background']}")
+        text = ", ".join(fact for fact in facts if fact)
+        parts = [f"{text[0].upper()}{text[1:]}."]
+        if account["owner_name"] or account["owner_email"]:
+            parts.append(f"Looked after by {account['owner_name'] or account['owner_email']}.")
+        if account["purpose"]:
+            parts.append(f"Bought for: {account['purpose']}")
+        if account["background"]:
+            parts.append(f"Background: {account['background']}")
         parts.append(f"Times below are in {self.time_zone}.")
-        return Section(f"{one['name']} ({one['account_id']})", tuple(parts))
+        return Section(f"{account['name']} ({account['account_id']})", tuple(parts))
 
     def _held(self) -> Section:
         if self.hold is None:
             return Section("", ())
         until = moment(self.hold["until"], self.settings.company.time_zone)
-        told = f"Nothing goes to it, and it enters nothing: {self.hold['by']}: {self.hold['why']}"
-        return Section(f"On hold until {until}", (told,), "warning")
+        text = f"Nothing goes to it, and it enters nothing: {self.hold['by']}: {self.hold['why']}"
+        return Section(f"On hold until {until}", (text,), "warning")
 
     def _stands(self) -> Section:
         if self.account is None:
             return Section("", ())
-        one = self.account
+        account = self.account
         rows = [
-            ("stage", one["stage"] or "unknown", self._why_stage(one)),
-            ("course", one["course"] or "unknown", ""),
-            ("usage health", _score(one, "usage"), one["usage_reasons"] or ""),
-            *([("", "", one["usage_change"])] if one.get("usage_change") else []),
-            ("satisfaction", _score(one, "satisfaction"), one.get("satisfaction_reasons") or ""),
-            ("dormant", _truth(one["is_dormant"]), one["dormancy_reason"] or ""),
-            *([("returns", _chance(one["p_return_28d"]), "")] if one["is_dormant"] else []),
-            ("onboarding", one["onboarding_status"] or "unknown", self._why_onboarding(one)),
-            ("usage ladder", _step(one["ladder_step"]), ""),
-            ("last active", self._day(one["last_active_at"]), ""),
+            ("stage", account["stage"] or "unknown", self._why_stage(account)),
+            ("course", account["course"] or "unknown", ""),
+            ("usage health", _score(account, "usage"), account["usage_reasons"] or ""),
+            *([("", "", account["usage_change"])] if account.get("usage_change") else []),
+            (
+                "satisfaction",
+                _score(account, "satisfaction"),
+                account.get("satisfaction_reasons") or "",
+            ),
+            ("dormant", _truth(account["is_dormant"]), account["dormancy_reason"] or ""),
+            *([("returns", _chance(account["p_return_28d"]), "")] if account["is_dormant"] else []),
+            (
+                "onboarding",
+                account["onboarding_status"] or "unknown",
+                self._why_onboarding(account),
+            ),
+            ("usage ladder", _step(account["ladder_step"]), ""),
+            ("last active", self._day(account["last_active_at"]), ""),
         ]
         parts: list[str | Table] = [table(("", "now", "why"), rows)]
-        if one["feed_status"] == "late":
+        if account["feed_status"] == "late":
             parts.append(
                 f"The usage feed is late ({self.feed['reason']}): what depends on it is unknown, "
                 "and nobody is judged by missing data."
             )
         else:
             parts.append("The usage feed is fresh.")
-        return Section(f"As of {moment(self._local(one['as_of']), self.time_zone)}", tuple(parts))
+        return Section(
+            f"As of {moment(self._local(account['as_of']), self.time_zone)}", tuple(parts)
+        )
 
     def _local(self, value: datetime | None) -> datetime | None:
         return value.replace(tzinfo=UTC).astimezone(ZoneInfo(self.time_zone)) if value else None
@@ -141,13 +152,15 @@ class Explanation:
         day = self._local(value) if isinstance(value, datetime) else value
         return f"{day:%Y-%m-%d}" if day else "–"
 
-    def _why_stage(self, one: Mapping[str, Any]) -> str:
+    def _why_stage(self, account: Mapping[str, Any]) -> str:
         limits = self.settings.stages
-        match one["stage"]:
+        match account["stage"]:
             case "churned":
-                return f"it left on {self._day(one['churned_at'])}"
+                if account["churned_at"] is None:
+                    return "the CRM says that it left"
+                return f"it left on {self._day(account['churned_at'])}"
             case "renewal":
-                days = one["days_to_renewal"]
+                days = account["days_to_renewal"]
                 return f"renews in {counted(days, 'day')}, within {limits.renewal_days}"
             case "onboarding":
                 return "no first outcome yet, and its onboarding is not over"
@@ -157,17 +170,21 @@ class Explanation:
                 return f"usage ladder at step {limits.mature_from_step} or above"
         return "the usage feed is late"
 
-    def _why_onboarding(self, one: Mapping[str, Any]) -> str:
-        if one["onboarding_status"] is None:
+    def _why_onboarding(self, account: Mapping[str, Any]) -> str:
+        if account["onboarding_status"] is None:
             return "the usage feed is late"
-        if one["first_outcome_at"]:
-            return f"first outcome {self._day(one['first_outcome_at'])}"
-        if one["onboarding_status"] == "not_started":
+        if account["first_outcome_at"]:
+            return f"first outcome {self._day(account['first_outcome_at'])}"
+        if account["onboarding_status"] == "not_started":
             return "not live yet"
-        due = f", due {self._day(one['onboarding_due_on'])}" if one["onboarding_due_on"] else ""
-        live = f"live since {self._day(one['went_live_at'])}"
-        if one["went_live_at"] is None:
-            live = f"created {self._day(one['created_at'])}, go-live not known"
+        due = (
+            f", due {self._day(account['onboarding_due_on'])}"
+            if account["onboarding_due_on"]
+            else ""
+        )
+        live = f"live since {self._day(account['went_live_at'])}"
+        if account["went_live_at"] is None:
+            live = f"created {self._day(account['created_at'])}, go-live not known"
         return f"{live}, no outcome yet{due}"
 
     def _people(self) -> Section:
@@ -176,48 +193,55 @@ class Explanation:
         if not self.contacts:
             return Section("Contacts", ("It has no contact: nobody can be mailed.",), "warning")
         rows = []
-        for one in self.contacts:
-            address = one["email_normalized"]
+        for contact in self.contacts:
+            address = contact["email_normalized"]
+            left_at = contact["address_unsubscribed_at"]
             if address in self.suppressed:
                 mailable = f"no: {self.suppressed[address]}"
-            elif one["unsubscribed_at"]:
-                mailable = f"no: unsubscribed {self._day(one['unsubscribed_at'])}"
-            elif left := one["address_unsubscribed_at"]:
-                mailable = f"no: unsubscribed {self._day(left)}, as another contact"
+            elif left_at and contact["unsubscribed_at"]:
+                mailable = f"no: unsubscribed {self._day(contact['unsubscribed_at'])}"
+            elif left_at:
+                mailable = f"no: unsubscribed {self._day(left_at)}, as another contact"
             else:
-                mailable = "yes" if one["consent_basis"] else "no: gave no consent"
-            rows.append((one["name"], one["role"], one["locale"], address, mailable))
+                mailable = self._consent(contact["consent_basis"])
+            rows.append((contact["name"], contact["role"], contact["locale"], address, mailable))
         return Section("Contacts", (table(("name", "role", "locale", "address", "mail"), rows),))
 
-    def _set_aside(self) -> Section:
+    def _consent(self, basis: str | None) -> str:
+        if not basis:
+            return "no: gave no consent"
+        counts = ConsentWords(self.settings.consent.bases).count(basis)
+        return "yes" if counts else f'no: "{basis}" is no consent by [consent] bases'
+
+    def _rejected(self) -> Section:
         if not self.rejected:
             return Section("", ())
         columns = ("table_name", "file", "row_number", "column_name", "reason")
         rows = ([row[name] for name in columns] for row in self.rejected)
-        shown = table(("table", "file", "row", "column", "reason"), rows)
-        told = "Rows of it that could not be used; in a spreadsheet with a header one further:"
-        return Section("Set aside", (told, shown), "warning")
+        rejected_rows = table(("table", "file", "row", "column", "reason"), rows)
+        text = "Rows of it that could not be used; in a spreadsheet with a header one further:"
+        return Section("Rejected rows", (text, rejected_rows), "warning")
 
 
 def explain(
     settings: Settings,
     ledger: Ledger,
-    wanted: str,
+    name_or_id: str,
     *,
     only: str | None = None,
     as_of: datetime | None = None,
 ) -> Explanation:
-    """Tell the story of the account with that id or name.
+    """Build the story of the account with that id or name.
 
-    `only` names one trigger; `as_of` is the clock of mails, or now.
+    `only` names one trigger. `as_of` is the delivery clock; now where left out.
 
-    Raises UnknownName when no account, or more than one, may be meant, and for a trigger that
-    neither has a file nor ever had to do with the account; WarehouseError when nothing was
-    published yet; TriggerError where the models' own YAML cannot be read.
+    Raises UnknownName when no account or several accounts match, and for a trigger without a file
+    that the account never entered; WarehouseError when nothing was published yet; TriggerError
+    where the models' own YAML cannot be read.
     """
     files = read_to_plan(settings)
     with connect_published(settings) as warehouse:
-        account_id = find_account(warehouse, ledger, wanted)
+        account_id = find_account(warehouse, ledger, name_or_id)
         account = published_marts.account(warehouse, account_id)
         contacts = published_marts.contacts(warehouse, account_id)
         rejected = published_marts.rejected(warehouse, account_id)
@@ -233,8 +257,8 @@ def explain(
     )
     unapproved = approvals.unapproved(ledger)
     people = {row["contact_id"]: row["name"] or row["email_normalized"] for row in contacts}
-    known = {trigger.name: trigger for trigger in files.readable}
-    names = list(dict.fromkeys((*known, *files.broken, *sorted(past.triggers))))
+    readable = {trigger.name: trigger for trigger in files.readable}
+    names = list(dict.fromkeys((*readable, *files.broken, *sorted(past.triggers))))
     if only is not None and only not in names:
         hint = did_you_mean(only, names) or f"there are: {', '.join(sorted(names)) or 'none'}"
         raise UnknownName(f"no trigger {only!r}; {hint}")
@@ -252,19 +276,19 @@ def explain(
         triggers=[
             TriggerStory(
                 name=name,
-                trigger=known.get(name),
-                **_judged(known.get(name), account, contacts, _zone(account, settings)),
+                trigger=readable.get(name),
+                **_judged(readable.get(name), account, contacts, _zone(account, settings)),
                 history=past,
                 people=people,
                 waiting_for=versions.told(files.broken.get(name, ()))
-                or waiting.get((name, _version(name, known.get(name), past))),
+                or waiting.get((name, _version(name, readable.get(name), past))),
                 is_broken=name in files.broken,
                 stop=stops.get(name),
                 unapproved=unapproved,
                 time_zone=_zone(account, settings),
                 now=now,
                 spread=timedelta(minutes=settings.plan.spread_minutes),
-                versions=_versions(ledger, settings, name, known.get(name)),
+                versions=_versions(ledger, settings, name, readable.get(name)),
                 is_asked_for=only is not None,
             )
             for name in names
@@ -281,12 +305,14 @@ def _judged(
     contacts: Sequence[Mapping[str, Any]],
     time_zone: str,
 ) -> dict[str, Any]:
-    """What a trigger's conditions say of the account: rules, recipients, kept_out, matches."""
+    """Evaluate a trigger's conditions on the account: rules, recipients, kept_out, matches."""
     rules: dict[str, Outcome] = {}
     recipients: dict[str, Outcome] = {}
     kept_out, matches = "", None
     if trigger is not None and account is not None:
-        rules = {key: one.tree(account, time_zone) for key, one in trigger.placed_conditions}
+        rules = {
+            key: condition.tree(account, time_zone) for key, condition in trigger.placed_conditions
+        }
         recipients = {
             row["contact_id"]: trigger.recipients.tree(row, time_zone) for row in contacts
         }
@@ -303,18 +329,18 @@ def _versions(
 ) -> dict[str, tuple[Trigger | None, str | None]]:
     file = trigger.file if trigger else settings.folder("triggers") / f"{name}.yaml"
     with ledger.read() as connection:
-        kept = ledger_state.known_versions(connection, name)
-    found: dict[str, tuple[Trigger | None, str | None]] = {}
-    for version, row in kept.items():
+        known = ledger_state.known_versions(connection, name)
+    read: dict[str, tuple[Trigger | None, str | None]] = {}
+    for version, row in known.items():
         try:
-            found[version] = versions.read(row, file), row.git_commit
+            read[version] = versions.read(row, file), row.git_commit
         except TriggerError:
-            found[version] = None, row.git_commit
-    return found
+            read[version] = None, row.git_commit
+    return read
 
 
 def _version(name: str, trigger: Trigger | None, past: AccountHistory) -> str:
-    """The version by which the account goes on, or by which it would enter."""
+    """The trigger version that the account follows, or with which it would enter."""
     inside = [row for row in past.enrollments if row.trigger == name and row.ended_at is None]
     return inside[-1].trigger_version if inside else trigger.version if trigger else ""
 
@@ -323,16 +349,16 @@ def _zone(account: Mapping[str, Any] | None, settings: Settings) -> str:
     return str(account["time_zone"]) if account else settings.company.time_zone
 
 
-def _said(what: str, value: Any) -> str:
-    return f"{what} {value}" if value is not None else ""
+def _fact(label: str, value: Any) -> str:
+    return f"{label} {value}" if value is not None else ""
 
 
 def _truth(value: bool | None) -> str:
     return ANSWER[value]
 
 
-def _score(one: Mapping[str, Any], which: str) -> str:
-    value, band = one[f"{which}_health"], one[f"{which}_band"]
+def _score(account: Mapping[str, Any], which: str) -> str:
+    value, band = account[f"{which}_health"], account[f"{which}_band"]
     return "unknown" if value is None else f"{value:.0f} of 100, {band}"
 
 

@@ -1,4 +1,4 @@
-"""What one trigger has to do with one account: its rules, its steps, its mails."""
+"""The part of an account's story about one trigger: its rules, its steps, its mails."""
 
 from __future__ import annotations
 
@@ -20,12 +20,12 @@ from lifecycle.triggers.model import Trigger
 
 PENDING = {"planned": "planned", "queued": "on its way", "attempting": "on its way"}
 SAID_BY_STATE = ("processed", "delivered")
-"""What came back about a mail and its state says already."""
+"""Feedback kinds that the mail's state shows already."""
 
 
 @dataclass(frozen=True)
 class TriggerStory:
-    """What one trigger has to do with one account."""
+    """The story of one trigger for one account."""
 
     name: str
     trigger: Trigger | None
@@ -33,16 +33,16 @@ class TriggerStory:
     matches: bool | None
     """Whether the account is in the audience now; None: unknown."""
     rules: Mapping[str, Outcome]
-    """What each of the trigger's conditions says of the account, by its key in the file."""
+    """Key of the trigger file: its condition evaluated on the account."""
     recipients: Mapping[str, Outcome]
-    """What `recipients` says of each of the account's contacts, by id."""
+    """Contact id: `recipients` evaluated on the contact."""
     kept_out: str
-    """Why it cannot match whatever the audience says; empty otherwise."""
+    """Why the account cannot match, whatever the audience says; empty otherwise."""
     history: AccountHistory
     people: Mapping[str, str]
     """Contact id: name."""
     waiting_for: str | None
-    """Why all of it waits: what is wrong with its files, or what the last run waited for."""
+    """Why the trigger waits: the problems of its files, or the reason in the last run."""
     is_broken: bool
     """Its file or its mails cannot be used as they stand."""
     stop: Mapping[str, Any] | None
@@ -51,33 +51,33 @@ class TriggerStory:
     """Runs whose mails wait for an approval."""
     time_zone: str
     now: datetime
-    """The moment that the marts show; steps that are to come are seen from there."""
+    """As-of of the published marts (UTC); future steps are computed from it."""
     spread: timedelta
-    """Over how much of an opening the mails that waited for it leave."""
+    """The setting plan.spread_minutes: waiting mails are spread over this part of a send window."""
     versions: Mapping[str, tuple[Trigger | None, str | None]]
-    """Versions that the account entered or goes on by, each with its commit; no trigger where it
-    cannot be read any more."""
+    """Version that the account entered with or follows: its trigger (None where it cannot be read
+    any more) and its git commit."""
     is_asked_for: bool = False
-    """Somebody asked about this trigger alone: every rule is shown."""
+    """Whether the story is about this trigger alone: then it shows every rule."""
 
     @cached_property
     def commit(self) -> str | None:
-        """The commit that holds the trigger's file as it is now; None where none does."""
+        """The git commit with the present text of the trigger's file; None where there is none."""
         return commit_of(self.trigger.file) if self.trigger else None
 
     @cached_property
     def schedule(self) -> list[StepStory]:
-        """The steps of every enrolment, by the version that it goes on by."""
-        told = []
-        for one in self._of("enrollments"):
-            version, _ = self.versions.get(one.trigger_version, (None, None))
+        """The steps of every enrolment, by the trigger version that it follows."""
+        steps = []
+        for enrollment in self._of("enrollments"):
+            version, _ = self.versions.get(enrollment.trigger_version, (None, None))
             if version is not None:
                 decided, mails = (
-                    [row for row in self._of(what) if row.cycle == one.cycle]
-                    for what in ("steps", "sends")
+                    [row for row in self._of(table) if row.cycle == enrollment.cycle]
+                    for table in ("steps", "sends")
                 )
-                told += schedule(version, one, decided, mails, self.now, self.spread)
-        return told
+                steps += schedule(version, enrollment, decided, mails, self.now, self.spread)
+        return steps
 
     def as_json(self) -> dict[str, Any]:
         """The story as data."""
@@ -89,8 +89,10 @@ class TriggerStory:
             "is_broken": self.is_broken,
             "stop": plain(self.stop) if self.stop else None,
             "because": tree_as_json(self.rules.get("audience")),
-            "rules": {key: tree_as_json(one) for key, one in self.rules.items()},
-            "recipients": {one: tree_as_json(tree) for one, tree in self.recipients.items()},
+            "rules": {key: tree_as_json(tree) for key, tree in self.rules.items()},
+            "recipients": {
+                contact_id: tree_as_json(tree) for contact_id, tree in self.recipients.items()
+            },
             "version": self.trigger.version if self.trigger else None,
             "git_commit": self.commit,
             "schedule": [story.as_json() for story in self.schedule],
@@ -130,7 +132,7 @@ class TriggerStory:
         return Section(f"{self.name}: {verdict}", tuple(parts), "good" if self.matches else "")
 
     def next(self) -> str:
-        """What comes next, as far as it is known."""
+        """One sentence about what comes next, as far as it is known."""
         open_now = [row for row in self._of("enrollments") if row.ended_at is None]
         waiting = [row for row in self._of("sends") if row.state in NOT_LEFT]
         if self.is_broken:
@@ -149,9 +151,9 @@ class TriggerStory:
                 return "nothing: it is held out, to compare with."
             if open_now[-1].next_at is None:
                 return "no step is left; the sequence ends with the next run."
-            left = self._next_step(open_now[-1])
+            step = self._next_step(open_now[-1])
             when = moment(open_now[-1].next_at, self.time_zone)
-            return f"{left} may go {when} at the earliest, if the account is still in."
+            return f"{step} may go {when} at the earliest, if the account is still in."
         return self._may_enter()
 
     def _stopped(self) -> str:
@@ -186,24 +188,24 @@ class TriggerStory:
         if self.trigger is None:
             return "the next step"
         done = {row.step for row in self._of("steps") if row.cycle == enrolment.cycle}
-        left = [step.id for step in self.trigger.steps if step.id not in done]
-        return left[0] if left else "the next step"
+        to_come = [step.id for step in self.trigger.steps if step.id not in done]
+        return to_come[0] if to_come else "the next step"
 
     def _judgement(self) -> list[str | Table]:
         if self.trigger is None or "audience" not in self.rules:
             return []
-        told: list[str | Table] = [f"Audience: {self.trigger.audience.text}"]
+        parts: list[str | Table] = [f"Audience: {self.trigger.audience.text}"]
         if self.is_asked_for or self.rules["audience"].parts:
-            told.append(table(("rule", "here", ""), self._trees()))
+            parts.append(table(("rule", "here", ""), self._trees()))
         else:
-            told.append(f"Here: {self.rules['audience']}.")
+            parts.append(f"Here: {self.rules['audience']}.")
         if self.kept_out:
-            told.append(f"It does not match all the same: {self.kept_out}.")
-        return told
+            parts.append(f"It does not match all the same: {self.kept_out}.")
+        return parts
 
     def _trees(self) -> Iterator[tuple[str, str, str]]:
-        shown = self.rules if self.is_asked_for else {"audience": self.rules["audience"]}
-        trees = [*shown.items()]
+        rules = self.rules if self.is_asked_for else {"audience": self.rules["audience"]}
+        trees = [*rules.items()]
         if self.is_asked_for:
             trees += [
                 (f"recipients: {self._person(contact_id)}", tree)
@@ -216,9 +218,9 @@ class TriggerStory:
     def _file(self) -> list[str]:
         if self.trigger is None:
             return []
-        kept = f"of commit {self.commit[:8]}" if self.commit else "not committed as it stands"
+        commit = f"of commit {self.commit[:8]}" if self.commit else "not committed as it stands"
         file = f"{self.trigger.file.parent.name}/{self.trigger.file.name}"
-        return [f"{file}, version {self.trigger.version[:8]}, {kept}."]
+        return [f"{file}, version {self.trigger.version[:8]}, {commit}."]
 
     def _steps(self) -> list[Table]:
         newest = max((story.cycle for story in self.schedule), default=0)
@@ -237,7 +239,7 @@ class TriggerStory:
         return [table(columns, rows)] if rows else []
 
     def _entries(self) -> list[str]:
-        told = []
+        lines = []
         for row in self._of("enrollments"):
             line = f"Entered {moment(row.enrolled_at, self.time_zone)} (cycle {row.cycle})"
             if row.held_out:
@@ -246,21 +248,21 @@ class TriggerStory:
                 line += f", met the goal {moment(row.goal_met_at, self.time_zone)}"
             if row.ended_at:
                 line += f", ended {moment(row.ended_at, self.time_zone)}: {row.end_reason}"
-            told.append(f"{line}.")
+            lines.append(f"{line}.")
             if self.is_asked_for or row.ended_at is None:
-                told.append(f"By {self._version(row.trigger_version)}, decided by {row.run_id}.")
-        return told
+                lines.append(f"By {self._version(row.trigger_version)}, decided by {row.run_id}.")
+        return lines
 
     def _version(self, version: str) -> str:
         _, commit = self.versions.get(version, (None, None))
         return f"version {version[:8]}" + (f" of commit {commit[:8]}" if commit else "")
 
     def _mails(self) -> list[list[str | None]]:
-        told: list[list[str | None]] = []
+        rows: list[list[str | None]] = []
         for row in self._of("sends"):
             pending = row.state in PENDING
             when = row.not_before if pending else row.accepted_at or row.state_at
-            told.append(
+            rows.append(
                 [
                     row.step,
                     self._person(row.contact_id),
@@ -269,7 +271,7 @@ class TriggerStory:
                     row.detail or "",
                 ]
             )
-            told += [
+            rows += [
                 [
                     row.step,
                     self._person(row.contact_id),
@@ -280,7 +282,7 @@ class TriggerStory:
                 for fact in self.history.facts[row.send_id]
                 if fact.kind not in SAID_BY_STATE
             ]
-        return told
+        return rows
 
     def _withheld(self) -> list[list[str | None]]:
         return [
@@ -297,5 +299,5 @@ class TriggerStory:
     def _person(self, contact_id: str) -> str:
         return self.people.get(contact_id) or contact_id
 
-    def _of(self, what: str) -> list[Any]:
-        return [row for row in getattr(self.history, what) if row.trigger == self.name]
+    def _of(self, table: str) -> list[Any]:
+        return [row for row in getattr(self.history, table) if row.trigger == self.name]

@@ -7,16 +7,14 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from alembic import command
-from alembic.config import Config
-from alembic.runtime.migration import MigrationContext
-from alembic.script import ScriptDirectory
-from sqlalchemy import Connection, Engine, create_engine, event, make_url, text
+from sqlalchemy import Connection, Engine, create_engine, event, inspect, make_url, text
 from sqlalchemy.exc import ArgumentError, NoSuchModuleError, SQLAlchemyError
 
-from lifecycle.errors import LedgerError, NewerVersion, SettingsError
+from lifecycle.errors import LedgerError, SettingsError
 
 MIGRATIONS = Path(__file__).parent / "migrations"
+NEWEST = max(path.name[:4] for path in (MIGRATIONS / "versions").glob("[0-9]*.py"))
+"""The revision that this version of the code knows; a file's name begins with its revision."""
 BUSY_TIMEOUT_MS = 60_000
 """How long a writer waits for another one: longer than any transaction of ours."""
 
@@ -64,7 +62,8 @@ class Ledger:
         try:
             ledger._migrate()
         except SQLAlchemyError as error:
-            raise LedgerError(f"the ledger {address!r} cannot be used: {error}") from error
+            reason = str(error).splitlines()[0]
+            raise LedgerError(f"the ledger {address!r} cannot be used: {reason}") from error
         except BaseException:
             ledger.close()
             raise
@@ -99,24 +98,21 @@ class Ledger:
         self.close()
 
     def _migrate(self) -> None:
-        config = Config()
-        config.set_main_option("script_location", str(MIGRATIONS).replace("%", "%%"))
-        known = ScriptDirectory.from_config(config)
-        newest = known.get_current_head()
         with self.read() as connection:
-            revision = MigrationContext.configure(connection).get_current_revision()
-        if revision == newest:
+            revision = _revision(connection)
+        if revision == NEWEST:
             return
-        if revision not in {None, *(script.revision for script in known.walk_revisions())}:
-            what = (
-                f"was written by a newer version: its ledger is at revision {revision}, and this "
-                f"version knows revisions up to {newest}. Install the newer version again, or "
-                "restore a backup that this one made into another state folder"
-            )
-            raise NewerVersion(f"this state folder {what} ({self.engine.url!r})", what)
-        with self.write() as connection:
-            config.attributes["connection"] = connection
-            command.upgrade(config, "head")
+        from lifecycle.ledger.migrate import migrate  # Alembic: only an old ledger needs it
+
+        migrate(self, revision)
+
+
+def _revision(connection: Connection) -> str | None:
+    """Return the revision of the ledger's tables; None where there are none yet."""
+    if not inspect(connection).has_table("alembic_version"):
+        return None
+    version: str | None = connection.scalar(text("select version_num from alembic_version"))
+    return version
 
 
 def _set_up_sqlite(connection: Any, _: Any) -> None:

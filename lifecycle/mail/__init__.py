@@ -1,1 +1,1 @@
-"""A decision becomes a Message: rendered, wrapped, and handed to a provider."""
+"""From a decision to a sent mail: render, wrap, and hand to a provider."""

@@ -1,4 +1,4 @@
-"""Counts what a delivery did from the ledger's own log, so that one that fails is counted too."""
+"""Counts what a delivery did from the ledger's log, so that failed deliveries count too."""
 
 from __future__ import annotations
 
@@ -22,26 +22,26 @@ from lifecycle.settings import Settings
 def counted(
     settings: Settings, ledger: Ledger, record: Record, clock: Callable[[], datetime]
 ) -> Iterator[None]:
-    """Write into `record` what the delivery inside did, also where it is broken off.
+    """Write into `record` what the delivery in the `with` block did, also where it is interrupted.
 
-    Due are the mails that were handed over, and those that could still leave at its end;
-    accepted are those that the provider took meanwhile, whoever handed them over. `clock` is the
-    one that mails go by.
+    Due are the mails that were handed over, and those that could still leave at its end; accepted
+    are those that the provider accepted meanwhile, whoever handed them over. `clock` is the
+    delivery clock.
     """
     with ledger.read() as connection:
-        seen = last_change(connection)
+        last_seen = last_change(connection)
     record.accepted = 0
     try:
         yield
     finally:
         with ledger.read() as connection:
-            record.due = _moved(connection, seen, State.ATTEMPTING)
-            record.accepted = _moved(connection, seen, State.ACCEPTED)
+            record.due = _moved(connection, last_seen, State.ATTEMPTING)
+            record.accepted = _moved(connection, last_seen, State.ACCEPTED)
             record.due += due_now(settings, connection, clock()).mails
 
 
 def due_now(settings: Settings, ledger: Connection, now: datetime) -> Due:
-    """The mails that could leave now, but for domains that had theirs of today while warming up."""
+    """The mails that are due now, except those whose domain had its daily number of [warmup]."""
     full = {}
     if is_live(settings) and settings.warmup.start:
         full = warmup.waiting(ledger, datetime.now(UTC), settings.warmup)
@@ -49,6 +49,6 @@ def due_now(settings: Settings, ledger: Connection, now: datetime) -> Due:
 
 
 def _moved(ledger: Connection, since: int, to: State) -> int:
-    """How many mails came to a state after a row of the log."""
+    """How many mails entered a state after that row of the ledger's log."""
     mails = select(func.count(send_log.c.send_id.distinct()))
     return ledger.scalar(mails.where(send_log.c.id > since, send_log.c.to_state == to)) or 0

@@ -1,4 +1,4 @@
-"""Hands what is due to the provider, and writes down what became of it."""
+"""Hands due mails to the provider, and records the outcome of each in the ledger."""
 
 from __future__ import annotations
 
@@ -36,17 +36,17 @@ class DeliveryResult:
     next_due: datetime | None = None
     """When the next planned mail may go (UTC)."""
     rests_until: datetime | None = None
-    """Until when the provider asked to be left alone, where that ended the delivery (UTC)."""
+    """Until when the provider asked for a pause, where that ended the delivery (UTC)."""
     no_room: dict[str, int] = field(default_factory=dict)
-    """Domain: mails that wait, because it had as many as it may get today while warming up."""
+    """Domain: mails that wait, because the domain had its daily number while warming up."""
 
     @property
     def accepted(self) -> int:
-        """Mails that the provider took."""
+        """Mails that the provider accepted."""
         return self.states[State.ACCEPTED]
 
     def count(self, state: State, trigger: str) -> None:
-        """One more mail came to that state."""
+        """Count one more mail in that state."""
         self.states[state] += 1
         if state is State.ACCEPTED:
             self.by_trigger[trigger] += 1
@@ -55,15 +55,15 @@ class DeliveryResult:
 OLDEST_REAL_CLOCK = timedelta(hours=24)
 FASTEST_REAL_CLOCK = timedelta(minutes=5)
 LONGEST_REST_SECONDS = 60.0
-"""A provider that wants to be left alone for longer is asked by the next delivery."""
+"""Seconds. Where the provider asks for a longer pause, the next delivery goes on."""
 RELEASE_EVERY = timedelta(seconds=1)
 
 
 def check_live(settings: Settings, ledger: Ledger, now: datetime) -> None:
-    """What a provider whose mail leaves this machine asks for, before anything is done.
+    """Check the conditions for a live provider before anything is sent.
 
-    Raises what `refuse_to_replay_live` does, and GateStopped when bounces and unsubscribes
-    have not been heard of for too long.
+    Raises what `refuse_to_replay_live` raises, and GateStopped when bounces and unsubscribes were
+    not read for too long.
     """
     refuse_to_replay_live(settings, now)
     if is_live(settings):
@@ -71,8 +71,8 @@ def check_live(settings: Settings, ledger: Ledger, now: datetime) -> None:
 
 
 def refuse_to_replay_live(settings: Settings, now: datetime) -> None:
-    """Let nobody be mailed about the past, before the time, or by the demo company, over a live
-    provider.
+    """Refuse a live provider for a replay of the past, for a clock in the future, and for the demo
+    company.
 
     Raises InputError for the demo company, ClockError for a clock of more than a day ago or in
     the future.
@@ -106,12 +106,12 @@ def deliver(
     now: datetime,
     progress: Callable[[str], None] | None = None,
 ) -> DeliveryResult:
-    """Deliver every mail whose moment has come, as seen from `now` (UTC).
+    """Deliver every mail that is due at `now` (UTC).
 
-    Safe to run beside another one, and again after a crash: a mail is written down as being
-    attempted before its first byte leaves, and an attempt that nobody can vouch for is
-    decided by the provider's evidence. Raises DeliveryError when the provider cannot be used
-    or takes nothing, and what `check_live` raises.
+    Safe to run beside another delivery, and again after a crash: a mail is recorded as `attempting`
+    before its first byte leaves, and the provider's evidence decides about an uncertain attempt.
+    Raises DeliveryError when the provider cannot be used or takes nothing, and what `check_live`
+    raises.
     """
     check_live(settings, ledger, now)
     provider = open_provider(settings)
@@ -124,7 +124,7 @@ def deliver(
                     if progress is not None:
                         progress(f"{work.result.accepted} mails accepted")
         finally:
-            work.write_down()  # also where somebody interrupts it: what is under way ends first
+            work.write_down()  # Also after an interrupt: requests in flight finish first.
     finally:
         provider.close()
     _log_result(work.result)
@@ -143,7 +143,7 @@ def _log_result(result: DeliveryResult) -> None:
 
 
 class _Delivery:
-    """One delivery under way."""
+    """The state of one running delivery."""
 
     def __init__(
         self, settings: Settings, ledger: Ledger, provider: Provider, now: datetime
@@ -160,23 +160,23 @@ class _Delivery:
         self._began, self._now = time.monotonic(), now
         self._released_at: datetime | None = None
         self._handed_over: list[tuple[list[delivery.Claim], Future[list[Outcome]]]] = []
-        """Requests that are not yet written down: the next claim's transaction does."""
+        """Requests whose outcome is not recorded yet: the next claim's transaction records it."""
         self.room = delivery.Room()
         self.warms_up = provider.live and settings.warmup.start > 0
         if self.warms_up:
             with ledger.read() as connection:
-                left = warmup.remaining(connection, now, settings.warmup)
-                seen = last_change(connection)
-            self.room = delivery.Room(left, settings.warmup.start, seen)
+                room_left = warmup.remaining(connection, now, settings.warmup)
+                last_seen = last_change(connection)
+            self.room = delivery.Room(room_left, settings.warmup.start, last_seen)
 
     def now(self) -> datetime:
-        """The clock: it goes on while real mail leaves, and stands in a replay."""
+        """The delivery clock: it runs for a live provider, and stands still in a replay."""
         if not self.provider.live:
             return self._now
         return self._now + timedelta(seconds=time.monotonic() - self._began)
 
     def resolve(self) -> None:
-        """Decide what earlier attempts left open, as far as the provider can tell; release."""
+        """Resolve uncertain attempts by the provider's evidence; release due mails."""
         with self.ledger.write() as connection:
             delivery.recover(connection, self.now())
             open_ends = delivery.uncertain(connection)
@@ -194,42 +194,43 @@ class _Delivery:
             delivery.hold(connection, self.now(), horizon)
 
     def deliver_some(self, pool: ThreadPoolExecutor) -> bool:
-        """Write down what became of the last mails, claim as many as may be in flight, and
-        hand them over.
+        """Record the outcomes of the last mails, claim as many as may be in flight, and hand them
+        over.
 
-        False when nothing was queued, or the provider wants to be left alone for long. Raises
-        DeliveryError when it takes nothing.
+        False when nothing was queued, or the provider asked for a long pause. Raises DeliveryError
+        when the provider accepts nothing.
         """
-        if rest := self.provider.rest():
+        if pause := self.provider.rest():
             self.write_down()
-            if rest > LONGEST_REST_SECONDS:
-                self.result.rests_until = datetime.now(UTC) + timedelta(seconds=rest)
+            if pause > LONGEST_REST_SECONDS:
+                self.result.rests_until = datetime.now(UTC) + timedelta(seconds=pause)
                 return False
-            time.sleep(rest)
+            time.sleep(pause)
         size = self.provider.batch_size
-        # Only what may leave at once is claimed: a mail that waits for its turn has no lease.
+        # Claim only what may leave at once: a mail that waits for its turn has no lease.
         if self.bucket.wait(size):
-            self.write_down()  # what is known is not left open meanwhile
+            self.write_down()  # Record the known outcomes before the wait.
         turns = self.bucket.take(delivery.IN_FLIGHT if size == 1 else size, at_least=size)
         now = self.now()
         with self.ledger.write() as connection:
             self._settle(connection, now)
             begin_by = time.time() + self.lease.total_seconds() / 2
             claims, any_queued = self._claim(connection, now, turns)
-        # Only now: where the transaction fails, the answers are still there to be written down.
+        # Only after the commit: where the transaction fails, the outcomes are still there to
+        # record.
         self._handed_over = []
         self.bucket.give_back(turns - len(claims))
         self.breaker.check()
         for start in range(0, len(claims), size):
-            some = claims[start : start + size]
-            mails = [Mail(claim.send_id, claim.mime) for claim in some]
-            self._handed_over.append((some, pool.submit(self.provider.send, mails, begin_by)))
+            batch = claims[start : start + size]
+            mails = [Mail(claim.send_id, claim.mime) for claim in batch]
+            self._handed_over.append((batch, pool.submit(self.provider.send, mails, begin_by)))
         for _, answer in self._handed_over:
             answer.result()
         return any_queued
 
     def write_down(self) -> None:
-        """Settle the attempts that are over, if there are any."""
+        """Settle the finished attempts."""
         if self._handed_over:
             with self.ledger.write() as connection:
                 self._settle(connection, self.now())
@@ -255,16 +256,16 @@ class _Delivery:
 
     def _settle(self, connection: Connection, now: datetime) -> None:
         over = [
-            one
+            pair
             for claims, answer in self._handed_over
-            for one in zip(claims, _outcomes(answer, len(claims)), strict=True)
+            for pair in zip(claims, _outcomes(answer, len(claims)), strict=True)
         ]
-        settlements = [self._settlement(*one, now) for one in over]
+        settlements = [self._settlement(*pair, now) for pair in over]
         delivery.settle_all(connection, settlements, now, worker=self.worker)
         if bounced := [claim.address for claim, outcome in over if outcome.bounced]:
             source = self.provider.name
-            gone = (Suppression(address, "bounced", now, source) for address in bounced)
-            suppressions.stop(connection, gone, now)
+            stops = (Suppression(address, "bounced", now, source) for address in bounced)
+            suppressions.stop(connection, stops, now)
         for claim, outcome in over:
             self.breaker.see(outcome)
             self.result.count(outcome.state, claim.trigger)
@@ -275,15 +276,15 @@ class _Delivery:
         again_at = None
         if outcome.state is State.QUEUED:
             first = timedelta(seconds=self.settings.delivery.retry_seconds)
-            left = claim.ends_at - now
-            again_at = now + retry_in(claim.attempts, outcome.retry_after, first, left)
+            time_left = claim.ends_at - now
+            again_at = now + retry_in(claim.attempts, outcome.retry_after, first, time_left)
         detail = outcome.detail or None
         return delivery.Settlement(claim.send_id, outcome.state, detail, again_at, claim.attempts)
 
 
 def _outcomes(answer: Future[list[Outcome]], mails: int) -> list[Outcome]:
-    """What became of a request that is over."""
+    """The outcomes of a finished request."""
     if error := answer.exception():
-        # No provider should raise; if one does, the delivery ends, and what it knew is lost.
+        # No provider should raise. If one does, the delivery ends, and its outcomes are uncertain.
         return [Outcome(State.UNCERTAIN, f"broke off: {type(error).__name__}")] * mails
     return answer.result()

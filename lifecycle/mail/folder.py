@@ -1,4 +1,4 @@
-"""The folder of templates: which files there are, by trigger, step and language.
+"""The folder of templates: its files by trigger, step and language.
 
 email_templates/<trigger>/<step>.<locale>.txt    one mail
 email_templates/_footer.<locale>.txt             ends every mail in that language
@@ -21,10 +21,10 @@ from lifecycle.settings import CHECKOUT
 
 
 class Templates:
-    """The template folder as it was when this was made: which files there are.
+    """A snapshot of the template folder's file list.
 
-    Each file is read once, when somebody first asks for it: what was checked is what is mailed,
-    whatever happens to the file meanwhile.
+    Each file is read once, at its first use. So the checked text is the mailed text, whatever
+    happens to the file meanwhile.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -33,10 +33,10 @@ class Templates:
         """By trigger and step: locale → file."""
         self.footers: dict[str, Path] = {}
         """Locale → file."""
-        self.kept: dict[tuple[str, str], Mapping[str, str]] = {}
-        """By trigger and step that no longer has a file: locale → text."""
+        self.kept_texts: dict[tuple[str, str], Mapping[str, str]] = {}
+        """Trigger and step whose file is gone: locale → the text that the ledger keeps."""
         self.strays: list[Path] = []
-        """Files that are neither."""
+        """Files that are neither mails nor footers."""
         self._texts: dict[Path, str] = {}
         for path in sorted(folder.rglob("*")):
             if _is_file(path) and not path.name.startswith(".") and path.suffix != ".md":
@@ -60,28 +60,35 @@ class Templates:
             self.strays.append(path)
 
     def keeping(self, trigger: str, texts: Mapping[str, Mapping[str, str]]) -> Templates:
-        """The same files, with these texts (by step and locale) in place of those that are gone."""
-        gone = {step: said for step, said in texts.items() if (trigger, step) not in self.steps}
-        other = copy.copy(self)
-        other.kept = {**self.kept, **{(trigger, step): said for step, said in gone.items()}}
-        return other
+        """A copy in which these texts (by step and locale) replace files that are gone."""
+        removed = {
+            step: texts_of_step
+            for step, texts_of_step in texts.items()
+            if (trigger, step) not in self.steps
+        }
+        templates = copy.copy(self)
+        templates.kept_texts = {
+            **self.kept_texts,
+            **{(trigger, step): texts_of_step for step, texts_of_step in removed.items()},
+        }
+        return templates
 
     def locales(self, trigger: str, step: str) -> Collection[str]:
-        """The languages that a step's mail is there in."""
-        return (self.steps.get((trigger, step)) or self.kept.get((trigger, step), {})).keys()
+        """The languages in which a step has a mail."""
+        return (self.steps.get((trigger, step)) or self.kept_texts.get((trigger, step), {})).keys()
 
     def texts(self, trigger: str, step: str) -> dict[str, str]:
-        """What a step's files say, by locale. Raises TemplateError when one cannot be read."""
+        """The texts of a step's files by locale. Raises TemplateError when one cannot be read."""
         files = self.steps.get((trigger, step), {})
         return {locale: self._text(path) for locale, path in files.items()}
 
     def template(self, trigger: str, step: str, locale: str) -> Template:
         """Read one template. Raises TemplateError when it is missing or has no proper form."""
         path = self.steps.get((trigger, step), {}).get(locale)
-        kept = self.kept.get((trigger, step), {}).get(locale)
-        if path is None and kept is not None:
+        text = self.kept_texts.get((trigger, step), {}).get(locale)
+        if path is None and text is not None:
             return parse_template(
-                kept, f"{self.folder.name}/{trigger}/{step}.{locale}.txt, as kept"
+                text, f"{self.folder.name}/{trigger}/{step}.{locale}.txt, as kept"
             )
         if path is None:
             raise TemplateError([self.missing(f"{trigger}/{step}", locale)])
@@ -89,10 +96,10 @@ class Templates:
 
     def footer(self, locale: str) -> Text:
         """Read the footer of a language. Raises TemplateError when there is none."""
-        found = nearest(locale, self.footers)
-        if found is None:
+        nearest_locale = nearest(locale, self.footers)
+        if nearest_locale is None:
             raise TemplateError([self.missing("_footer", locale)])
-        path = self.footers[found]
+        path = self.footers[nearest_locale]
         return Text(self.name(path), 1, self._text(path))
 
     def _text(self, path: Path) -> str:
@@ -101,25 +108,25 @@ class Templates:
         return self._texts[path]
 
     def missing(self, what: str, locale: str, why: str = "") -> Problem:
-        """The problem that a file is not there."""
+        """The problem of a missing file."""
         return Problem(f"{self.folder.name}/{what}.{locale}.txt", None, "is missing", why)
 
     def name(self, path: Path) -> str:
-        """A file as messages call it."""
+        """The file's name in messages."""
         own = path.is_relative_to(self.folder.parent)
         return path.relative_to(self.folder.parent if own else CHECKOUT).as_posix()
 
 
 def _is_file(path: Path) -> bool:
     try:
-        # Also a link to nothing: reading it says so.
+        # A dangling link counts as a file: reading it gives the error message.
         return path.is_file() or (path.is_symlink() and not path.exists())
     except OSError:
         return True
 
 
 def nearest(wanted: str | None, available: Iterable[str]) -> str | None:
-    """The available locale for a wanted one: itself, or its language (en for en-US, en_US)."""
+    """The best available locale: the same one, or its language (en for en-US, en_US)."""
     by_tag = {locale.lower(): locale for locale in available}
     tag = re.split("[.@]", wanted or "")[0].strip().replace("_", "-").lower()
     while tag:

@@ -96,12 +96,12 @@ class Message:
     """Plain text, LF line ends, already wrapped."""
     date: datetime
     list_unsubscribe: str | None
-    """A mailto or HTTPS address; never cut over lines. None: to a colleague, who stays."""
+    """A mailto or HTTPS address, never folded over lines. None: a mail to a colleague."""
     locale: str
     trigger: str
     step: str
     is_preview: bool = False
-    """It shows a colleague what a customer would get."""
+    """Whether the mail shows a colleague what a customer would get."""
 
     def __post_init__(self) -> None:
         _require("send_id", self.send_id, _SEND_ID, 64)
@@ -127,7 +127,7 @@ class Message:
 
     @property
     def is_one_click(self) -> bool:
-        """Whether a mail client may leave for its reader by one POST (RFC 8058)."""
+        """Whether a mail client may unsubscribe its reader by one POST (RFC 8058)."""
         return (self.list_unsubscribe or "").startswith("https://")
 
     def as_bytes(self) -> bytes:
@@ -140,7 +140,7 @@ class Message:
         people = [("From", self.from_name, self.from_email), ("To", self.to_name, self.to_email)]
         encoding, body = _encoded_body(self.body)
         headers = [
-            *(f"{header}: {_person(header, *who)}" for header, *who in [*people, *reply_to]),
+            *(f"{header}: {_person(header, *person)}" for header, *person in [*people, *reply_to]),
             f"Subject: {_text('Subject', self.subject)}",
             f"Date: {format_datetime(self.date)}",
             f"Message-ID: {self.message_id}",
@@ -177,8 +177,8 @@ class Message:
             subject=_decoded(headers["Subject"]),
             body=_decoded_body(headers["Content-Transfer-Encoding"], body),
             date=parsedate_to_datetime(headers["Date"]),
-            list_unsubscribe=way_out[1:-1]
-            if (way_out := headers.get("List-Unsubscribe"))
+            list_unsubscribe=unsubscribe[1:-1]
+            if (unsubscribe := headers.get("List-Unsubscribe"))
             else None,
             locale=headers["Content-Language"],
             trigger=_decoded(headers["X-Lifecycle-Trigger"]),

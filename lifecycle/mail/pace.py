@@ -1,4 +1,4 @@
-"""How fast mail goes, and when it stops: a token bucket and a circuit breaker."""
+"""The pace of delivery: a token bucket for the rate, and a circuit breaker."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ SHORTEST_WAIT_SECONDS = 0.001
 class TokenBucket:
     """At most `rate` mails a second over time, and at most a second's worth at once.
 
-    All who name the same file draw from one bucket: the workers of this machine. The file is
+    All processes that name the same file share one bucket: the workers of this machine. The file is
     "changed" at the time at which the bucket will be full again.
     """
 
@@ -42,7 +42,7 @@ class TokenBucket:
         self._sleep = sleep
 
     def wait(self, mails: int) -> float:
-        """The seconds until so many mails may go, or as many as ever may at once."""
+        """Seconds until so many mails may go (at most a full bucket)."""
         if not self.rate:
             return 0.0
         with self._alone() as fd:
@@ -58,13 +58,13 @@ class TokenBucket:
                 tokens = self._tokens(fd)
                 seconds = self._seconds_until(at_least, tokens)
                 if not seconds:
-                    taken = min(at_most, int(tokens))
-                    self._leave(fd, tokens - taken)
-                    return taken
+                    granted = min(at_most, int(tokens))
+                    self._leave(fd, tokens - granted)
+                    return granted
             self._sleep(max(seconds, SHORTEST_WAIT_SECONDS))
 
     def give_back(self, mails: int) -> None:
-        """So many that were taken did not go."""
+        """Return tokens whose mails did not go."""
         if self.rate and mails:
             with self._alone() as fd:
                 self._leave(fd, self._tokens(fd) + mails)
@@ -80,7 +80,7 @@ class TokenBucket:
             os.close(fd)
 
     def _tokens(self, fd: int) -> float:
-        # A clock that was set back would make it wait for long: it is never less than empty.
+        # After the clock was set back, the bucket would wait for long: it is never below empty.
         filling = max(0.0, os.fstat(fd).st_mtime - self._clock())
         return max(0.0, self._capacity - filling * self.rate)
 
@@ -93,7 +93,7 @@ class TokenBucket:
 
 
 class CircuitBreaker:
-    """Stops a delivery when the provider takes none of many mails in a row."""
+    """Stops a delivery when the provider refuses many mails in a row."""
 
     def __init__(self, provider: str, limit: int) -> None:
         self.provider = provider
@@ -101,8 +101,8 @@ class CircuitBreaker:
         self._refused = 0
 
     def see(self, outcome: Outcome) -> None:
-        """Count one outcome. A mail put off at the provider's own word counts for nothing, and
-        neither does one that it was not asked to take."""
+        """Count one outcome. A mail that waits because the provider asked for a pause does not
+        count, and neither does a mail that was never offered to it."""
         if outcome.state is State.ACCEPTED:
             self._refused = 0
         elif outcome.retry_after is None and outcome.was_asked:

@@ -1,7 +1,7 @@
-"""Mails sent to oneself before a trigger is let loose, marked as a preview.
+"""Sends preview mails to a colleague before a trigger goes live.
 
-A rehearsal is no delivery: the ledger is not written, no cap counts it, and who asks twice gets
-the mails twice. It can reach a colleague alone, never a customer.
+A preview mail is no delivery: the ledger does not record it, no cap counts it, and a second request
+sends the mails again. It can reach a colleague only, never a customer.
 """
 
 from __future__ import annotations
@@ -25,14 +25,14 @@ from lifecycle.settings import Settings
 
 MARK = "[Preview] "
 PREVIEW_ID = "preview-"
-"""How the id of a mail to oneself begins; no send's does."""
+"""The prefix of a preview mail's id; no send has it."""
 MOST = 50
-"""Mails to oneself at once."""
+"""Preview mails of one request."""
 
 
 @dataclass(frozen=True)
 class Rehearsed:
-    """What became of one mail to oneself."""
+    """The result of one preview mail."""
 
     step: str
     locale: str
@@ -44,39 +44,40 @@ class Rehearsed:
 def check_colleague(
     settings: Settings, ledger: Ledger, warehouse: duckdb.DuckDBPyConnection, address: str
 ) -> str:
-    """The address, where it is one of our own people's.
+    """The normalised address, where it is a colleague's.
 
-    Ours is an address in the sender's domain, in one above or below it, or an account owner's; a
-    contact's never is. Raises InputError for any other, and for one that may not be mailed.
+    A colleague's address is in the sender's domain, in a domain above or below it, or is an account
+    owner's. A contact's address never is. Raises InputError for any other address, and for a
+    suppressed one.
     """
-    one = suppressions.normalized(address)
-    if not is_address(one):
+    normalized = suppressions.normalized(address)
+    if not is_address(normalized):
         raise InputError(f"--send-to {address!r} is not one plain e-mail address")
     query = "select count(*) from marts.dim_contacts where email_normalized in (select unnest(?))"
-    if _count(warehouse, query, sorted(suppressions.forms(one))):
-        raise InputError(f"--send-to {one}: a customer's contact; a preview goes to oneself")
+    if _count(warehouse, query, sorted(suppressions.forms(normalized))):
+        raise InputError(f"--send-to {normalized}: a customer's contact; a preview goes to oneself")
     ours = settings.company.from_email.lower().rpartition("@")[2]
-    domain = one.rpartition("@")[2]
+    domain = normalized.rpartition("@")[2]
     is_near = f".{domain}".endswith(f".{ours}") or f".{ours}".endswith(f".{domain}")
     owned = "select count(*) from marts.account_360 where lower(trim(owner_email)) = ?"
-    if not is_near and not _count(warehouse, owned, one):
+    if not is_near and not _count(warehouse, owned, normalized):
         raise InputError(
-            f"--send-to {one}: neither in {ours}, which mails come from, nor an account owner; "
-            "a preview goes to oneself"
+            f"--send-to {normalized}: neither in {ours}, which mails come from, nor an account "
+            "owner; a preview goes to oneself"
         )
     with ledger.read() as connection:
         key = settings.privacy.erasure_key.get_secret_value()
-        if why := suppressions.reasons(connection, [one], key).get(one):
-            raise InputError(f"--send-to {one}: it may not be mailed any more ({why})")
-    return one
+        if why := suppressions.reasons(connection, [normalized], key).get(normalized):
+            raise InputError(f"--send-to {normalized}: it may not be mailed any more ({why})")
+    return normalized
 
 
 def send_to_oneself(settings: Settings, mails: Sequence[Message], me: str) -> list[Rehearsed]:
     """Hand each mail once to the provider, with `me` as its one reader; nothing is retried.
 
-    `me` is of `check_colleague`. The mails are those of a rehearsal: their way out leads
-    nowhere. Raises InputError for more than 50 mails, DeliveryError when the provider cannot
-    be used.
+    `me` is a result of `check_colleague`. The mails are rendered as previews: their unsubscribe
+    link has no effect. Raises InputError for more than 50 mails, DeliveryError when the provider
+    cannot be used.
     """
     if len(mails) > MOST:
         raise InputError(
@@ -100,7 +101,7 @@ def send_to_oneself(settings: Settings, mails: Sequence[Message], me: str) -> li
 
 
 def marked(mail: Message, me: str, now: datetime) -> Message:
-    """The mail as a preview for one colleague; each has an id of its own, that no ledger knows."""
+    """The mail as a preview for one colleague, with a new id that is in no ledger."""
     return replace(
         mail,
         send_id=f"{PREVIEW_ID}{secrets.token_hex(12)}",
@@ -113,6 +114,6 @@ def marked(mail: Message, me: str, now: datetime) -> Message:
 
 
 def _count(warehouse: duckdb.DuckDBPyConnection, query: str, value: object) -> int:
-    found = warehouse.execute(query, [value]).fetchone()
-    assert found is not None
-    return int(found[0])
+    row = warehouse.execute(query, [value]).fetchone()
+    assert row is not None
+    return int(row[0])

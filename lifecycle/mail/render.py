@@ -1,9 +1,9 @@
-"""A decision becomes a Message: the right template, in the right language, with its footer.
+"""Renders a planned mail: the right template, in the right language, with its footer.
 
 A template may name `account` (columns of account_360), `contact` (columns of dim_contacts) and
 `company` (section [company] of the settings); a footer also `unsubscribe_url`. The list of an
 account owner names `owner`, `list` and `company` (lifecycle/planning/owner_news.py), and has no
-footer: who works here cannot unsubscribe.
+footer: a colleague cannot unsubscribe.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from lifecycle.mail.folder import Templates, nearest
 from lifecycle.mail.message import Message, one_line
 from lifecycle.mail.sandbox import Values
 from lifecycle.mail.template import Template
-from lifecycle.mail.unsubscribe import NO_SEND, WayOut
+from lifecycle.mail.unsubscribe import NO_SEND, UnsubscribeAddress
 from lifecycle.mail.wrap import wrap
 from lifecycle.settings import Settings
 
@@ -32,43 +32,44 @@ LocaleSource = Literal["trigger", "contact", "account", "company"]
 WIDEST_SUBJECT = 200
 """Display columns. Mail clients show some 70; more is an accident."""
 FOOTER_SAYS = ("company.name", "company.postal_address", "unsubscribe_url")
-"""What a footer cannot leave out."""
+"""The values that every footer must print."""
 
 
 class Renderer:
     """Renders mails from the templates as they are when it is made; each is compiled once."""
 
     def __init__(
-        self, settings: Settings, *, rehearsal: bool = False, templates: Templates | None = None
+        self, settings: Settings, *, is_preview: bool = False, templates: Templates | None = None
     ) -> None:
-        """In a rehearsal the mails' way out leads nowhere: who looks at one must not leave.
+        """In a preview the unsubscribe link has no effect, so that a colleague who clicks it
+        suppresses nobody.
 
-        `templates` are files that were read before; else the folder is read.
+        `templates` were read before; where left out, the folder is read.
         """
         self._settings = settings
         self._folder = templates or Templates(settings.folder("email_templates"))
         self._company = settings.company
-        self._way_out = WayOut(settings)
-        self._rehearsal = rehearsal
+        self._unsubscribe = UnsubscribeAddress(settings)
+        self._is_preview = is_preview
         self._template = cache(self._folder.template)
         self._footer = cache(self._folder.footer)
 
     def texts(self, trigger: str, steps: Iterable[str]) -> dict[str, dict[str, str]]:
-        """What the mails of steps say now, by step and locale. Raises TemplateError."""
+        """The present texts of steps, by step and locale. Raises TemplateError."""
         return {step: self._folder.texts(trigger, step) for step in steps}
 
     @property
     def templates(self) -> Templates:
-        """The files that it renders."""
+        """The templates that it renders."""
         return self._folder
 
     def keeping(self, trigger: str, texts: Mapping[str, Mapping[str, str]]) -> Renderer:
-        """A renderer for which these texts (by step and locale) stand in for files that are
-        gone; this one where none is."""
+        """A renderer in which these texts (by step and locale) replace files that are gone; itself
+        where no file is."""
         if all(self._folder.locales(trigger, step) for step in texts):
             return self
         templates = self._folder.keeping(trigger, texts)
-        return Renderer(self._settings, rehearsal=self._rehearsal, templates=templates)
+        return Renderer(self._settings, is_preview=self._is_preview, templates=templates)
 
     def choose_locale(
         self,
@@ -78,25 +79,26 @@ class Renderer:
         account_locale: str | None,
         trigger_locale: str | None = None,
     ) -> tuple[str, LocaleSource]:
-        """The language of a mail, and whose it is: the contact's, else the account's, else ours.
+        """The language of a mail and its source: the contact's, else the account's, else the
+        company's.
 
-        Of each, `en` will do for `en-US`; one that the step has no template for is passed over.
-        A trigger's own leaves no choice. Raises TemplateError when that, or not even the
-        company's, is there.
+        `en` matches `en-US`. A language without a template of the step is skipped. A trigger's own
+        `locale` is the only choice. Raises TemplateError when there is no template in it, or none
+        in the company's language.
         """
         available = self._folder.locales(trigger, step)
         if trigger_locale is not None:
-            if found := nearest(trigger_locale, available):
-                return found, "trigger"
+            if chosen := nearest(trigger_locale, available):
+                return chosen, "trigger"
             raise TemplateError([self._folder.missing(f"{trigger}/{step}", trigger_locale)])
-        wanted: tuple[tuple[str | None, LocaleSource], ...] = (
+        wishes: tuple[tuple[str | None, LocaleSource], ...] = (
             (contact_locale, "contact"),
             (account_locale, "account"),
             (self._company.locale, "company"),
         )
-        for locale, source in wanted:
-            if found := nearest(locale, available):
-                return found, source
+        for locale, source in wishes:
+            if chosen := nearest(locale, available):
+                return chosen, source
         raise TemplateError([self._folder.missing(f"{trigger}/{step}", self._company.locale)])
 
     def render(
@@ -110,13 +112,13 @@ class Renderer:
         contact: Mapping[str, Any],
         date: datetime,
     ) -> Message:
-        """One mail to one contact. `locale` is of `choose_locale`, `account` and `contact` are
-        rows of account_360 and dim_contacts.
+        """Render one mail to one contact. `locale` is a result of `choose_locale`; `account` and
+        `contact` are rows of account_360 and dim_contacts.
 
-        Raises TemplateError that names the file, the line and the value that stands against it.
+        Raises TemplateError with the file, the line and the value at fault.
         """
         template = self._template(trigger, step, locale)
-        unsubscribe_url = self._way_out.url(NO_SEND if self._rehearsal else send_id)
+        unsubscribe_url = self._unsubscribe.url(NO_SEND if self._is_preview else send_id)
         values = {
             "account": Values("account", account),
             "contact": Values("contact", contact),
@@ -148,15 +150,15 @@ class Renderer:
             raise TemplateError([Problem(template.file, None, str(error))]) from None
 
     def choose_list_locale(self, owner_locale: str | None) -> tuple[str, str]:
-        """The language of an owner's list, and whose it is: the owner's, ours, or English.
+        """The language of an owner's list and its source: the owner's, the company's, or English.
 
         Raises TemplateError where there is no list in any of them.
         """
         available = self._folder.steps.get((OWNER_LIST, MORNING), {})
-        wanted = ((owner_locale, "owner"), (self._company.locale, "company"), ("en", "default"))
-        for locale, source in wanted:
-            if found := nearest(locale, available):
-                return found, source
+        wishes = ((owner_locale, "owner"), (self._company.locale, "company"), ("en", "default"))
+        for locale, source in wishes:
+            if chosen := nearest(locale, available):
+                return chosen, source
         missing = self._folder.missing(f"{OWNER_LIST}/{MORNING}", self._company.locale)
         raise TemplateError([missing])
 
@@ -174,7 +176,7 @@ class Renderer:
         Raises TemplateError as `render` does.
         """
         template = self._template(OWNER_LIST, MORNING, locale)
-        accounts = [Values("account", one) for one in news["accounts"]]
+        accounts = [Values("account", account) for account in news["accounts"]]
         values = {
             "owner": Values("owner", owner),
             "list": Values("list", {**news, "accounts": accounts}),
@@ -203,8 +205,8 @@ class Renderer:
     def _signed_off(self, locale: str, values: Mapping[str, Any]) -> str:
         footer = self._footer(locale)
         text = footer.render(values).strip("\n")
-        said = (self._company.name, self._company.postal_address, values["unsubscribe_url"])
-        for name, must in zip(FOOTER_SAYS, said, strict=True):
+        texts = (self._company.name, self._company.postal_address, values["unsubscribe_url"])
+        for name, must in zip(FOOTER_SAYS, texts, strict=True):
             if one_line(must) not in text:
                 raise TemplateError([Problem(footer.file, None, f"does not print {name}")])
         return text
@@ -223,11 +225,11 @@ def _subject(template: Template, values: Mapping[str, Any]) -> str:
 
 
 def _on_the_wire(address: str) -> str:
-    """The address as mail servers know it: a domain beyond ASCII as punycode."""
+    """The address in its wire form: an internationalised domain as punycode."""
     if address.isascii():
         return address
     try:
-        found = validate_email(address, check_deliverability=False, test_environment=True)
+        validated = validate_email(address, check_deliverability=False, test_environment=True)
     except EmailNotValidError:
         return address
-    return found.ascii_email or address
+    return validated.ascii_email or address

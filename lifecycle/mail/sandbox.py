@@ -1,4 +1,4 @@
-"""What a template can see and do.
+"""The Jinja sandbox of mail templates.
 
 Templates are written by CS ops and filled with what others typed into a CRM. A template sees
 values and filters; it calls nothing, includes nothing and reaches no attribute of an object. A
@@ -83,7 +83,7 @@ def _value(name: str, value: Any) -> Any:
 
 
 def _printed(value: Any) -> Any:
-    """What `{{ value }}` prints; refuses what would not read as words."""
+    """Format the value of `{{ value }}`; refuse values that do not read as words."""
     match value:
         case Undefined():
             return str(value)  # raises, and says which

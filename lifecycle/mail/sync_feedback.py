@@ -1,4 +1,4 @@
-"""Reads what the provider keeps about addresses into the ledger; safe to repeat at any time."""
+"""Reads the provider's suppression lists into the ledger; safe to repeat at any time."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ from lifecycle.settings import Settings
 log = logging.getLogger("lifecycle.mail.sync_feedback")
 
 OVERLAP = timedelta(hours=24)
-"""How far each reading goes back behind the last one: an entry may come onto a list later than
-its own time says."""
+"""How far each reading overlaps the last one: an entry may appear on a list later than its own
+time."""
 
 
 def sync_feedback(
@@ -39,21 +39,21 @@ def _read_all(
         return {}
     lists = SendGridLists(settings)
     try:
-        found, failures = {}, []
+        new_facts, failures = {}, []
         for name in names:
             if progress is not None:
                 progress(name)
             try:
-                found[name] = _read_one(settings, ledger, lists, name)
+                new_facts[name] = _read_one(settings, ledger, lists, name)
             except DeliveryError as error:
                 failures.append(str(error))
     finally:
         lists.close()
-    counts = ", ".join(f"{count} new {name}" for name, count in found.items())
+    counts = ", ".join(f"{count} new {name}" for name, count in new_facts.items())
     log.info("feedback: %s", counts or "none was read")
     if failures:
         raise DeliveryError("\n".join(failures))
-    return found
+    return new_facts
 
 
 def _read_one(settings: Settings, ledger: Ledger, lists: SendGridLists, name: str) -> int:

@@ -1,4 +1,4 @@
-"""One template file: its form, what is wrong with it, and the text it becomes."""
+"""One template file: its form, its problems, and its rendering."""
 
 from __future__ import annotations
 
@@ -74,7 +74,7 @@ class Text:
         return "".join(parts).lstrip("\n")
 
     def problems(self, names: Names) -> Iterator[Problem]:
-        """What is wrong whatever the values are: syntax, and names that do not exist."""
+        """Its static problems: syntax, and names that do not exist."""
         try:
             _ = self._compiled
         except TemplateError as error:
@@ -96,7 +96,7 @@ class Text:
                 yield self._problem(node_.lineno, what)
 
     def uses(self) -> frozenset[str]:
-        """What it names: `company.name`, `unsubscribe_url`, …"""
+        """The names that it uses: `company.name`, `unsubscribe_url`, …"""
         words = {node.name for node in self._tree.find_all(nodes.Name)}
         return frozenset(words | {f"{word}.{column}" for word, column, _ in _columns(self._tree)})
 
@@ -148,9 +148,9 @@ class Template:
     body: Text
 
     def problems(self, names: Names) -> list[Problem]:
-        """What is wrong in it, by line."""
-        found = [*self.subject.problems(names), *self.body.problems(names)]
-        return sorted(found, key=lambda problem: problem.line or 0)
+        """Its problems, by line."""
+        problems = [*self.subject.problems(names), *self.body.problems(names)]
+        return sorted(problems, key=lambda problem: problem.line or 0)
 
 
 def parse_template(text: str, file: str) -> Template:

@@ -1,7 +1,8 @@
-"""How a mail names the way out of it: a mail to us, or a signed link that carries no address.
+"""The unsubscribe address of a mail: a mailto address, or a signed link that carries no e-mail
+address.
 
-A link ends in 48 characters: a key's number, the send, and a signature over both. Without a
-key nobody can make one, and from one nobody can read who got the mail.
+A link ends in a token of 48 characters: the number of a key, the send, and a signature over both.
+Without a key nobody can make a token, and nobody can read from it who got the mail.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ from lifecycle.settings import Settings
 
 PATH = "/u/"
 NO_SEND = "0" * 32
-"""The send of a mail that nobody gets."""
+"""The send id of a preview: its link unsubscribes nobody."""
 TOKEN = re.compile(r"[A-Za-z0-9_-]{48}")
 
 _NUMBER, _SEND, _SIGNATURE = 4, 16, 16
@@ -26,40 +27,40 @@ _NUMBER, _SEND, _SIGNATURE = 4, 16, 16
 
 
 class Links:
-    """Makes the links of mails, and reads them back."""
+    """Signs and verifies the tokens of unsubscribe links."""
 
     def __init__(self, keys: Sequence[str]) -> None:
-        """The first key signs; links of all of them are known, so that keys can change."""
+        """The first key signs. Tokens of all keys verify, so that keys can be rotated."""
         secrets = [key.encode() for key in keys]
         self._by_number = {_number(secret): secret for secret in secrets}
         self._signing = secrets[0] if secrets else None
 
     def token(self, send_id: str) -> str:
-        """The end of a send's link. Raises ValueError without a key, or for what is no send."""
+        """The token of a send. Raises ValueError without a key, or for an invalid send id."""
         if self._signing is None:
             raise ValueError("there is no key to sign links with")
         if len(send_id) != 2 * _SEND:
             raise ValueError(f"{send_id!r} is not the id of a send")
-        said = _number(self._signing) + bytes.fromhex(send_id)
-        return urlsafe_b64encode(said + _signature(self._signing, said)).decode()
+        payload = _number(self._signing) + bytes.fromhex(send_id)
+        return urlsafe_b64encode(payload + _signature(self._signing, payload)).decode()
 
     def send_id(self, token: str) -> str | None:
-        """The send that a link was made for, or None where we did not make it."""
+        """The send that the token belongs to, or None for a token that no key of ours signed."""
         if not TOKEN.fullmatch(token):
             return None
         try:
             parts = urlsafe_b64decode(token)
         except binascii.Error:
             return None
-        said, signature = parts[:-_SIGNATURE], parts[-_SIGNATURE:]
-        secret = self._by_number.get(said[:_NUMBER])
-        if secret is None or not hmac.compare_digest(_signature(secret, said), signature):
+        payload, signature = parts[:-_SIGNATURE], parts[-_SIGNATURE:]
+        secret = self._by_number.get(payload[:_NUMBER])
+        if secret is None or not hmac.compare_digest(_signature(secret, payload), signature):
             return None
-        return said[_NUMBER:].hex()
+        return payload[_NUMBER:].hex()
 
 
-class WayOut:
-    """The address that a customer leaves by, for each send."""
+class UnsubscribeAddress:
+    """The unsubscribe address of each send."""
 
     def __init__(self, settings: Settings) -> None:
         self._base_url = settings.unsubscribe.base_url
@@ -67,7 +68,7 @@ class WayOut:
         self._mailto = quote(settings.unsubscribe.mailto or settings.company.from_email, safe="@+")
 
     def url(self, send_id: str) -> str:
-        """An https link where there is somebody to answer it, else a mailto one."""
+        """An HTTPS link where `unsubscribe.base_url` is set, else a mailto address."""
         if self._base_url:
             return f"{self._base_url}{PATH}{self._links.token(send_id)}"
         return f"mailto:{self._mailto}?subject=unsubscribe%20{send_id}"
@@ -77,5 +78,5 @@ def _number(secret: bytes) -> bytes:
     return hashlib.sha256(b"number of an unsubscribe key: " + secret).digest()[:_NUMBER]
 
 
-def _signature(secret: bytes, said: bytes) -> bytes:
-    return hmac.digest(secret, b"unsubscribe: " + said, "sha256")[:_SIGNATURE]
+def _signature(secret: bytes, payload: bytes) -> bytes:
+    return hmac.digest(secret, b"unsubscribe: " + payload, "sha256")[:_SIGNATURE]

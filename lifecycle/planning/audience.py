@@ -25,12 +25,12 @@ def naive(moment: datetime) -> datetime:
     return moment.astimezone(UTC).replace(tzinfo=None)
 
 
-def judge(
+def evaluate(
     warehouse: duckdb.DuckDBPyConnection, trigger: Trigger, *, only_entered: bool = False
 ) -> None:
-    """Show the warehouse the view `verdict`: one row an account, each condition's outcome.
+    """Create the view `verdicts` in the warehouse: one row an account, each condition's outcome.
 
-    With `only_entered` just those that `remember` knows to have entered.
+    With `only_entered`, only the accounts that `register` found to have entered.
 
     Columns: account_id, is_member, is_false, leaves, reached (the goal), and step_0, step_1, …
     A condition whose columns are null is null: neither member nor false.
@@ -56,18 +56,18 @@ def judge(
     )
     entered = "where account_id in (select account_id from latest)" if only_entered else ""
     warehouse.execute(
-        "create or replace temp view verdict as"
+        "create or replace temp view verdicts as"
         f" select {columns} from marts.account_360 a {entered}"
     )
 
 
-def remember(
+def register(
     warehouse: duckdb.DuckDBPyConnection, ledger: Connection, trigger: str, now: datetime
 ) -> None:
-    """Show the warehouse what the ledger knows of the trigger of that name, as Arrow.
+    """Register the ledger's rows about a trigger in the warehouse, as Arrow.
 
     `latest`: one row an account that ever entered, its newest cycle.
-    `hopeful`: one row an enrolment that may still meet its goal.
+    `open_goals`: one row an enrolment that may still meet its goal.
     `baseline`: one row an account that matched before launch and was not seen false since.
     """
     newest = (
@@ -92,14 +92,14 @@ def remember(
         ),
     )
     warehouse.register("latest", _arrow(ledger, latest, LATEST))
-    hopeful = select(
+    open_goals = select(
         enrollments.c.account_id, enrollments.c.cycle, enrollments.c.trigger_version
     ).where(
         enrollments.c.trigger == trigger,
         enrollments.c.goal_met_at.is_(None),
         enrollments.c.goal_until >= now,
     )
-    warehouse.register("hopeful", _arrow(ledger, hopeful, HOPEFUL))
+    warehouse.register("open_goals", _arrow(ledger, open_goals, OPEN_GOALS))
     baseline = select(launch_baseline.c.account_id).where(
         launch_baseline.c.trigger == trigger, launch_baseline.c.seen_false_at.is_(None)
     )
@@ -118,7 +118,7 @@ LATEST = pa.schema(
     }
 )
 BASELINE = pa.schema({"account_id": pa.string()})
-HOPEFUL = pa.schema(
+OPEN_GOALS = pa.schema(
     {"account_id": pa.string(), "cycle": pa.int64(), "trigger_version": pa.string()}
 )
 
@@ -154,7 +154,7 @@ def entrants(warehouse: duckdb.DuckDBPyConnection, enter: Enter, now: datetime) 
             may_return = "l.ended_at is not null and l.enrolled_at <= $before"
     query = f"""
         select v.account_id, coalesce(l.cycle, 0) + 1 as next_cycle
-        from verdict v left join latest l using (account_id)
+        from verdicts v left join latest l using (account_id)
         where v.is_member
           and (l.account_id is null or ({may_return}))
           and not exists (from baseline b where b.account_id = v.account_id)
@@ -167,7 +167,7 @@ def entrants(warehouse: duckdb.DuckDBPyConnection, enter: Enter, now: datetime) 
 def seen_false(warehouse: duckdb.DuckDBPyConnection) -> list[str]:
     """Accounts seen outside the audience that so far could not enter (again)."""
     query = """
-        select account_id from verdict
+        select account_id from verdicts
         where is_false and account_id in (
             select account_id from latest where seen_false_at is null
             union all
@@ -181,8 +181,8 @@ def seen_false(warehouse: duckdb.DuckDBPyConnection) -> list[str]:
 def arrived(warehouse: duckdb.DuckDBPyConnection, version: str) -> list[Row]:
     """Enrolments by a version that meet their goal now: account_id and cycle."""
     query = """
-        select h.account_id, h.cycle from hopeful h join verdict v using (account_id)
-        where v.reached and h.trigger_version = $version order by all
+        select g.account_id, g.cycle from open_goals g join verdicts v using (account_id)
+        where v.reached and g.trigger_version = $version order by all
     """
     return rows(warehouse, query, {"version": version})
 
@@ -190,7 +190,7 @@ def arrived(warehouse: duckdb.DuckDBPyConnection, version: str) -> list[Row]:
 def members(warehouse: duckdb.DuckDBPyConnection, *, or_unknown: bool = False) -> list[str]:
     """The accounts that match now; with `or_unknown` also those nobody can tell of."""
     matches = "coalesce(is_member, not is_churned)" if or_unknown else "is_member"
-    query = f"select account_id from verdict where {matches} order by 1"
+    query = f"select account_id from verdicts where {matches} order by 1"
     return [row["account_id"] for row in rows(warehouse, query)]
 
 
@@ -201,7 +201,7 @@ def leavers(warehouse: duckdb.DuckDBPyConnection, versions: Sequence[str]) -> li
         select l.account_id, l.cycle,
             case when v.account_id is null then 'deleted'
                  when v.is_churned then 'churned' else 'exit' end as reason
-        from latest l left join verdict v using (account_id)
+        from latest l left join verdicts v using (account_id)
         where l.ended_at is null and list_contains($versions, l.trigger_version)
             and (v.account_id is null or v.is_churned or v.leaves)
         order by 1
@@ -223,7 +223,7 @@ def accounts(warehouse: duckdb.DuckDBPyConnection, account_ids: Sequence[str]) -
     warehouse.register("wanted", pa.table({"account_id": pa.array(account_ids, pa.string())}))
     query = """
         select a.*, v.* exclude (account_id, is_member, is_false, is_churned, leaves, reached)
-        from wanted join marts.account_360 a using (account_id) join verdict v using (account_id)
+        from wanted join marts.account_360 a using (account_id) join verdicts v using (account_id)
     """
     return {row["account_id"]: row for row in rows(warehouse, query)}
 

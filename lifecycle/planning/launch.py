@@ -36,7 +36,7 @@ def baseline(
     shutil.rmtree(folder, ignore_errors=True)
     try:
         with connect_work(marts_as_of(settings, since, folder)) as past:
-            audience.judge(past, trigger)
+            audience.evaluate(past, trigger)
             return set(audience.members(past, or_unknown=True))
     finally:
         shutil.rmtree(folder, ignore_errors=True)

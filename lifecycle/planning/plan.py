@@ -16,6 +16,7 @@ from sqlalchemy import Connection
 from sqlalchemy import Row as SqlRow
 
 from lifecycle.authoring.files import Seen, read_to_plan
+from lifecycle.consent import ConsentWords
 from lifecycle.errors import Problem
 from lifecycle.ledger import approvals, controls
 from lifecycle.ledger.decisions import (
@@ -36,6 +37,7 @@ from lifecycle.mail.render import Renderer
 from lifecycle.planning import audience, guard, ledger_state, versions
 from lifecycle.planning.audience import Row
 from lifecycle.planning.decision import (
+    MAY_PASS,
     Enrolment,
     Place,
     Reason,
@@ -51,6 +53,7 @@ from lifecycle.planning.steps import Inside, Steps
 from lifecycle.planning.versions import Unreadable, Version
 from lifecycle.settings import Settings
 from lifecycle.triggers.model import Trigger
+from lifecycle.warehouse import published_marts
 from lifecycle.warehouse.connection import connect_published
 
 CHUNK = 5_000
@@ -153,9 +156,12 @@ class _Planner:
         self.result = PlanResult()
         self.made = self.result.decisions
         self.people = People(
-            warehouse, ledger, erasure_key=settings.privacy.erasure_key.get_secret_value()
+            warehouse,
+            ledger,
+            erasure_key=settings.privacy.erasure_key.get_secret_value(),
+            consent=ConsentWords(settings.consent.bases),
         )
-        self.renderer = Renderer(settings, rehearsal=rehearsal, templates=mails)
+        self.renderer = Renderer(settings, is_preview=rehearsal, templates=mails)
         self.steps = Steps(
             ledger,
             self.people,
@@ -163,11 +169,14 @@ class _Planner:
             now=as_of,
             ahead=self.ahead,
             spread=self.spread,
+            same_step_again_days=settings.plan.same_step_again_days,
         )
         feed = audience.rows(warehouse, "select feed_status, reason from marts.feed_health")[0]
         self.feed_is_fresh = feed["feed_status"] == "fresh"
         self.feed_reason = feed["reason"]
-        self.set_aside = {
+        self.leaving_unclear = published_marts.unclear_departures(warehouse)
+        """Accounts of which nobody can read whether they left: nothing goes to them."""
+        self.set_aside = self.leaving_unclear | {
             row["key"]: row["reason"]
             for row in audience.rows(
                 warehouse,
@@ -190,11 +199,11 @@ class _Planner:
         renderer, find_commit = self.renderer, not self.rehearsal
         if new := versions.first_use(self.ledger, trigger, renderer, find_commit=find_commit):
             self.made.first_uses.append(new)
-        audience.remember(self.warehouse, self.ledger, trigger.name, self.as_of)
+        audience.register(self.warehouse, self.ledger, trigger.name, self.as_of)
         others = list(versions.older(self.ledger, trigger, renderer, self.as_of))
         for other in others:
             if isinstance(other, Version):
-                audience.judge(self.warehouse, other.trigger, only_entered=True)
+                audience.evaluate(self.warehouse, other.trigger, only_entered=True)
                 if trigger.migrate:
                     self._meet_goals(other.trigger)
                 elif other.wrong_mails:
@@ -205,9 +214,9 @@ class _Planner:
                 else:
                     self._go_on(other)
             elif not trigger.migrate:
-                audience.judge(self.warehouse, trigger, only_entered=True)
+                audience.evaluate(self.warehouse, trigger, only_entered=True)
                 self._keep_waiting(trigger, other)
-        audience.judge(self.warehouse, trigger)
+        audience.evaluate(self.warehouse, trigger)
         care = [trigger.version]
         if trigger.migrate:
             care += [
@@ -292,13 +301,13 @@ class _Planner:
         planned; it is not launched by this either. Whose account is gone leaves all the same,
         and goals are looked for, by the versions that the ledger keeps.
         """
-        audience.remember(self.warehouse, self.ledger, name, self.as_of)
+        audience.register(self.warehouse, self.ledger, name, self.as_of)
         why = versions.told(problems)
         file = self.settings.folder("triggers") / f"{name}.yaml"
         in_use: list[str] = []
         for one in versions.in_use(self.ledger, file, self.renderer, self.as_of):
             if isinstance(one, Version):
-                audience.judge(self.warehouse, one.trigger, only_entered=True)
+                audience.evaluate(self.warehouse, one.trigger, only_entered=True)
                 self._leave(name, one.care, waits=True)
                 self._meet_goals(one.trigger)
                 in_use += one.care
@@ -357,13 +366,17 @@ class _Planner:
                 for person in people
             }
             for row in some:
+                if why := self.leaving_unclear.get(row.account_id):
+                    self.made.objections.append(Objection(row.send_id, why))
+                    self.result.withheld[Reason.ACCOUNT_SET_ASIDE] += 1
+                    continue
                 if row.account_id in self.set_aside:
                     continue
                 person = found.get((row.account_id, row.contact_id))
                 against = (
                     self.people.objection(person) if person else self.people.absence(row.contact_id)
                 )
-                if against and against[0] is not Reason.CONTACT_SET_ASIDE:
+                if against and against[0] not in MAY_PASS:
                     self.made.objections.append(Objection(row.send_id, ": ".join(against)))
                     self.result.withheld[against[0]] += 1
 
@@ -399,9 +412,13 @@ class _Planner:
         for account_id in before_launch & candidates.keys():
             del candidates[account_id]
         matched_before = self.warehouse.execute(
-            "select count(*) from verdict join baseline using (account_id) where is_member"
+            "select count(*) from verdicts join baseline using (account_id) where is_member"
         ).fetchone()
         assert matched_before is not None
+        for account_id in sorted(self.set_aside.keys() & candidates.keys()):
+            why = self.set_aside[account_id]
+            self.result.withhold(trigger.name, account_id, Reason.ACCOUNT_SET_ASIDE, why)
+            del candidates[account_id]
         for account_id in sorted(self.holds.keys() & candidates.keys()):
             self._on_hold(trigger, account_id)
             del candidates[account_id]

@@ -17,26 +17,26 @@ class DeliveryReport:
     """One delivery. Times are UTC."""
 
     as_of: datetime
-    """The clock that the mails went by."""
+    """The clock that decided which mails were due."""
     accepted: int
     by_trigger: dict[str, int]
     not_accepted: dict[str, int]
-    """What became of the other mails that were due: rejected, uncertain, …"""
+    """State of the due mails that were not accepted (rejected, uncertain, …): mails."""
     remaining_planned: int
     next_due: datetime | None
     rests_until: datetime | None
-    """Until when the provider asked to be left alone, where that ended the delivery."""
+    """Until when the provider asked for a pause, where that ended the delivery."""
     no_room: dict[str, int]
-    """Domain: due mails that wait, because it had its mails of today while warming up."""
+    """Domain: due mails that wait, because the domain had its daily number while warming up."""
 
     @classmethod
     def of(cls, done: DeliveryResult, *, now: datetime, waiting: int) -> DeliveryReport:
         """The report of a delivery after which `waiting` mails are still to go."""
-        others = {str(s): n for s, n in done.states.items() if s != State.ACCEPTED and n}
+        not_accepted = {str(s): n for s, n in done.states.items() if s != State.ACCEPTED and n}
         by_trigger = dict(done.by_trigger)
         moments = done.next_due, done.rests_until
         no_room = dict(done.no_room)
-        return cls(now, done.accepted, by_trigger, others, waiting, *moments, no_room)
+        return cls(now, done.accepted, by_trigger, not_accepted, waiting, *moments, no_room)
 
     def as_json(self) -> dict[str, Any]:
         """The object of `deliver --json`."""
@@ -67,7 +67,7 @@ class DeliveryReport:
         if self.by_trigger:
             parts.append(table(("trigger", "accepted"), sorted(self.by_trigger.items())))
         if self.not_accepted:
-            told = ", ".join(f"{n:,} {state}" for state, n in self.not_accepted.items())
-            parts.append(f"Due, but not accepted: {told}.")
+            counts = ", ".join(f"{n:,} {state}" for state, n in self.not_accepted.items())
+            parts.append(f"Due, but not accepted: {counts}.")
         parts += waits(self.no_room)
         return [Section(f"Delivery as of {moment(self.as_of, time_zone)}", tuple(parts))]

@@ -1,4 +1,4 @@
-"""A run as it goes, on standard error: a bar on a terminal, a line a stage elsewhere."""
+"""A run's progress on standard error: a bar on a terminal, one line a stage elsewhere."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ STAGES = {
 }
 
 
-class Watching:
+class RunProgress:
     """Shows stages and steps while it is entered; keeps the report of the run that ended."""
 
     def __init__(self) -> None:
@@ -50,7 +50,7 @@ class Watching:
         self._task = self._bar.add_task("starting", total=len(STAGES))
         self._stage = ""
 
-    def __enter__(self) -> Watching:
+    def __enter__(self) -> RunProgress:
         self._bar.start()
         return self
 
@@ -71,7 +71,7 @@ class Watching:
             print(f"{self._stage} …", file=sys.stderr, flush=True)
 
     def step(self, text: str) -> None:
-        """The stage got somewhere."""
+        """Show a step of the current stage."""
         self._bar.update(self._task, description=f"{self._stage}: {text}"[:60])
 
     def ended(self, report: RunReport) -> None:
@@ -80,9 +80,10 @@ class Watching:
 
 
 @contextmanager
-def counting(what: str, total: int) -> Iterator[Callable[[object], None]]:
-    """A bar on standard error of something that is known to be so long; call what it gives with
-    the name of each part that is done. Elsewhere than on a terminal, a line for each tenth."""
+def counting(label: str, total: int) -> Iterator[Callable[[object], None]]:
+    """A bar on standard error for a known number of parts. Call the function that it yields with
+    the name of each finished part. Where standard error is no terminal, it prints a line for each
+    tenth."""
     console = Console(stderr=True)
     done = 0
     with Progress(
@@ -95,13 +96,13 @@ def counting(what: str, total: int) -> Iterator[Callable[[object], None]]:
         transient=True,
         disable=not console.is_terminal,
     ) as bar:
-        task = bar.add_task(what, total=total)
+        task = bar.add_task(label, total=total)
 
-        def tell(part: object) -> None:
+        def advance(part: object) -> None:
             nonlocal done
             done += 1
-            bar.update(task, completed=done, description=f"{what} {part}")
+            bar.update(task, completed=done, description=f"{label} {part}")
             if bar.disable and done * 10 // total > (done - 1) * 10 // total:
-                print(f"{what}: {part}, {done} of {total}", file=sys.stderr, flush=True)
+                print(f"{label}: {part}, {done} of {total}", file=sys.stderr, flush=True)
 
-        yield tell
+        yield advance

@@ -19,7 +19,7 @@ from lifecycle.ledger.tables import OWNER_LIST, State
 from lifecycle.report.waiting import BROKEN, broken_lines, left_alone, waits
 from lifecycle.warehouse import published_marts
 
-if TYPE_CHECKING:  # The command line shows a report without loading what made it.
+if TYPE_CHECKING:  # The command line shows a report without importing the modules that filled it.
     from lifecycle.mail.deliver import DeliveryResult
     from lifecycle.planning.guard import Flood
     from lifecycle.planning.owner_lists import OwnerLists
@@ -62,6 +62,8 @@ WHY = {
     "turned_off": "somebody turned the trigger off: nobody enters any more",
     "on_hold": "somebody put the account on hold",
     "contact_set_aside": "the contact's row in the CRM is not usable",
+    "same_step_recently": "the person has this step's mail already, as another contact or account",
+    "left_provisionally": "it left by the word of a delivery that has not passed the gates",
 }
 """What each reason for withholding means, in words."""
 
@@ -79,7 +81,7 @@ class Stop:
 
     @classmethod
     def at(cls, stage: str, error: BaseException) -> Stop:
-        """The stop that an error in a stage is."""
+        """Build the stop from the error that ended a stage."""
         status = error.exit_status if isinstance(error, LifecycleError) else 1
         kind, message = type(error).__name__, str(error) or type(error).__name__
         if isinstance(error, GateStopped):
@@ -97,7 +99,7 @@ class RunReport:
     dry_run: bool
     state_dir: str
     time_zone: str
-    """The company's: what a person reads times in."""
+    """The company's time zone, in which a person reads times."""
     report_file: str | None = None
     """Where the report for a person is written when the run ends."""
     status: str = "running"
@@ -111,10 +113,13 @@ class RunReport:
     rows: dict[str, int] = field(default_factory=dict)
     new_rows: dict[str, int] = field(default_factory=dict)
     gone_rows: dict[str, int] = field(default_factory=dict)
-    """Table: rows of the CRM that were there before and are not any more."""
+    """Table: rows that the CRM delivered before and does not deliver any more."""
     rejected_rows: int = 0
-    """Rows set aside, all tables."""
+    """Rejected rows of all tables."""
     rejected_by_table: dict[str, int] = field(default_factory=dict)
+    rejected_cells: int = 0
+    """Optional values of the delivery that cannot be used: they are empty."""
+    rejected_cell_examples: list[dict[str, Any]] = field(default_factory=list)
     rejected_examples: list[dict[str, Any]] = field(default_factory=list)
     enrolled: dict[str, int] = field(default_factory=dict)
     exited: dict[str, int] = field(default_factory=dict)
@@ -126,10 +131,10 @@ class RunReport:
     waiting: list[str] = field(default_factory=list)
     """A sentence for each trigger that waits."""
     broken: dict[str, list[Problem]] = field(default_factory=dict)
-    """By name, the triggers that wait because their file or their mails cannot be used: file,
-    line, what and hint of all that is wrong with each."""
+    """Trigger that waits because its file or mails cannot be used: its problems (file, line, what,
+    hint)."""
     flood: Flood | None = None
-    """Why it needs an approval: people, budget, why, by_trigger, sample."""
+    """Why the run needs an approval: people, budget, why, by_trigger, sample."""
     owner_lists: dict[str, int] = field(default_factory=dict)
     """lists planned for account owners, accounts on them, and owners whose news waits because
     they had today's list."""
@@ -139,11 +144,11 @@ class RunReport:
     by_trigger: dict[str, int] = field(default_factory=dict)
     """Trigger: mails that the provider took."""
     not_accepted: dict[str, int] = field(default_factory=dict)
-    """What became of the other mails that were due: rejected, expired, suppressed, …"""
+    """State of the due mails that were not accepted (rejected, expired, suppressed, …): mails."""
     remaining_planned: int = 0
     next_due: datetime | None = None
     rests_until: datetime | None = None
-    """Until when the provider asked to be left alone, where that ended the delivery."""
+    """Until when the provider asked for a pause, where that ended the delivery."""
     no_room: dict[str, int] = field(default_factory=dict)
     """Domain: due mails that wait, because it had its mails of today while warming up."""
     stage_health: list[dict[str, Any]] = field(default_factory=list)
@@ -160,60 +165,65 @@ class RunReport:
     # Filled by the stages. ---------------------------------------------------------------
 
     def add_pull(self, pulled: PullResult) -> None:
-        """What came in."""
+        """Add what the pull loaded."""
         self.rows = dict(pulled.rows)
         self.new_rows = dict(pulled.new_rows)
         self.gone_rows = {name: n for name, n in pulled.gone_rows.items() if n}
         self.rejected_by_table = {name: n for name, n in pulled.rejected.items() if n}
         self.rejected_rows = sum(self.rejected_by_table.values())
+        self.rejected_cells = sum(pulled.rejected_cells.values())
         self.accounts = self.rows.get("accounts")
 
-    def add_gate(self, found: GateResult) -> None:
-        """What a gate found."""
-        self.gate[found.door] = found.as_json()
-        self.warnings += [text for text in found.warnings if text not in self.warnings]
-        self.data_docs = str(found.data_docs)
+    def add_gate(self, result: GateResult) -> None:
+        """Add what a gate found; a gate may be passed again after an approval."""
+        self.gate[result.door] = result.as_json()
+        self.warnings += [text for text in result.warnings if text not in self.warnings]
+        self.data_docs = str(result.data_docs)
 
     def add_build(self, built: BuildResult) -> None:
-        """What dbt has to say."""
+        """Add dbt's warnings."""
         self.warnings += built.warnings
 
     def add_published(self, warehouse: duckdb.DuckDBPyConnection) -> None:
-        """What the published marts say."""
+        """Add figures of the published marts."""
         feed = published_marts.feed(warehouse)
         self.feed_status, self.feed_reason = feed["feed_status"], feed["reason"]
         self.accounts = published_marts.account_count(warehouse)
         self.stage_health = published_marts.stage_health(warehouse)
+        if self.rejected_cells:
+            self.rejected_cell_examples = published_marts.rejected_examples(
+                warehouse, "rejected_cells"
+            )
         if self.rejected_rows:
             self.rejected_examples = published_marts.rejected_examples(warehouse)
 
     def add_effects(self, versions: Sequence[MeasuredEffect]) -> None:
-        """What mails changed."""
-        self.effects = [one.as_json() for one in versions]
-        self.effects_in_short = [one.in_short() for one in versions]
+        """Add the measured effects."""
+        self.effects = [version.as_json() for version in versions]
+        self.effects_in_short = [version.in_short() for version in versions]
 
-    def add_plan(self, made: PlanResult) -> None:
-        """What was decided."""
-        self.planned = made.planned
-        self.planned_by_trigger = dict(Counter(send.trigger for send in made.decisions.sends))
-        self.enrolled, self.exited = made.enrolled, made.exited
-        self.withheld = {str(reason): count for reason, count in made.withheld.items()}
-        self.waiting = list(made.waiting)
-        self.broken = {name: list(problems) for name, problems in made.broken.items()}
-        self.flood = made.flood
+    def add_plan(self, result: PlanResult) -> None:
+        """Add what the planner decided."""
+        self.planned = result.planned
+        self.planned_by_trigger = dict(Counter(send.trigger for send in result.decisions.sends))
+        self.enrolled, self.exited = result.enrolled, result.exited
+        self.withheld = {str(reason): count for reason, count in result.withheld.items()}
+        self.waiting = list(result.waiting)
+        self.broken = {name: list(problems) for name, problems in result.broken.items()}
+        self.flood = result.flood
 
-    def add_owner_lists(self, made: OwnerLists) -> None:
-        """What account owners are told, and what nobody could be."""
-        self.planned += len(made.lists)
-        if made.lists:
-            self.planned_by_trigger[OWNER_LIST] = len(made.lists)
+    def add_owner_lists(self, owner_lists: OwnerLists) -> None:
+        """Add the owners' lists, and the news whose owner has no address."""
+        self.planned += len(owner_lists.lists)
+        if owner_lists.lists:
+            self.planned_by_trigger[OWNER_LIST] = len(owner_lists.lists)
         self.owner_lists = {
-            "lists": len(made.lists),
-            "accounts": made.accounts,
-            "waiting": made.waiting,
+            "lists": len(owner_lists.lists),
+            "accounts": owner_lists.accounts,
+            "waiting": owner_lists.waiting,
         }
-        unreached = [(entry, why) for one, why in made.unreached for entry in one.entries]
-        unreached.sort(key=lambda one: (one[0].urgency, one[0].account_id))
+        unreached = [(entry, why) for news, why in owner_lists.unreached for entry in news.entries]
+        unreached.sort(key=lambda news: (news[0].urgency, news[0].account_id))
         if unreached:
             self.owners_unreached = {
                 "accounts": len(unreached),
@@ -229,7 +239,7 @@ class RunReport:
             }
 
     def add_delivery(self, done: DeliveryResult, *, remaining: int) -> None:
-        """What was delivered, and how many mails wait."""
+        """Add what was delivered, and how many mails wait."""
         self.accepted = done.accepted
         self.by_trigger = dict(done.by_trigger)
         self.not_accepted = {
@@ -260,7 +270,7 @@ class RunReport:
                 self._withheld(),
                 self._owners(),
                 self._attention(),
-                self._set_aside(),
+                self._rejected(),
                 self._effects(),
                 self._health(),
                 self._time(),
@@ -269,7 +279,7 @@ class RunReport:
         ]
 
     def in_short(self) -> str:
-        """How it ended, in a line of a log."""
+        """The result of the run in one log line."""
         withheld = sum(self.withheld.values())
         return (
             f"run {self.run_id}: {self.status}; {self.accounts or 0} accounts, "
@@ -303,16 +313,16 @@ class RunReport:
         if self.accounts is not None:
             parts.append(f"{counted(self.accounts, 'account')}.")
         if self.gone_rows:
-            told = ", ".join(f"{n:,} of {name}" for name, n in self.gone_rows.items())
-            parts.append(f"No longer in the CRM, so not mailed any more: {told}.")
+            counts = ", ".join(f"{n:,} of {name}" for name, n in self.gone_rows.items())
+            parts.append(f"No longer in the CRM, so not mailed any more: {counts}.")
         if self.feed_status == "late":
             parts.append(f"The usage feed is LATE: {self.feed_reason}.")
         elif self.feed_status:
             parts.append(f"The usage feed is {self.feed_status}.")
-        for door, counts in self.gate.items():
+        for door, checks in self.gate.items():
             parts.append(
-                f"Gate {door}: {counts['passed']} checks passed, {counts['failed']} failed, "
-                f"{counted(counts['warnings'], 'warning')}."
+                f"Gate {door}: {checks['passed']} checks passed, {checks['failed']} failed, "
+                f"{counted(checks['warnings'], 'warning')}."
             )
         return Section(f"{kind} {self.run_id}: {self.status}", tuple(parts), tone)
 
@@ -370,83 +380,90 @@ class RunReport:
                     ),
                 )
             )
-        others = {fate: count for fate, count in self.not_accepted.items() if count}
-        if others:
-            told = ", ".join(f"{count:,} {fate}" for fate, count in others.items())
-            parts.append(f"Due, but not accepted: {told}.")
+        fates = {fate: count for fate, count in self.not_accepted.items() if count}
+        if fates:
+            counts = ", ".join(f"{count:,} {fate}" for fate, count in fates.items())
+            parts.append(f"Due, but not accepted: {counts}.")
         return Section("Mails", tuple(parts))
 
     def over_budget(self) -> Section:
         """Why the run needs an approval, and whom it reaches; empty where it needs none."""
         if self.flood is None:
             return Section("", ())
-        told = "This run would wait for an approval" if self.dry_run else "Needs an approval"
+        title = "This run would wait for an approval" if self.dry_run else "Needs an approval"
         parts: list[str | Table] = [
             f"More people than its budget of {self.flood.budget:,}: {self.flood.why}.",
             table(("trigger", "people"), self.flood.by_trigger.items()),
             "Some of the accounts:",
             table(
                 ("account", "id", "trigger"),
-                ((one["name"], Id(one["account_id"]), one["trigger"]) for one in self.flood.sample),
+                (
+                    (mail["name"], Id(mail["account_id"]), mail["trigger"])
+                    for mail in self.flood.sample
+                ),
             ),
         ]
         if not self.dry_run:
             parts.append(f"lifecycle approve {self.run_id} --by NAME --why TEXT")
             parts.append(f"lifecycle reject {self.run_id} --by NAME --why TEXT")
-        return Section(told, tuple(parts), "warning")
+        return Section(title, tuple(parts), "warning")
 
     def _withheld(self) -> Section:
         if not self.withheld:
             return Section("", ())
         rows = Counter(self.withheld).most_common()
-        shown = table(
+        reasons = table(
             ("reason", "count", "why"), ((name, n, WHY.get(name, "")) for name, n in rows)
         )
-        return Section("Withheld", (shown,))
+        return Section("Withheld", (reasons,))
 
     def _owners(self) -> Section:
         parts: list[str | Table] = []
-        told = self.owner_lists
-        if told.get("lists"):
+        counts = self.owner_lists
+        if counts.get("lists"):
             will = "would be" if self.dry_run else "are"
             parts.append(
-                f"{counted(told['accounts'], 'account')} with news {will} on "
-                f"{counted(told['lists'], 'list')} for their owners."
+                f"{counted(counts['accounts'], 'account')} with news {will} on "
+                f"{counted(counts['lists'], 'list')} for their owners."
             )
-        if told.get("waiting"):
+        if counts.get("waiting"):
             parts.append(
-                f"{counted(told['waiting'], 'owner')} had today's list before: "
+                f"{counted(counts['waiting'], 'owner')} had today's list before: "
                 "the newer news comes with the next one."
             )
         if self.owners_unreached:
-            number, some = self.owners_unreached["accounts"], self.owners_unreached["examples"]
+            number, examples = self.owners_unreached["accounts"], self.owners_unreached["examples"]
             parts.append(f"{counted(number, 'account')} with news, and no owner to tell:")
             rows = (
-                (one["name"], Id(one["account_id"]), ", ".join(one["news"]), one["why"])
-                for one in some
+                (
+                    example["name"],
+                    Id(example["account_id"]),
+                    ", ".join(example["news"]),
+                    example["why"],
+                )
+                for example in examples
             )
             parts.append(table(("account", "id", "news", "why"), rows))
-            if number > len(some):
+            if number > len(examples):
                 parts.append("`lifecycle owners --json` lists them all.")
         return Section("Account owners", tuple(parts))
 
     def _attention(self) -> Section:
         return Section("To know", (*self.waiting, *self.warnings), "warning")
 
-    def _set_aside(self) -> Section:
-        if not self.rejected_rows:
-            return Section("", ())
-        told = ", ".join(f"{n:,} of {name}" for name, n in self.rejected_by_table.items() if n)
-        parts: list[str | Table] = [f"{counted(self.rejected_rows, 'row')} not usable: {told}."]
-        if self.rejected_examples:
-            columns = ("table", "file", "row", "column", "reason")
-            parts.append(
-                table(columns, ([one[n] for n in columns] for one in self.rejected_examples))
-            )
-            if more := self.rejected_rows - len(self.rejected_examples):
-                parts.append(f"and {more:,} more: marts.rejected_rows in published.duckdb.")
+    def _rejected(self) -> Section:
+        counts = ", ".join(f"{n:,} of {name}" for name, n in self.rejected_by_table.items() if n)
+        parts: list[str | Table] = []
+        if self.rejected_rows:
+            parts.append(f"{counted(self.rejected_rows, 'row')} not usable: {counts}.")
+            parts += _examples(self.rejected_examples, self.rejected_rows, "rejected_rows")
+        if self.rejected_cells:
+            values = counted(self.rejected_cells, "value")
+            parts.append(f"{values} not usable, empty in rows that stay:")
+            parts += _examples(self.rejected_cell_examples, self.rejected_cells, "rejected_cells")
+        if self.rejected_examples or self.rejected_cell_examples:
             parts.append("A row counts records: in a spreadsheet with a header it is one further.")
-        return Section("Set aside", tuple(parts), "warning")
+        return Section("Rejected rows", tuple(parts), "warning")
 
     def _effects(self) -> Section:
         return Section("What mails changed, 95 % sure at every look", tuple(self.effects_in_short))
@@ -459,8 +476,8 @@ class RunReport:
     def matrix(self) -> Table:
         """Stages down, usage bands across, accounts in the cells."""
         cells: Counter[tuple[str, str]] = Counter()
-        for one in self.stage_health:
-            cells[one["stage"] or "unknown", one["usage_band"] or "unknown"] += one["accounts"]
+        for row in self.stage_health:
+            cells[row["stage"] or "unknown", row["usage_band"] or "unknown"] += row["accounts"]
         stages = sorted({stage for stage, _ in cells}, key=_stage_order)
         rows: list[list[Cell]] = [[name, *[cells[name, band] for band in BANDS]] for name in stages]
         return table(("stage", *BANDS), rows)
@@ -486,3 +503,14 @@ def _replace(path: Path, content: str) -> None:
     draft = path.with_suffix(f"{path.suffix}.part")
     draft.write_text(content, encoding="utf-8")
     os.replace(draft, path)
+
+
+def _examples(examples: Sequence[dict[str, Any]], count: int, mart: str) -> list[str | Table]:
+    """A table of a few rows of a mart, and how many more there are."""
+    if not examples:
+        return []
+    columns = ("table", "file", "row", "column", "reason")
+    parts: list[str | Table] = [table(columns, ([row[n] for n in columns] for row in examples))]
+    if more := count - len(examples):
+        parts.append(f"and {more:,} more: marts.{mart} in published.duckdb.")
+    return parts

@@ -1,4 +1,4 @@
-"""What a stage of a run found, in a line of a log: `gate raw: 36 passed, 1 warning`."""
+"""The result of a stage in one log line: `gate raw: 36 passed, 1 warning`."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from lifecycle.report.run_report import RunReport
 
 
 def stage_outcome(report: RunReport, stage: str) -> str:
-    """Return what `report` says of a stage that ended well; a stage without news is done."""
+    """Return the log line of a stage that succeeded, from `report`."""
     describe = _DESCRIPTIONS.get(stage)
     return f"{stage.replace('_', ' ')}: {describe(report) if describe else 'done'}"
 
@@ -22,7 +22,9 @@ def _pull(report: RunReport) -> str:
 
 
 def _rejected(report: RunReport) -> str:
-    return f"{report.rejected_rows:,} rows rejected" if report.rejected_rows else ""
+    rows = f"{report.rejected_rows:,} rows rejected" if report.rejected_rows else ""
+    cells = f"{report.rejected_cells:,} values not usable" if report.rejected_cells else ""
+    return ", ".join(part for part in (rows, cells) if part)
 
 
 def _gate(door: str) -> Callable[[RunReport], str]:
@@ -41,13 +43,13 @@ def _publish(report: RunReport) -> str:
 
 def _plan(report: RunReport) -> str:
     entered = sum(report.enrolled.values())
-    left = sum(report.exited.values())
+    exits = sum(report.exited.values())
     return _list(
         [
             counted(report.planned, "mail"),
             f"{sum(report.withheld.values()):,} withheld",
             f"{entered:,} entered" if entered else "",
-            f"{left:,} left" if left else "",
+            f"{exits:,} left" if exits else "",
             f"{counted(len(report.waiting), 'trigger')} waiting" if report.waiting else "",
         ]
     )
@@ -58,9 +60,9 @@ def _approve(report: RunReport) -> str:
 
 
 def _deliver(report: RunReport) -> str:
-    others = [f"{count:,} {state}" for state, count in _sorted(report.not_accepted).items()]
+    fates = [f"{count:,} {state}" for state, count in _sorted(report.not_accepted).items()]
     waiting = report.remaining_planned
-    return _list([f"{report.accepted:,} accepted", *others, f"{waiting:,} waiting"])
+    return _list([f"{report.accepted:,} accepted", *fates, f"{waiting:,} waiting"])
 
 
 def _sorted(counts: Mapping[str, int]) -> dict[str, int]:

@@ -1,4 +1,4 @@
-"""Who looks on while a run goes: the command line shows it, elsewhere the log says enough."""
+"""Observers of a run: the command line shows its progress, a worker writes the log only."""
 
 from __future__ import annotations
 
@@ -12,20 +12,20 @@ log = logging.getLogger("lifecycle.run")
 
 
 class Watcher(Protocol):
-    """Who looks on while a run goes: the command line shows it, a worker logs it."""
+    """An observer of a run: the command line shows its progress, a worker logs it."""
 
     def stage(self, name: str) -> None:
         """A stage begins."""
 
     def step(self, text: str) -> None:
-        """The stage got somewhere."""
+        """The stage finished a step."""
 
     def ended(self, report: RunReport) -> None:
         """The run is over, well or not."""
 
 
 class _Nobody:
-    """Looks on where nobody does: the log says what happened."""
+    """The observer of a run without a command line: it does nothing, for the log says all."""
 
     def stage(self, name: str) -> None:
         pass
@@ -39,9 +39,9 @@ class _Nobody:
 
 _NOBODY = _Nobody()
 watcher: ContextVar[Watcher] = ContextVar("watcher")
-"""Who looks on; where nobody was set, use `watched()`."""
+"""The observer of the current context; read it by `watched()`."""
 
 
 def watched() -> Watcher:
-    """Who looks on at this moment."""
+    """The current observer; a silent one where none was set."""
     return watcher.get(_NOBODY)

@@ -1,1 +1,1 @@
-"""How a state folder stands now: runs, schedules, queue, and what waits for a person."""
+"""The present status of a state folder: runs, schedules, queue, and what waits for a person."""

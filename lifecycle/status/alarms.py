@@ -1,4 +1,4 @@
-"""What is wrong with a machine that is left alone: `lifecycle status --check`."""
+"""The alarms of `lifecycle status --check`, for machines that nobody watches."""
 
 from __future__ import annotations
 
@@ -30,12 +30,12 @@ class Alarm:
 
 @dataclass(frozen=True)
 class Facts:
-    """What alarms are judged by. Times are UTC."""
+    """The facts that decide which alarms are raised. Times are UTC."""
 
     now: datetime
     """The wall clock."""
     clock: datetime
-    """The one that mails go by: it stands in a state folder that looks at the past."""
+    """The clock of deliveries; it stands still in a state folder that replays the past."""
     schedules: Sequence[Timeliness]
     schedules_problem: str | None
     """Why prefect.yaml cannot be read."""
@@ -50,7 +50,7 @@ class Facts:
 
 
 def alarms(settings: Settings, facts: Facts) -> list[Alarm]:
-    """Everything that is wrong, the most general first."""
+    """All alarms, the most general first."""
     return [Alarm(kind, text) for kind, text in _found(settings, facts)]
 
 
@@ -58,13 +58,19 @@ def _found(settings: Settings, facts: Facts) -> Iterator[tuple[str, str]]:
     zone, limits = settings.company.time_zone, settings.status
     if facts.schedules_problem:
         yield "not_scheduled", facts.schedules_problem
-    for one in facts.schedules:
-        if one.overdue_since:
-            yield "overdue", f"{one.schedule} ({one.command}) is overdue: {_last(one, zone)}"
-        elif one.failing_since:
-            since = moment(one.last_well_at, zone)
-            why = f": {one.last_why}" if one.last_why else ""
-            yield "failing", f"{one.schedule} ({one.command}) has not ended well since {since}{why}"
+    for schedule in facts.schedules:
+        if schedule.overdue_since:
+            yield (
+                "overdue",
+                f"{schedule.schedule} ({schedule.command}) is overdue: {_last(schedule, zone)}",
+            )
+        elif schedule.failing_since:
+            since = moment(schedule.last_well_at, zone)
+            why = f": {schedule.last_why}" if schedule.last_why else ""
+            yield (
+                "failing",
+                f"{schedule.schedule} ({schedule.command}) has not ended well since {since}{why}",
+            )
     if prefect := facts.prefect:
         if prefect.problem:
             yield "not_scheduled", prefect.problem
@@ -91,12 +97,12 @@ def _found(settings: Settings, facts: Facts) -> Iterator[tuple[str, str]]:
         )
 
 
-def _last(one: Timeliness, zone: str) -> str:
-    if one.last_began_at is None:
+def _last(schedule: Timeliness, zone: str) -> str:
+    if schedule.last_began_at is None:
         return "it never ran here"
-    if one.last_finished_at is None:
-        return f"the one of {moment(one.last_began_at, zone)} is {one.last_outcome}"
-    return f"it last finished {moment(one.last_finished_at, zone)}, {one.last_outcome}"
+    if schedule.last_finished_at is None:
+        return f"the one of {moment(schedule.last_began_at, zone)} is {schedule.last_outcome}"
+    return f"it last finished {moment(schedule.last_finished_at, zone)}, {schedule.last_outcome}"
 
 
 def _data(settings: Settings, facts: Facts) -> Iterator[tuple[str, str]]:

@@ -1,4 +1,4 @@
-"""The mails that a person has to decide about."""
+"""The held mails, which wait for a person's decision: `lifecycle held`."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from lifecycle.ledger.store import Ledger
 
 @dataclass(frozen=True)
 class HeldMails:
-    """Mails of which nothing proves whether they left, oldest first."""
+    """Mails for which nothing proves whether they left, oldest first."""
 
     mails: list[dict[str, Any]]
     """send_id, account_id, contact_id, trigger, step, not_before, held_since, detail."""
@@ -22,7 +22,7 @@ class HeldMails:
         return {"held": self.mails}
 
     def as_document(self) -> Document:
-        """The list for a person, and what to do about it."""
+        """The list for a person, with the command that decides."""
         if not self.mails:
             return [Section("No mail waits for a decision.", (), "good")]
         columns = ("send", "account", "contact", "mail", "was to go", "why")
@@ -46,7 +46,7 @@ class HeldMails:
 
 
 def held_mails(ledger: Ledger) -> HeldMails:
-    """What waits for a person in this ledger."""
+    """Read the held mails of a ledger."""
     return HeldMails(
         [
             {

@@ -1,10 +1,10 @@
-"""How things stand: the last runs, the queue, and what waits for a person."""
+"""`lifecycle status`: the last runs, the schedules, the queue, and what waits for a person."""
 
 from __future__ import annotations
 
 import json
 from collections import Counter
-from dataclasses import dataclass, fields
+from dataclasses import asdict, dataclass, fields
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -37,23 +37,23 @@ from lifecycle.warehouse.connection import connect_published
 RUNS = 7
 SHOWN = 10
 LOOKS_AT_THE_PAST = timedelta(hours=24)
-"""A clock of mails that is further from the wall clock stands."""
+"""A delivery clock further than this from the wall clock stands still."""
 
 
 @dataclass(frozen=True)
 class Status:
-    """One state folder as it is now. Times are ISO 8601 in UTC."""
+    """The present status of one state folder. Times are ISO 8601 in UTC."""
 
     state_dir: str
     time_zone: str
     published: dict[str, Any] | None
     """accounts, as_of, feed_status, feed_reason; None before the first run that passed."""
     schedules: list[Timeliness]
-    """One item a schedule of prefect.yaml: its command's last run, the next, and what is late."""
+    """One item a schedule of prefect.yaml: its last run, its next run, and whether it is late."""
     schedules_problem: str | None
     """Why prefect.yaml cannot be read."""
     is_unscheduled: bool
-    """Whether this is a folder that looks at the past, in which Prefect started nothing."""
+    """Whether the folder replays the past and Prefect never started a run in it."""
     prefect: PrefectSchedule | None
     """What Prefect's API has planned; None without PREFECT_API_URL."""
     alarms: list[Alarm]
@@ -64,47 +64,58 @@ class Status:
     """One item a trigger: in_sequence, its versions that wait (version, since, for), who stopped
     it (mode, since, by, why), and its mails by state."""
     needs_approval: list[dict[str, Any]]
-    """Runs that nobody decided about, over their budget or with a delivery that moved too far:
-    run_id, as_of, people, mails, why. A delivery has neither people nor mails."""
+    """Runs without a decision, over their budget or with a delivery that moved too far: run_id,
+    as_of, people, mails, why. A delivery has neither people nor mails."""
     holds: list[dict[str, Any]]
     """Accounts on hold: account_id, until, since, by, why."""
     next_due: str | None
     no_room: dict[str, int]
-    """Domain: due mails that wait, because it had its mails of today while warming up."""
+    """Domain: due mails that wait, because the domain had its daily number while warming up."""
     needs_a_person: list[dict[str, Any]]
-    """Mails of which nothing proves whether they left: send_id, account, step, state, detail."""
+    """Mails for which nothing proves whether they left: send_id, account, step, state, detail."""
     suppressed: dict[str, int]
     """Addresses that are never mailed, by reason."""
+    departures_waiting: dict[str, int]
+    """Run: how many left by the word of its delivery, which did not pass the gates."""
     states: dict[str, int]
     """Mails of all triggers by state; every state is there."""
     feedback: dict[str, int]
-    """What came back, by kind."""
+    """Feedback facts (bounced, complained, …) by kind."""
     feedback_read: dict[str, str]
     """When each list of the provider was last read."""
     broken: dict[str, list[Problem]]
-    """By name, the triggers that wait because their file or their mails cannot be used now: file,
-    line, what and hint of all that is wrong with each."""
+    """Trigger that waits because its file or mails cannot be used: its problems (file, line, what,
+    hint)."""
     wrong_everywhere: list[Problem]
-    """What is wrong with the files of all triggers: no run begins before it is mended."""
+    """Problems that concern all triggers: no run begins before they are mended."""
 
     def as_json(self) -> dict[str, Any]:
         """The object of `status --json`."""
         own = {
-            "schedules": [one.as_json() for one in self.schedules],
+            "schedules": [schedule.as_json() for schedule in self.schedules],
             "prefect": self.prefect.as_json() if self.prefect else None,
-            "alarms": [one.as_json() for one in self.alarms],
+            "alarms": [alarm.as_json() for alarm in self.alarms],
+            "broken": {
+                name: [asdict(problem) for problem in problems]
+                for name, problems in self.broken.items()
+            },
+            "wrong_everywhere": [asdict(problem) for problem in self.wrong_everywhere],
         }
-        rest = {one.name: getattr(self, one.name) for one in fields(self) if one.name not in own}
-        return {**rest, **own}
+        published_fields = {
+            column.name: getattr(self, column.name)
+            for column in fields(self)
+            if column.name not in own
+        }
+        return {**published_fields, **own}
 
     def as_check(self) -> dict[str, Any]:
         """The object of `status --check --json`."""
-        return {"ok": not self.alarms, "alarms": [one.as_json() for one in self.alarms]}
+        return {"ok": not self.alarms, "alarms": [alarm.as_json() for alarm in self.alarms]}
 
     def as_line(self) -> str:
         """The line of `status --check`."""
         if self.alarms:
-            return " · ".join(one.text for one in self.alarms)
+            return " · ".join(alarm.text for alarm in self.alarms)
         on_time = counted(len(self.schedules), "schedule")
         as_of = datetime.fromisoformat(self.published["as_of"]) if self.published else None
         return f"ok: {on_time} on time, published as of {moment(as_of, self.time_zone)}"
@@ -115,12 +126,12 @@ class Status:
 
 
 def status(settings: Settings, ledger: Ledger, *, as_of: datetime | None = None) -> Status:
-    """Read how things stand; `as_of` is the clock of mails, or now. Raises LedgerError."""
+    """Read the status. `as_of` is the delivery clock; now where left out. Raises LedgerError."""
     wall_clock = datetime.now(UTC)
     now = as_of or wall_clock
     schedules, problem = _schedules(settings)
     prefect = prefect_schedule.ask(settings, schedules)
-    seen = _published(settings)
+    published = _published(settings)
     launched = {row.trigger for row in account_history.launched(ledger)}
     waiting, stops = account_history.waiting(ledger), account_history.stops(ledger)
     mails, inside = account_history.sends_by_state(ledger), account_history.enrolled_now(ledger)
@@ -132,14 +143,14 @@ def status(settings: Settings, ledger: Ledger, *, as_of: datetime | None = None)
         stale_feedback = feedback.stale(connection, settings, wall_clock)
     total = sum(mails.values(), Counter())
     broken, wrong_everywhere = _broken(settings)
-    kept = timeliness(settings, schedules, recorded, wall_clock)
+    kept_schedules = timeliness(settings, schedules, recorded, wall_clock)
     facts = Facts(
         now=wall_clock,
         clock=now,
-        schedules=kept,
+        schedules=kept_schedules,
         schedules_problem=problem,
         prefect=prefect,
-        published_as_of=datetime.fromisoformat(seen["as_of"]) if seen else None,
+        published_as_of=datetime.fromisoformat(published["as_of"]) if published else None,
         due=due,
         held=total[State.HELD],
         stale_feedback=stale_feedback,
@@ -148,8 +159,8 @@ def status(settings: Settings, ledger: Ledger, *, as_of: datetime | None = None)
     return Status(
         state_dir=str(settings.state_dir),
         time_zone=settings.company.time_zone,
-        published=seen,
-        schedules=kept,
+        published=published,
+        schedules=kept_schedules,
         schedules_problem=problem,
         is_unscheduled=abs(wall_clock - now) > LOOKS_AT_THE_PAST and not recorded.by_prefect,
         prefect=prefect,
@@ -196,8 +207,8 @@ def status(settings: Settings, ledger: Ledger, *, as_of: datetime | None = None)
             for row in held_deliveries.waiting(ledger)
         ],
         holds=[
-            {**one, "until": _iso(one["until"]), "since": _iso(one["since"])}
-            for one in account_history.holds(ledger, now).values()
+            {**hold, "until": _iso(hold["until"]), "since": _iso(hold["since"])}
+            for hold in account_history.holds(ledger, now).values()
         ],
         next_due=_iso(next_due) if next_due else None,
         no_room=_no_room(settings, ledger),
@@ -213,6 +224,7 @@ def status(settings: Settings, ledger: Ledger, *, as_of: datetime | None = None)
             for row in account_history.needing_a_person(ledger, SHOWN)
         ],
         suppressed=account_history.suppressed_by_reason(ledger),
+        departures_waiting=account_history.departures_waiting(ledger),
         states={state: total[state] for state in State},
         feedback=account_history.facts_by_kind(ledger),
         feedback_read={
@@ -224,7 +236,7 @@ def status(settings: Settings, ledger: Ledger, *, as_of: datetime | None = None)
 
 
 def _schedules(settings: Settings) -> tuple[list[schedules_file.Schedule], str | None]:
-    """The schedules, or why they cannot be read: a status is wanted most when things are wrong."""
+    """The schedules, or why they cannot be read. A status must work when other things do not."""
     try:
         return schedules_file.read(settings), None
     except SettingsError as error:
@@ -232,7 +244,7 @@ def _schedules(settings: Settings) -> tuple[list[schedules_file.Schedule], str |
 
 
 def _broken(settings: Settings) -> tuple[dict[str, list[Problem]], list[Problem]]:
-    """What is wrong with the files now: by trigger, and for all of them."""
+    """The problems of the files now: by trigger, and those that concern all triggers."""
     try:
         files = read_files(settings)
     except TriggerError as error:
@@ -264,8 +276,8 @@ def _published(settings: Settings) -> dict[str, Any] | None:
 def _run(row: Any, decision: Any) -> dict[str, Any]:
     report = json.loads(row.report) if row.report else {}
     stopped = report.get("stopped")
-    told = [stopped["message"].splitlines()[0], *stopped["failures"][:1]] if stopped else []
-    why = " ".join(told) or None
+    reasons = [stopped["message"].splitlines()[0], *stopped["failures"][:1]] if stopped else []
+    why = " ".join(reasons) or None
     if row.status == "failed" and not report:
         why = "it was ended from outside"
     if decision is not None:
@@ -284,9 +296,9 @@ def _run(row: Any, decision: Any) -> dict[str, Any]:
     }
 
 
-def _stop(one: dict[str, Any] | None) -> dict[str, Any] | None:
-    return one and {"mode": one["mode"], "since": _iso(one["since"])} | {
-        name: one[name] for name in ("by", "why")
+def _stop(stop: dict[str, Any] | None) -> dict[str, Any] | None:
+    return stop and {"mode": stop["mode"], "since": _iso(stop["since"])} | {
+        name: stop[name] for name in ("by", "why")
     }
 
 

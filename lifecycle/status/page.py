@@ -17,7 +17,7 @@ ALWAYS_SHOWN = (State.PLANNED, State.ACCEPTED)
 
 
 def as_page(status: Status) -> Document:
-    """The sections that have something to say."""
+    """The sections that are not empty."""
     sections = (_warehouse, _runs, _schedules, _approvals, _files, _mails, _to_decide)
     return [section for of in sections if (section := of(status)).parts]
 
@@ -68,37 +68,37 @@ def _schedules(status: Status) -> Section:
         )  # fmt: skip
     rows = (
         (
-            one.schedule,
-            _short(status, one.last_began_at),
-            one.last_outcome or "never ran",
-            _short(status, one.next_at),
-            _verdict(one),
+            schedule.schedule,
+            _short(status, schedule.last_began_at),
+            schedule.last_outcome or "never ran",
+            _short(status, schedule.next_at),
+            _verdict(schedule),
         )
-        for one in status.schedules
+        for schedule in status.schedules
     )
     parts: list[str | Table] = [table(("schedule", "last run", "outcome", "next", ""), rows)]
     parts += [
-        f"{one.schedule} {one.last_outcome}: {one.last_why}"
-        for one in status.schedules
-        if one.last_why
+        f"{schedule.schedule} {schedule.last_outcome}: {schedule.last_why}"
+        for schedule in status.schedules
+        if schedule.last_why
     ]
     if prefect := status.prefect:
         if prefect.problem:
-            parts.append(f"{prefect.problem}, so nothing tells whether a run is to come.")
+            parts.append(f"{prefect.problem}, so it is unknown whether a run is scheduled.")
         elif prefect.without_run:
             names = ", ".join(prefect.without_run)
             parts.append(f"NOTHING IS SCHEDULED in Prefect at {prefect.api} for {names}.")
         else:
-            parts.append(f"Prefect at {prefect.api} has a run to come for each of them.")
-    is_bad = any(one.overdue_since or one.failing_since for one in status.schedules)
+            parts.append(f"Prefect at {prefect.api} has scheduled a next run for each of them.")
+    is_bad = any(schedule.overdue_since or schedule.failing_since for schedule in status.schedules)
     is_bad = is_bad or bool(prefect and (prefect.problem or prefect.without_run))
     return Section("Schedules", tuple(parts), "warning" if is_bad else "")
 
 
-def _verdict(one: Timeliness) -> str:
-    if one.overdue_since:
+def _verdict(schedule: Timeliness) -> str:
+    if schedule.overdue_since:
         return "OVERDUE"
-    return "FAILING" if one.failing_since else ""
+    return "FAILING" if schedule.failing_since else ""
 
 
 def _approvals(status: Status) -> Section:
@@ -133,30 +133,40 @@ def _files(status: Status) -> Section:
 def _mails(status: Status) -> Section:
     if not status.triggers and not status.holds:
         return Section("", ())
-    seen = [state for state, count in status.states.items() if count or state in ALWAYS_SHOWN]
+    states = [state for state, count in status.states.items() if count or state in ALWAYS_SHOWN]
     rows = (
-        (one["trigger"], one["in_sequence"], *(one["mails"].get(state, 0) for state in seen))
-        for one in status.triggers
+        (
+            trigger["trigger"],
+            trigger["in_sequence"],
+            *(trigger["mails"].get(state, 0) for state in states),
+        )
+        for trigger in status.triggers
     )
-    parts: list[str | Table] = [table(("trigger", "in sequence", *seen), rows)]
+    parts: list[str | Table] = [table(("trigger", "in sequence", *states), rows)]
     if status.next_due:
         parts.append(f"The next mail may go {_when(status, status.next_due)}.")
     parts += waits(status.no_room)
-    for one in status.triggers:
+    for trigger in status.triggers:
         parts += [
-            f"{one['trigger']} (version {wait['version'][:8]}) waits since "
+            f"{trigger['trigger']} (version {wait['version'][:8]}) waits since "
             f"{_when(status, wait['since'])}: {wait['for']}"
-            for wait in one["waiting"]
+            for wait in trigger["waiting"]
         ]
-    parts += [_stopped(status, one) for one in status.triggers if one["stop"]]
+    parts += [_stopped(status, trigger) for trigger in status.triggers if trigger["stop"]]
     parts += [
-        f"Account {one['account_id']} is on hold until {_when(status, one['until'])}, "
-        f"by {one['by']}: {one['why']}"
-        for one in status.holds
+        f"Account {hold['account_id']} is on hold until {_when(status, hold['until'])}, "
+        f"by {hold['by']}: {hold['why']}"
+        for hold in status.holds
     ]
     if status.suppressed:
         reasons = ", ".join(f"{n:,} {reason}" for reason, n in sorted(status.suppressed.items()))
         parts.append(f"Addresses that are never mailed: {reasons}.")
+    parts += [
+        f"{people:,} left by the word of run {run_id}'s delivery, which did not pass the gates: "
+        "nobody is mailed on it. `lifecycle approve` makes it permanent, `lifecycle reject` "
+        "takes it back."
+        for run_id, people in status.departures_waiting.items()
+    ]
     if status.feedback:
         kinds = ", ".join(f"{n:,} {kind}" for kind, n in sorted(status.feedback.items()))
         parts.append(f"Came back: {kinds}.")
@@ -177,7 +187,7 @@ def _to_decide(status: Status) -> Section:
     if not status.needs_a_person:
         return Section("", ())
     columns = ("account", "trigger", "step", "state")
-    rows = ((*(one[name] for name in columns), Id(one["send"])) for one in status.needs_a_person)
+    rows = ((*(mail[name] for name in columns), Id(mail["send"])) for mail in status.needs_a_person)
     introduction = "Nothing proves whether these mails left:"
     return Section("To decide", (introduction, table((*columns, "send"), rows)), "warning")
 

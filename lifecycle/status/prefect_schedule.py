@@ -1,4 +1,4 @@
-"""Asks Prefect's API whether anything is scheduled: a run that is never created is never late."""
+"""Asks Prefect's API for the next scheduled runs: a run that is never created is never late."""
 
 from __future__ import annotations
 
@@ -6,16 +6,17 @@ import os
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from datetime import datetime
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import httpx
-
+from lifecycle import prefect_credential
+from lifecycle.errors import LifecycleError
 from lifecycle.schedules import Schedule
 from lifecycle.settings import Settings
 
+if TYPE_CHECKING:
+    import httpx
+
 TIMEOUT_SECONDS = 3.0
-AUTH_FILE = "prefect.auth"
-"""In the state folder: one line, user:password, which `make server` wrote."""
 
 
 @dataclass(frozen=True)
@@ -25,11 +26,11 @@ class PrefectSchedule:
     api: str
     """Its address, without a credential."""
     problem: str | None = None
-    """Why it cannot be told whether anything is scheduled; None: it can."""
+    """Why the API does not say what is scheduled; None where it does."""
     next_runs: Mapping[str, datetime] = field(default_factory=dict)
     """Schedule: when its next run is to start."""
     without_run: Sequence[str] = ()
-    """Schedules of which Prefect has no run to come: they will not start."""
+    """Schedules without a next run in Prefect: they will not start."""
 
     def as_json(self) -> dict[str, Any]:
         """The answer as data."""
@@ -38,35 +39,45 @@ class PrefectSchedule:
 
 
 def ask(settings: Settings, schedules: Sequence[Schedule]) -> PrefectSchedule | None:
-    """What the API at PREFECT_API_URL has planned; None where no address was given.
+    """The next runs that the API at PREFECT_API_URL has scheduled; None without an address.
 
-    Raises nothing: an API that does not answer, or answers with an error, is a problem to tell.
+    Raises nothing: an API that does not answer, or answers with an error, is reported in `problem`.
     """
     address = os.environ.get("PREFECT_API_URL", "").rstrip("/")
     if not address:
         return None
+    import httpx  # only where there is somebody to ask
+
     try:
         url = httpx.URL(address)
-        shown = str(url.copy_with(userinfo=b""))
+        shown_address = str(url.copy_with(userinfo=b""))
     except httpx.InvalidURL:
         return PrefectSchedule("PREFECT_API_URL", "PREFECT_API_URL is not an address")
     try:
-        # Short, and once: whoever asks has a person or a monitor waiting.
+        # A short timeout and no retry: a person or a monitor waits for the answer.
         with httpx.Client(
-            base_url=url, auth=_credential(settings), timeout=TIMEOUT_SECONDS
+            base_url=url, auth=_credential(settings, url.host), timeout=TIMEOUT_SECONDS
         ) as client:
-            planned = {one.name: _next_run(client, one) for one in schedules}
+            planned = {schedule.name: _next_run(client, schedule) for schedule in schedules}
     except httpx.HTTPStatusError as error:
         status = error.response.status_code
         hint = ": it wants a credential, PREFECT_API_AUTH_STRING" if status == 401 else ""
-        return PrefectSchedule(shown, f"Prefect's API at {shown} answered {status}{hint}")
+        return PrefectSchedule(
+            shown_address, f"Prefect's API at {shown_address} answered {status}{hint}"
+        )
     except httpx.HTTPError as error:
         name = type(error).__name__
-        return PrefectSchedule(shown, f"Prefect's API at {shown} does not answer ({name})")
+        return PrefectSchedule(
+            shown_address, f"Prefect's API at {shown_address} does not answer ({name})"
+        )
     except (ValueError, TypeError, KeyError, IndexError, AttributeError):
-        return PrefectSchedule(shown, f"what answers at {shown} is not Prefect's API")
+        return PrefectSchedule(
+            shown_address, f"what answers at {shown_address} is not Prefect's API"
+        )
     runs = {name: moment for name, moment in planned.items() if moment is not None}
-    return PrefectSchedule(shown, None, runs, [name for name in planned if name not in runs])
+    return PrefectSchedule(
+        shown_address, None, runs, [name for name in planned if name not in runs]
+    )
 
 
 def _next_run(client: httpx.Client, schedule: Schedule) -> datetime | None:
@@ -88,14 +99,15 @@ def _next_run(client: httpx.Client, schedule: Schedule) -> datetime | None:
     return datetime.fromisoformat(moments[0]) if moments else None
 
 
-def _credential(settings: Settings) -> tuple[str, str] | None:
-    """User and password, as Prefect's own client would send them."""
-    text = os.environ.get("PREFECT_API_AUTH_STRING", "")
-    file = settings.state_dir / AUTH_FILE
-    if not text:
+def _credential(settings: Settings, host: str) -> tuple[str, str] | None:
+    """The credential of the environment, else, on this machine alone, the state folder's."""
+    credential = os.environ.get("PREFECT_API_AUTH_STRING")
+    if credential is None and prefect_credential.is_local(host):
         try:
-            text = file.read_text(encoding="utf-8").strip()
-        except OSError:
-            return None
-    user, _, password = text.partition(":")
+            credential = prefect_credential.read(settings.state_dir)
+        except (OSError, LifecycleError):
+            return None  # the API's own answer says that it wants one
+    if not credential:
+        return None
+    user, _, password = credential.partition(":")
     return user, password

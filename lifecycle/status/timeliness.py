@@ -1,4 +1,4 @@
-"""Whether each schedule is kept: its command's last run, the next one, and what is overdue."""
+"""Whether each schedule runs on time: its command's last run, the next, and what is overdue."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from lifecycle.settings import Settings
 
 @dataclass(frozen=True)
 class Timeliness:
-    """One schedule and how it is kept. Times are the wall clock's, in UTC."""
+    """One schedule and its runs. Times are the wall clock's, in UTC."""
 
     schedule: str
     """The deployment of prefect.yaml: daily."""
@@ -22,18 +22,18 @@ class Timeliness:
     when: str
     """As prefect.yaml says: 0 6 * * * Asia/Tokyo."""
     last_began_at: datetime | None
-    """Of the run that was started last, whoever started it; None: none ever was."""
+    """Start of the newest run, whoever started it; None: no run ever started."""
     last_finished_at: datetime | None
     last_outcome: str | None
     """done, stopped, failed, running or killed."""
     last_why: str | None
     last_well_at: datetime
-    """When a run was last done; the beginning of the record where none ever was."""
+    """When a run last succeeded; where none did, when the ledger began to record commands."""
     next_at: datetime
     overdue_since: datetime | None
     """Since when a run should have finished and none has; None: it is on time."""
     failing_since: datetime | None
-    """Since when a run should have ended well; runs do finish, but stopped or failed."""
+    """Since when a run should have succeeded; runs finish, but stopped or failed."""
     max_age_seconds: float
     """How old the last run that ended well may be: one interval and the grace."""
 
@@ -48,9 +48,9 @@ class Timeliness:
 def timeliness(
     settings: Settings, schedules: Sequence[Schedule], commands: Commands, now: datetime
 ) -> list[Timeliness]:
-    """How each schedule is kept at a moment of the wall clock."""
+    """Whether each schedule is on time at a moment of the wall clock."""
     grace = timedelta(minutes=settings.status.grace_minutes)
-    return [_of(one, commands, grace, now) for one in schedules]
+    return [_of(schedule, commands, grace, now) for schedule in schedules]
 
 
 def _of(schedule: Schedule, commands: Commands, grace: timedelta, now: datetime) -> Timeliness:

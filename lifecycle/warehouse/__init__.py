@@ -1,1 +1,1 @@
-"""The warehouse: one DuckDB file that a run builds in, one that everybody else reads."""
+"""The warehouse: a run builds in one DuckDB file; everybody else reads a published copy."""

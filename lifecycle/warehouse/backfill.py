@@ -1,8 +1,8 @@
-"""The history of past days, as a run of each day would have written it.
+"""Writes the history of past days, as a run on each day would have written it.
 
 Days are built one after the other in a copy of `work.duckdb`, from the data of the last load (see
-daily.py), and each goes into the history of the real one in a transaction of its own: so a backfill
-may end at any moment, and the next one goes on with the first day that is missing. Only
+daily_marts.py). Each is written to the history of the real file in a transaction of its own. So a
+backfill may end at any moment, and the next one continues with the first missing day. Only
 fct_account_health_daily is written, and the table of the days that a backfill wrote. All other
 marts stay as the last run left them, and mail is planned only by a run.
 
@@ -39,21 +39,21 @@ COPY = "backfill"
 """The folder, in the state folder, in which days are built; one that was killed leaves it."""
 
 CHECKPOINT_EVERY = 30
-"""Days after which what was written goes from the log into the file itself."""
+"""Days between checkpoints of the write-ahead log."""
 
 
 @dataclass(frozen=True)
 class Backfilled:
-    """What a backfill did with the days that it was asked for."""
+    """The result of a backfill."""
 
     days: Sequence[date]
     at: time
     built: Sequence[date]
-    """Those that it built; an earlier one had built the others."""
+    """The days that it built; an earlier backfill had built the others."""
     rows: int
-    """Of the history, an account and day that was built."""
+    """Rows of the history that it wrote: one an account and built day."""
     late: Sequence[date]
-    """Days built on which the usage feed was late: what needs it is unknown."""
+    """Built days with a late usage feed: their usage columns are null."""
     is_published: bool
     """False before the first run."""
 
@@ -91,9 +91,9 @@ def backfill(
             for number, (day, moment) in enumerate(
                 zip(missing, moments[begun:], strict=True), start=1
             ):
-                found = history.write(day, moment)
-                rows += found.rows
-                if found.is_late:
+                built_day = history.write(day, moment)
+                rows += built_day.rows
+                if built_day.is_late:
                     late.append(day)
                 if number % CHECKPOINT_EVERY == 0:
                     history.checkpoint()
@@ -110,7 +110,7 @@ def _check_clock(
     days: Sequence[date],
     moments: Sequence[datetime],
 ) -> None:
-    """Refuse days of which the last load knows nothing."""
+    """Refuse days that the last load does not cover."""
     zone = settings.company.time_zone
     loaded_at = last_load(work, settings)
     (first,) = work.execute("select min(occurred_at) from raw.usage_events").fetchall()[0]
@@ -135,14 +135,14 @@ def _check_clock(
 
 
 def _missing(work: duckdb.DuckDBPyConnection, days: Sequence[date], again: bool) -> Sequence[date]:
-    """The days to build: from the first one on that is not there. Raises InputError."""
+    """The days to build: from the first missing day on. Raises InputError."""
     by_runs, by_backfills = _written(work)
-    if taken := [day for day in days if day in by_runs]:
+    if by_run := [day for day in days if day in by_runs]:
         free = spans(day for day in days if day not in by_runs)
-        others = "; ".join(f"--from {first} --to {last}" for first, last in free)
+        free_spans = "; ".join(f"--from {first} --to {last}" for first, last in free)
         raise InputError(
-            f"runs wrote {named(taken)}, and what was known on the day of a run stays; "
-            + (f"backfill the other days: {others}" if free else "there is nothing to backfill")
+            f"runs wrote {named(by_run)}, and what was known on the day of a run stays; "
+            + (f"backfill the other days: {free_spans}" if free else "there is nothing to backfill")
         )
     place = next((n for n, day in enumerate(days) if again or day not in by_backfills), None)
     if place is None:
@@ -158,7 +158,7 @@ def _missing(work: duckdb.DuckDBPyConnection, days: Sequence[date], again: bool)
 
 
 def _written(work: duckdb.DuckDBPyConnection) -> tuple[set[date], set[date]]:
-    """The days of the history that runs wrote, and those that backfills did."""
+    """The days of the history that runs wrote, and those that backfills wrote."""
     if not has_history(work):
         return set(), set()
     query = f"""
@@ -174,8 +174,8 @@ def _written(work: duckdb.DuckDBPyConnection) -> tuple[set[date], set[date]]:
 
 
 def _forget(work: duckdb.DuckDBPyConnection, missing: Sequence[date]) -> None:
-    """Have no day there that follows from one that is missing: who goes on after this, and was
-    ended in between, finds what is still to be built."""
+    """Delete the days that follow from a missing day, so that an interrupted backfill finds what is
+    still to build."""
     if not missing:
         return
     tables = [BACKFILLED, *([f"marts.{HISTORY}"] if has_history(work) else [])]
@@ -199,7 +199,7 @@ class _Written:
 
 
 class _History:
-    """The history that is kept, beside the marts of one day after the other."""
+    """The kept history, attached to the copy that builds one day after the other."""
 
     def __init__(self, marts: DailyMarts) -> None:
         self._marts = marts
@@ -207,7 +207,7 @@ class _History:
         self._is_ready = False
 
     def write(self, day: date, moment: datetime) -> _Written:
-        """Build a day, and keep it: whole, or where this process ends, not at all."""
+        """Build a day and write it to the history, whole or not at all."""
         self._marts.build(moment)
         if not self._is_ready:
             self._make_room()
@@ -238,16 +238,16 @@ class _History:
 
 @contextmanager
 def _days_of(settings: Settings, project: Path) -> Iterator[_History]:
-    """A copy of the warehouse in the state folder, while days are built in it."""
+    """Yield a copy of the warehouse in the state folder, in which days are built."""
     folder = settings.state_dir / COPY
-    shutil.rmtree(folder, ignore_errors=True)  # of a backfill that was killed
+    shutil.rmtree(folder, ignore_errors=True)  # Left by a backfill that was killed.
     try:
         with DailyMarts.open(
             settings, folder, wanted=[HISTORY], begins=True, project=project
         ) as marts:
-            kept = str(settings.work_db).replace("'", "''")
+            work_db = str(settings.work_db).replace("'", "''")
             try:
-                marts.connection.execute(f"attach '{kept}' as kept")
+                marts.connection.execute(f"attach '{work_db}' as kept")
             except duckdb.Error as error:
                 raise WarehouseError(f"{settings.work_db} cannot be opened: {error}") from error
             yield _History(marts)

@@ -1,4 +1,4 @@
-"""dbt, in this process: raw tables into tested marts."""
+"""Runs dbt in this process: builds and tests the marts from the raw tables."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ from lifecycle.warehouse.connection import connect_work
 
 PROJECT = CHECKOUT / "dbt_project"
 WAREHOUSE = "LIFECYCLE_WAREHOUSE"
-"""The variable in which dbt_project/profiles.yml looks for the warehouse."""
+"""The environment variable from which dbt_project/profiles.yml reads the warehouse's path."""
 
 SAMPLE_ROWS, SAMPLE_COLUMNS = 3, 4
 
 
 @dataclass(frozen=True)
 class BuildResult:
-    """What dbt built and tested; each warning is one sentence."""
+    """The result of a dbt build; each warning is one sentence."""
 
     models: int
     tests: int
@@ -32,11 +32,11 @@ class BuildResult:
 
 @dataclass(frozen=True)
 class CompiledModel:
-    """One model as SQL that the warehouse itself can execute."""
+    """One model as SQL that the warehouse can execute."""
 
     name: str
     relation: str
-    """Where its rows go, quoted."""
+    """The quoted name of its table or view."""
     materialized: str
     """view, table or incremental."""
     key: str | Sequence[str] | None
@@ -57,8 +57,8 @@ def build(
     must not run twice at once in a process.
     """
     # Unit tests are about the code: the test suite runs them, not the daily run.
-    wanted = ("--exclude-resource-type", "unit_test")
-    results = _dbt(settings, project, "build", *wanted, callbacks=[_teller(progress)])
+    selection = ("--exclude-resource-type", "unit_test")
+    results = _dbt(settings, project, "build", *selection, callbacks=[_teller(progress)])
     _raise_errors(results)
     failures = [result for result in results if result.status == "fail"]
     if failures:
@@ -71,7 +71,7 @@ def build(
 
 
 def record_versions(settings: Settings, *, project: Path = PROJECT) -> None:
-    """Take up into the snapshots what the last load brought, as a build does, and build nothing.
+    """Run dbt's snapshots on the last load, as a build does, and build no model.
 
     Raises WarehouseError. Not thread-safe, as `build`.
     """
@@ -81,7 +81,7 @@ def record_versions(settings: Settings, *, project: Path = PROJECT) -> None:
 def compile_models(
     settings: Settings, models: Sequence[str], *, project: Path = PROJECT
 ) -> list[CompiledModel]:
-    """These models and all that they read, in the order in which they can be built.
+    """Compile these models and all that they read, in build order.
 
     What a model asks the warehouse while it is compiled, it asks the settings' `work.duckdb`.
     Raises WarehouseError. Not thread-safe, as `build`.
@@ -106,13 +106,13 @@ def _dbt(
     settings: Settings,
     project: Path,
     command: str,
-    *wanted: str,
+    *selection: str,
     callbacks: Sequence[Callable[[Any], None]] = (),
 ) -> Sequence[Any]:
-    from dbt.cli.main import dbtRunner  # seconds to import, and only a run needs it
+    from dbt.cli.main import dbtRunner  # Its import takes seconds, and only a run needs it.
 
     manifest = read_project(settings, project)
-    arguments = [command, *wanted, *_options(settings, project)]
+    arguments = [command, *selection, *_options(settings, project)]
     with _dbt_surroundings(settings):
         outcome = dbtRunner(manifest, callbacks=list(callbacks)).invoke(arguments)
     if outcome.exception is not None:
@@ -151,7 +151,7 @@ def _options(settings: Settings, project: Path) -> list[str]:
 
 @contextmanager
 def _dbt_surroundings(settings: Settings) -> Iterator[None]:
-    """dbt told where the warehouse is; afterwards the file is free and nothing is left over."""
+    """Set dbt's environment for this warehouse; afterwards close its connections and restore it."""
     from dbt.adapters.duckdb.connections import DuckDBConnectionManager
     from dbt.adapters.factory import reset_adapters
 
@@ -166,16 +166,16 @@ def _dbt_surroundings(settings: Settings) -> Iterator[None]:
             os.environ[WAREHOUSE] = before
         reset_adapters()
         DuckDBConnectionManager.close_all_connections()
-        # dbt sends warnings of Python to its own log: give them back.
+        # dbt redirects Python's warnings to its own log: restore them.
         logging.captureWarnings(False)
 
 
-def _teller(tell: Callable[[str], None] | None) -> Callable[[Any], None]:
+def _teller(progress: Callable[[str], None] | None) -> Callable[[Any], None]:
     def hear(event: Any) -> None:
-        if tell is not None and event.info.name == "NodeFinished":
+        if progress is not None and event.info.name == "NodeFinished":
             node = event.data.node_info
             if node.resource_type != "test":
-                tell(f"{node.resource_type} {node.node_name}: {node.node_status}")
+                progress(f"{node.resource_type} {node.node_name}: {node.node_status}")
 
     return hear
 
@@ -197,14 +197,14 @@ def _describe(settings: Settings, results: Sequence[Any]) -> list[str]:
 
 
 def _sample(settings: Settings, failing: str) -> list[str]:
-    """A few rows that a test found."""
+    """A few rows that fail a test."""
     try:
         with connect_work(settings) as connection:
-            found = connection.execute(f"select * from ({failing}) limit {SAMPLE_ROWS}")
-            names = [column[0] for column in found.description or ()][:SAMPLE_COLUMNS]
+            rows = connection.execute(f"select * from ({failing}) limit {SAMPLE_ROWS}")
+            names = [column[0] for column in rows.description or ()][:SAMPLE_COLUMNS]
             return [
                 ", ".join(f"{name}={value}" for name, value in zip(names, row, strict=False))
-                for row in found.fetchall()
+                for row in rows.fetchall()
             ]
-    except WarehouseError:  # the failure itself matters more than a look at it
+    except WarehouseError:  # The failure itself matters more than its sample rows.
         return []

@@ -1,7 +1,7 @@
 """Connections to the two DuckDB files.
 
-A run is the only one to open `work.duckdb`. Everybody else opens `published.duckdb`, which is
-replaced by an atomic rename and is never written in place, so that any number may read it.
+Only a run opens `work.duckdb`. Everybody else opens `published.duckdb`. It is replaced by an atomic
+rename and never written in place, so that any number of processes can read it.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from lifecycle.settings import Settings
 
 @contextmanager
 def connect_work(settings: Settings) -> Iterator[duckdb.DuckDBPyConnection]:
-    """The file a run builds in, made if need be.
+    """Open the file that a run builds in; create it if needed.
 
     Raises WarehouseError when another process holds it, and for every DuckDB error inside.
     """
@@ -57,7 +57,7 @@ def _open(path: Path, *, read_only: bool) -> Iterator[duckdb.DuckDBPyConnection]
     except duckdb.Error as error:
         raise WarehouseError(f"{path.name}: {error}") from error
     except RuntimeError as error:
-        # What DuckDB makes of a Ctrl-C while it executes.
+        # DuckDB's message for a Ctrl-C while it executes.
         if str(error) == "Query interrupted":
             raise KeyboardInterrupt from error
         raise

@@ -1,4 +1,4 @@
-"""What models read besides customers' data: the run's clock, thresholds, roles, calendars."""
+"""Writes what models read besides customers' data: clock, thresholds, event roles, calendars."""
 
 from __future__ import annotations
 
@@ -13,13 +13,15 @@ import duckdb
 import pyarrow as pa
 
 from lifecycle.calendar import country_code, holidays_of, zone_of_country
+from lifecycle.consent import ConsentWords
 from lifecycle.settings import Settings
+from lifecycle.sources.contract import DEPARTURES, REJECTED_CELLS
 from lifecycle.warehouse import score_tables
 from lifecycle.warehouse.connection import connect_work
 from lifecycle.warehouse.score_definition import PROJECT, definition
 
 YEARS_BACK, YEARS_AHEAD = 40, 10
-"""Years around the as-of beyond which a date of the data is taken for a slip of the pen."""
+"""Years around the as-of; a date beyond them is treated as a typing error."""
 
 TABLES = {
     "run_context": (
@@ -35,6 +37,7 @@ TABLES = {
     ),
     "event_roles": "role varchar, pattern varchar",
     "holidays": "country_code varchar, day date",
+    "consent_words": "basis varchar, verdict varchar",
     "countries": "name varchar, country_code varchar, time_zone varchar",
     "zone_offsets": (
         "time_zone varchar, utc_year bigint, from_utc timestamp, until_utc timestamp,"
@@ -64,6 +67,8 @@ def write(
         connection.execute("create schema if not exists raw")
         names = _column(connection, "select distinct country from raw.accounts")
         own_zones = _column(connection, "select distinct time_zone from raw.accounts")
+        consent = ConsentWords(settings.consent.bases)
+        bases = _column(connection, "select distinct consent_basis from raw.contacts")
         years = _years(connection, as_of)
         countries = [(name, code, zone_of_country(code)) for name, code in _codes(names)]
         codes = {settings.company.country, *(code for _, code, _ in countries)}
@@ -80,6 +85,7 @@ def write(
             "holidays": [
                 (code, day) for code in codes for year in years for day in holidays_of(code, year)
             ],
+            "consent_words": [(basis, consent.verdict(basis)) for basis in bases],
             "countries": list(countries),
             "zone_offsets": [
                 (zone, *span)
@@ -92,17 +98,18 @@ def write(
         for table, columns in TABLES.items():
             _replace(connection, table, columns, sorted(rows[table], key=str))
         score_tables.ensure(connection)
+        _ensure_delivered(connection)
         connection.execute("commit")
 
 
 def move_clock(connection: duckdb.DuckDBPyConnection, as_of: datetime) -> None:
-    """Have the models see another moment of the year that `write` was told; nothing else of the
-    context depends on the day."""
+    """Set another as-of, in the year that `write` got; nothing else of the context depends on the
+    day."""
     connection.execute("update raw.run_context set as_of = ?", [_naive(as_of)])
 
 
 def thresholds(settings: Settings, project: Path = PROJECT) -> Row:
-    """All that models read of the settings: two with equal ones have equal marts."""
+    """The settings that models read: equal values give equal marts."""
     company, feed, stages = settings.company, settings.feed, settings.stages
     dormancy, health = settings.dormancy, settings.health
     return (
@@ -129,6 +136,19 @@ def thresholds(settings: Settings, project: Path = PROJECT) -> Row:
         health.hysteresis,
         definition(settings, project),
     )
+
+
+def _ensure_delivered(connection: duckdb.DuckDBPyConnection) -> None:
+    """Give a warehouse that an earlier version filled what its deliveries did not have yet."""
+    for table, columns in (("rejected_cells", REJECTED_CELLS), ("departures", DEPARTURES)):
+        typed = ", ".join(f"{name} {kind}" for name, kind in columns.items())
+        connection.execute(f"create table if not exists raw.{table} ({typed})")
+    for table in ("raw.accounts", "snapshots.accounts_snapshot"):
+        schema, _, name = table.partition(".")
+        query = "select 1 from duckdb_tables() where schema_name = ? and table_name = ?"
+        if connection.execute(query, [schema, name]).fetchone():
+            add = f"alter table {table} add column if not exists is_churned boolean"
+            connection.execute(add)
 
 
 def _codes(names: Sequence[str]) -> Iterator[tuple[str, str]]:

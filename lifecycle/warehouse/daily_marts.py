@@ -1,4 +1,4 @@
-"""The marts of one day after the other, as a run of each day would build them, without dbt.
+"""Builds the marts of one day after the other, as a run on each day would, without dbt.
 
 dbt says once what the models are; then their SQL is executed for each day in a copy of
 `work.duckdb`, untested, and only of the models that a planner's marts are made of. It is the SQL
@@ -25,11 +25,11 @@ from lifecycle.warehouse.published_days import HISTORY, has_history
 from lifecycle.warehouse.sandbox import copy_work
 from lifecycle.warehouse.score_definition import PROJECT
 
-READ_BY_PLANNER = ("account_360", "dim_contacts", "feed_health", "rejected_rows")
+READ_BY_PLANNER = ("account_360", "dim_contacts", "feed_health", "rejected_rows", "rejected_cells")
 
 
 class DailyMarts:
-    """A warehouse whose marts are of the day that was built last. Days only go forward.
+    """A warehouse whose marts are as of the last built day. Days only go forward.
 
     `connection` is to the copy, whose folder is the state folder of `settings`.
     """
@@ -72,8 +72,8 @@ class DailyMarts:
             connection.execute("set wal_autocheckpoint = '1GB'")
             if not has_history(connection):
                 if not begins:
-                    what = "no models were built yet; `lifecycle run --dry-run` does it"
-                    raise WarehouseError(f"{settings.work_db}: {what}")
+                    problem = "no models were built yet; `lifecycle run --dry-run` does it"
+                    raise WarehouseError(f"{settings.work_db}: {problem}")
                 # What columns a history has only its own model tells, and what reads it asks.
                 first = _compile(copy, connection, [HISTORY], project)
                 cls(copy, first, connection, loaded_at, project).build(loaded_at)
@@ -83,14 +83,14 @@ class DailyMarts:
             yield cls(copy, models, connection, loaded_at, project)
 
     def build(self, as_of: datetime) -> None:
-        """Have the marts be those of a moment (aware). Raises WarehouseError."""
+        """Build the marts as of a moment (aware). Raises WarehouseError."""
         if as_of.year != self._year:
             clock = {"as_of": as_of, "loaded_at": self._loaded_at}
             context.write(self.settings, run_id="daily", **clock, project=self._project)
         self.connection.execute("begin")
         context.move_clock(self.connection, as_of)
         for model in self._models:
-            # A view is a text: it is the same on every day.
+            # A view is SQL text: it is the same on every day.
             if model.materialized != "view" or self._year is None:
                 self._make(model)
         self.connection.execute("commit")
@@ -101,8 +101,8 @@ class DailyMarts:
             if model.name == HISTORY:
                 self._replace_day(model)
             else:
-                what = "view" if model.materialized == "view" else "table"
-                query = f"create or replace {what} {model.relation} as {model.query}"
+                kind = "view" if model.materialized == "view" else "table"
+                query = f"create or replace {kind} {model.relation} as {model.query}"
                 self.connection.execute(query)
         except duckdb.Error as error:
             raise WarehouseError(f"{model.name}: {error}") from error
@@ -118,11 +118,11 @@ class DailyMarts:
 
 
 def widen(connection: duckdb.DuckDBPyConnection, table: str, *, into: str) -> None:
-    """Have the history `into` take columns that its model has got since the last run, as dbt does:
-    those that `table` has."""
-    there = {row[0] for row in connection.execute(f"describe {into}").fetchall()}
+    """Add to the history `into` the columns of `table` that it lacks, as dbt does when a model gets
+    new columns."""
+    existing = {row[0] for row in connection.execute(f"describe {into}").fetchall()}
     for name, kind, *_ in connection.execute(f"describe {table}").fetchall():
-        if name not in there:
+        if name not in existing:
             connection.execute(f'alter table {into} add column "{name}" {kind}')
 
 
@@ -132,7 +132,7 @@ def _compile(
     wanted: Sequence[str],
     project: Path,
 ) -> list[CompiledModel]:
-    """Compile against a warehouse that has nothing but the columns of the history."""
+    """Compile against a warehouse that has only the columns of the history."""
     state = copy.state.model_copy(update={"dir": copy.state_dir / "compiled"})
     empty = copy.model_copy(update={"state": state})
     with connect_work(empty):
@@ -150,7 +150,7 @@ def _compile(
 
 
 def _forget_all_but_history(connection: duckdb.DuckDBPyConnection) -> None:
-    """Drop what another set of models made, so that a view may take a table's place."""
+    """Drop the relations of another set of models, so that a view may replace a table."""
     for kind, listed in (("view", "duckdb_views()"), ("table", "duckdb_tables()")):
         query = f"""
             select format('"{{}}"."{{}}"', schema_name, {kind}_name) from {listed}

@@ -1,4 +1,4 @@
-"""The warehouse that a run will build, empty: what suites may speak of, before there is a run."""
+"""Checks suites against the schema that a run will build, before the first run."""
 
 from __future__ import annotations
 
@@ -12,9 +12,11 @@ from lifecycle.duckdb_connection import connect
 from lifecycle.errors import Problem, SourceError, SuiteError
 from lifecycle.settings import Settings
 from lifecycle.sources.contract import (
+    DEPARTURES,
     KNOWN_ACCOUNTS,
     LOADED_AT,
     LOADED_FILES,
+    REJECTED_CELLS,
     REJECTED_ROWS,
     TABLES,
 )
@@ -48,30 +50,34 @@ def check_suites(settings: Settings, suites: Sequence[Suite]) -> None:
         for suite in suites:
             if suite.name in left_to_a_run:
                 continue
-            found = _problems(warehouse, suite)
-            if found and suite.schema == "raw" and settings.source.kind == "files":
+            wrong = _problems(warehouse, suite)
+            if wrong and suite.schema == "raw" and settings.source.kind == "files":
                 try:
                     _add_exported(warehouse, settings, suite)
                 except SourceError:
                     continue  # the run itself says what is wrong with its source
-                found = _problems(warehouse, suite)
-            problems += found
+                wrong = _problems(warehouse, suite)
+            problems += wrong
     if problems:
         raise SuiteError(problems)
 
 
 def _create(warehouse: duckdb.DuckDBPyConnection) -> None:
-    """Every table whose columns are written down somewhere."""
+    """Create every table whose columns are declared, in the contract or in a model's YAML."""
     tables = {f"raw.{name}": columns for name, columns in context.TABLES.items()}
     for table in TABLES.values():
         typed = {column.name: column.kind.sql_type for column in table.columns}
         tables[f"raw.{table.name}"] = _declared({**typed, LOADED_AT: "TIMESTAMP"})
     tables["raw.rejected_rows"] = _declared(REJECTED_ROWS)
+    tables["raw.rejected_cells"] = _declared(REJECTED_CELLS)
+    tables["raw.departures"] = _declared(DEPARTURES)
     tables["raw.known_accounts"] = _declared(KNOWN_ACCOUNTS)
     tables["raw.loaded_files"] = _declared(LOADED_FILES)
     for file in (MODELS / "marts").glob("*.yml"):
         columns = read_columns(file).values()
-        tables[f"marts.{file.stem}"] = _declared({one.name: one.data_type for one in columns})
+        tables[f"marts.{file.stem}"] = _declared(
+            {column.name: column.data_type for column in columns}
+        )
     warehouse.execute("create schema raw; create schema marts")
     for name, declared in tables.items():
         warehouse.execute(f"create table {name} ({declared})")
@@ -82,7 +88,7 @@ def _declared(columns: dict[str, str]) -> str:
 
 
 def _add_exported(warehouse: duckdb.DuckDBPyConnection, settings: Settings, suite: Suite) -> None:
-    """Give the tables that a suite speaks of the columns that the export has beyond ours."""
+    """Add the export's own columns to the tables that a suite names."""
     spoken_of = " ".join(["raw." + suite.table, *(sql for _, sql in _queries(suite))])
     for name in TABLES:
         if re.search(rf"\braw\.{name}\b", spoken_of):
@@ -95,23 +101,23 @@ def _problems(warehouse: duckdb.DuckDBPyConnection, suite: Suite) -> list[Proble
     try:
         check_columns([suite], columns_of(warehouse))
     except SuiteError as error:
-        found = list(error.problems)
+        problems = list(error.problems)
     else:
-        found = []
+        problems = []
     for line, sql in _queries(suite):
         try:
             warehouse.execute(f"explain from (\n{sql.rstrip().rstrip(';')}\n)")
         except duckdb.ParserException as error:
-            found.append(Problem(str(suite.file), line, f"sql: {first_line(error)}"))
+            problems.append(Problem(str(suite.file), line, f"sql: {first_line(error)}"))
         except duckdb.BinderException as error:
             if named := _NO_COLUMN.search(str(error)):
                 near = _CANDIDATE.search(str(error))
                 hint = f'did you mean "{near[1]}"?' if near else ""
-                what = f"sql: there is no column {named[1] or named[2]!r}"
-                found.append(Problem(str(suite.file), line, what, hint))
+                problem = f"sql: there is no column {named[1] or named[2]!r}"
+                problems.append(Problem(str(suite.file), line, problem, hint))
         except duckdb.Error:
-            continue  # what it speaks of is not written down: the run tells
-    return found
+            continue  # It uses something that is not declared: the run will check it.
+    return problems
 
 
 def _queries(suite: Suite) -> Iterator[tuple[int, str]]:
@@ -124,5 +130,5 @@ def _queries(suite: Suite) -> Iterator[tuple[int, str]]:
 def _sources() -> set[str]:
     """All tables of `raw`, as the models declare them."""
     declared = YAML(typ="safe", pure=True).load(MODELS / "staging" / "sources.yml")
-    tables = next(one["tables"] for one in declared["sources"] if one["name"] == "raw")
+    tables = next(source["tables"] for source in declared["sources"] if source["name"] == "raw")
     return {f"raw.{table['name']}" for table in tables}

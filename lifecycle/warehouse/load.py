@@ -1,6 +1,5 @@
-"""The outside world into a warehouse in which no run has published anything yet, for a backfill
-before the first run. Afterwards it is as a run leaves it after the gate: what is loaded can be
-trusted, no mart is built."""
+"""Loads the sources into a warehouse without a published run, for a backfill before the first run.
+The result is as a run leaves it after the raw gate: the data is checked, and no mart is built."""
 
 from __future__ import annotations
 
@@ -24,12 +23,12 @@ def load(
     stage: Callable[[str], None],
     progress: Callable[[str], None],
 ) -> None:
-    """Load what there is, check it at the gate, and take up the versions of the CRM's rows.
+    """Pull the sources, check them at the raw gate, and run the snapshots of the CRM's rows.
 
-    `now` (aware) is the clock of the load. `stage` hears of each stage as it begins, by the name
-    that it has in a run, and `progress` of what it got to. Ended on the way, it leaves the mark
-    of a run that published nothing, and no history. The caller holds the state folder's lock.
-    Raises what `pull` and `check` raise, DataRefused among them, and WarehouseError.
+    `now` (aware) is the clock of the load. `stage` is called with the name of each stage as it
+    begins, and `progress` with each step. If it is interrupted, it leaves the mark of an
+    unpublished run, and no history. The caller holds the state folder's lock. Raises what `pull`
+    and `check` raise, DataRefused among them, and WarehouseError.
     """
     run_id = f"backfill-{datetime.now(UTC):%Y%m%d-%H%M%S}"
     stage("pull")

@@ -1,4 +1,4 @@
-"""Audited marts, put where everybody reads, all at once."""
+"""Publishes the audited marts by an atomic rename."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def publish(settings: Settings, *, run_id: str) -> None:
     and its delivery is what the next one is held against. Raises WarehouseError.
     """
     for leftover in settings.state_dir.glob(f"{settings.published_db.name}.*.tmp*"):
-        leftover.unlink()  # of a run that was killed: only one run works in a state folder
+        leftover.unlink()  # Left by a killed run: only one run works in a state folder.
     new = settings.published_db.with_name(f"{settings.published_db.name}.{run_id}.tmp")
     try:
         with connect_work(settings) as connection:
@@ -39,12 +39,12 @@ def publish(settings: Settings, *, run_id: str) -> None:
 
 
 def publish_history(settings: Settings) -> bool:
-    """Have `published.duckdb` show the history that `work.duckdb` has. All else in it stays as the
-    run that published it left it, and so do its run_id and its as_of.
+    """Copy the history of `work.duckdb` into `published.duckdb`. Everything else in it stays, also
+    its run_id and its as_of.
 
-    Readers see the old file or the new one. False where no run has published yet: then the first
-    one does it. The caller has checked that what `work.duckdb` holds was published, and holds the
-    state folder's lock. Raises WarehouseError.
+    Readers see the old file or the new one. Returns False where no run has published yet: then the
+    first run does it. The caller has checked that `work.duckdb` is published, and holds the state
+    folder's lock. Raises WarehouseError.
     """
     if not settings.published_db.exists():
         return False
@@ -82,7 +82,7 @@ def _copy_marts(connection: duckdb.DuckDBPyConnection, new: str, run_id: str) ->
         " select ? as run_id, as_of, timezone('UTC', now()) as published_at from raw.run_context",
         [run_id],
     )
-    connection.execute("detach published")  # writes everything into the file itself
+    connection.execute("detach published")  # Write the log into the file itself.
 
 
 def _literal(text: str) -> str:

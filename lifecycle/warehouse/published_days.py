@@ -1,10 +1,10 @@
-"""What was not published does not count: `work.duckdb` keeps the history of published runs only.
+"""Keeps only published days in the history of `work.duckdb`.
 
-A run writes its day into fct_account_health_daily, the one mart that later runs read: bands go on
-from it, and it tells what is news. So before a run changes anything, the rows that it may replace
-are set aside in the schema `unpublished` of `work.duckdb`, which is there until the run has
-published. Where that never happened (a gate refused, the run failed or was killed), the next one
-puts them back. That costs a few days' rows, however long the history is.
+A run writes its day into fct_account_health_daily, the one mart that later runs read: bands
+continue from it, and owners' news compares with it. So before a run changes anything, the rows that
+it may replace are copied to the schema `unpublished` of `work.duckdb`, which exists until the run
+has published. Where it never published (a gate refused, the run failed or was killed), the next run
+restores them. That costs a few days' rows, however long the history is.
 """
 
 from __future__ import annotations
@@ -19,14 +19,15 @@ from lifecycle.warehouse.connection import connect_published, connect_work
 from lifecycle.warehouse.published_delivery import exists, has_delivery, keep_delivery
 
 HISTORY = "fct_account_health_daily"
-"""The mart that models read as the days before left it."""
+"""The mart of which models read the earlier days."""
 
 AROUND = timedelta(days=1)
 """A day of the company's calendar is at most this far from the UTC day of a moment in it."""
 
 
 def begin_day(settings: Settings, *, run_id: str, as_of: datetime) -> None:
-    """Put right what an unpublished run left, and set aside what this one may replace.
+    """Restore the days that an unpublished run replaced, and save the days that this run may
+    replace.
 
     `as_of` is aware. Safe to repeat. Raises WarehouseError.
     """
@@ -51,7 +52,7 @@ def begin_day(settings: Settings, *, run_id: str, as_of: datetime) -> None:
 
 
 def take_back(work: duckdb.DuckDBPyConnection, settings: Settings) -> None:
-    """Have the history be as the published runs left it. `work` is their file, or a copy of it."""
+    """Restore the history of the published runs. `work` is the work file, or a copy of it."""
     if not unpublished_run(work, settings):
         if exists(work, "unpublished", "run") or _was_published_before_it_was_kept(work, settings):
             keep_delivery(work)
@@ -66,7 +67,7 @@ def take_back(work: duckdb.DuckDBPyConnection, settings: Settings) -> None:
 
 
 def keep_day(work: duckdb.DuckDBPyConnection) -> None:
-    """What the last run wrote counts from now on."""
+    """Mark the last run's days as published."""
     work.execute("drop schema if exists unpublished cascade")
 
 
@@ -84,7 +85,7 @@ def _was_published_before_it_was_kept(work: duckdb.DuckDBPyConnection, settings:
 
 
 def check_published(work: duckdb.DuckDBPyConnection, settings: Settings) -> None:
-    """Raise NothingPublished where the warehouse is as a run left it that published nothing."""
+    """Raise NothingPublished where the last run changed the warehouse without publishing."""
     if run_id := unpublished_run(work, settings):
         raise NothingPublished(
             f"{settings.work_db}: run {run_id} ended before it published, and from data that did "
@@ -108,5 +109,5 @@ def unpublished_run(work: duckdb.DuckDBPyConnection, settings: Settings) -> str 
 
 
 def has_history(work: duckdb.DuckDBPyConnection) -> bool:
-    """Whether a run or a backfill has begun one."""
+    """Whether a run or a backfill has created the history."""
     return exists(work, "marts", HISTORY)

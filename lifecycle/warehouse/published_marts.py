@@ -1,4 +1,4 @@
-"""What the published marts say, for the report, status, explain and preview."""
+"""Queries on the published marts, for the report, status, explain and preview."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ Row = dict[str, Any]
 EXAMPLES = 5
 """Rejected rows that a report shows."""
 CANDIDATES = 10
-"""Accounts that are named where it is not clear which one was meant."""
+"""How many candidates are listed where a name is ambiguous."""
 LIKE = 0.8
-"""How alike (Jaro-Winkler) a name must be to be taken for a misspelling."""
+"""Least Jaro-Winkler similarity of a name that counts as a misspelling."""
 ALIKE = 0.95
 """The same for addresses, of which most end alike."""
 
@@ -67,14 +67,16 @@ def effects(warehouse: duckdb.DuckDBPyConnection) -> list[Row]:
     return rows(warehouse, query)
 
 
-def rejected_examples(warehouse: duckdb.DuckDBPyConnection) -> list[Row]:
-    """A few rows that were set aside: table, file, row, column, reason (masked).
+def rejected_examples(
+    warehouse: duckdb.DuckDBPyConnection, table: str = "rejected_rows"
+) -> list[Row]:
+    """A few rejected rows, or values (`rejected_cells`): table, file, row, column, reason (masked).
 
     One of each table and column first, whose rows are often wrong for one reason; newest first.
     """
     query = f"""
         select table_name as "table", file, row_number as "row", column_name as "column", reason
-        from marts.rejected_rows
+        from marts.{table}
         order by
             row_number() over (
                 partition by table_name, column_name order by loaded_at desc, file, row_number
@@ -82,25 +84,25 @@ def rejected_examples(warehouse: duckdb.DuckDBPyConnection) -> list[Row]:
             loaded_at desc, table_name, file, row_number
         limit {EXAMPLES}
     """
-    found = rows(warehouse, query)
-    return [{**row, "reason": mask_addresses(row["reason"])} for row in found]
+    examples = rows(warehouse, query)
+    return [{**row, "reason": mask_addresses(row["reason"])} for row in examples]
 
 
 def as_of(warehouse: duckdb.DuckDBPyConnection) -> datetime:
-    """The moment that the published marts show (UTC)."""
-    found: datetime = rows(warehouse, "select as_of from marts.published")[0]["as_of"]
-    return found.replace(tzinfo=UTC)
+    """The as-of of the published marts (UTC)."""
+    moment: datetime = rows(warehouse, "select as_of from marts.published")[0]["as_of"]
+    return moment.replace(tzinfo=UTC)
 
 
 def run_id(warehouse: duckdb.DuckDBPyConnection) -> str:
-    """The run that published."""
+    """The id of the run that published."""
     return str(rows(warehouse, "select run_id from marts.published")[0]["run_id"])
 
 
 def account(warehouse: duckdb.DuckDBPyConnection, account_id: str) -> Row | None:
     """The account's row of account_360, or None."""
-    found = rows(warehouse, "select * from marts.account_360 where account_id = ?", [account_id])
-    return found[0] if found else None
+    accounts = rows(warehouse, "select * from marts.account_360 where account_id = ?", [account_id])
+    return accounts[0] if accounts else None
 
 
 def contacts(warehouse: duckdb.DuckDBPyConnection, account_id: str) -> list[Row]:
@@ -110,14 +112,46 @@ def contacts(warehouse: duckdb.DuckDBPyConnection, account_id: str) -> list[Row]
 
 
 def rejected(warehouse: duckdb.DuckDBPyConnection, account_id: str) -> list[Row]:
-    """The rows of the account, or of its contacts, that were set aside."""
+    """The rejected rows and values of the account and of its contacts."""
     query = """
         select table_name, file, row_number, column_name, reason from marts.rejected_rows
         where (table_name = 'accounts' and key = $1)
            or (table_name = 'contacts' and json_extract_string(record, '$.account_id') = $1)
-        order by all
     """
-    return rows(warehouse, query, [account_id])
+    if _has_rejected_cells(warehouse):
+        query += """
+            union all
+            select table_name, file, row_number, column_name, reason from marts.rejected_cells
+            where (table_name = 'accounts' and key = $1)
+               or (
+                table_name = 'contacts'
+                and key in (select contact_id from marts.dim_contacts where account_id = $1)
+            )
+        """
+    return rows(warehouse, f"{query} order by all", [account_id])
+
+
+def unclear_departures(warehouse: duckdb.DuckDBPyConnection) -> dict[str, str]:
+    """Accounts of which nobody can read whether they left, and what stands there."""
+    if not _has_rejected_cells(warehouse):
+        return {}
+    query = """
+        select key, reason from marts.rejected_cells
+        where table_name = 'accounts' and column_name in ('churned_at', 'is_churned')
+    """
+    return {row["key"]: row["reason"] for row in rows(warehouse, query)}
+
+
+def _has_rejected_cells(warehouse: duckdb.DuckDBPyConnection) -> bool:
+    """Whether a version published the marts that had this one."""
+    query = """
+        select 1 as found from duckdb_tables()
+        where schema_name = 'marts' and table_name = 'rejected_cells'
+        union all
+        select 1 from duckdb_views()
+        where schema_name = 'marts' and view_name = 'rejected_cells'
+    """
+    return bool(rows(warehouse, query))
 
 
 def accounts(warehouse: duckdb.DuckDBPyConnection, account_ids: Sequence[str]) -> list[Row]:
@@ -140,8 +174,8 @@ def languages(warehouse: duckdb.DuckDBPyConnection, contact_ids: Sequence[str]) 
 
 
 def nearest_address(warehouse: duckdb.DuckDBPyConnection, forms: Sequence[str]) -> str | None:
-    """Of all contacts and account owners the address itself, in one of its forms, or the one
-    most like it; None where none is."""
+    """The address itself, in one of its forms, among all contacts and account owners; else the most
+    similar one; None where none is similar."""
     query = f"""
         with known as (
             select email_normalized as address from marts.dim_contacts
@@ -152,11 +186,11 @@ def nearest_address(warehouse: duckdb.DuckDBPyConnection, forms: Sequence[str]) 
         from known where is_it or likeness > {ALIKE}
         order by is_it desc, likeness desc, address limit 1
     """
-    found = rows(warehouse, query, [list(forms)])
-    return str(found[0]["address"]) if found else None
+    addresses = rows(warehouse, query, [list(forms)])
+    return str(addresses[0]["address"]) if addresses else None
 
 
-def search(warehouse: duckdb.DuckDBPyConnection, wanted: str) -> list[Row]:
+def search(warehouse: duckdb.DuckDBPyConnection, text: str) -> list[Row]:
     """Accounts that `wanted` may mean, best first: account_id, name, rank.
 
     rank 0 is the id itself, 1 the whole name, 2 a part of the name, 3 something like it.
@@ -179,4 +213,4 @@ def search(warehouse: duckdb.DuckDBPyConnection, wanted: str) -> list[Row]:
         order by rank, likeness desc, account_id
         limit {CANDIDATES}
     """
-    return rows(warehouse, query, [wanted])
+    return rows(warehouse, query, [text])

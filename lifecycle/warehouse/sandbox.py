@@ -1,4 +1,4 @@
-"""A copy of `work.duckdb`, in which another day or other models can be tried."""
+"""Copies `work.duckdb`, so that another day or other models can be built beside it."""
 
 from __future__ import annotations
 
@@ -18,11 +18,11 @@ from lifecycle.warehouse.score_definition import PROJECT
 
 
 def copy_work(settings: Settings, folder: Path) -> tuple[Settings, datetime]:
-    """Copy the warehouse that the last run built in; the original stays as it is. What a run
-    left there that published nothing is not in the copy's history.
+    """Copy the last run's warehouse; the original stays unchanged.
 
-    Returns settings whose state folder is `folder`, and the clock of the load that the data is
-    of (UTC). Raises WarehouseError when no run has loaded anything yet, or one is going on.
+    The copy's history has only published days. Returns settings whose state folder is `folder`,
+    and the clock of the last load (UTC). Raises WarehouseError when no run has loaded anything
+    yet, or one is working now.
     """
     if not settings.work_db.exists():
         raise _nothing_loaded(settings)
@@ -30,7 +30,7 @@ def copy_work(settings: Settings, folder: Path) -> tuple[Settings, datetime]:
         loaded_at = last_load(work, settings)
         work.execute("checkpoint")
         folder.mkdir(parents=True, exist_ok=True)
-        # While it is open here, no other process can write to it.
+        # While this connection is open, no other process can write to the file.
         shutil.copy2(settings.work_db, folder / settings.work_db.name)
     copied = settings.model_copy(
         update={"state": settings.state.model_copy(update={"dir": folder})}
@@ -41,23 +41,23 @@ def copy_work(settings: Settings, folder: Path) -> tuple[Settings, datetime]:
 
 
 def last_load(work: duckdb.DuckDBPyConnection, settings: Settings) -> datetime:
-    """The clock of the load that the data of a warehouse is of (UTC).
+    """The clock of a warehouse's last load (UTC).
 
     Raises WarehouseError when nothing was loaded yet.
     """
     is_there = work.execute(
         "select 1 from duckdb_tables() where schema_name = 'raw' and table_name = 'run_context'"
     ).fetchone()
-    found = is_there and work.execute("select loaded_at from raw.run_context").fetchone()
-    if not found:
+    row = is_there and work.execute("select loaded_at from raw.run_context").fetchone()
+    if not row:
         raise _nothing_loaded(settings)
-    loaded_at: datetime = found[0].replace(tzinfo=UTC)
+    loaded_at: datetime = row[0].replace(tzinfo=UTC)
     return loaded_at
 
 
 def _nothing_loaded(settings: Settings) -> WarehouseError:
-    what = "no data was loaded yet; `lifecycle run --dry-run` does it"
-    return WarehouseError(f"{settings.work_db}: {what}")
+    problem = "no data was loaded yet; `lifecycle run --dry-run` does it"
+    return WarehouseError(f"{settings.work_db}: {problem}")
 
 
 def marts_as_of(

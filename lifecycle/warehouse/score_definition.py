@@ -1,4 +1,4 @@
-"""Which rules the usage score is computed by: a short name that changes when they do."""
+"""A short hash of the usage score's rules: it changes when they do."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ RULES = (
 """The files of the dbt project that say how the measures are taken and what they are worth."""
 
 _NO_RULE = re.compile(r"\{#.*?#\}|--[^\n]*|\s+", re.DOTALL)
-"""Comments and white space: other words for the same rule."""
+"""Comments and white space: they do not change a rule."""
 
 
 PROJECT = CHECKOUT / "dbt_project"

@@ -38,7 +38,7 @@ VALIDATION_COLUMNS = (
 
 
 def ensure(connection: duckdb.DuckDBPyConnection) -> None:
-    """Create the tables that are not there yet, empty. Within the caller's transaction."""
+    """Create the missing tables, empty, within the caller's transaction."""
     connection.execute("create schema if not exists raw")
     for table, columns in {**TABLES, VALIDATION: VALIDATION_COLUMNS}.items():
         connection.execute(f"create table if not exists raw.{table} ({columns})")

@@ -1,1 +1,1 @@
-"""What the outside reaches by HTTP: the way out of a mail, and the provider's events."""
+"""The HTTP services: unsubscribe links, the provider's events, metrics."""

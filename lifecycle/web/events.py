@@ -1,8 +1,8 @@
 """SendGrid's signed Event Webhook.
 
-The signature covers the moment of sending and the bytes of the body, so the body is verified
-before anything looks into it. SendGrid tries again for a day when it gets no 2xx; a request up
-to 48 hours old is therefore taken, and taking one twice changes nothing.
+The signature covers the time of sending and the bytes of the body, so the body is verified before
+it is parsed. SendGrid retries for a day when it gets no 2xx. A request up to 48 hours old is
+therefore accepted, and accepting one twice changes nothing.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ LARGEST_BODY = 8 << 20
 
 
 class Refused(Exception):
-    """Not from SendGrid, or not fit to be read: status and a word for the log."""
+    """The request is not SendGrid's, or cannot be read: an HTTP status and a reason for the log."""
 
     def __init__(self, status: int, why: str) -> None:
         super().__init__(why)
@@ -42,16 +42,16 @@ class Refused(Exception):
 
 @dataclass(frozen=True)
 class Taken:
-    """What became of the events of a request."""
+    """How many events of a request were new, and how many could not be used."""
 
     new: int
-    """Facts that nobody had told yet."""
+    """Facts that the ledger did not have yet."""
     odd: int
-    """Events that could not be read, or name nothing that can be ours; passed over."""
+    """Events that cannot be read or name no mail of ours; they are skipped."""
 
 
 class Webhook:
-    """Takes the events of one account. Without a public key it takes none."""
+    """Records the events of one SendGrid account. Without a public key it refuses all of them."""
 
     def __init__(self, settings: Settings, ledger: Ledger) -> None:
         """Raises SettingsError for a public key that is none."""
@@ -67,9 +67,9 @@ class Webhook:
                 ) from None
 
     def take(self, body: bytes, signature: str, timestamp: str) -> Taken:
-        """Keep the events of a request; what became of them is told once they are committed.
+        """Record the events of a request, and return counts once they are committed.
 
-        An odd event does not keep the others out. Raises Refused.
+        An event that cannot be used does not block the others. Raises Refused.
         """
         now = datetime.now(UTC)
         self._verify(body, signature, timestamp, now)
@@ -79,11 +79,16 @@ class Webhook:
             raise Refused(400, "not JSON") from None
         if not isinstance(events, list):
             raise Refused(400, "not a list of events")
-        told = [(event, _facts_of(event)) for event in events]
-        facts = [fact for _, some in told for fact in some]
+        facts_by_event = [(event, _facts_of(event)) for event in events]
+        facts = [fact for _, event_facts in facts_by_event for fact in event_facts]
         with self._ledger.write() as connection:
             new = feedback.apply(connection, facts, now, erasure_key=self._erasure_key)
-        return Taken(new, odd=sum(not some and _is_asked_for(event) for event, some in told))
+        return Taken(
+            new,
+            odd=sum(
+                not event_facts and _is_asked_for(event) for event, event_facts in facts_by_event
+            ),
+        )
 
     def _verify(self, body: bytes, signature: str, timestamp: str, now: datetime) -> None:
         if self._verifier is None:
@@ -105,10 +110,10 @@ class Webhook:
 
 
 def _facts_of(event: Any) -> list[Fact]:
-    return [fact for one in facts_of_events([event]) if (fact := feedback.fit(one))]
+    return [fact for item in facts_of_events([event]) if (fact := feedback.fit(item))]
 
 
 def _is_asked_for(event: Any) -> bool:
-    """Whether an event should have said something: one of another kind is not odd."""
+    """Whether an event is of a kind that we use; other kinds are ignored, not counted as odd."""
     kind = event.get("event") if isinstance(event, Mapping) else None
     return not isinstance(kind, str) or kind.strip() in KIND_OF_EVENT

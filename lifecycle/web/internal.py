@@ -1,4 +1,4 @@
-"""The internal HTTP service of `lifecycle serve`: for the machines around it, never the public.
+"""The internal HTTP service of `lifecycle serve`, for monitoring; never on the public listener.
 
 GET  /healthz   whether the ledger answers
 GET  /metrics   the health of the state folder, for Prometheus

@@ -1,4 +1,4 @@
-"""What the service writes down of a request: never an address, and never a link's token."""
+"""The service's log: it holds no e-mail address and no token of a link."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ _TOKEN = re.compile(rf"({re.escape(PATH)})[^\s\"'?#]+|{TOKEN.pattern}")
 
 def hide(text: str) -> str:
     """The text without addresses and tokens."""
-    return mask_addresses(_TOKEN.sub(lambda found: f"{found[1] or ''}…", text))
+    return mask_addresses(_TOKEN.sub(lambda match: f"{match[1] or ''}…", text))
 
 
 class Private(logging.Formatter):
-    """Hides in the whole of what would be written, tracebacks included."""
+    """Hides addresses and tokens in the whole log record, tracebacks included."""
 
     def format(self, record: logging.LogRecord) -> str:
         return hide(super().format(record))
@@ -34,9 +34,6 @@ def log_config() -> dict[str, Any]:
             "private": {"()": Private, "format": "%(asctime)s %(levelname)s %(message)s"}
         },
         "handlers": {"private": {"class": "logging.StreamHandler", "formatter": "private"}},
-        "loggers": {
-            name: {"handlers": ["private"], "level": level, "propagate": False}
-            for name, level in (("uvicorn", "WARNING"), ("lifecycle", "INFO"))
-        },
+        "loggers": {"uvicorn": {"level": "WARNING"}, "lifecycle": {"level": "INFO"}},
         "root": {"handlers": ["private"], "level": "WARNING"},
     }

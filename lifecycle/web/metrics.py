@@ -116,35 +116,38 @@ class Metrics(Collector):
         yield from _of_report(past_day.newest_report)
 
     def _of_schedules(self, recorded: commands.Commands, now: datetime) -> Iterator[Metric]:
-        kept = timeliness(self._settings, self._schedules, recorded, now)
+        schedules = timeliness(self._settings, self._schedules, recorded, now)
         yield _gauges(
             "schedule_last_success_age_seconds",
             "Seconds since each schedule's command last ended well; where it never did, since the "
             "ledger began to record commands.",
             "schedule",
-            {one.schedule: (now - one.last_well_at).total_seconds() for one in kept},
+            {
+                schedule.schedule: (now - schedule.last_well_at).total_seconds()
+                for schedule in schedules
+            },
         )
         yield _gauges(
             "schedule_max_age_seconds",
             "How many that may be: one interval of the schedule and [status] grace_minutes.",
             "schedule",
-            {one.schedule: one.max_age_seconds for one in kept},
+            {schedule.schedule: schedule.max_age_seconds for schedule in schedules},
         )
         yield _gauges(
             "schedule_overdue",
             "Whether no run of the schedule's command has finished in that time, well or not.",
             "schedule",
-            {one.schedule: one.overdue_since is not None for one in kept},
+            {schedule.schedule: schedule.overdue_since is not None for schedule in schedules},
         )
 
     def _of_published(self, now: datetime) -> Iterator[Metric]:
-        seen = self._read_published()
-        event = seen.newest_event_at if seen else None
-        yield _gauge("published", "Whether anything is published.", seen is not None)
+        published = self._read_published()
+        event = published.newest_event_at if published else None
+        yield _gauge("published", "Whether anything is published.", published is not None)
         yield _gauge(
             "published_age_seconds",
             "Seconds since the as-of of the newest published day.",
-            (now - seen.as_of).total_seconds() if seen else None,
+            (now - published.as_of).total_seconds() if published else None,
         )
         yield _gauge(
             "published_max_age_seconds",
@@ -159,7 +162,7 @@ class Metrics(Collector):
         yield _gauge(
             "feed_late",
             "Whether the usage feed was late in the newest published day.",
-            seen.is_late if seen else None,
+            published.is_late if published else None,
         )
 
     def _read_published(self) -> Published | None:
@@ -188,9 +191,9 @@ class Metrics(Collector):
 
 def registry(settings: Settings, ledger: Ledger) -> CollectorRegistry:
     """What a scrape reads: the state folder, and nothing of this process."""
-    found = CollectorRegistry(auto_describe=False)
-    found.register(Metrics(settings, ledger))
-    return found
+    collectors = CollectorRegistry(auto_describe=False)
+    collectors.register(Metrics(settings, ledger))
+    return collectors
 
 
 def _of_mails(past: Day) -> Iterator[Metric]:

@@ -1,4 +1,4 @@
-"""The pages of the way out: plain HTML in the language of the mail, nothing from elsewhere."""
+"""The unsubscribe pages: plain HTML in the language of the mail, without outside resources."""
 
 from __future__ import annotations
 
@@ -126,7 +126,7 @@ HEADERS = {
     "X-Content-Type-Options": "nosniff",
     "X-Robots-Tag": "noindex, nofollow",
 }
-"""Of every page: its address is a key, so nobody keeps it, passes it on or frames it."""
+"""Headers of every page. Its URL is a key, so browsers must not cache, pass on or frame it."""
 
 _LIKED = re.compile(
     r"\s*(?P<tag>[a-z]{1,8}(-[a-z0-9]{1,8}){0,4})\s*"
@@ -145,7 +145,7 @@ def language_of(accepted: str) -> str | None:
     for item in accepted.split(","):
         if (named := _LIKED.fullmatch(item)) and (spoken := nearest(named["tag"], WORDS)):
             liked[spoken] = max(liked.get(spoken, 0.0), float(named["weight"] or 1))
-    best = max(liked, key=lambda one: liked[one], default=None)
+    best = max(liked, key=lambda language: liked[language], default=None)
     return best if best and liked[best] else None
 
 

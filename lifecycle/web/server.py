@@ -1,4 +1,4 @@
-"""Runs the service until somebody ends it."""
+"""Runs both HTTP services until a signal ends them."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from lifecycle.web.logs import log_config
 from lifecycle.web.service import service
 
 AT_ONCE = 100
-"""Requests; more are told to come again, before they fill the memory."""
+"""Concurrent requests. Further ones get 503, so that they cannot fill the memory."""
 ENDS_WITHIN = 15
 """Seconds that requests under way have to end by themselves."""
 

@@ -1,7 +1,7 @@
 """The public HTTP service of `lifecycle serve`: which address does what.
 
-GET  /u/<token>         a page with a button; looks, and changes nothing
-POST /u/<token>         leaves: a mail client's one click (RFC 8058), or the page's button
+GET  /u/<token>         shows a page with a button; changes nothing
+POST /u/<token>         unsubscribes: a mail client's one click (RFC 8058), or the page's button
 POST /events/sendgrid   SendGrid's signed events
 """
 
@@ -24,7 +24,7 @@ from lifecycle.settings import Settings
 from lifecycle.web.events import LARGEST_BODY, Refused, Webhook
 from lifecycle.web.logs import REQUESTS
 from lifecycle.web.pages import HEADERS, language_of, page
-from lifecycle.web.unsubscribe import Leaving
+from lifecycle.web.unsubscribe import Unsubscribing
 
 LARGEST_CLICK = 64 << 10
 """Bytes of the form that a mail client posts; its own words take thirty."""
@@ -37,16 +37,16 @@ def service(settings: Settings, ledger: Ledger) -> FastAPI:
     app = FastAPI(
         title="lifecycle", openapi_url=None, docs_url=None, redoc_url=None, redirect_slashes=False
     )
-    leaving, webhook = Leaving(settings, ledger), Webhook(settings, ledger)
+    unsubscribing, webhook = Unsubscribing(settings, ledger), Webhook(settings, ledger)
 
     def unknown(request: Request) -> Response:
-        """No mail says which language to speak: the browser does."""
+        """Without a mail, the browser's Accept-Language decides the page's language."""
         spoken = language_of(request.headers.get("Accept-Language", ""))
         return page("unknown", settings.company, spoken)
 
     @app.api_route(PATH + "{token}", methods=["GET", "HEAD"])
     def ask(token: str, request: Request) -> Response:
-        reader = leaving.who(token)
+        reader = unsubscribing.reader_of(token)
         if reader is None:
             return unknown(request)
         return page("done" if reader.has_left else "ask", settings.company, reader.locale)
@@ -54,10 +54,10 @@ def service(settings: Settings, ledger: Ledger) -> FastAPI:
     @app.post(PATH + "{token}")
     async def leave(token: str, request: Request) -> Response:
         form = await _body(request, LARGEST_CLICK)
-        reader = await run_in_threadpool(leaving.who, token)
+        reader = await run_in_threadpool(unsubscribing.reader_of, token)
         if reader is None:
             return unknown(request)
-        await run_in_threadpool(leaving.leave, reader)
+        await run_in_threadpool(unsubscribing.leave, reader)
         if b"page" in parse_qs(form).get(b"from", []):
             return page("done", settings.company, reader.locale)
         return PlainTextResponse("Unsubscribed.\n", headers=HEADERS)
@@ -70,13 +70,13 @@ def service(settings: Settings, ledger: Ledger) -> FastAPI:
     ) -> Response:
         body = await _body(request, LARGEST_BODY)
         try:
-            taken = await run_in_threadpool(webhook.take, body, signature, timestamp)
+            result = await run_in_threadpool(webhook.take, body, signature, timestamp)
         except Refused as refusal:
             log.warning("events refused: %s", refusal)
             return JSONResponse({"refused": str(refusal)}, refusal.status)
-        if taken.odd:
-            log.warning("events passed over as odd: %d", taken.odd)
-        return JSONResponse({"new": taken.new, "odd": taken.odd})
+        if result.odd:
+            log.warning("events passed over as odd: %d", result.odd)
+        return JSONResponse({"new": result.new, "odd": result.odd})
 
     @app.exception_handler(404)
     def nowhere(request: Request, _: Exception) -> Response:

@@ -1,4 +1,4 @@
-"""Leaving by a link: who asked, and that no mail goes to them any more."""
+"""Unsubscribing by a link: from the token of a mail to a suppression in the ledger."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ LINK = "link"
 
 
 @dataclass(frozen=True)
-class Leaver:
+class Reader:
     """The reader of one mail."""
 
     send_id: str
@@ -28,20 +28,20 @@ class Leaver:
     has_left: bool
 
 
-class Leaving:
-    """The way out that the links of our mails lead to."""
+class Unsubscribing:
+    """Unsubscribes the readers of our mails by the tokens of their links."""
 
     def __init__(self, settings: Settings, ledger: Ledger) -> None:
         self._links = Links(settings.unsubscribe.keys)
         self._erasure_key = settings.privacy.erasure_key.get_secret_value()
         self._ledger = ledger
 
-    def who(self, token: str) -> Leaver | None:
-        """The reader whom a link was made for, or None. Changes nothing."""
+    def reader_of(self, token: str) -> Reader | None:
+        """The reader of the mail that the token belongs to, or None. Changes nothing."""
         send_id = self._links.send_id(token)
         if send_id is None:
             return None
-        left = select(facts.c.key).where(
+        unsubscribed = select(facts.c.key).where(
             facts.c.send_id == send_id, facts.c.kind == Kind.UNSUBSCRIBED
         )
         with self._ledger.read() as connection:
@@ -50,10 +50,10 @@ class Leaving:
             ).scalar()
             if locale is None:
                 return None
-            return Leaver(send_id, locale, connection.execute(left).first() is not None)
+            return Reader(send_id, locale, connection.execute(unsubscribed).first() is not None)
 
-    def leave(self, reader: Leaver) -> None:
-        """Never mail the reader's address again; what is planned or queued stops with it."""
+    def leave(self, reader: Reader) -> None:
+        """Suppress the reader's address, and stop the mails that are planned or queued for it."""
         now = datetime.now(UTC)
         fact = Fact(
             source=LINK,

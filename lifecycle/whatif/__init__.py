@@ -1,1 +1,1 @@
-"""What would happen: preview, diff and simulation. Nothing here sends or decides for good."""
+"""Preview, diff and simulation: what would happen. Nothing here sends mail or writes decisions."""

@@ -1,4 +1,4 @@
-"""What two sets of files would each decide now, and where they part. Writes nothing."""
+"""Compares what two sets of files would decide now. Writes nothing."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from lifecycle.whatif.variant import Variant
 
 @dataclass(frozen=True)
 class Mail:
-    """A mail as one side has it."""
+    """A planned mail of one side."""
 
     account_id: str
     contact_id: str
@@ -40,59 +40,59 @@ class Mail:
 
 @dataclass(frozen=True)
 class ChangedMail:
-    """One mail that both sides have, and not the same."""
+    """A mail that both sides plan, with different content, recipient or time."""
 
     before: Mail
     after: Mail
 
     @property
-    def what(self) -> tuple[str, ...]:
+    def differences(self) -> tuple[str, ...]:
         """What differs: recipient, subject, body, time, language."""
-        one, other = self.before, self.after
+        before, after = self.before, self.after
         differs = {
-            "recipient": (one.contact_id, one.to) != (other.contact_id, other.to),
-            "subject": one.subject != other.subject,
-            "body": one.body != other.body,
-            "time": one.not_before != other.not_before,
-            "language": one.locale != other.locale,
+            "recipient": (before.contact_id, before.to) != (after.contact_id, after.to),
+            "subject": before.subject != after.subject,
+            "body": before.body != after.body,
+            "time": before.not_before != after.not_before,
+            "language": before.locale != after.locale,
         }
         return tuple(name for name, is_so in differs.items() if is_so)
 
 
 @dataclass
 class TriggerChange:
-    """What becomes of one trigger. Accounts are ids, in order."""
+    """What changes for one trigger. Accounts are sorted ids."""
 
     name: str
     state: str
-    """new, removed, changed, unreadable (on either side), or same: its own files are."""
+    """new, removed, changed, unreadable (on either side), or same, by the trigger's own files."""
     parts: list[str] = field(default_factory=list)
-    """changed: the keys of its file."""
+    """The keys of its file that changed."""
     files: list[str] = field(default_factory=list)
     """Its mails' files that differ: check_in.en (changed)."""
     words: dict[str, tuple[str, str]] = field(default_factory=dict)
-    """What its files say before and after, by their names: those that differ."""
+    """File name: its text before and after, for the files that differ."""
     matched: int = 0
     """Accounts that its audience matched before; 0 where it waits for the usage feed."""
     matches: int = 0
     comes_to_match: list[str] = field(default_factory=list)
     matches_no_more: list[str] = field(default_factory=list)
     enters: list[str] = field(default_factory=list)
-    """Accounts that a run would now let in, and would not before."""
+    """Accounts that would now enter, and would not before."""
     enters_no_more: list[str] = field(default_factory=list)
     leaves: dict[str, str] = field(default_factory=dict)
-    """Accounts whose sequence a run would now end, and would not before: why."""
+    """Account that would now leave its sequence, and would not before: the reason."""
     leaves_no_more: dict[str, str] = field(default_factory=dict)
     inside: int = 0
-    """Accounts that are in its sequence by the ledger."""
+    """Accounts with an open enrolment in the ledger."""
     migrated: list[str] = field(default_factory=list)
-    """Of these: who goes on by the changed file."""
+    """Those of them that would continue by the changed file."""
     new_mails: list[Mail] = field(default_factory=list)
     gone_mails: list[Mail] = field(default_factory=list)
-    """Mails that would be planned before and are not now, or that wait and would be stopped."""
+    """Mails that were planned before and are not now, or that wait and would be stopped."""
     changed_mails: list[ChangedMail] = field(default_factory=list)
     withheld: list[Withheld] = field(default_factory=list)
-    """What would now be decided against, and would not before, or for another reason."""
+    """Mails and entries that would be withheld now, and were not before, or for another reason."""
     withheld_no_more: list[Withheld] = field(default_factory=list)
 
     @property
@@ -108,19 +108,19 @@ class TriggerChange:
 
     @property
     def accounts(self) -> set[str]:
-        """Everybody who is in it."""
-        mails = [*self.new_mails, *self.gone_mails, *(one.after for one in self.changed_mails)]
+        """Every account that the change concerns."""
+        mails = [*self.new_mails, *self.gone_mails, *(item.after for item in self.changed_mails)]
         return {
             *(*self.comes_to_match, *self.matches_no_more, *self.enters, *self.enters_no_more),
             *(*self.leaves, *self.leaves_no_more, *self.migrated),
             *(mail.account_id for mail in mails),
-            *(one.account_id for one in (*self.withheld, *self.withheld_no_more)),
+            *(item.account_id for item in (*self.withheld, *self.withheld_no_more)),
         }
 
 
 @dataclass(frozen=True)
 class Side:
-    """What one set of files would decide."""
+    """What one set of files decides."""
 
     variant: Variant
     result: PlanResult
@@ -129,19 +129,19 @@ class Side:
     stopped: tuple[Mail, ...]
     """Mails that wait in the ledger and would be stopped."""
     migrated: frozenset[tuple[str, str]]
-    """Trigger and account of open enrolments that would go on by another version."""
+    """Trigger and account of open enrolments that would continue by another version."""
 
 
 def see(
     variant: Variant, warehouse: duckdb.DuckDBPyConnection, ledger: Connection, as_of: datetime
 ) -> Side:
-    """Decide by one set of files, and look at each audience. Raises WarehouseError."""
+    """Decide by one set of files, and evaluate each audience. Raises WarehouseError."""
     result = decide(
         variant.settings, warehouse, ledger, variant.triggers, as_of=as_of, rehearsal=True
     )
     members = {}
     for trigger in variant.triggers:
-        audience.judge(warehouse, trigger)
+        audience.evaluate(warehouse, trigger)
         members[trigger.name] = frozenset(audience.members(warehouse))
     return Side(variant, result, members, tuple(_stopped(ledger, result)), _migrated(result))
 
@@ -161,10 +161,10 @@ def _compare(name: str, before: Side, after: Side, inside: int) -> TriggerChange
     files = [_trigger(side, name) for side in sides]
     change = TriggerChange(name, _state(name, before, after), inside=inside)
     if all(files):
-        one, other = (file for file in files if file)
-        change.parts = _parts(one, other)
+        old_file, new_file = (file for file in files if file)
+        change.parts = _parts(old_file, new_file)
         if change.parts:
-            change.words[f"{name}.yaml"] = one.text, other.text
+            change.words[f"{name}.yaml"] = old_file.text, new_file.text
         changed = _changed_mails(name, before.variant, after.variant)
         change.files = [f"{file} ({_kind(*texts)})" for file, texts in changed.items()]
         change.words |= {f"{file}.txt": texts for file, texts in changed.items()}
@@ -177,16 +177,22 @@ def _compare(name: str, before: Side, after: Side, inside: int) -> TriggerChange
     change.comes_to_match = sorted(matches - matched)
     change.matches_no_more = sorted(matched - matches)
     entered, enters = (
-        {one.account_id for one in side.result.decisions.entries if one.trigger == name}
+        {entry.account_id for entry in side.result.decisions.entries if entry.trigger == name}
         for side in sides
     )
     change.enters, change.enters_no_more = sorted(enters - entered), sorted(entered - enters)
-    left, leaves = (
-        {one.account_id: one.reason for one in side.result.decisions.endings if one.trigger == name}
+    left_before, leaves = (
+        {
+            ending.account_id: ending.reason
+            for ending in side.result.decisions.endings
+            if ending.trigger == name
+        }
         for side in sides
     )
-    change.leaves = {one: leaves[one] for one in sorted(leaves.keys() - left.keys())}
-    change.leaves_no_more = {one: left[one] for one in sorted(left.keys() - leaves.keys())}
+    change.leaves = {id_: leaves[id_] for id_ in sorted(leaves.keys() - left_before.keys())}
+    change.leaves_no_more = {
+        id_: left_before[id_] for id_ in sorted(left_before.keys() - leaves.keys())
+    }
     moved, moves = (
         {account for trigger, account in side.migrated if trigger == name} for side in sides
     )
@@ -197,21 +203,21 @@ def _compare(name: str, before: Side, after: Side, inside: int) -> TriggerChange
 
 
 def _trigger(side: Side, name: str) -> Trigger | None:
-    return next((one for one in side.variant.triggers if one.name == name), None)
+    return next((trigger for trigger in side.variant.triggers if trigger.name == name), None)
 
 
 def _state(name: str, before: Side, after: Side) -> str:
-    one, other = _trigger(before, name), _trigger(after, name)
+    old, new = _trigger(before, name), _trigger(after, name)
     if name in before.variant.unread | after.variant.unread:
         return "unreadable"
-    if one is None or other is None:
-        return "new" if one is None else "removed"
-    return "same" if one.version == other.version else "changed"
+    if old is None or new is None:
+        return "new" if old is None else "removed"
+    return "same" if old.version == new.version else "changed"
 
 
-def _parts(one: Trigger, other: Trigger) -> list[str]:
-    """The keys of a trigger's file that say another thing."""
-    before, after = (YamlFile(trigger.text, trigger.name).plain for trigger in (one, other))
+def _parts(old: Trigger, new: Trigger) -> list[str]:
+    """The keys of a trigger's file whose values differ."""
+    before, after = (YamlFile(trigger.text, trigger.name).plain for trigger in (old, new))
     return sorted(key for key in {*before, *after} if before.get(key) != after.get(key))
 
 
@@ -220,8 +226,8 @@ def _kind(old: str, new: str) -> str:
 
 
 def _changed_mails(name: str, before: Variant, after: Variant) -> dict[str, tuple[str, str]]:
-    """The mails of a trigger, and the footers, whose files differ: what each says before and
-    after, nothing where it is not there."""
+    """The mail and footer files of a trigger that differ: file name, text before and after (empty
+    where there is no file)."""
     texts: list[dict[str, str]] = []
     for variant in (before, after):
         folder = Templates(variant.settings.folder("email_templates"))
@@ -249,13 +255,15 @@ def _changed_mails(name: str, before: Variant, after: Variant) -> dict[str, tupl
 def _compare_mails(change: TriggerChange, before: Side, after: Side) -> None:
     old, new = (_mails(side, change.name) for side in (before, after))
     change.changed_mails = [
-        pair for key in old.keys() & new.keys() if (pair := ChangedMail(old[key], new[key])).what
+        pair
+        for key in old.keys() & new.keys()
+        if (pair := ChangedMail(old[key], new[key])).differences
     ]
     gone = [old[key] for key in old.keys() - new.keys()]
     come = [new[key] for key in new.keys() - old.keys()]
     for mail in list(come):
-        same = [one for one in gone if _place(one) == _place(mail)]
-        if len(same) == 1 and sum(_place(one) == _place(mail) for one in come) == 1:
+        same = [other for other in gone if _place(other) == _place(mail)]
+        if len(same) == 1 and sum(_place(other) == _place(mail) for other in come) == 1:
             change.changed_mails.append(ChangedMail(same[0], mail))
             gone.remove(same[0])
             come.remove(mail)
@@ -266,8 +274,8 @@ def _compare_mails(change: TriggerChange, before: Side, after: Side) -> None:
 
 
 def _mails(side: Side, trigger: str) -> dict[str, Mail]:
-    made = side.result.decisions.sends
-    return {one.send_id: _mail(one, one.mime) for one in made if one.trigger == trigger}
+    planned = side.result.decisions.sends
+    return {send.send_id: _mail(send, send.mime) for send in planned if send.trigger == trigger}
 
 
 def _mail(send: Any, mime: bytes) -> Mail:
@@ -298,9 +306,9 @@ def _order(mail: Mail) -> tuple[datetime, str, str, str]:
 def _compare_withheld(change: TriggerChange, before: Side, after: Side) -> None:
     old, new = (
         {
-            (one.account_id, one.contact_id, one.step): one
-            for one in side.result.decisions.withheld
-            if one.trigger == change.name
+            (mail.account_id, mail.contact_id, mail.step): mail
+            for mail in side.result.decisions.withheld
+            if mail.trigger == change.name
         }
         for side in (before, after)
     )
@@ -309,17 +317,17 @@ def _compare_withheld(change: TriggerChange, before: Side, after: Side) -> None:
     change.withheld_no_more = [old[key] for key in sorted(differ - new.keys())]
 
 
-def _reason(one: Withheld | None) -> str | None:
-    return one.reason if one else None
+def _reason(mail: Withheld | None) -> str | None:
+    return mail.reason if mail else None
 
 
 # What the ledger knows. ------------------------------------------------------------------
 
 
 def _stopped(ledger: Connection, result: PlanResult) -> Iterable[Mail]:
-    made = result.decisions
-    ended = {(one.account_id, one.trigger, one.cycle) for one in made.endings}
-    refused = {one.send_id for one in made.objections}
+    decisions = result.decisions
+    ended = {(row.account_id, row.trigger, row.cycle) for row in decisions.endings}
+    refused = {row.send_id for row in decisions.objections}
     if not ended and not refused:
         return
     query = (
@@ -337,11 +345,13 @@ def _open(ledger: Connection) -> Iterable[Row[Any]]:
 
 
 def _inside(ledger: Connection) -> dict[str, int]:
-    found: dict[str, int] = {}
+    accounts: dict[str, int] = {}
     for row in _open(ledger):
-        found[row.trigger] = found.get(row.trigger, 0) + 1
-    return found
+        accounts[row.trigger] = accounts.get(row.trigger, 0) + 1
+    return accounts
 
 
 def _migrated(result: PlanResult) -> frozenset[tuple[str, str]]:
-    return frozenset((one.trigger, one.account_id) for one in result.decisions.migrations)
+    return frozenset(
+        (migration.trigger, migration.account_id) for migration in result.decisions.migrations
+    )

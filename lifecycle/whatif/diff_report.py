@@ -1,6 +1,6 @@
-"""What a change of the files does to today's audience: a table, JSON, Markdown for a review.
+"""The report of `lifecycle diff`: a table, JSON, or Markdown for a review.
 
-It is read where others read along, so no address is shown whole.
+Reviews are read by many people, so the report masks every address.
 """
 
 from __future__ import annotations
@@ -31,12 +31,12 @@ from lifecycle.whatif.variant import Variant, changed_models, changed_settings, 
 ROWS = 20
 """Rows that a person is shown of a long list."""
 TEXTS = 10
-"""Changed mails that are shown word by word, one of each step and language."""
+"""How many changed mails are shown with their text, one of each step and language."""
 
 
 @dataclass(frozen=True)
 class Diff:
-    """What differs between two sets of files for the people of today."""
+    """The differences that two sets of files make for today's accounts."""
 
     before: Variant
     after: Variant
@@ -47,9 +47,9 @@ class Diff:
     settings: dict[str, tuple[object, object]]
     """Keys of the settings that differ, with both values."""
     rebuilt: bool
-    """Whether both sides' marts were built anew; else both saw the published ones."""
+    """Whether both sides' marts were built anew; else both read the published marts."""
     problems: list[Problem]
-    """What is wrong with the files before."""
+    """The problems of the files before the change."""
     waiting: dict[str, list[str]]
     """A sentence for each trigger that waits for the usage feed, by side."""
     names: dict[str, str]
@@ -58,13 +58,13 @@ class Diff:
 
     @property
     def with_effect(self) -> list[TriggerChange]:
-        """The triggers by which somebody is concerned today."""
-        return [one for one in self.triggers if one.has_effect]
+        """The triggers whose change affects an account today."""
+        return [change for change in self.triggers if change.has_effect]
 
     @property
     def changed(self) -> list[TriggerChange]:
         """The triggers with another file, other mails, or an effect."""
-        return [one for one in self.triggers if one.state != "same" or one.has_effect]
+        return [change for change in self.triggers if change.state != "same" or change.has_effect]
 
     def as_json(self) -> dict[str, Any]:
         """The object of `diff --json`."""
@@ -79,59 +79,59 @@ class Diff:
             },
             "problems": [mask_addresses(str(problem)) for problem in self.problems],
             "waiting": self.waiting,
-            "triggers": [self._trigger_json(one) for one in self.triggers],
+            "triggers": [self._trigger_json(change) for change in self.triggers],
         }
 
-    def _trigger_json(self, one: TriggerChange) -> dict[str, Any]:
+    def _trigger_json(self, change: TriggerChange) -> dict[str, Any]:
         return {
-            **{name: getattr(one, name) for name in ("name", "state", "parts", "files")},
+            **{name: getattr(change, name) for name in ("name", "state", "parts", "files")},
             "words": {
-                file: mask_addresses(_lines(old, new)) for file, (old, new) in one.words.items()
+                file: mask_addresses(_lines(old, new)) for file, (old, new) in change.words.items()
             },
             "audience": {
-                "before": one.matched,
-                "after": one.matches,
-                "enters": self._named(one.comes_to_match),
-                "leaves": self._named(one.matches_no_more),
+                "before": change.matched,
+                "after": change.matches,
+                "enters": self._named(change.comes_to_match),
+                "leaves": self._named(change.matches_no_more),
             },
             "sequence": {
-                "inside": one.inside,
-                "enters": self._named(one.enters),
-                "enters_no_more": self._named(one.enters_no_more),
-                "leaves": self._named(one.leaves),
-                "leaves_no_more": self._named(one.leaves_no_more),
-                "migrated": self._named(one.migrated),
+                "inside": change.inside,
+                "enters": self._named(change.enters),
+                "enters_no_more": self._named(change.enters_no_more),
+                "leaves": self._named(change.leaves),
+                "leaves_no_more": self._named(change.leaves_no_more),
+                "migrated": self._named(change.migrated),
             },
             "mails": {
-                "new": [self._mail_json(mail) for mail in one.new_mails],
-                "gone": [self._mail_json(mail) for mail in one.gone_mails],
+                "new": [self._mail_json(mail) for mail in change.new_mails],
+                "gone": [self._mail_json(mail) for mail in change.gone_mails],
                 "changed": [
                     {
-                        "what": list(pair.what),
+                        "what": list(pair.differences),
                         "before": self._mail_json(pair.before),
                         "after": self._mail_json(pair.after),
                     }
-                    for pair in one.changed_mails
+                    for pair in change.changed_mails
                 ],
             },
             "withheld": {
-                "new": [_masked(asdict(left)) for left in one.withheld],
-                "no_more": [_masked(asdict(left)) for left in one.withheld_no_more],
+                "new": [_masked(asdict(mail)) for mail in change.withheld],
+                "no_more": [_masked(asdict(mail)) for mail in change.withheld_no_more],
             },
         }
 
     def _named(self, accounts: Sequence[str] | dict[str, str]) -> list[dict[str, str]]:
         reasons = accounts if isinstance(accounts, dict) else {}
         return [
-            {"account_id": one, "name": self.names.get(one, one)}
-            | ({"reason": reasons[one]} if one in reasons else {})
-            for one in accounts
+            {"account_id": account_id, "name": self.names.get(account_id, account_id)}
+            | ({"reason": reasons[account_id]} if account_id in reasons else {})
+            for account_id in accounts
         ]
 
     def _mail_json(self, mail: Mail) -> dict[str, Any]:
-        told = asdict(mail)
-        del told["body"]
-        return _masked({**told, "not_before": mail.not_before.isoformat()})
+        fields_of_mail = asdict(mail)
+        del fields_of_mail["body"]
+        return _masked({**fields_of_mail, "not_before": mail.not_before.isoformat()})
 
     def as_markdown(self) -> str:
         """The difference for a pull request."""
@@ -141,10 +141,10 @@ class Diff:
         """The difference for a person."""
         sections = [self._summary()]
         if self.problems:
-            told = tuple(mask_addresses(str(problem)) for problem in self.problems)
-            sections.append(Section(f"Wrong at {self.before.name}", told, "warning"))
-        for one in self.changed:
-            sections += [self._trigger(one), *self._texts(one)]
+            problems = tuple(mask_addresses(str(problem)) for problem in self.problems)
+            sections.append(Section(f"Wrong at {self.before.name}", problems, "warning"))
+        for change in self.changed:
+            sections += [self._trigger(change), *self._texts(change)]
         return sections
 
     def _summary(self) -> Section:
@@ -154,16 +154,16 @@ class Diff:
             parts += [f"{side}: {sentence}" for sentence in sentences]
         rows = [
             (
-                one.name,
-                one.state,
-                _change(one.matched, one.matches),
-                _signed(len(one.enters), len(one.enters_no_more)),
-                _signed(len(one.leaves), len(one.leaves_no_more)),
-                _signed(len(one.new_mails), len(one.gone_mails)),
-                len(one.changed_mails),
-                _signed(len(one.withheld), len(one.withheld_no_more)),
+                change.name,
+                change.state,
+                _change(change.matched, change.matches),
+                _signed(len(change.enters), len(change.enters_no_more)),
+                _signed(len(change.leaves), len(change.leaves_no_more)),
+                _signed(len(change.new_mails), len(change.gone_mails)),
+                len(change.changed_mails),
+                _signed(len(change.withheld), len(change.withheld_no_more)),
             )
-            for one in self.changed
+            for change in self.changed
         ]
         columns = (
             *("trigger", "files", "audience", "enter", "leave"),
@@ -176,7 +176,7 @@ class Diff:
     def _verdict(self) -> str:
         if not self.with_effect:
             return "Nobody's audience or mail of today changes."
-        accounts = {account for one in self.with_effect for account in one.accounts}
+        accounts = {account for change in self.with_effect for account in change.accounts}
         return (
             f"{counted(len(accounts), 'account')} of today "
             f"{'is' if len(accounts) == 1 else 'are'} concerned. Nothing is written or sent."
@@ -184,8 +184,8 @@ class Diff:
 
     def _files(self) -> Iterator[str]:
         if self.settings:
-            shown = (f"{key} ({old} → {new})" for key, (old, new) in self.settings.items())
-            yield mask_addresses(f"Settings that differ: {', '.join(shown)}.")
+            settings = (f"{key} ({old} → {new})" for key, (old, new) in self.settings.items())
+            yield mask_addresses(f"Settings that differ: {', '.join(settings)}.")
         if self.models:
             yield f"Models that differ: {', '.join(self.models)}."
         if self.rebuilt:
@@ -193,41 +193,47 @@ class Diff:
         else:
             yield "Both sides look at the marts that the last run published."
 
-    def _trigger(self, one: TriggerChange) -> Section:
+    def _trigger(self, change: TriggerChange) -> Section:
         parts: list[str | Table] = []
-        if one.state == "unreadable":
+        if change.state == "unreadable":
             parts.append("One side's file cannot be used, so nothing is compared.")
-        if one.parts:
-            parts.append(f"Its file differs in {', '.join(one.parts)}.")
-        if one.files:
-            parts.append(f"Its mails' files differ: {', '.join(one.files)}.")
-        if one.inside and one.state in ("changed", "removed"):
+        if change.parts:
+            parts.append(f"Its file differs in {', '.join(change.parts)}.")
+        if change.files:
+            parts.append(f"Its mails' files differ: {', '.join(change.files)}.")
+        if change.inside and change.state in ("changed", "removed"):
             parts.append(
-                f"{counted(one.inside, 'account')} inside its sequence now; "
-                f"{len(one.migrated):,} would go on by the changed file."
+                f"{counted(change.inside, 'account')} inside its sequence now; "
+                f"{len(change.migrated):,} would go on by the changed file."
             )
-        what: defaultdict[str, list[str]] = defaultdict(list)
-        for said, ids in (
-            ("comes into the audience", one.comes_to_match),
-            ("drops out of the audience", one.matches_no_more),
-            ("enters now", one.enters),
-            ("does not enter any more", one.enters_no_more),
-            ("stays in its sequence", one.leaves_no_more),
-            ("goes on by the changed file", one.migrated),
+        changes_of: defaultdict[str, list[str]] = defaultdict(list)
+        for text, ids in (
+            ("comes into the audience", change.comes_to_match),
+            ("drops out of the audience", change.matches_no_more),
+            ("enters now", change.enters),
+            ("does not enter any more", change.enters_no_more),
+            ("stays in its sequence", change.leaves_no_more),
+            ("goes on by the changed file", change.migrated),
         ):
             for account_id in ids:
-                what[account_id].append(said)
-        for account_id, why in one.leaves.items():
-            what[account_id].append(f"leaves its sequence: {why}")
+                changes_of[account_id].append(text)
+        for account_id, why in change.leaves.items():
+            changes_of[account_id].append(f"leaves its sequence: {why}")
         parts += _cut(
             ("account", "id", "what"),
-            [(self.names.get(id_), Id(id_), ", ".join(said)) for id_, said in sorted(what.items())],
+            [
+                (self.names.get(id_), Id(id_), ", ".join(text))
+                for id_, text in sorted(changes_of.items())
+            ],
             by=2,
         )
         mails = [
-            *(("new", mail) for mail in one.new_mails),
-            *(("gone", mail) for mail in one.gone_mails),
-            *((f"changed: {', '.join(pair.what)}", pair.after) for pair in one.changed_mails),
+            *(("new", mail) for mail in change.new_mails),
+            *(("gone", mail) for mail in change.gone_mails),
+            *(
+                (f"changed: {', '.join(pair.differences)}", pair.after)
+                for pair in change.changed_mails
+            ),
         ]
         parts += _cut(
             ("account", "id", "to", "mail", "language", "goes at the earliest", "what"),
@@ -239,51 +245,51 @@ class Diff:
                     mail.step,
                     mail.locale,
                     moment(mail.not_before, self.time_zone),
-                    what,
+                    change_of_mail,
                 )
-                for what, mail in mails
+                for change_of_mail, mail in mails
             ],
             by=6,
         )
-        kept = [
-            *(("newly", left) for left in one.withheld),
-            *(("no more", left) for left in one.withheld_no_more),
+        withheld = [
+            *(("newly", mail) for mail in change.withheld),
+            *(("no more", mail) for mail in change.withheld_no_more),
         ]
         parts += _cut(
             ("account", "id", "contact", "mail", "withheld", "reason", "detail"),
             [
                 (
-                    self.names.get(left.account_id),
-                    Id(left.account_id),
-                    left.contact_id or None,
-                    left.step or "entry",
-                    what,
-                    str(left.reason),
-                    mask_addresses(left.detail),
+                    self.names.get(mail.account_id),
+                    Id(mail.account_id),
+                    mail.contact_id or None,
+                    mail.step or "entry",
+                    when,
+                    str(mail.reason),
+                    mask_addresses(mail.detail),
                 )
-                for what, left in kept
+                for when, mail in withheld
             ],
             by=4,
         )
-        return Section(f"{one.name}: {one.state}", tuple(parts))
+        return Section(f"{change.name}: {change.state}", tuple(parts))
 
-    def _texts(self, one: TriggerChange) -> list[Section]:
-        """What its files say differently, line by line, and one mail of each step and language
-        whose words differ, as somebody gets it."""
-        seen: dict[tuple[str, str], ChangedMail] = {}
-        for pair in one.changed_mails:
-            if {"subject", "body"} & set(pair.what):
-                seen.setdefault((pair.after.step, pair.after.locale), pair)
+    def _texts(self, change: TriggerChange) -> list[Section]:
+        """The changed lines of its files, and one changed mail of each step and language as an
+        account would get it."""
+        examples: dict[tuple[str, str], ChangedMail] = {}
+        for pair in change.changed_mails:
+            if {"subject", "body"} & set(pair.differences):
+                examples.setdefault((pair.after.step, pair.after.locale), pair)
         sections = [
             Section(file, (mask_addresses(_lines(old, new)),))
-            for file, (old, new) in list(one.words.items())[:TEXTS]
+            for file, (old, new) in list(change.words.items())[:TEXTS]
         ]
-        for (step, locale), pair in list(seen.items())[:TEXTS]:
+        for (step, locale), pair in list(examples.items())[:TEXTS]:
             old, new = (
                 f"Subject: {mail.subject}\n\n{mail.body}" for mail in (pair.before, pair.after)
             )
             name = self.names.get(pair.after.account_id, pair.after.account_id)
-            title = f"{one.name}/{step} ({locale}) as {name} would get it"
+            title = f"{change.name}/{step} ({locale}) as {name} would get it"
             sections.append(Section(title, (mask_addresses(_lines(old, new)),)))
         return sections
 
@@ -299,26 +305,26 @@ def diff(settings: Settings, ledger: Ledger, before: Variant, after: Variant) ->
     """
     problems = list(before.problems)
     with ExitStack() as stack:
-        here = stack.enter_context(connect_published(settings))
-        there, rebuilt = here, False
-        as_of = published_marts.as_of(here)
+        present = stack.enter_context(connect_published(settings))
+        earlier, rebuilt = present, False
+        as_of = published_marts.as_of(present)
         if not have_same_marts(before, after):
             folder = Path(stack.enter_context(TemporaryDirectory(prefix="lifecycle-diff-")))
-            here = stack.enter_context(_built(after, as_of, folder / "after"))
+            present = stack.enter_context(_built(after, as_of, folder / "after"))
             try:
-                there = stack.enter_context(_built(before, as_of, folder / "before"))
+                earlier = stack.enter_context(_built(before, as_of, folder / "before"))
                 rebuilt = True
             except (WarehouseError, GateStopped) as error:
                 what = f"its marts cannot be built, so the present ones stand in: {error}"
                 problems.append(Problem(before.name, None, what))
-                there, rebuilt = here, True
-        with ledger.read() as known:
-            sides = see(before, there, known, as_of), see(after, here, known, as_of)
-            changes = compare(*sides, known)
-        ids = sorted({account for one in changes for account in one.accounts})
+                earlier, rebuilt = present, True
+        with ledger.read() as reading:
+            sides = see(before, earlier, reading, as_of), see(after, present, reading, as_of)
+            changes = compare(*sides, reading)
+        ids = sorted({account for change in changes for account in change.accounts})
         names = {
             row["account_id"]: row["name"]
-            for warehouse in (there, here)
+            for warehouse in (earlier, present)
             for row in published_marts.accounts(warehouse, ids)
         }
     waiting = {side.variant.name: list(side.result.waiting) for side in sides}
@@ -346,15 +352,15 @@ def _built(variant: Variant, when: datetime, folder: Path) -> Iterator[duckdb.Du
 
 
 def _lines(old: str, new: str) -> str:
-    """The lines that differ, each with one on either side."""
+    """A unified diff with one line of context."""
     lines = unified_diff(old.splitlines(), new.splitlines(), "before", "after", lineterm="", n=1)
     return "\n".join(lines)
 
 
-def _masked(told: dict[str, Any]) -> dict[str, Any]:
+def _masked(values: dict[str, Any]) -> dict[str, Any]:
     return {
         name: mask_addresses(value) if isinstance(value, str) else value
-        for name, value in told.items()
+        for name, value in values.items()
     }
 
 
@@ -364,12 +370,12 @@ def _cut(
     """A table of the first rows, and how many there are of each kind where it is cut."""
     if not rows:
         return []
-    shown: list[str | Table] = [table(columns, rows[:ROWS])]
+    parts: list[str | Table] = [table(columns, rows[:ROWS])]
     if len(rows) > ROWS:
         kinds = Counter(str(row[by]) for row in rows)
-        told = ", ".join(f"{count:,} {kind}" for kind, count in kinds.items())
-        shown.append(f"{len(rows):,} in all: {told}. --json lists them.")
-    return shown
+        counts = ", ".join(f"{count:,} {kind}" for kind, count in kinds.items())
+        parts.append(f"{len(rows):,} in all: {counts}. --json lists them.")
+    return parts
 
 
 def _change(before: int, after: int) -> str:

@@ -1,4 +1,4 @@
-"""The company's files as they were at a commit, taken from git into a temporary folder."""
+"""Extracts the company's files at a commit from git into a temporary folder."""
 
 from __future__ import annotations
 
@@ -22,24 +22,24 @@ SET_BY_HOOKS = ("GIT_DIR", "GIT_WORK_TREE", "GIT_INDEX_FILE", "GIT_PREFIX")
 
 @contextmanager
 def variant_at(ref: str, settings: Settings, config: Path) -> Iterator[Variant]:
-    """The variant of a branch, a tag or a commit; its files are there while this is entered.
+    """Yield the variant of a branch, a tag or a commit; its files exist inside the `with` block.
 
-    `config` is the lifecycle.toml of `settings`. What is wrong with the files at the ref is a
-    problem of the variant, not an error. Where the ref has no usable lifecycle.toml, the
-    present settings stand in; where the dbt project lies in no git checkout or in another, the
-    present one. Raises InputError without git, outside a checkout, for an unknown ref.
+    `config` is the lifecycle.toml of `settings`. Problems of the files at the ref become problems
+    of the variant, not errors. Where the ref has no usable lifecycle.toml, the present settings
+    stand in; where the dbt project lies in no git checkout or in another, the present one. Raises
+    InputError without git, outside a checkout, for an unknown ref.
     """
     top = _top(config.parent)
     commit = _commit(top, ref)
     root = _within(config.parent, top)
     assert root is not None
     checkout = _within(CHECKOUT, top)
-    wanted = [root / config.name, *(root / name for name in OWN_FOLDERS)]
+    paths = [root / config.name, *(root / name for name in OWN_FOLDERS)]
     if checkout is not None:
-        wanted += [checkout / name for name in (*OWN_FOLDERS, PROJECT.name)]
+        paths += [checkout / name for name in (*OWN_FOLDERS, PROJECT.name)]
     with TemporaryDirectory(prefix="lifecycle-ref-") as temporary:
         folder = Path(temporary)
-        _extract(top, commit, wanted, folder)
+        _extract(top, commit, paths, folder)
         if checkout is not None and checkout != root:
             _stand_in(folder / root, folder / checkout)
         project = folder / checkout / PROJECT.name if checkout is not None else PROJECT
@@ -50,7 +50,9 @@ def variant_at(ref: str, settings: Settings, config: Path) -> Iterator[Variant]:
 def _read(ref: str, settings: Settings, project: Path, problems: tuple[Problem, ...]) -> Variant:
     try:
         return Variant.read(ref, settings, project=project, problems=problems)
-    except TriggerError as error:  # of the models' YAML: nobody knows which columns there were
+    except (
+        TriggerError
+    ) as error:  # The models' YAML cannot be read, so the columns at that commit are unknown.
         problems = (*problems, *error.problems)
         return Variant.read(ref, settings, problems=problems)
 
@@ -60,9 +62,9 @@ def _top(folder: Path) -> Path:
 
 
 def _commit(top: Path, ref: str) -> str:
-    asked = ("rev-parse", "--verify", "--quiet", "--end-of-options", f"{ref}^{{commit}}")
+    arguments = ("rev-parse", "--verify", "--quiet", "--end-of-options", f"{ref}^{{commit}}")
     try:
-        return _git(top, *asked).decode().strip()
+        return _git(top, *arguments).decode().strip()
     except InputError:
         listed = _git(top, "for-each-ref", "--format=%(refname:short)").decode().split()
         hint = did_you_mean(ref, listed) or (
@@ -77,14 +79,14 @@ def _within(folder: Path, top: Path) -> Path | None:
     return resolved.relative_to(above) if resolved.is_relative_to(above) else None
 
 
-def _extract(top: Path, commit: str, wanted: list[Path], folder: Path) -> None:
-    paths = [path.as_posix() for path in wanted]
+def _extract(top: Path, commit: str, own_paths: list[Path], folder: Path) -> None:
+    paths = [path.as_posix() for path in own_paths]
     listed = _git(top, "ls-tree", "-r", "-z", "--name-only", commit, "--", *paths)
     files = [name for name in listed.decode().split("\0") if name]
-    # One by one: an archive of a path that is not there fails, and so does an empty one.
-    there = [path for path in paths if any(f"{name}/".startswith(f"{path}/") for name in files)]
-    if there:
-        archive = _git(top, "archive", "--format=tar", commit, "--", *there)
+    # One by one: `git archive` fails for a path that does not exist, and for an empty list.
+    present = [path for path in paths if any(f"{name}/".startswith(f"{path}/") for name in files)]
+    if present:
+        archive = _git(top, "archive", "--format=tar", commit, "--", *present)
         with tarfile.open(fileobj=io.BytesIO(archive)) as tar:
             tar.extractall(folder, filter="data")
 
@@ -115,7 +117,7 @@ def _git(folder: Path, *arguments: str) -> bytes:
         command = ["git", "-C", str(folder), *arguments]
         return subprocess.run(command, env=env, capture_output=True, check=True).stdout
     except FileNotFoundError:
-        raise InputError("git is not on this machine: the other files are taken from it") from None
+        raise InputError("git is not installed: the files to compare with come from git") from None
     except subprocess.CalledProcessError as error:
-        told = error.stderr.decode(errors="replace").strip() or f"git {arguments[0]} failed"
-        raise InputError(f"{folder}: {told.splitlines()[0].removeprefix('fatal: ')}") from None
+        message = error.stderr.decode(errors="replace").strip() or f"git {arguments[0]} failed"
+        raise InputError(f"{folder}: {message.splitlines()[0].removeprefix('fatal: ')}") from None

@@ -1,4 +1,4 @@
-"""The mails of a trigger that nobody would get now: its later steps, its other languages."""
+"""Example mails for the steps and languages of a trigger that no account would get now."""
 
 from __future__ import annotations
 
@@ -24,23 +24,23 @@ def mails_to_come(
     without: Collection[tuple[str, str]],
     as_of: datetime,
 ) -> list[Message]:
-    """One mail of each step and language but these, as somebody who is there now would read it.
+    """One mail of each step and language except `without`, rendered for an existing account.
 
-    It is somebody of the audience where there is one. A language that no recipient would be
-    written to in has no mail. Raises TemplateError.
+    The account is one of the audience where possible. A language that no recipient reads has no
+    mail. Raises TemplateError.
     """
-    renderer = Renderer(settings, rehearsal=True)
+    renderer = Renderer(settings, is_preview=True)
     readers = list(_readers(warehouse, trigger))
-    found: dict[tuple[str, str], Message] = {}
+    mails: dict[tuple[str, str], Message] = {}
     for step in trigger.steps:
         for account, contact in readers:
             locale, _ = renderer.choose_locale(
                 trigger.name, step.id, contact["locale"], account["locale"], trigger.locale
             )
-            if (step.id, locale) in without or (step.id, locale) in found:
+            if (step.id, locale) in without or (step.id, locale) in mails:
                 continue
             ids = account["account_id"], contact["contact_id"]
-            found[step.id, locale] = renderer.render(
+            mails[step.id, locale] = renderer.render(
                 send_id=send_identity(*ids, trigger.name, step.id, 1),
                 trigger=trigger.name,
                 step=step.id,
@@ -49,7 +49,7 @@ def mails_to_come(
                 contact=contact,
                 date=as_of,
             )
-    return list(found.values())
+    return list(mails.values())
 
 
 def _readers(

@@ -1,4 +1,4 @@
-"""What each account owner is told today, without telling them: `lifecycle owners`."""
+"""Shows the list that each account owner gets today, without sending it: `lifecycle owners`."""
 
 from __future__ import annotations
 
@@ -15,39 +15,39 @@ from lifecycle.settings import Settings
 from lifecycle.warehouse.connection import connect_published
 
 ROWS = 20
-"""Accounts without an owner to tell that a person is shown."""
+"""How many accounts whose owner has no address are shown to a person."""
 
 
 @dataclass(frozen=True)
 class Owners:
-    """The lists of one day: those in the ledger, and those that a run would add now."""
+    """The owners' lists of one day: those in the ledger, and those that a run would add now."""
 
     as_of: datetime
     time_zone: str
     planned: list[tuple[str, Message]]
-    """State and mail of the lists of the day that the ledger holds."""
-    made: OwnerLists
+    """State and mail of the day's lists in the ledger."""
+    decided: OwnerLists
 
     @property
     def new(self) -> list[Message]:
         """The lists that a run would plan now."""
-        return [Message.from_bytes(one.send.mime) for one in self.made.lists]
+        return [Message.from_bytes(owner_list.send.mime) for owner_list in self.decided.lists]
 
     def as_json(self) -> dict[str, Any]:
         """The object of `owners --json`."""
         return {
             "as_of": self.as_of.isoformat(),
-            "day": self.made.day.isoformat(),
-            "resting": self.made.resting or None,
+            "day": self.decided.day.isoformat(),
+            "resting": self.decided.resting or None,
             "lists": [
                 *(_mail(mail, state) for state, mail in self.planned),
                 *(_mail(mail, None) for mail in self.new),
             ],
-            "waiting": self.made.waiting,
+            "waiting": self.decided.waiting,
             "unreached": [
                 {"account_id": entry.account_id, "news": list(entry.news), "why": why}
-                for one, why in self.made.unreached
-                for entry in one.entries
+                for news, why in self.decided.unreached
+                for entry in news.entries
             ],
         }
 
@@ -57,10 +57,10 @@ class Owners:
             f"{counted(len(self.planned), 'list')} of today in the ledger, "
             f"{len(self.new):,} would be new. Nothing is written or sent by this."
         ]
-        if self.made.resting:
-            parts.append(f"No run sends lists today: {self.made.resting}.")
-        if self.made.waiting:
-            owners = counted(self.made.waiting, "owner")
+        if self.decided.resting:
+            parts.append(f"No run sends lists today: {self.decided.resting}.")
+        if self.decided.waiting:
+            owners = counted(self.decided.waiting, "owner")
             parts.append(f"{owners} had today's list already: what is newer comes with the next.")
         title = f"Lists for account owners as of {moment(self.as_of, self.time_zone)}"
         return [
@@ -71,32 +71,32 @@ class Owners:
         ]
 
     def _unreached(self) -> list[Section]:
-        found = [(entry, why) for one, why in self.made.unreached for entry in one.entries]
-        if not found:
+        unreached = [(entry, why) for news, why in self.decided.unreached for entry in news.entries]
+        if not unreached:
             return []
         rows = [
-            (one.account["name"], Id(one.account_id), ", ".join(one.news), why)
-            for one, why in found[:ROWS]
+            (entry.account["name"], Id(entry.account_id), ", ".join(entry.news), why)
+            for entry, why in unreached[:ROWS]
         ]
         parts: list[str | Table] = [table(("account", "id", "news", "why"), rows)]
-        if len(found) > ROWS:
-            parts.append(f"… and {len(found) - ROWS:,} more; --json lists them all.")
-        title = f"{counted(len(found), 'account')} with news and no owner to tell"
+        if len(unreached) > ROWS:
+            parts.append(f"… and {len(unreached) - ROWS:,} more; --json lists them all.")
+        title = f"{counted(len(unreached), 'account')} with news and no owner to tell"
         return [Section(title, tuple(parts), "warning")]
 
 
 def owners(settings: Settings, ledger: Ledger, *, as_of: datetime) -> Owners:
-    """The lists of the day of `as_of`, on the marts that are published.
+    """The lists of the day of `as_of`, from the published marts.
 
     Raises TemplateError, or WarehouseError when nothing was published yet.
     """
     with connect_published(settings) as warehouse, ledger.read() as memory:
-        made = decide_lists(settings, warehouse, memory, as_of=as_of)
+        decided = decide_lists(settings, warehouse, memory, as_of=as_of)
     planned = [
         (row.state, Message.from_bytes(row.mime))
-        for row in account_history.owner_lists(ledger, cycle_of(made.day))
+        for row in account_history.owner_lists(ledger, cycle_of(decided.day))
     ]
-    return Owners(as_of, settings.company.time_zone, planned, made)
+    return Owners(as_of, settings.company.time_zone, planned, decided)
 
 
 def _mail(mail: Message, state: str | None) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""Exactly who would get what from a trigger, before anything goes."""
+"""`lifecycle preview`: exactly who would get which mails from a trigger."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ ROWS = 50
 
 @dataclass(frozen=True)
 class Preview:
-    """What the next run would decide for one trigger. Nothing of it is written anywhere."""
+    """What the next run would decide for one trigger. Writes nothing."""
 
     trigger: Trigger
     as_of: datetime
@@ -46,17 +46,17 @@ class Preview:
     time_zone: str
     """The company's."""
     goes_on: datetime | None = None
-    """When the day of a broadcast begins that is still to come: what is shown is as of then."""
+    """Start of a future broadcast's day (UTC); the preview is as of then."""
     other_language: Mapping[tuple[str, str], int] = field(default_factory=dict)
-    """How many mails go in another language than their reader's: (reader's, mail's): mails."""
+    """(reader's language, mail's language): mails that are not in their reader's language."""
     to_come: Sequence[Message] = ()
     """One mail of each step and language that nobody would get now."""
     every_mail: bool = False
-    """Show each mail, not one of each step and language."""
+    """Whether to show every mail, or one of each step and language."""
     sent_to: str | None = None
-    """The colleague who was mailed what is shown."""
+    """The address of the colleague to whom the shown mails were sent."""
     sent: Sequence[Rehearsed] = ()
-    """What became of these mails."""
+    """The results of sending them."""
 
     @cached_property
     def mails(self) -> list[tuple[Any, Message]]:
@@ -68,7 +68,7 @@ class Preview:
 
     @property
     def samples(self) -> list[Message]:
-        """The mails that are shown whole: one of each step and language, or all of them."""
+        """The mails whose text is shown: one of each step and language, or all of them."""
         mails = [mail for _, mail in self.mails]
         if not self.every_mail:
             first: dict[tuple[str, str], Message] = {}
@@ -80,13 +80,13 @@ class Preview:
     @property
     def held_out(self) -> list[str]:
         """The accounts that would enter without mails."""
-        return [one.account_id for one in self.result.decisions.entries if one.held_out]
+        return [entry.account_id for entry in self.result.decisions.entries if entry.held_out]
 
     @property
     def withheld(self) -> list[Withheld]:
-        """What was decided against for other reasons."""
-        made = self.result.decisions.withheld
-        return [one for one in made if one.reason != Reason.HELD_OUT]
+        """The mails and entries that are withheld for other reasons."""
+        withheld = self.result.decisions.withheld
+        return [mail for mail in withheld if mail.reason != Reason.HELD_OUT]
 
     def name(self, account_id: str) -> str:
         """The account's name, or its id where it has none."""
@@ -98,20 +98,20 @@ class Preview:
 
     def as_json(self) -> dict[str, Any]:
         """The object of `preview --json`."""
-        made = self.result.decisions
+        decisions = self.result.decisions
         return {
             "trigger": self.trigger.name,
             "as_of": self.as_of.isoformat(),
             "goes_on": self.goes_on.isoformat() if self.goes_on else None,
-            "entering": [entry.account_id for entry in made.entries],
-            "leaving": {ending.account_id: ending.reason for ending in made.endings},
+            "entering": [entry.account_id for entry in decisions.entries],
+            "leaving": {ending.account_id: ending.reason for ending in decisions.endings},
             "held_out": {account_id: self.names.get(account_id) for account_id in self.held_out},
             "counts": {
-                "entering": len(made.entries),
-                "leaving": len(made.endings),
+                "entering": len(decisions.entries),
+                "leaving": len(decisions.endings),
                 "held_out": len(self.held_out),
-                "mails": len(made.sends),
-                "accounts_mailed": len({send.account_id for send in made.sends}),
+                "mails": len(decisions.sends),
+                "accounts_mailed": len({send.account_id for send in decisions.sends}),
                 "withheld": {str(reason): n for reason, n in self.result.withheld.items()},
             },
             "waiting": list(self.result.waiting),
@@ -144,9 +144,9 @@ class Preview:
                 }
                 for mail in self.to_come
             ],
-            "withheld": [dict(vars(one)) for one in self.withheld],
+            "withheld": [dict(vars(mail)) for mail in self.withheld],
             "sent_to": self.sent_to,
-            "sent": [asdict(one) for one in self.sent],
+            "sent": [asdict(mail) for mail in self.sent],
         }
 
     def as_document(self) -> Document:
@@ -156,11 +156,12 @@ class Preview:
         return [section for section in sections if section.parts]
 
     def _summary(self) -> Section:
-        made = self.result.decisions
+        decisions = self.result.decisions
         parts: list[str | Table] = [
-            f"{counted(len(made.entries), 'account')} would enter, "
-            f"{len(made.endings):,} would leave, {counted(len(made.sends), 'mail')} would be "
-            "planned. No customer is mailed by this preview, and the ledger stays as it is.",
+            f"{counted(len(decisions.entries), 'account')} would enter, "
+            f"{len(decisions.endings):,} would leave, {counted(len(decisions.sends), 'mail')} "
+            "would be planned. No customer is mailed by this preview, and the ledger stays as it "
+            "is.",
             *self.result.waiting,
         ]
         if self.goes_on:
@@ -206,28 +207,30 @@ class Preview:
     def _held_out(self) -> Section:
         if not self.held_out:
             return Section("", ())
-        told = f"{counted(len(self.held_out), 'account')} of those that enter get no mail:"
-        rows = [(self.name(one), Id(one)) for one in self.held_out[:ROWS]]
-        shown = table(("account", "id"), rows)
-        return Section("Held out, to compare with", (told, shown, *_more(len(self.held_out))))
+        introduction = f"{counted(len(self.held_out), 'account')} of those that enter get no mail:"
+        rows = [(self.name(account_id), Id(account_id)) for account_id in self.held_out[:ROWS]]
+        accounts = table(("account", "id"), rows)
+        return Section(
+            "Held out, to compare with", (introduction, accounts, *_more(len(self.held_out)))
+        )
 
     def _withheld(self) -> Section:
-        made = self.withheld
-        if not made:
+        withheld = self.withheld
+        if not withheld:
             return Section("", ())
         rows = [
             (
-                self.name(one.account_id),
-                Id(one.account_id),
-                one.contact_id or None,
-                one.step or "entry",
-                one.reason,
-                one.detail,
+                self.name(mail.account_id),
+                Id(mail.account_id),
+                mail.contact_id or None,
+                mail.step or "entry",
+                mail.reason,
+                mail.detail,
             )
-            for one in made[:ROWS]
+            for mail in withheld[:ROWS]
         ]
         columns = ("account", "id", "contact", "step", "reason", "detail")
-        return Section("Who does not", (table(columns, rows), *_more(len(made))))
+        return Section("Who does not", (table(columns, rows), *_more(len(withheld))))
 
     def _texts(self) -> list[Section]:
         return [
@@ -244,12 +247,12 @@ class Preview:
             return Section("", ())
         if not self.sent:
             return Section("", (f"There is no mail to show, so none went to {self.sent_to}.",))
-        rows = ((one.subject, one.locale, one.state, one.detail) for one in self.sent)
-        shown = table(("subject", "language", "state", "detail"), rows)
-        return Section(f"Sent to {self.sent_to}, marked as a preview", (shown,))
+        rows = ((mail.subject, mail.locale, mail.state, mail.detail) for mail in self.sent)
+        mails = table(("subject", "language", "state", "detail"), rows)
+        return Section(f"Sent to {self.sent_to}, marked as a preview", (mails,))
 
     def send_to(self, settings: Settings, me: str) -> Preview:
-        """The preview with what became of its samples, mailed to one colleague.
+        """Send the shown mails to one colleague, and return the preview with the results.
 
         `me` is of `check_colleague`. Raises as `send_to_oneself` does.
         """
@@ -257,20 +260,20 @@ class Preview:
 
     def check_sent(self) -> None:
         """Raises DeliveryError where the provider did not take a mail to oneself."""
-        refused = [one for one in self.sent if one.state is not State.ACCEPTED]
+        refused = [mail for mail in self.sent if mail.state is not State.ACCEPTED]
         if refused:
-            why = "; ".join(dict.fromkeys(f"{one.state}: {one.detail}" for one in refused))
+            why = "; ".join(dict.fromkeys(f"{mail.state}: {mail.detail}" for mail in refused))
             raise DeliveryError(f"{len(refused)} of {len(self.sent)} mails were not taken: {why}")
 
 
 def preview(
     settings: Settings, ledger: Ledger, name: str, *, as_of: datetime, every_mail: bool = False
 ) -> Preview:
-    """What a run at `as_of` would decide for one trigger, on the marts that are published.
+    """What a run at `as_of` would decide for one trigger, on the published marts.
 
-    Of a broadcast whose day is still to come, what a run would decide as that day begins.
-    Raises UnknownName, TriggerError with all that is wrong where the trigger or its mails cannot
-    be used, or WarehouseError when nothing was published yet.
+    For a future broadcast: what a run at the start of its day would decide. Raises UnknownName,
+    TriggerError with all that is wrong where the trigger or its mails cannot be used, or
+    WarehouseError when nothing was published yet.
     """
     files = read_to_plan(settings)
     if name in files.broken:
@@ -281,15 +284,21 @@ def preview(
     result = plan(
         settings, ledger, run_id="preview", as_of=goes_on or as_of, dry_run=True, only=name
     )
-    made = result.decisions
-    ids = {one.account_id for some in (made.sends, made.withheld, made.entries) for one in some}
+    decisions = result.decisions
+    ids = {
+        account.account_id
+        for group in (decisions.sends, decisions.withheld, decisions.entries)
+        for account in group
+    }
     with connect_published(settings) as warehouse:
-        found = published_marts.accounts(warehouse, sorted(ids))
-        languages = published_marts.languages(warehouse, [send.contact_id for send in made.sends])
-        seen = {(send.step, send.locale) for send in made.sends}
-        to_come = mails_to_come(settings, warehouse, trigger, without=seen, as_of=as_of)
-    names = {one["account_id"]: one["name"] for one in found}
-    zones = {one["account_id"]: one["time_zone"] for one in found}
+        accounts = published_marts.accounts(warehouse, sorted(ids))
+        languages = published_marts.languages(
+            warehouse, [send.contact_id for send in decisions.sends]
+        )
+        mails_now = {(send.step, send.locale) for send in decisions.sends}
+        to_come = mails_to_come(settings, warehouse, trigger, without=mails_now, as_of=as_of)
+    names = {account["account_id"]: account["name"] for account in accounts}
+    zones = {account["account_id"]: account["time_zone"] for account in accounts}
     return Preview(
         trigger,
         as_of,
@@ -298,7 +307,7 @@ def preview(
         zones,
         settings.company.time_zone,
         goes_on,
-        Counter() if trigger.locale else _other_language(made.sends, languages),
+        Counter() if trigger.locale else _other_language(decisions.sends, languages),
         to_come,
         every_mail,
     )

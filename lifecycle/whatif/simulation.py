@@ -1,7 +1,7 @@
-"""Past days again, with a clock that we set: what a set of files would have sent.
+"""Replays past days with a simulated clock: what a set of files would have sent.
 
-Each day has its marts, its plan and its deliveries, by the same code as a real day; the ledger
-is a temporary one, and the provider takes every mail and sends none.
+Each day has its marts, its plan and its deliveries, by the same code as a real day. The ledger is
+temporary, and the provider accepts every mail and sends none.
 """
 
 from __future__ import annotations
@@ -31,6 +31,7 @@ from lifecycle.ledger.tables import (
     OWNER_LIST,
     State,
     UtcDateTime,
+    departures,
     sends,
     suppressions,
 )
@@ -42,17 +43,17 @@ from lifecycle.warehouse.daily_marts import DailyMarts
 from lifecycle.whatif.variant import Variant, have_same_marts
 
 Memory = Literal["empty", "copy"]
-"""empty: nobody was mailed yet, but who may not be mailed may not; copy: the real ledger's."""
+"""empty: a new ledger with the real one's suppressions; copy: a copy of the real ledger."""
 
 AT_ONCE = 1_000
-"""Mails a claim takes."""
+"""Mails of one claim."""
 
 Left = tuple[str, str, str, str]
-"""What was decided against: trigger, account, contact (or empty), step (or empty)."""
+"""A withheld mail or entry: trigger, account, contact (or empty), step (or empty)."""
 
 
 class Days(Protocol):
-    """A warehouse that shows one day after the other."""
+    """A warehouse whose marts are rebuilt for one day after the other."""
 
     @property
     def settings(self) -> Settings:
@@ -63,7 +64,7 @@ class Days(Protocol):
         """Where the schema `marts` is."""
 
     def build(self, as_of: datetime) -> None:
-        """Have the marts be those of a moment."""
+        """Build the marts as of a moment (aware)."""
 
 
 @dataclass
@@ -79,25 +80,27 @@ class ReplayedDay:
     entered: int
     planned: int
     withheld: Counter[str]
-    """As the run counted it: who is withheld for days counts on each of them."""
+    """Reason: mails and entries withheld by this run; one withheld for several days counts on each.
+    """
     mails: int = 0
-    """That left between this run and the next."""
+    """Mails accepted between this run and the next."""
 
 
 @dataclass
 class Replay:
-    """What one set of files did in all the days."""
+    """What one set of files did over all days."""
 
     variant: Variant
     days: list[ReplayedDay] = field(default_factory=list)
     withheld: dict[str, dict[Left, str]] = field(default_factory=dict)
-    """By reason: each mail or entry once, however many runs said so, with the last detail."""
+    """Reason: each withheld mail or entry once, however many runs withheld it, with its last
+    detail."""
     mails: Sequence[Row[Any]] = ()
-    """Those that left, first to leave first: address, account_id, trigger, step, accepted_at."""
+    """Sent mails in the order of sending: address, account_id, trigger, step, at."""
     before: Sequence[Row[Any]] = ()
-    """Of a copied ledger: the mails that had left before the first day."""
+    """Mails of a copied ledger that were sent before the first day."""
     unsent: Counter[tuple[str, str]] = field(default_factory=Counter)
-    """Mails that were planned and did not leave, by state and why."""
+    """(state, reason): planned mails that were not sent."""
 
 
 def replay(
@@ -110,13 +113,13 @@ def replay(
     memory: Memory = "empty",
     progress: Callable[[date], None] | None = None,
 ) -> list[Replay]:
-    """Let each variant live through the days, a run a day `at` this time of the company's.
+    """Run each variant over the days: one run a day, `at` this time in the company's zone.
 
-    Reads the state folder's warehouse and ledger and changes neither. `progress` hears of each
-    day that is over. Raises WarehouseError when no run has loaded data yet, ClockError for a
-    copied ledger that has decided later than the first day, and what reading files raises.
+    Reads the state folder's warehouse and ledger and changes neither. `progress` is called after
+    each day. Raises WarehouseError when no run has loaded data yet, ClockError for a copied ledger
+    that has decided later than the first day, and what reading files raises.
     """
-    # Of each day's run, and of the one after the last.
+    # One moment for each day's run, and one for the run after the last day.
     moments = moments_of([*days, days[-1] + DAY], at, settings.company.time_zone)
     if memory == "copy":
         _check_clock(ledger, moments[0])
@@ -124,8 +127,8 @@ def replay(
         folder = Path(temporary)
         worlds: list[World] = []
         for number, variant in enumerate(variants):
-            same = (one for one in worlds if have_same_marts(one.variant, variant))
-            marts = next((one.marts for one in same), None) or stack.enter_context(
+            same = (world for world in worlds if have_same_marts(world.variant, variant))
+            marts = next((world.marts for world in same), None) or stack.enter_context(
                 DailyMarts.open(
                     variant.settings, folder / f"marts-{number}", project=variant.project
                 )
@@ -140,7 +143,7 @@ def replay(
                 world.live(day, now, following)
             if progress is not None:
                 progress(day)
-        return [world.told() for world in worlds]
+        return [world.result() for world in worlds]
 
 
 def _check_clock(ledger: Ledger, first: datetime) -> None:
@@ -154,20 +157,21 @@ def _check_clock(ledger: Ledger, first: datetime) -> None:
 
 @contextmanager
 def ledger_of(real: Ledger, file: Path, memory: Memory) -> Iterator[Ledger]:
-    """A ledger in a new file, to be thrown away: empty but for suppressions, or a copy."""
+    """Yield a temporary ledger in a new file: empty except for suppressions, or a copy."""
     if memory == "copy":
         back_up(real, file)
     with Ledger.open(f"sqlite:///{file}", durable=False) as ledger:
         if memory == "empty":
-            # Who may not be mailed today was not to be mailed then either.
+            # An address that is suppressed today is suppressed in the past too.
             with real.read() as old, ledger.write() as new:
-                rows = old.execute(select(suppressions))
-                insert(new, suppressions, (dict(row._mapping) for row in rows))
+                for table in (suppressions, departures):
+                    rows = old.execute(select(table))
+                    insert(new, table, (dict(row._mapping) for row in rows))
         yield ledger
 
 
 class World:
-    """One variant with a ledger of its own, living from day to day."""
+    """The state of one variant in a replay: its marts and a ledger of its own."""
 
     def __init__(self, variant: Variant, marts: Days, ledger: Ledger, first: datetime) -> None:
         self.variant = variant
@@ -179,16 +183,16 @@ class World:
         self._settings = variant.settings.model_copy(update={"state": marts.settings.state})
 
     def live(self, day: date, now: datetime, until: datetime) -> None:
-        """A run, and the deliveries until the next one."""
+        """Simulate a run, and the deliveries until the next run."""
         run_id = f"simulated-{now:%Y%m%d-%H%M%S}"
         source = self._settings.source.kind
         runs.begin(self._ledger, run_id=run_id, as_of=now, source=source)
         warehouse = self.marts.connection
-        with self._ledger.read() as known:
+        with self._ledger.read() as reading:
             result = decide(
                 self._settings,
                 warehouse,
-                known,
+                reading,
                 self.variant.triggers,
                 as_of=now,
                 rehearsal=True,
@@ -196,49 +200,49 @@ class World:
         with self._ledger.write() as connection:
             record(connection, result.decisions, run_id=run_id, at=now)
         runs.finish(self._ledger, run_id=run_id, status="done", report={})
-        told = self._tell(day, now, result, warehouse)
-        told.mails = self._deliver(now, until)
+        replayed_day = self._record_day(day, now, result, warehouse)
+        replayed_day.mails = self._deliver(now, until)
 
-    def _tell(
+    def _record_day(
         self, day: date, now: datetime, result: PlanResult, warehouse: duckdb.DuckDBPyConnection
     ) -> ReplayedDay:
         query = (
             "select feed_status, (select count(*) from marts.account_360) from marts.feed_health"
         )
         feed_status, accounts = warehouse.execute(query).fetchone() or ("late", 0)
-        made = result.decisions
-        told = ReplayedDay(
+        decisions = result.decisions
+        replayed_day = ReplayedDay(
             day=day,
             at=now,
             feed_status=feed_status,
             accounts=accounts,
-            entered=len(made.entries),
-            planned=len(made.sends),
+            entered=len(decisions.entries),
+            planned=len(decisions.sends),
             withheld=Counter({str(reason): n for reason, n in result.withheld.items()}),
         )
-        self._replay.days.append(told)
-        for one in made.withheld:
-            left = (one.trigger, one.account_id, one.contact_id, one.step)
-            self._replay.withheld.setdefault(str(one.reason), {})[left] = one.detail
-        return told
+        self._replay.days.append(replayed_day)
+        for withheld in decisions.withheld:
+            identity = (withheld.trigger, withheld.account_id, withheld.contact_id, withheld.step)
+            self._replay.withheld.setdefault(str(withheld.reason), {})[identity] = withheld.detail
+        return replayed_day
 
     def _deliver(self, now: datetime, until: datetime) -> int:
-        """Let go whatever comes due before the next run, each mail in its minute."""
-        gone = 0
+        """Deliver the mails that become due before the next run, each in its minute."""
+        mails = 0
         moment: datetime | None = now
         while moment is not None and moment < until:
-            gone += self._deliver_at(moment)
+            mails += self._deliver_at(moment)
             following = select(func.min(sends.c.not_before, type_=UtcDateTime)).where(
                 sends.c.state.in_(NOT_LEFT), sends.c.not_before > moment
             )
             with self._ledger.read() as connection:
                 moment = connection.scalar(following)
-        return gone
+        return mails
 
     def _deliver_at(self, moment: datetime) -> int:
         worker, lease = delivery.worker_name(), timedelta(minutes=5)
         key = self._settings.privacy.erasure_key.get_secret_value()
-        gone, any_queued = 0, True
+        mails, any_queued = 0, True
         with self._ledger.write() as connection:
             delivery.release(connection, moment)
             while any_queued:
@@ -250,15 +254,17 @@ class World:
                     limit=AT_ONCE,
                     erasure_key=key,
                 )
-                taken = [
-                    delivery.Settlement(one.send_id, State.ACCEPTED, None, attempt=one.attempts)
-                    for one in claims
+                settlements = [
+                    delivery.Settlement(
+                        claimed.send_id, State.ACCEPTED, None, attempt=claimed.attempts
+                    )
+                    for claimed in claims
                 ]
-                gone += len(delivery.settle_all(connection, taken, moment, worker=worker))
-        return gone
+                mails += len(delivery.settle_all(connection, settlements, moment, worker=worker))
+        return mails
 
-    def told(self) -> Replay:
-        """All that happened."""
+    def result(self) -> Replay:
+        """The replay with its sent and unsent mails."""
         at = func.coalesce(sends.c.accepted_at, sends.c.not_before, type_=UtcDateTime)
         query = (
             select(
@@ -268,7 +274,7 @@ class World:
             .where(sends.c.state.in_(MAILED), sends.c.trigger != OWNER_LIST)
             .order_by(at, sends.c.send_id)
         )
-        others = (
+        unsent_query = (
             select(sends.c.state, sends.c.detail, func.count().label("n"))
             .where(
                 sends.c.state.not_in(MAILED),
@@ -281,16 +287,16 @@ class World:
             mails = connection.execute(query).all()
             self._replay.mails = [row for row in mails if row.at >= self.first]
             self._replay.before = [row for row in mails if row.at < self.first]
-            for row in connection.execute(others):
+            for row in connection.execute(unsent_query):
                 self._replay.unsent[row.state, row.detail or ""] += row.n
         return self._replay
 
 
-def capped(told: Replay) -> set[Left]:
-    """The mails that a cap held back when they were planned."""
-    return set(told.withheld.get(str(Reason.CAPPED), {}))
+def capped(result: Replay) -> set[Left]:
+    """The mails that a cap withheld when they were planned."""
+    return set(result.withheld.get(str(Reason.CAPPED), {}))
 
 
-def unwritten(told: Replay) -> list[str]:
-    """Why mails could not be written, each cause once."""
-    return sorted(set(told.withheld.get(str(Reason.TEMPLATE_ERROR), {}).values()))
+def unwritten(result: Replay) -> list[str]:
+    """Why mails could not be rendered, each cause once."""
+    return sorted(set(result.withheld.get(str(Reason.TEMPLATE_ERROR), {}).values()))

@@ -1,4 +1,4 @@
-"""What a simulation showed: mails a day, people, repeats, caps, and the difference of two."""
+"""The report of `lifecycle simulate`: mails a day, people, repeats, caps, and the difference."""
 
 from __future__ import annotations
 
@@ -21,65 +21,65 @@ from lifecycle.whatif.simulation import Memory, Replay, capped, replay, unwritte
 from lifecycle.whatif.variant import Variant
 
 SHOWN_BY_DAY = 31
-"""Days up to which each has its row; longer spans have one a month."""
+"""Spans up to this many days get a row a day; longer spans get a row a month."""
 CAUSES = 5
-"""Reasons for unwritten mails that a person is shown."""
+"""How many reasons for unrendered mails a person sees."""
 SPAN = timedelta(days=7)
-"""Two mails to one person within it are repeat contact."""
+"""Two mails to one person within this span are repeat contact."""
 
 
 @dataclass(frozen=True)
 class Simulated:
     """One replay, counted. Days are the company's."""
 
-    told: Replay
+    replay: Replay
     time_zone: str
 
     @cached_property
     def by_day(self) -> dict[date, int]:
-        """Mails that left on each day, nought included."""
+        """Sent mails by day; days without a mail have 0."""
         zone = ZoneInfo(self.time_zone)
-        counts = Counter(mail.at.astimezone(zone).date() for mail in self.told.mails)
-        days = {day.day for day in self.told.days} | counts.keys()
+        counts = Counter(mail.at.astimezone(zone).date() for mail in self.replay.mails)
+        days = {day.day for day in self.replay.days} | counts.keys()
         return {day: counts[day] for day in sorted(days)}
 
     @cached_property
     def people(self) -> frozenset[str]:
         """The addresses that were mailed."""
-        return frozenset(mail.address for mail in self.told.mails)
+        return frozenset(mail.address for mail in self.replay.mails)
 
     @cached_property
     def by_trigger(self) -> dict[str, dict[str, int]]:
         """For each trigger: mails, people, accounts."""
-        found: dict[str, dict[str, int]] = {}
-        for trigger in sorted({*(mail.trigger for mail in self.told.mails), *self._names}):
-            mails = [mail for mail in self.told.mails if mail.trigger == trigger]
-            found[trigger] = {
+        counts: dict[str, dict[str, int]] = {}
+        for trigger in sorted({*(mail.trigger for mail in self.replay.mails), *self._names}):
+            mails = [mail for mail in self.replay.mails if mail.trigger == trigger]
+            counts[trigger] = {
                 "mails": len(mails),
                 "people": len({mail.address for mail in mails}),
                 "accounts": len({mail.account_id for mail in mails}),
             }
-        return found
+        return counts
 
     @cached_property
     def repeated(self) -> dict[str, int]:
-        """Who got more than one mail in seven days: the address, and the most in such a span.
+        """Address with more than one mail in seven days: the most mails in such a span.
 
         Mails that a copied ledger had sent before count too.
         """
         moments: dict[str, list[datetime]] = defaultdict(list)
-        for mail in (*self.told.before, *self.told.mails):
+        for mail in (*self.replay.before, *self.replay.mails):
             moments[mail.address].append(mail.at)
-        first = self.told.days[0].at
-        found = {}
+        first = self.replay.days[0].at
+        most_of = {}
         for address, times in moments.items():
             most = max(
-                (sum(at - SPAN < one <= at for one in times) for at in times if at >= first),
+                (sum(at - SPAN < before <= at for before in times) for at in times if at >= first),
                 default=0,
             )
             if most > 1:
-                found[address] = most
-        return found
+                most_of[address] = most
+        return most_of
 
     @cached_property
     def busiest(self) -> tuple[date, int]:
@@ -93,12 +93,14 @@ class Simulated:
         `mails` is None for reasons that are only counted. A mail or a whole entry is one.
         """
         reasons: Counter[str] = Counter()
-        for day in self.told.days:
+        for day in self.replay.days:
             for reason, count in day.withheld.items():
                 reasons[reason] = max(reasons[reason], count)
         return {
             reason: {
-                "mails": len(self.told.withheld[reason]) if reason in self.told.withheld else None,
+                "mails": len(self.replay.withheld[reason])
+                if reason in self.replay.withheld
+                else None,
                 "most_a_day": most,
             }
             for reason, most in reasons.most_common()
@@ -106,26 +108,26 @@ class Simulated:
 
     @property
     def capped(self) -> int:
-        """Mails that a cap held back, when they were planned or at the last moment."""
+        """Mails that a cap stopped, when they were planned or when they were claimed."""
         late = sum(
             count
-            for (state, why), count in self.told.unsent.items()
+            for (state, why), count in self.replay.unsent.items()
             if state == State.SUPPRESSED and "may get" in why
         )
-        return len(capped(self.told)) + late
+        return len(capped(self.replay)) + late
 
     @property
     def _names(self) -> list[str]:
-        return [trigger.name for trigger in self.told.variant.triggers]
+        return [trigger.name for trigger in self.replay.variant.triggers]
 
     def figures(self) -> dict[str, int | float]:
-        """What two simulations are compared by."""
+        """The figures by which two simulations are compared."""
         days = list(self.by_day.values())
         busiest = self.busiest
         return {
-            "mails": len(self.told.mails),
+            "mails": len(self.replay.mails),
             "people": len(self.people),
-            "accounts": len({mail.account_id for mail in self.told.mails}),
+            "accounts": len({mail.account_id for mail in self.replay.mails}),
             "median_mails_a_day": median(days),
             "mails_on_busiest_day": busiest[1],
             "people_with_repeat_contact": len(self.repeated),
@@ -136,11 +138,11 @@ class Simulated:
     def as_json(self) -> dict[str, Any]:
         """The object of one simulation. No address is in it."""
         unsent: Counter[str] = Counter()
-        for (state, _), count in self.told.unsent.items():
+        for (state, _), count in self.replay.unsent.items():
             unsent[str(state)] += count
         return {
-            "files": self.told.variant.name,
-            "problems": [str(problem) for problem in self.told.variant.problems],
+            "files": self.replay.variant.name,
+            "problems": [str(problem) for problem in self.replay.variant.problems],
             **self.figures(),
             "busiest_day": str(self.busiest[0]),
             "by_trigger": self.by_trigger,
@@ -157,7 +159,7 @@ class Simulated:
                     "mails": self.by_day[day.day],
                     "withheld": dict(day.withheld),
                 }
-                for day in self.told.days
+                for day in self.replay.days
             ],
         }
 
@@ -171,17 +173,17 @@ class Simulation:
 
     def as_json(self) -> dict[str, Any]:
         """The object of `simulate --json`."""
-        days = self.simulated[0].told.days
-        found: dict[str, Any] = {
+        days = self.simulated[0].replay.days
+        result: dict[str, Any] = {
             "from": str(days[0].day),
             "to": str(days[-1].day),
             "days": len(days),
             "ledger": self.memory,
-            "simulations": [one.as_json() for one in self.simulated],
+            "simulations": [simulated.as_json() for simulated in self.simulated],
         }
         if len(self.simulated) == 2:
-            found["difference"] = self._difference()
-        return found
+            result["difference"] = self._difference()
+        return result
 
     def _difference(self) -> dict[str, Any]:
         before, after = self.simulated
@@ -201,11 +203,14 @@ class Simulation:
     def as_document(self) -> Document:
         """The simulation for a person."""
         sections = [self._figures(), self._by_trigger(), self._days()]
-        sections += [_withheld(one, len(self.simulated) > 1) for one in self.simulated]
-        return [*sections, *(_problems(one) for one in self.simulated if _has_problems(one))]
+        sections += [_withheld(simulated, len(self.simulated) > 1) for simulated in self.simulated]
+        return [
+            *sections,
+            *(_problems(simulated) for simulated in self.simulated if _has_problems(simulated)),
+        ]
 
     def _figures(self) -> Section:
-        days = self.simulated[0].told.days
+        days = self.simulated[0].replay.days
         late = sum(day.feed_status == "late" for day in days)
         memory = "an empty ledger" if self.memory == "empty" else "a copy of the ledger"
         parts: list[str | Table] = [
@@ -215,13 +220,17 @@ class Simulation:
         if late:
             parts.append(f"The usage feed is late on {counted(late, 'day')}: triggers wait then.")
         rows: list[list[Cell]] = [
-            [label, *(one.figures()[name] for one in self.simulated)]
+            [label, *(simulated.figures()[name] for simulated in self.simulated)]
             for name, label in FIGURES.items()
         ]
         rows.insert(
-            4, ["busiest day", *(f"{one.busiest[0]:%a %Y-%m-%d}" for one in self.simulated)]
+            4,
+            [
+                "busiest day",
+                *(f"{simulated.busiest[0]:%a %Y-%m-%d}" for simulated in self.simulated),
+            ],
         )
-        columns = ["", *(one.told.variant.name for one in self.simulated)]
+        columns = ["", *(simulated.replay.variant.name for simulated in self.simulated)]
         if len(self.simulated) == 2:
             changes = self._difference()
             labels = {label: name for name, label in FIGURES.items()}
@@ -235,32 +244,32 @@ class Simulation:
         return Section("Simulation", tuple(parts))
 
     def _by_trigger(self) -> Section:
-        names = sorted({name for one in self.simulated for name in one.by_trigger})
+        names = sorted({name for simulated in self.simulated for name in simulated.by_trigger})
         if len(self.simulated) == 1:
-            found = self.simulated[0].by_trigger
-            rows: list[list[Cell]] = [[name, *found[name].values()] for name in names]
+            counts_of = self.simulated[0].by_trigger
+            rows: list[list[Cell]] = [[name, *counts_of[name].values()] for name in names]
             return Section("By trigger", (table(("trigger", "mails", "people", "accounts"), rows),))
         before, after = self.simulated
         rows = []
         for name in names:
-            counts = [_mails(one, name) for one in self.simulated]
+            counts = [_mails(simulated, name) for simulated in self.simulated]
             rows.append([name, *counts, _signed(counts[1] - counts[0])])
-        columns = ("trigger", before.told.variant.name, after.told.variant.name, "difference")
+        columns = ("trigger", before.replay.variant.name, after.replay.variant.name, "difference")
         return Section("Mails by trigger", (table(columns, rows),))
 
     def _days(self) -> Section:
-        by_month = len(self.simulated[0].told.days) > SHOWN_BY_DAY
-        names = [one.told.variant.name for one in self.simulated]
+        by_month = len(self.simulated[0].replay.days) > SHOWN_BY_DAY
+        names = [simulated.replay.variant.name for simulated in self.simulated]
         many = len(names) > 1
         label: Callable[[date], str] = "{:%Y-%m}".format if by_month else "{:%a %Y-%m-%d}".format
         groups: dict[str, list[date]] = defaultdict(list)
-        for day in sorted({day for one in self.simulated for day in one.by_day}):
+        for day in sorted({day for simulated in self.simulated for day in simulated.by_day}):
             groups[label(day)].append(day)
         rows: list[list[Cell]] = []
         for group, days in groups.items():
             row: list[Cell] = [group]
-            for one in self.simulated:
-                mails = [one.by_day.get(day, 0) for day in days]
+            for simulated in self.simulated:
+                mails = [simulated.by_day.get(day, 0) for day in days]
                 row += [sum(mails), max(mails)] if by_month else [sum(mails)]
             rows.append(row)
         columns = ["month" if by_month else "day"]
@@ -295,40 +304,40 @@ def simulate(
     progress: Callable[[date], None] | None = None,
 ) -> Simulation:
     """Replay these days with one set of files, or with two. Raises what `replay` raises."""
-    found = replay(settings, ledger, variants, days=days, at=at, memory=memory, progress=progress)
+    replays = replay(settings, ledger, variants, days=days, at=at, memory=memory, progress=progress)
     zone = settings.company.time_zone
-    return Simulation(tuple(Simulated(told, zone) for told in found), memory)
+    return Simulation(tuple(Simulated(result, zone) for result in replays), memory)
 
 
-def _mails(one: Simulated, trigger: str) -> int:
-    return one.by_trigger.get(trigger, {"mails": 0})["mails"]
+def _mails(simulated: Simulated, trigger: str) -> int:
+    return simulated.by_trigger.get(trigger, {"mails": 0})["mails"]
 
 
 def _signed(number: float) -> str:
     return f"{number:+,g}" if number else "0"
 
 
-def _withheld(one: Simulated, is_named: bool) -> Section:
-    name = f" by {one.told.variant.name}" if is_named else ""
+def _withheld(simulated: Simulated, is_named: bool) -> Section:
+    name = f" by {simulated.replay.variant.name}" if is_named else ""
     rows = [
-        (reason, found["mails"], found["most_a_day"], WHY.get(reason, ""))
-        for reason, found in one.withheld.items()
+        (reason, counts["mails"], counts["most_a_day"], WHY.get(reason, ""))
+        for reason, counts in simulated.withheld.items()
     ]
-    unsent = sorted(one.told.unsent.items(), key=lambda item: (-item[1], item[0]))
+    unsent = sorted(simulated.replay.unsent.items(), key=lambda item: (-item[1], item[0]))
     parts: list[str | Table] = []
     if rows:
         parts.append(table(("reason", "mails or entries", "most on a day", "why"), rows))
     if unsent:
-        left = ((str(state), count, why or None) for (state, why), count in unsent)
-        parts.append(table(("planned, and then", "mails", "why"), left))
-    parts += [mask_addresses(cause) for cause in unwritten(one.told)[:CAUSES]]
+        rows_of_unsent = ((str(state), count, why or None) for (state, why), count in unsent)
+        parts.append(table(("planned, and then", "mails", "why"), rows_of_unsent))
+    parts += [mask_addresses(cause) for cause in unwritten(simulated.replay)[:CAUSES]]
     return Section(f"Withheld{name}", tuple(parts) or ("Nothing.",))
 
 
-def _has_problems(one: Simulated) -> bool:
-    return bool(one.told.variant.problems)
+def _has_problems(simulated: Simulated) -> bool:
+    return bool(simulated.replay.variant.problems)
 
 
-def _problems(one: Simulated) -> Section:
-    told = tuple(str(problem) for problem in one.told.variant.problems)
-    return Section(f"Wrong in {one.told.variant.name}", told, "warning")
+def _problems(simulated: Simulated) -> Section:
+    problems = tuple(str(problem) for problem in simulated.replay.variant.problems)
+    return Section(f"Wrong in {simulated.replay.variant.name}", problems, "warning")

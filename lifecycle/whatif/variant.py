@@ -1,5 +1,5 @@
-"""What a company may run with: its triggers, mails, settings and models, as they are here, in
-another folder, or at another commit."""
+"""One set of a company's files (triggers, mails, settings, models): of the working tree, of another
+folder, or of a commit."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from lifecycle.warehouse import context
 from lifecycle.warehouse.score_definition import PROJECT
 
 ELSEWHERE = {"root", "state", "ledger", "source"}
-"""Sections that say where things lie, not what is done."""
+"""Settings sections that say where files are; they do not change decisions."""
 
 
 @dataclass(frozen=True)
@@ -23,12 +23,12 @@ class Variant:
     """One set of files."""
 
     name: str
-    """As a person calls it: `main`, `the files here`."""
+    """The name in reports: `main`, `the files here`."""
     settings: Settings
     triggers: tuple[Trigger, ...]
     """Those that can be used."""
     problems: tuple[Problem, ...]
-    """What is wrong with its triggers and mails."""
+    """The problems of its triggers and mails."""
     project: Path = PROJECT
     """The dbt project."""
 
@@ -42,14 +42,14 @@ class Variant:
         project: Path = PROJECT,
         problems: tuple[Problem, ...] = (),
     ) -> Variant:
-        """Read the triggers, of `folder` where one is named, and look at their mails.
+        """Read the triggers (of `folder` where one is given) and check their mails.
 
         Raises TriggerError only where the models' YAML, which names the columns, is unusable.
         """
         marts = project / "models" / "marts"
         triggers, wrong = read_folder(folder or settings.folder("triggers"), marts)
         unread = {Path(problem.file).stem for problem in wrong}
-        steps = [(one.name, [step.id for step in one.steps]) for one in triggers]
+        steps = [(trigger.name, [step.id for step in trigger.steps]) for trigger in triggers]
         columns = account_columns(marts), contact_columns(marts)
         mails = [
             problem
@@ -59,12 +59,12 @@ class Variant:
         return cls(name, settings, tuple(triggers), (*problems, *wrong, *mails), project)
 
     @classmethod
-    def here(cls, settings: Settings) -> Variant:
-        """The files as they are. Raises TriggerError with every problem that stops a run."""
-        found = cls.read("the files here", settings)
-        if found.problems:
-            raise TriggerError(found.problems)
-        return found
+    def of_working_tree(cls, settings: Settings) -> Variant:
+        """The files of the working tree. Raises TriggerError with all problems that stop a run."""
+        variant = cls.read("the files here", settings)
+        if variant.problems:
+            raise TriggerError(variant.problems)
+        return variant
 
     @property
     def unread(self) -> frozenset[str]:
@@ -73,7 +73,7 @@ class Variant:
         return frozenset(Path(problem.file).stem for problem in self.problems) - names
 
     def models(self) -> dict[str, str]:
-        """What decides how the marts are built, by its path within the dbt project."""
+        """The files that determine the marts: path in the dbt project, content."""
         folders = ("models", "macros", "snapshots")
         files = [self.project / "dbt_project.yml"]
         files += [file for name in folders for file in (self.project / name).rglob("*.sql")]
@@ -84,28 +84,28 @@ class Variant:
         }
 
 
-def changed_models(one: Variant, other: Variant) -> list[str]:
+def changed_models(before: Variant, after: Variant) -> list[str]:
     """The files of the dbt project that differ."""
-    if one.project == other.project:
+    if before.project == after.project:
         return []
-    before, after = one.models(), other.models()
-    return sorted(file for file in before | after if before.get(file) != after.get(file))
+    old, new = before.models(), after.models()
+    return sorted(file for file in old | new if old.get(file) != new.get(file))
 
 
-def changed_settings(one: Variant, other: Variant) -> dict[str, tuple[object, object]]:
+def changed_settings(before: Variant, after: Variant) -> dict[str, tuple[object, object]]:
     """The keys of the settings that differ: `health.green_from`, with the two values."""
-    before, after = (
+    old, new = (
         {
             f"{section}.{key}": value
-            for section, told in side.settings.model_dump(mode="json", exclude=ELSEWHERE).items()
-            for key, value in told.items()
+            for section, values in side.settings.model_dump(mode="json", exclude=ELSEWHERE).items()
+            for key, value in values.items()
         }
-        for side in (one, other)
+        for side in (before, after)
     )
-    return {key: (before[key], after[key]) for key in before if before[key] != after[key]}
+    return {key: (old[key], new[key]) for key in old if old[key] != new[key]}
 
 
-def have_same_marts(one: Variant, other: Variant) -> bool:
-    """Whether the same data makes the same marts by both."""
-    read = (context.thresholds(side.settings) for side in (one, other))
-    return len(set(read)) == 1 and not changed_models(one, other)
+def have_same_marts(before: Variant, after: Variant) -> bool:
+    """Whether both variants build the same marts from the same data."""
+    read = (context.thresholds(side.settings) for side in (before, after))
+    return len(set(read)) == 1 and not changed_models(before, after)

@@ -104,12 +104,15 @@ print(json.dumps(bars))
 """
 
 
+FOLDERS = (CHECKOUT, CHECKOUT / "tests", CHECKOUT / "tests" / "support")
+
+
 def test_no_connection_draws_a_progress_bar(tmp_path: Path) -> None:
     """DuckDB draws it where Python has no main file: a worker, a forked process."""
     done = subprocess.run(
         [sys.executable, "-c", BARS, str(tmp_path)],
         cwd=CHECKOUT,
-        env={**os.environ, "PYTHONPATH": f"{CHECKOUT}:{CHECKOUT / 'tests'}"},
+        env={**os.environ, "PYTHONPATH": os.pathsep.join(map(str, FOLDERS))},
         capture_output=True,
         text=True,
         check=False,

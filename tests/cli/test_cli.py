@@ -1,4 +1,4 @@
-"""The doorstep: help, exit statuses, and standard output that holds the answer alone."""
+"""The Typer app: help, exit statuses, and standard output that holds only the answer."""
 
 from __future__ import annotations
 

@@ -14,6 +14,7 @@ from click.testing import Result
 from sqlalchemy import text
 from typer.testing import CliRunner
 
+from commands import PREFECT_CREDENTIAL
 from lifecycle.cli import app
 from lifecycle.ledger import runs
 from lifecycle.ledger.commands import DELIVER, FIT_SCORES, RUN, SYNC_FEEDBACK
@@ -167,6 +168,7 @@ def test_prefect_is_asked_whether_anything_is_scheduled(
     told: Told, prefect_api: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("PREFECT_API_URL", prefect_api)
+    monkeypatch.setenv("PREFECT_API_AUTH_STRING", PREFECT_CREDENTIAL)
     (told.company.folder / "prefect.yaml").write_text(
         "deployments:\n  - name: nowhere\n    entrypoint: f.py:never_deployed\n"
         "    schedules: [{cron: '0 6 * * *'}]\n"
@@ -185,7 +187,8 @@ def _schedule_in_prefect(api: str) -> None:
     """A deployment and a run of it that is to come, as Prefect's scheduler makes it."""
     import httpx
 
-    with httpx.Client(base_url=api, timeout=60) as client:
+    user, _, password = PREFECT_CREDENTIAL.partition(":")
+    with httpx.Client(base_url=api, auth=(user, password), timeout=60) as client:
         flow = client.post("flows/", json={"name": "never-deployed"}).json()
         deployment = client.post(
             "deployments/", json={"name": "nowhere", "flow_id": flow["id"]}
@@ -265,7 +268,9 @@ def test_the_credential_comes_from_the_environment_or_the_state_folder(
 
     port_only = ask(told, "status", "--check")
     assert port_only.exit_code == 1
-    (told.settings.state_dir / "prefect.auth").write_text("lifecycle:from:file\n")
+    file = told.settings.state_dir / "prefect.auth"
+    file.write_text("lifecycle:from:file\n")
+    file.chmod(0o600)
     ask(told, "status", "--check")
     monkeypatch.setenv("PREFECT_API_AUTH_STRING", "lifecycle:from-env")
     ask(told, "status", "--check")

@@ -18,6 +18,7 @@ from company import Company
 from lifecycle.cli import app
 from lifecycle.errors import Problems, TriggerError
 from lifecycle.sources import demo
+from lifecycle.sources.demo_clock import DEMO_CLOCK
 
 AS_OF = ("--as-of", "2026-06-10 01:00")
 MISSPELT = """
@@ -31,7 +32,7 @@ steps: [{id: hello, after: 0d}]
 
 @pytest.fixture(scope="module")
 def demo_files(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return demo.write(tmp_path_factory.mktemp("demo"), until=demo.CLOCK)
+    return demo.write(tmp_path_factory.mktemp("demo"), until=DEMO_CLOCK)
 
 
 class Export:

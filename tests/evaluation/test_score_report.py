@@ -1,4 +1,4 @@
-"""The scores held against who then left: on a history with known answers, through the command."""
+"""The validation of scores against churn: on a history with known answers, through the command."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from lifecycle.evaluation.score_report import score_report
 from lifecycle.health import parameters, score_validation, scorecard
 from lifecycle.health.parameters import Parameters
 from lifecycle.health.score_validation import Validation
-from lifecycle.health.scorecard import Evidence
+from lifecycle.health.scorecard import Scorecard
 from lifecycle.health.validation import auc
 from lifecycle.settings import Settings, load
 from warehouse.dbt_in_process import dbt
@@ -84,7 +84,7 @@ class World:
                     }
                 )
 
-    def fitted(self) -> Evidence:
+    def fitted(self) -> Scorecard:
         return scorecard.fit(self.known, self.left)
 
 
@@ -138,13 +138,13 @@ def company(folder: Path, kind: str) -> Settings:
     return settings
 
 
-def fitted(history: Path, folder: Path, *versions: tuple[datetime, Evidence]) -> Settings:
+def fitted(history: Path, folder: Path, *versions: tuple[datetime, Scorecard]) -> Settings:
     """A company of its own with the history, and these versions of the score."""
     settings = company(folder, "files")
     copyfile(history, settings.work_db)
     with duckdb.connect(settings.work_db) as db:
         for fitted_at, found in versions:
-            parameters.store(db, Parameters(fitted_at, ACCOUNTS, 200, evidence=found))
+            parameters.store(db, Parameters(fitted_at, ACCOUNTS, 200, scorecard=found))
     return settings
 
 
@@ -159,12 +159,12 @@ def judged(
 ) -> tuple[Settings, Validation]:
     """One version, fitted half way, and what is found of it."""
     settings = fitted(history, tmp_path_factory.mktemp("judged"), (HALF_WAY, world.fitted()))
-    found = score_report(settings).found
+    found = score_report(settings).validation
     assert found is not None
     return settings, found
 
 
-def turned(found: Evidence) -> Evidence:
+def turned(found: Scorecard) -> Scorecard:
     """The same with every bin's points taken for their opposite."""
     return replace(found, bins=tuple(replace(one, points=-one.points) for one in found.bins))
 
@@ -226,7 +226,7 @@ def test_a_version_that_is_worse_than_the_one_before_fails(world: World, with_ve
         report.verdict,
     )
     # The one before is no worse than equal weights, and worse only counts for the newest.
-    assert [one.is_worse for one in report.found.comparisons] == [False, False, True, True]
+    assert [one.is_worse for one in report.validation.comparisons] == [False, False, True, True]
 
 
 def test_a_version_that_is_better_or_the_same_passes(world: World, with_versions) -> None:
@@ -289,7 +289,7 @@ def test_too_few_who_left_claim_nothing(world: World, with_versions) -> None:
         )
     report = score_report(settings)
     assert "not enough data yet" in report.as_html()
-    assert all(one.auc is None for one in report.found.figures)
+    assert all(one.auc is None for one in report.validation.figures)
     assert report.picture is None
     with duckdb.connect(settings.work_db) as db:
         db.execute("delete from marts.fct_account_health_daily")

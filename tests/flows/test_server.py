@@ -167,3 +167,21 @@ def test_an_api_that_does_not_answer_is_reported_too(
     with temporary_settings({PREFECT_API_URL: f"http://127.0.0.1:{port}/api"}):
         server._report_schedules(Company(tmp_path).settings, tmp_path, within=1, check=lambda: None)
     assert "Prefect's API does not say what is scheduled" in capsys.readouterr().err
+
+
+def test_the_work_pool_of_a_server_elsewhere_takes_no_job_variables(
+    client: SyncPrefectClient,
+) -> None:
+    command = ["work-pool", "create", "pool-elsewhere", "--type", "process"]
+    command += ["--base-job-template", "flows/work_pool.json"]
+    done = subprocess.run(
+        [sys.executable, "-m", "prefect", "--no-prompt", *command],
+        cwd=CHECKOUT,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    template = client.read_work_pool("pool-elsewhere").base_job_template
+    assert template["variables"]["properties"] == {}
+    assert template["variables"]["additionalProperties"] is False

@@ -70,7 +70,7 @@ def test_the_factor_is_the_least_that_keeps_the_peace(
     days: list[int], random: np.random.Generator, alarms_a_year: float
 ) -> None:
     gap = [random.uniform(1, 40) for _ in days]
-    found = calibrate(days, gap, alarms_a_year=alarms_a_year)
+    found = calibrate(days, gap, false_alarms_per_account_year=alarms_a_year)
 
     def alarms(factor: float) -> int:
         return sum(
@@ -88,25 +88,25 @@ def test_the_factor_is_the_least_that_keeps_the_peace(
 
 
 def test_a_limit_that_is_just_reached_is_no_alarm() -> None:
-    at_once = calibrate([10, 20, 30], [10, 10, 10], alarms_a_year=1e-9)
+    at_once = calibrate([10, 20, 30], [10, 10, 10], false_alarms_per_account_year=1e-9)
     assert (at_once.factor, at_once.false_alarms) == (3, 0)
-    one = calibrate([10, 20, 30], [10, 10, 10], alarms_a_year=365.25 / 60)
+    one = calibrate([10, 20, 30], [10, 10, 10], false_alarms_per_account_year=365.25 / 60)
     assert (one.factor, one.false_alarms) == (2, 1)
-    assert one.alarms_a_year == pytest.approx(1 / (60 / 365.25))
+    assert one.false_alarms_per_account_year == pytest.approx(1 / (60 / 365.25))
     # Seven days are allowed at any factor, however fast the account is.
-    fast = calibrate([7, 20, 30], [0.1, 10, 10], alarms_a_year=365.25 / 57)
+    fast = calibrate([7, 20, 30], [0.1, 10, 10], false_alarms_per_account_year=365.25 / 57)
     assert (fast.factor, fast.false_alarms) == (2, 1)
 
 
 def test_gaps_above_the_most_that_is_allowed_alarm_whatever_the_factor() -> None:
-    found = calibrate([100, 120, 60], [10, 10, 10], alarms_a_year=0.5)
+    found = calibrate([100, 120, 60], [10, 10, 10], false_alarms_per_account_year=0.5)
     assert found.false_alarms == 2
     assert found.factor == 6  # nothing else alarms
     assert (found.gaps, found.gaps_above_most) == (3, 2)
-    assert found.least_alarms_a_year == found.alarms_a_year
-    at_the_most = calibrate([90, 91, 60], [10, 10, 10], alarms_a_year=20)
+    assert found.least_false_alarms_per_account_year == found.false_alarms_per_account_year
+    at_the_most = calibrate([90, 91, 60], [10, 10, 10], false_alarms_per_account_year=20)
     assert at_the_most.gaps_above_most == 1
-    assert at_the_most.least_alarms_a_year == pytest.approx(365.25 / 241)
+    assert at_the_most.least_false_alarms_per_account_year == pytest.approx(365.25 / 241)
     with pytest.raises(FitError, match="no gap between active days"):
         calibrate([], [])
     with pytest.raises(FitError, match="no account has 3 gaps"):
@@ -129,7 +129,7 @@ def test_rare_accounts_get_long_limits_and_the_rate_holds_for_gaps_to_come() -> 
     past = when < 365
     segment = np.where(whose % 2, "daily", "rare")
     found = fit(whose[past], segment[past], gaps[past], when[past])
-    assert 0.4 <= found.calibration.alarms_a_year <= 0.5
+    assert 0.4 <= found.calibration.false_alarms_per_account_year <= 0.5
     assert found.segment_gaps["rare"] > 3 * found.segment_gaps["daily"]
 
     accounts, number_of, own = rhythms(whose[past], gaps[past])

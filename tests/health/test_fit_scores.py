@@ -116,11 +116,11 @@ def test_the_factor_is_that_of_the_gaps_that_ended(big: Warehouse) -> None:
     assert big.rows("select factor, alarms_a_year, alive_years from raw.dormancy_calibration") == [
         (
             expected.calibration.factor,
-            pytest.approx(expected.calibration.alarms_a_year),
+            pytest.approx(expected.calibration.false_alarms_per_account_year),
             pytest.approx(expected.calibration.alive_years),
         )
     ]
-    assert 0 < expected.calibration.alarms_a_year <= 0.5
+    assert 0 < expected.calibration.false_alarms_per_account_year <= 0.5
     assert dict(big.rows("select segment, days from raw.segment_gaps")) == expected.segment_gaps
     assert set(expected.segment_gaps) == {"", "smb", "large"}
 
@@ -151,7 +151,7 @@ def test_the_same_data_is_the_same_version_and_other_data_of_that_clock_a_later_
 def test_with_too_little_a_version_says_what_it_goes_without(tmp_path: Path) -> None:
     small = Warehouse(tmp_path / "small", ("smb", 12))
     fit = fit_scores(small.settings)
-    assert fit.found.calibration is not None
+    assert fit.parameters.calibration is not None
     assert small.rows(
         "select has_return, has_evidence, accounts, churned, note from raw.score_versions"
     ) == [
@@ -170,8 +170,8 @@ def test_with_too_little_a_version_says_what_it_goes_without(tmp_path: Path) -> 
 def test_where_nobody_ever_came_back_the_settings_go_on(tmp_path: Path) -> None:
     empty = Warehouse(tmp_path / "empty")
     fit = fit_scores(empty.settings)
-    assert fit.found.calibration is None
-    assert "Dormancy: no account has 3 gaps between active days yet." in fit.found.note
+    assert fit.parameters.calibration is None
+    assert "Dormancy: no account has 3 gaps between active days yet." in fit.parameters.note
     assert empty.rows("select count(*) from raw.dormancy_calibration") == [(0,)]
 
 
@@ -191,9 +191,9 @@ def test_points_are_learned_from_the_snapshots_that_a_report_judges_by(tmp_path:
         """
     )
     fit = fit_scores(there.settings)
-    found = fit.found.evidence
-    assert found is not None, fit.found.note
-    assert fit.found.churned == 200
+    found = fit.parameters.scorecard
+    assert found is not None, fit.parameters.note
+    assert fit.parameters.churned == 200
     of_recency = [one for one in found.bins if one.measure == "recency_share"]
     assert sum(one.churned for one in of_recency) == 200
     assert sum(one.stayed for one in of_recency) == 300 * 3
@@ -224,8 +224,8 @@ def test_ninety_nine_that_left_teach_nothing_however_many_months_they_were_seen(
             " ('2026-02-28')) as days (day)"
         )
         fit = fit_scores(there.settings)
-        assert (fit.found.evidence is not None) is expected
-        assert fit.found.churned == left
+        assert (fit.parameters.scorecard is not None) is expected
+        assert fit.parameters.churned == left
 
 
 def test_a_late_feed_is_not_learned_from(tmp_path: Path) -> None:
@@ -250,7 +250,7 @@ def test_of_a_big_segment_the_same_accounts_are_taken(
 ) -> None:
     monkeypatch.setattr(return_fit, "MOST_ACCOUNTS", 500)
     fit = fit_scores(big.settings)
-    assert {name: one.accounts for name, one in fit.found.lifetimes.items()} == {
+    assert {name: one.accounts for name, one in fit.parameters.lifetimes.items()} == {
         "": 500,
         "smb": 500,
     }

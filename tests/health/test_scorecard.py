@@ -12,7 +12,7 @@ import pytest
 
 from lifecycle.errors import FitError
 from lifecycle.health.return_chance import Floats
-from lifecycle.health.scorecard import POINTS, Evidence, evidence, fit
+from lifecycle.health.scorecard import POINTS, Scorecard, fit, weight_of_evidence
 
 Measures = dict[str, Floats]
 
@@ -29,19 +29,25 @@ def company() -> tuple[Measures, Floats]:
 
 
 @pytest.fixture(scope="module")
-def fitted(company: tuple[Measures, Floats]) -> Evidence:
+def fitted(company: tuple[Measures, Floats]) -> Scorecard:
     return fit(*company)
 
 
 def test_a_bin_by_hand() -> None:
     # 30 of 100 left where 10 % leave: ((30 + 2) / (70 + 18)) / (1 / 9)
-    assert evidence(30, 70, 0.1) == pytest.approx(log(32 / 88 * 9))
-    assert evidence(10, 90, 0.1) == pytest.approx(0)
-    assert evidence(0, 0, 0.1) == pytest.approx(0)
-    assert -inf < evidence(0, 1_000_000, 0.001) < 0 < evidence(1_000_000, 0, 0.5) < inf
+    assert weight_of_evidence(30, 70, 0.1) == pytest.approx(log(32 / 88 * 9))
+    assert weight_of_evidence(10, 90, 0.1) == pytest.approx(0)
+    assert weight_of_evidence(0, 0, 0.1) == pytest.approx(0)
+    assert (
+        -inf
+        < weight_of_evidence(0, 1_000_000, 0.001)
+        < 0
+        < weight_of_evidence(1_000_000, 0, 0.5)
+        < inf
+    )
 
 
-def test_five_bins_a_measure_and_one_for_the_unknown(fitted: Evidence) -> None:
+def test_five_bins_a_measure_and_one_for_the_unknown(fitted: Scorecard) -> None:
     for measure in ("silent", "seats"):
         bins = [one for one in fitted.bins if one.measure == measure]
         assert [one.above for one in bins[1:-1]] == [one.up_to for one in bins[:-2]]
@@ -67,9 +73,11 @@ def test_a_measure_with_few_values_has_few_bins() -> None:
     ]
 
 
-def test_more_of_what_goes_before_leaving_is_a_lower_score(fitted: Evidence) -> None:
+def test_more_of_what_goes_before_leaving_is_a_lower_score(fitted: Scorecard) -> None:
     bins = [one for one in fitted.bins if one.measure == "silent"][:5]
-    assert [one.evidence for one in bins] == sorted(one.evidence for one in bins)
+    assert [one.weight_of_evidence for one in bins] == sorted(
+        one.weight_of_evidence for one in bins
+    )
     assert [one.points for one in bins] == sorted((one.points for one in bins), reverse=True)
     others = {"seats": np.full(50, 0.5), "noise": np.full(50, 0.5), "copy": np.full(50, 0.5)}
     score = fitted.score({"silent": np.linspace(0, 1, 50), **others})
@@ -77,7 +85,7 @@ def test_more_of_what_goes_before_leaving_is_a_lower_score(fitted: Evidence) -> 
     assert score[0] > score[-1] + 20
 
 
-def test_weights_are_never_negative(fitted: Evidence) -> None:
+def test_weights_are_never_negative(fitted: Scorecard) -> None:
     assert min(fitted.weights.values()) >= 0
     assert fitted.weights["silent"] + fitted.weights["copy"] > 0.7
     assert np.ptp([one.points for one in fitted.bins if one.measure == "noise"]) < 12
@@ -90,7 +98,7 @@ def test_weights_are_never_negative(fitted: Evidence) -> None:
     assert fit({"shadow": shadow}, churned).weights["shadow"] > 0.5
 
 
-def test_twenty_points_double_the_odds(fitted: Evidence, company: tuple[Measures, Floats]) -> None:
+def test_twenty_points_double_the_odds(fitted: Scorecard, company: tuple[Measures, Floats]) -> None:
     measures, churned = company
     score, chance = fitted.score(measures), fitted.p_churn(measures)
     inside = (score > 0) & (score < 100)
@@ -114,7 +122,7 @@ def test_a_measure_that_tells_all_stays_finite() -> None:
 
 
 def test_the_same_accounts_in_another_order_are_the_same_score(
-    fitted: Evidence, company: tuple[Measures, Floats]
+    fitted: Scorecard, company: tuple[Measures, Floats]
 ) -> None:
     measures, churned = company
     order = np.random.default_rng(1).permutation(5_000)
@@ -125,7 +133,7 @@ def test_the_same_accounts_in_another_order_are_the_same_score(
 
 
 def test_sql_applies_the_table_by_a_join(
-    fitted: Evidence, company: tuple[Measures, Floats]
+    fitted: Scorecard, company: tuple[Measures, Floats]
 ) -> None:
     measures, _ = company
     bins = pa.Table.from_pylist([asdict(one) for one in fitted.bins])

@@ -292,7 +292,7 @@ def test_the_runs_behind_it_tell_what_their_gates_found(told) -> None:
     runs.begin(told.ledger, run_id="r2", as_of=told.as_of, source="files")
     stopped = {"gate": gate, "stopped": {"message": "stopped at the marts gate"}}
     runs.finish(told.ledger, run_id="r2", status="stopped", report=stopped)
-    why = "The newest run decided nothing, and what is told is of r1: stopped at the marts gate"
+    why = "The newest run decided nothing; the figures above are from r1: stopped at the marts gate"
     assert why in text(told)
     found = story(told).as_json()
     assert [one["run_id"] for one in found["runs"]] == ["r2", "r1"]

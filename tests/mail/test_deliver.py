@@ -376,7 +376,7 @@ def test_a_delivery_leaves_the_queue_alone_where_the_provider_asks_for_long(sett
     assert sum(attempts(ledger)) == delivery.IN_FLIGHT
     assert done.rests_until > now + timedelta(minutes=59)
     report = DeliveryReport.of(done, now=now, waiting=3 * delivery.IN_FLIGHT)
-    assert "The provider asked to be left alone until" in as_text(report.as_document("UTC"))
+    assert "The provider asked for a pause until" in as_text(report.as_document("UTC"))
     assert DeliveryReport.from_json(report.as_json()) == report
     assert run(settings(), ledger).rests_until == pytest.approx(
         done.rests_until, abs=timedelta(seconds=5)

@@ -1,4 +1,4 @@
-"""The way out that a mail names: signed, without an address, and safe by default."""
+"""The unsubscribe address of a mail: signed, without an e-mail address, and safe by default."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from lifecycle.errors import SettingsError
 from lifecycle.mail.message import Message
 from lifecycle.mail.render import Renderer
-from lifecycle.mail.unsubscribe import NO_SEND, Links, WayOut
+from lifecycle.mail.unsubscribe import NO_SEND, Links, UnsubscribeAddress
 from lifecycle.settings import load
 
 KEY, OLD = "k" * 40, "o" * 40
@@ -59,8 +59,8 @@ def test_a_send_without_a_key_or_an_id_that_is_none_has_no_link() -> None:
 # In a mail. -------------------------------------------------------------------------------
 
 
-def rendered(settings, *, rehearsal: bool = False) -> Message:
-    return Renderer(settings, rehearsal=rehearsal).render(
+def rendered(settings, *, is_preview: bool = False) -> Message:
+    return Renderer(settings, is_preview=is_preview).render(
         send_id="0123456789abcdef" * 2,
         trigger="win_back",
         step="hello",
@@ -96,7 +96,7 @@ def test_with_one_it_leaves_by_one_click(company, monkeypatch) -> None:
 def test_who_looks_at_a_preview_cannot_leave_for_the_customer(company, monkeypatch) -> None:
     monkeypatch.setenv("LIFECYCLE__UNSUBSCRIBE__BASE_URL", "https://mail.example.com")
     monkeypatch.setenv("LIFECYCLE__UNSUBSCRIBE__SECRET", KEY)
-    shown = rendered(company(locale="en"), rehearsal=True)
+    shown = rendered(company(locale="en"), is_preview=True)
     token = shown.list_unsubscribe.rpartition("/")[2]
     assert Links([KEY]).send_id(token) == NO_SEND
     assert shown.send_id.encode() not in urlsafe_b64decode(token)
@@ -106,7 +106,7 @@ def test_every_attempt_names_the_same_way_out(company, monkeypatch) -> None:
     monkeypatch.setenv("LIFECYCLE__UNSUBSCRIBE__BASE_URL", "https://mail.example.com")
     monkeypatch.setenv("LIFECYCLE__UNSUBSCRIBE__SECRET", f"{KEY} {OLD}")
     settings = company(locale="en")
-    assert WayOut(settings).url("0" * 32) == WayOut(settings).url("0" * 32)
+    assert UnsubscribeAddress(settings).url("0" * 32) == UnsubscribeAddress(settings).url("0" * 32)
 
 
 # Settings. --------------------------------------------------------------------------------

@@ -10,12 +10,13 @@ import duckdb
 import pytest
 
 from lifecycle.sources import demo
+from lifecycle.sources.demo_clock import DEMO_CLOCK
 from sources.delivery import COMPANY, World
 
 
 @pytest.fixture(scope="module")
 def company(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return demo.write(tmp_path_factory.mktemp("demo"), until=demo.CLOCK)
+    return demo.write(tmp_path_factory.mktemp("demo"), until=DEMO_CLOCK)
 
 
 def _ask(folder: Path, query: str) -> list[tuple[Any, ...]]:
@@ -28,15 +29,15 @@ def _ask(folder: Path, query: str) -> list[tuple[Any, ...]]:
 
 def test_nothing_of_it_is_set_aside(world: World) -> None:
     world.config(COMPANY.replace('kind = "files"\npath = "data"', 'kind = "demo"'))
-    result = world.pull(demo.CLOCK)
+    result = world.pull(DEMO_CLOCK)
     assert not any(result.rejected.values())
     assert result.rows["accounts"] == pytest.approx(300, abs=15)
     assert 150_000 < result.rows["usage_events"] < 400_000
-    assert world.pull(demo.CLOCK).new_rows == dict.fromkeys(result.rows, 0)
+    assert world.pull(DEMO_CLOCK).new_rows == dict.fromkeys(result.rows, 0)
 
 
 def test_it_is_the_same_every_time(company: Path, tmp_path: Path) -> None:
-    again = demo.write(tmp_path, until=demo.CLOCK)
+    again = demo.write(tmp_path, until=DEMO_CLOCK)
     for table in ("accounts", "contacts", "usage_events", "survey_responses"):
         query = f"SELECT * FROM {table} ORDER BY ALL"
         assert _ask(company, query) == _ask(again, query)
@@ -44,9 +45,9 @@ def test_it_is_the_same_every_time(company: Path, tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("days", [-200, 30])
 def test_another_clock_tells_the_same_story(company: Path, tmp_path: Path, days: int) -> None:
-    clock = demo.CLOCK + timedelta(days=days)
+    clock = DEMO_CLOCK + timedelta(days=days)
     other = demo.write(tmp_path, until=clock)
-    both = min(clock, demo.CLOCK)
+    both = min(clock, DEMO_CLOCK)
     for table, column in (("usage_events", "occurred_at"), ("survey_responses", "responded_at")):
         query = f"SELECT * FROM {table} WHERE {column} <= '{both:%F %T}' ORDER BY ALL"
         assert _ask(company, query) == _ask(other, query)
@@ -59,7 +60,7 @@ def test_another_clock_tells_the_same_story(company: Path, tmp_path: Path, days:
 
 def test_its_feed_is_fresh_and_regular(company: Path) -> None:
     [(newest,)] = _ask(company, "SELECT epoch(max(occurred_at)) FROM usage_events")
-    assert demo.CLOCK.timestamp() - newest < 3600
+    assert DEMO_CLOCK.timestamp() - newest < 3600
     counts = dict(
         _ask(
             company,
@@ -87,7 +88,7 @@ def test_every_kind_of_account_is_there(company: Path) -> None:
     stories = f"""
         SELECT account_id, churned_at, went_live_at, count(event_id) AS events,
                max(occurred_at) AS newest, min(occurred_at) FILTER (event_name = 'report_shared')
-               AS outcome, TIMESTAMPTZ '{demo.CLOCK:%F %T}+00' AS now
+               AS outcome, TIMESTAMPTZ '{DEMO_CLOCK:%F %T}+00' AS now
         FROM accounts LEFT JOIN usage_events USING (account_id) GROUP BY ALL"""
     kinds = {
         "freshly onboarded": "went_live_at > now - INTERVAL 14 DAY",

@@ -71,7 +71,7 @@ def test_an_event_waits_until_its_account_is_known(world: World) -> None:
     set_aside = world.ask("SELECT loaded_at, record FROM raw.rejected_rows")
 
     later = world.pull(NOW + timedelta(days=1))
-    assert later.rejected["usage_events"] == 0  # nothing new was set aside
+    assert later.rejected["usage_events"] == 0  # nothing new was rejected
     assert world.ask("SELECT loaded_at, record FROM raw.rejected_rows") == set_aside
 
     world.csv("accounts", [*ACCOUNTS, {**ACCOUNTS[0], "account_id": "A9"}])

@@ -8,13 +8,13 @@ from datetime import UTC, datetime, timedelta
 from sqlalchemy import delete, insert, update
 
 from lifecycle.ledger import runs
-from lifecycle.ledger.commands import DELIVER, FIT_SCORES, RUN, SYNC_FEEDBACK
+from lifecycle.ledger.commands import BACK_UP, DELIVER, FIT_SCORES, RUN, SYNC_FEEDBACK
 from lifecycle.ledger.store import Ledger
 from lifecycle.ledger.tables import command_runs, recording
 from planned import Told
 
 MINUTE = timedelta(minutes=1)
-ALL = (RUN, DELIVER, SYNC_FEEDBACK, FIT_SCORES)
+ALL = (RUN, DELIVER, SYNC_FEEDBACK, FIT_SCORES, BACK_UP)
 
 
 def ran(ledger: Ledger, command: str, ago: timedelta, outcome: str | None = "done", **more) -> None:

@@ -276,12 +276,12 @@ def test_killed_and_continued_it_equals_one_that_nothing_disturbed(
 
 
 def test_scores_learn_from_what_was_backfilled(begun: Company) -> None:
-    assert fit_scores(begun.settings).found.churned == 0
+    assert fit_scores(begun.settings).parameters.churned == 0
     begun.backfill(LONG_AGO)
     snapshots = "select account_id, day, has_churned from intermediate.int_score_snapshots"
     found = begun.rows(f"{snapshots} where has_churned")
     assert found == [{"account_id": "leaver", "day": LONG_AGO[0], "has_churned": True}]
-    assert fit_scores(begun.settings).found.churned == 1
+    assert fit_scores(begun.settings).parameters.churned == 1
 
 
 @pytest.mark.parametrize(

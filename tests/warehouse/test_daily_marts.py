@@ -173,7 +173,7 @@ def test_a_diff_of_other_models_builds_both_sides(lived: Lived, tmp_path: Path) 
     model.write_text(sql.replace("is_over_limit and not is_over_holidays as is", "false as is"))
     old = Variant.read("old models", settings, project=project)
     with Ledger.open(settings.ledger_url) as ledger:
-        found = diff(settings, ledger, old, Variant.here(settings))
+        found = diff(settings, ledger, old, Variant.of_working_tree(settings))
     assert found.rebuilt
     assert found.models == ["models/marts/account_dormancy.sql"]
     assert found.problems == []

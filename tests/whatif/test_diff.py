@@ -102,7 +102,7 @@ class Repository:
     def diff(self, ref: str = "main") -> Diff:
         settings = self.company.settings
         with variant_at(ref, settings, settings.root / "lifecycle.toml") as before:
-            return diff(settings, self.ledger, before, Variant.here(settings))
+            return diff(settings, self.ledger, before, Variant.of_working_tree(settings))
 
     def win_back(self) -> dict[str, Any]:
         (found,) = (one for one in self.diff().as_json()["triggers"] if one["name"] == "win_back")
@@ -319,7 +319,7 @@ def test_outside_a_checkout_and_without_git_it_is_said(
     ):
         pass
     monkeypatch.setenv("PATH", str(tmp_path))
-    with pytest.raises(InputError, match="git is not on this machine"):
+    with pytest.raises(InputError, match="git is not installed"):
         repository.diff()
 
 

@@ -91,12 +91,12 @@ def live(
 ) -> Simulation:
     """That many days in a row, a run at 06:00 and deliveries until the next one."""
     with ledger_of(real, tmp_path / "simulated.db", memory) as ledger:
-        world = World(Variant.here(company.settings), days, ledger, first)
+        world = World(Variant.of_working_tree(company.settings), days, ledger, first)
         for number in range(count):
             now = first + timedelta(days=number)
             days.build(now)
             world.live((now + timedelta(hours=9)).date(), now, now + timedelta(days=1))
-        return Simulation((Simulated(world.told(), "Asia/Tokyo"),), memory)
+        return Simulation((Simulated(world.result(), "Asia/Tokyo"),), memory)
 
 
 def by_day(simulation: Simulation) -> dict[str, int]:
@@ -109,7 +109,7 @@ def test_mails_leave_on_their_days_in_their_window(company, real, tmp_path) -> N
     found = live(company, real, days, 7, tmp_path)
     assert by_day(found) == {"Mon": 2, "Tue": 0, "Wed": 0, "Thu": 1, "Fri": 0, "Sat": 0, "Sun": 0}
     (one,) = found.simulated
-    assert {mail.at.hour for mail in one.told.mails} == {0}, "09:00 in Tokyo"
+    assert {mail.at.hour for mail in one.replay.mails} == {0}, "09:00 in Tokyo"
     assert one.busiest == (date(2026, 6, 8), 2)
     assert (len(one.people), one.repeated) == (2, {"c-a1@example.com": 2})
     assert one.by_trigger == {"win_back": {"mails": 3, "people": 2, "accounts": 2}}
@@ -144,11 +144,11 @@ def test_a_mail_planned_and_then_cancelled_is_told(company, real, tmp_path) -> N
     days = Days(company.settings, {evening: {"a1": True}})
     days.dormant[evening + timedelta(hours=14)] = {"a1": False}
     with ledger_of(real, tmp_path / "simulated.db", "empty") as ledger:
-        world = World(Variant.here(company.settings), days, ledger, evening)
+        world = World(Variant.of_working_tree(company.settings), days, ledger, evening)
         for now in (evening, evening + timedelta(hours=14)):
             days.build(now)
             world.live(now.date(), now, now + timedelta(hours=14))
-        told = world.told()
+        told = world.result()
     assert told.mails == []
     assert dict(told.unsent) == {("cancelled", "left the sequence: exit"): 1}
 
@@ -157,7 +157,7 @@ def test_triggers_wait_on_days_with_a_late_feed(company, real, tmp_path) -> None
     days = Days(company.settings, {MONDAY: {"a1": True}}, {MONDAY: "late"})
     found = live(company, real, days, 3, tmp_path)
     assert by_day(found) == {"Mon": 0, "Tue": 1, "Wed": 0}
-    assert [day.feed_status for day in found.simulated[0].told.days] == ["late", "fresh", "fresh"]
+    assert [day.feed_status for day in found.simulated[0].replay.days] == ["late", "fresh", "fresh"]
 
 
 def test_an_empty_ledger_still_knows_who_may_not_be_mailed(company, real, tmp_path) -> None:
@@ -194,7 +194,7 @@ def test_a_copied_ledger_goes_on_where_it_is_and_stays_as_it_was(company, real, 
     found = live(company, real, days, 4, tmp_path, "copy", MONDAY + timedelta(days=1))
     (one,) = found.simulated
     # The mail of Monday waits in the copy: nobody delivered it. The second one keeps its distance.
-    assert [mail.step for mail in one.told.mails] == ["check_in", "last_call"]
+    assert [mail.step for mail in one.replay.mails] == ["check_in", "last_call"]
     with real.read() as connection:
         assert connection.execute(launches.select()).all() == before
         assert len(before) == 1
@@ -207,7 +207,7 @@ def test_a_copied_ledger_cannot_go_back(company, real) -> None:
         replay(
             company.settings,
             real,
-            [Variant.here(company.settings)],
+            [Variant.of_working_tree(company.settings)],
             days=[date(2026, 6, 1)],
             at=time(6),
             memory="copy",

@@ -1,4 +1,4 @@
--- One row per row of a delivery that was set aside.
+-- One row per row of a delivery that was rejected.
 select
   table_name,
   file,

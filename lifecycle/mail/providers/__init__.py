@@ -1,4 +1,4 @@
-"""What delivery needs from whoever carries the mail: five methods, and a truthful answer."""
+"""The interface between delivery and a mail provider: five methods, and a truthful outcome."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from lifecycle.settings import Settings
 
 @dataclass(frozen=True)
 class Outcome:
-    """What became of one attempt.
+    """The outcome of one attempt.
 
     `state` is ACCEPTED (taken), QUEUED (definitely not taken, worth another attempt),
     REJECTED (a definite no) or UNCERTAIN (it may or may not have been taken).
@@ -23,12 +23,12 @@ class Outcome:
     state: State
     detail: str = ""
     retry_after: timedelta | None = None
-    """QUEUED: how long the provider asks to be left alone."""
+    """QUEUED: the pause that the provider asks for."""
     was_asked: bool = True
-    """False: the provider never saw the mail. Our own preflight refused it, or it was too late
+    """False: the mail was not offered to the provider. Our preflight refused it, or it was too late
     to begin."""
     bounced: bool = False
-    """REJECTED: because there is no such address."""
+    """REJECTED because the address does not exist."""
 
 
 TOO_LATE_TO_BEGIN = Outcome(
@@ -37,7 +37,7 @@ TOO_LATE_TO_BEGIN = Outcome(
     timedelta(0),
     was_asked=False,
 )
-"""No byte may leave at a time when others may take the attempt for lost."""
+"""No byte may leave once another worker may treat the attempt as lost."""
 
 
 class Mail(NamedTuple):
@@ -48,11 +48,11 @@ class Mail(NamedTuple):
 
 
 class Provider(Protocol):
-    """Somebody who carries mail."""
+    """A mail provider."""
 
     @property
     def name(self) -> str:
-        """As in `[delivery] provider`."""
+        """Its name in `[delivery] provider`."""
 
     @property
     def live(self) -> bool:
@@ -71,13 +71,13 @@ class Provider(Protocol):
         """
 
     def rest(self) -> float:
-        """For how many seconds from now it asked to be left alone, by whomever it was told."""
+        """Seconds that are left of the pause that it asked this machine for."""
 
     def resolve(self, send_id: str) -> Literal[State.ACCEPTED, State.QUEUED] | None:
         """The evidence about an uncertain send: taken, provably absent, or None for unknown."""
 
     def close(self) -> None:
-        """Let go of connections and files."""
+        """Close connections and files."""
 
 
 def is_live(settings: Settings) -> bool:
@@ -87,7 +87,7 @@ def is_live(settings: Settings) -> bool:
 
 def open_provider(settings: Settings) -> Provider:
     """The provider of `[delivery] provider`. Raises DeliveryError when it cannot be used."""
-    # Each module imports this one, and one that is not asked for costs no time.
+    # Imported here: each provider imports this module, and an unused provider must cost no time.
     match settings.delivery.provider:
         case "sendgrid":
             from lifecycle.mail.providers.sendgrid import open_sendgrid

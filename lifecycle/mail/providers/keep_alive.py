@@ -34,16 +34,16 @@ SURELY_OPEN_SECONDS = 1.0
 
 
 class NoAnswer(Exception):
-    """What was asked may or may not have arrived."""
+    """The request may or may not have arrived."""
 
 
 class NotConnected(NoAnswer):
-    """Not a byte of the request has left."""
+    """No byte of the request has left."""
 
 
 @dataclass(frozen=True)
 class Answer:
-    """What came back. The body is empty where it was cut off."""
+    """The answer. Its body is empty where it was cut off."""
 
     status: int
     reason: str
@@ -52,7 +52,7 @@ class Answer:
 
 
 class Transport(Protocol):
-    """Takes a request to one server and brings the answer."""
+    """Sends requests to one server and returns the answers."""
 
     def request(
         self, method: str, target: str, body: bytes | None, headers: Mapping[str, str]
@@ -60,7 +60,7 @@ class Transport(Protocol):
         """Raises NotConnected, or NoAnswer where it is not known what arrived."""
 
     def close(self) -> None:
-        """Let go of every connection."""
+        """Close every connection."""
 
 
 class KeepAlive:
@@ -121,7 +121,7 @@ class KeepAlive:
             self._idle.pop()[0].close()
 
     def _connection(self) -> HTTPConnection:
-        """One that nobody else uses, and that the server has not closed meanwhile."""
+        """A connection that no other thread uses, and that the server has not closed."""
         while True:
             try:
                 connection, since = self._idle.pop()
@@ -166,7 +166,7 @@ class _InOnePieceOverTls(_InOnePiece, HTTPSConnection):
 
 
 def _has_news(resting: socket.socket) -> bool:
-    """Whether something came on a connection that is owed nothing: its end, as a rule."""
+    """Whether an idle connection has unread data; as a rule the server has closed it."""
     poll = select.poll()
     poll.register(resting, select.POLLIN)
     return bool(poll.poll(0))

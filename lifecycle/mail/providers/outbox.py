@@ -73,7 +73,7 @@ class Outbox:
         return Outcome(State.ACCEPTED, detail)
 
     def rest(self) -> float:
-        """A folder asks for none."""
+        """0: a folder needs no pause."""
         return 0.0
 
     def resolve(self, send_id: str) -> Literal[State.ACCEPTED, State.QUEUED] | None:
@@ -87,7 +87,7 @@ class Outbox:
         return State.ACCEPTED
 
     def close(self) -> None:
-        """Let go of the folder."""
+        """Close the folder."""
         os.close(self._folder_fd)
 
     def _file(self, send_id: str) -> Path:

@@ -1,7 +1,7 @@
-"""Until when a provider asked to be left alone.
+"""The pause that a provider asked for.
 
-It stands in a file, as the time at which that file was "changed", so that every worker of this
-machine and the next run keep to it as well.
+A file stores its end as the file's modification time, so that every worker of this machine and the
+next run keep it as well.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from contextlib import suppress
 from pathlib import Path
 
 LONGEST_SECONDS = 86_400.0
-"""A reset further away than a day is a mistake of whoever wrote it."""
+"""A reset more than a day ahead is a mistake of its author."""
 LOOK_EVERY_SECONDS = 0.1
 """How soon another process's pause is seen; what is under way could not know of it either."""
 
@@ -29,8 +29,8 @@ class Pause:
         self._looking = threading.Lock()
 
     def left(self) -> float:
-        """How many seconds are left of it; 0 where it is over."""
-        # While one thread looks, the others wait: what they know is too old to leave by.
+        """Seconds that are left of the pause; 0 where it is over."""
+        # While one thread reads the file, the others wait: their value is too old to send by.
         with self._looking:
             if time.monotonic() - self._looked_at > LOOK_EVERY_SECONDS:
                 with suppress(FileNotFoundError):
@@ -45,9 +45,9 @@ class Pause:
         fd = os.open(self.file, os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, 0o644)
         try:
             fcntl.flock(fd, fcntl.LOCK_EX)
-            there = os.fstat(fd).st_mtime
+            already = os.fstat(fd).st_mtime
             # A file that was just made says now, and one whose pause is over says the past.
-            until = max(until, there)
+            until = max(until, already)
             os.utime(fd, (until, until))
         finally:
             os.close(fd)

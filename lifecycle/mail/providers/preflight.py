@@ -1,4 +1,4 @@
-"""What SendGrid would refuse, found before a request is made.
+"""Finds what SendGrid would refuse, before a request is made.
 
 A refused batch costs a search for the mail that is to blame, and a refused mail counts against
 the account. The limits are those of the v3 Mail Send reference; where that gives none, those of
@@ -47,8 +47,8 @@ def _complaints(request: Mapping[str, Any], size: int, now: float) -> Iterator[s
     personalizations = request.get("personalizations") or []
     if not 1 <= len(personalizations) <= MAX_PERSONALIZATIONS:
         yield f"{len(personalizations)} personalizations, not 1 to {MAX_PERSONALIZATIONS:,}"
-    for one in personalizations:
-        yield from _personalization(one, request, now)
+    for personalization in personalizations:
+        yield from _personalization(personalization, request, now)
     yield from _headers(request.get("headers", {}))
     yield from _send_at(request, now)
     yield from _content(request.get("content") or [])
@@ -56,24 +56,24 @@ def _complaints(request: Mapping[str, Any], size: int, now: float) -> Iterator[s
 
 
 def _personalization(
-    one: Mapping[str, Any], request: Mapping[str, Any], now: float
+    personalization: Mapping[str, Any], request: Mapping[str, Any], now: float
 ) -> Iterator[str]:
-    readers = [person for field in ("to", "cc", "bcc") for person in one.get(field, [])]
-    if len(readers) != 1 or not one.get("to"):
+    readers = [person for field in ("to", "cc", "bcc") for person in personalization.get(field, [])]
+    if len(readers) != 1 or not personalization.get("to"):
         yield f"{len(readers)} recipients in one mail, who would see each other; it takes one"
     for person in readers:
         yield from _person("to", person)
         if set(";,") & set(person.get("name", "")):
             yield "to: the name has a comma or a semicolon, which SendGrid takes for a list"
-    yield from _subject(one.get("subject", request.get("subject")))
-    yield from _headers(one.get("headers", {}))
-    yield from _send_at(one, now)
-    arguments = {**request.get("custom_args", {}), **one.get("custom_args", {})}
+    yield from _subject(personalization.get("subject", request.get("subject")))
+    yield from _headers(personalization.get("headers", {}))
+    yield from _send_at(personalization, now)
+    arguments = {**request.get("custom_args", {}), **personalization.get("custom_args", {})}
     if not all(isinstance(value, str) for value in arguments.values()):
         yield "custom_args: a value is no text"
     elif (used := _bytes(arguments)) >= MAX_CUSTOM_ARG_BYTES:
         yield f"custom_args have {used:,} bytes, over {MAX_CUSTOM_ARG_BYTES:,}"
-    if (used := _bytes(one.get("substitutions", {}))) > MAX_SUBSTITUTION_BYTES:
+    if (used := _bytes(personalization.get("substitutions", {}))) > MAX_SUBSTITUTION_BYTES:
         yield f"substitutions have {used:,} bytes, over {MAX_SUBSTITUTION_BYTES:,}"
 
 

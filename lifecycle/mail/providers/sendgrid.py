@@ -65,10 +65,10 @@ from lifecycle.masking import mask_addresses
 from lifecycle.settings import Settings
 
 DEFAULT_PAUSE_SECONDS = 60.0
-"""How long a 429 that does not say how long is obeyed."""
+"""The pause after a 429 that names none."""
 TAG_LENGTH = 34
 AT_ONCE = 16
-"""Requests that one call may have under way: a batch can fall into many."""
+"""Requests of one call in flight: a batch can be split into many."""
 
 OF_THE_ACCOUNT = frozenset({401, 402, 403, 404, 405, 407})
 """The key, the plan, the sender or base_url is wrong; every other mail would fare the same."""
@@ -82,7 +82,7 @@ Result = TypeVar("Result")
 
 
 class _Letter(NamedTuple):
-    """A mail that was handed over: its place among the others, and its request when alone."""
+    """A mail of the batch: its position, and its request when sent alone."""
 
     place: int
     message: Message
@@ -90,7 +90,7 @@ class _Letter(NamedTuple):
 
 
 class _SaidOnce(NamedTuple):
-    """What a request says once for all of its mails."""
+    """The parts of a request that all of its mails share."""
 
     from_name: str
     from_email: str
@@ -112,7 +112,7 @@ class _NotForSendGrid(Exception):
 
 
 class _Paused(NotConnected):
-    """SendGrid asked to be left alone for that many seconds."""
+    """SendGrid asked for a pause of that many seconds."""
 
     def __init__(self, seconds: float) -> None:
         super().__init__(f"a pause of {seconds:.0f} seconds")
@@ -189,16 +189,16 @@ class SendGrid:
         query = f"(unique_args['send_id']=\"{send_id}\")"
         try:
             answer = self._search(query_params={"query": query, "limit": 1})
-            found = json.loads(answer.body)["messages"]
+            messages = json.loads(answer.body)["messages"]
         except (HTTPError, NoAnswer, ValueError, KeyError, TypeError):
             # Not bought, not allowed, asked too often, out of order: each further question could
             # cost a timeout, and mails are waiting. The next delivery asks again.
             self._may_ask = False
             return None
-        return State.ACCEPTED if found else None
+        return State.ACCEPTED if messages else None
 
     def close(self) -> None:
-        """Let go of every connection and thread."""
+        """Close every connection and thread."""
         if self._threads is not None:
             self._threads.shutdown()
         self._transport.close()
@@ -230,16 +230,16 @@ class SendGrid:
 
     def _read(self, refusal: HTTPError, mails: int) -> Outcome | None:
         status: int = refusal.status_code
-        said = f"answered {status}{_first_error(refusal)}"
+        answered = f"answered {status}{_first_error(refusal)}"
         if status == 429:
-            return _wait(said, self._pause.extend(_asked_pause(refusal.headers)))
+            return _wait(answered, self._pause.extend(_asked_pause(refusal.headers)))
         if status == 408 or status in OF_THE_ACCOUNT:
-            return Outcome(State.QUEUED, said)
+            return Outcome(State.QUEUED, answered)
         if 400 <= status < 500:
             if mails > 1 and status in (400, TOO_LARGE):
                 return None
-            return Outcome(State.REJECTED, said)
-        return Outcome(State.UNCERTAIN, said)
+            return Outcome(State.REJECTED, answered)
+        return Outcome(State.UNCERTAIN, answered)
 
 
 def open_sendgrid(settings: Settings) -> SendGrid:
@@ -329,31 +329,31 @@ def _request(message: Message, readers: list[Personalization], body: str) -> Map
 
 @lru_cache(maxsize=1_000)
 def _shared(once: _SaidOnce) -> Mapping[str, Any]:
-    """What mails of a step have in common, which is built once for thousands of them."""
+    """The request parts that the mails of a step share; built once for thousands of mails."""
     request = Request(from_email=_person(From, once.from_name, once.from_email))
     if once.reply_to is not None:
         request.reply_to = _person(ReplyTo, *once.reply_to)
     categories = [f"{once.trigger}/{once.step}", once.trigger]
-    # What colleagues look at must not count among what customers got.
-    request.category = [Category(one) for one in (["preview"] if once.is_preview else categories)]
+    # Preview mails must not count in the statistics of customers' mails.
+    request.category = [Category(name) for name in (["preview"] if once.is_preview else categories)]
     request.tracking_settings = NO_TRACKING
     built: Mapping[str, Any] = request.get()
     return built
 
 
 def _personalization(message: Message, tag: str | None = None) -> Personalization:
-    """All that is one reader's own."""
-    one = Personalization()
+    """The parts of the request that belong to one reader."""
+    personalization = Personalization()
     # SendGrid takes a comma or semicolon in a reader's name for a list of people.
     name = " ".join(message.to_name.replace(",", " ").replace(";", " ").split())
-    one.add_to(_person(To, name, message.to_email))
-    one.subject = message.subject
+    personalization.add_to(_person(To, name, message.to_email))
+    personalization.subject = message.subject
     for header, value in _headers(message):
-        one.add_header(Header(header, value))
-    one.add_custom_arg(CustomArg("send_id", message.send_id))
+        personalization.add_header(Header(header, value))
+    personalization.add_custom_arg(CustomArg("send_id", message.send_id))
     if tag is not None:
-        one.add_substitution(Substitution(tag, message.body))
-    return one
+        personalization.add_substitution(Substitution(tag, message.body))
+    return personalization
 
 
 def _headers(message: Message) -> Iterable[tuple[str, str]]:
@@ -393,7 +393,7 @@ def _wait(why: str, seconds: float) -> Outcome:
 
 
 def _first_error(refusal: HTTPError) -> str:
-    """What it says is wrong, fit for a log."""
+    """The first error of the answer, masked and cut for a log."""
     try:
         message = str(refusal.to_dict["errors"][0]["message"])
     except (ValueError, KeyError, IndexError, TypeError):
@@ -407,7 +407,7 @@ def _asked_pause(headers: HTTPMessage) -> float:
     A moment is compared with the clock that set it, where the answer says what that shows.
     """
     now = _moment(headers.get("Date", "")) or time.time()
-    asked = []
+    seconds = []
     for name in ("X-RateLimit-Reset", "Retry-After"):
         text = headers.get(name, "").strip()
         try:
@@ -415,11 +415,11 @@ def _asked_pause(headers: HTTPMessage) -> float:
         except ValueError:
             moment = _moment(text)
             if moment is not None:
-                asked.append(moment - now)
+                seconds.append(moment - now)
         else:
             # Unix time in the one header, seconds in the other; some gateways swap them.
-            asked.append(number - now if number > 1e9 else number)
-    return max(1.0, *asked) if asked else DEFAULT_PAUSE_SECONDS
+            seconds.append(number - now if number > 1e9 else number)
+    return max(1.0, *seconds) if seconds else DEFAULT_PAUSE_SECONDS
 
 
 def _moment(text: str) -> float | None:

@@ -1,7 +1,7 @@
-"""What SendGrid tells about mails and addresses: its events, and the lists that it keeps.
+"""Feedback from SendGrid about mails and addresses: its events and its suppression lists.
 
-Events come by themselves (lifecycle/web); the lists are read every quarter of an hour, so that
-a lost event loses nothing that matters: who may not be mailed any more.
+SendGrid posts events (lifecycle/web). The lists are read every quarter of an hour, so that a lost
+event does not lose a suppression.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ KIND_OF_EVENT = {
     "unsubscribe": Kind.UNSUBSCRIBED,
     "group_unsubscribe": Kind.UNSUBSCRIBED,
 }
-"""Others, such as opens and clicks, are not asked for and not kept."""
+"""Other kinds, such as opens and clicks, are not requested and not stored."""
 
 _DROPPED_FOR = {
     "bounced address": Kind.BOUNCED,
@@ -46,8 +46,8 @@ _LONGEST_ID = 128
 
 
 def facts_of_events(events: Iterable[Any]) -> Iterator[Fact]:
-    """The facts in the events of one request; what is none, or cannot be read, is passed over:
-    one odd event must not keep the others out."""
+    """The facts in the events of one request. Other and unreadable events are skipped: one bad
+    event must not block the others."""
     for event in events:
         if isinstance(event, Mapping):
             yield from _facts_of_event(event)
@@ -73,7 +73,7 @@ def _facts_of_event(event: Mapping[str, Any]) -> Iterator[Fact]:
         detail=" ".join(filter(None, (_text(event, "status"), reason))),
     )
     if kind is Kind.DROPPED and (of_address := _DROPPED_FOR.get(reason.lower())):
-        # It names the address, not this mail: what happened to it happened earlier.
+        # The drop names an earlier fact about the address, not about this mail.
         yield Fact(source=WEBHOOK, kind=of_address, at=at, address=address, detail=reason)
 
 
@@ -103,7 +103,7 @@ KIND_OF_LIST = {
     "spam_reports": Kind.COMPLAINED,
     "unsubscribes": Kind.UNSUBSCRIBED,
 }
-"""What it means to stand on each list."""
+"""The kind of fact that each list means."""
 
 PAGE = 500
 """Entries of one answer: as many as SendGrid gives."""
@@ -139,7 +139,7 @@ class SendGridLists:
         )
 
     def read(self, name: str, since: datetime | None, until: datetime) -> Iterator[list[Fact]]:
-        """What came onto a list between two moments, both included, a page at a time.
+        """Yield the entries that a list got between two moments (both included), page by page.
 
         Without `since` it is the whole list. Raises DeliveryError when it cannot be read whole.
         """
@@ -157,21 +157,21 @@ class SendGridLists:
             offset, before = offset + PAGE, rows
 
     def close(self) -> None:
-        """Let go of the connection."""
+        """Close the connection."""
         self._client.close()
 
     def _get(self, name: str, query: Mapping[str, int]) -> list[Any]:
-        said = ""
+        failure = ""
         for attempt in range(TRIES):
             wait = 2.0**attempt
             try:
                 answer = self._client.get(name, params=dict(query))
             except httpx.TransportError as error:
-                said = type(error).__name__
+                failure = type(error).__name__
             else:
                 if answer.status_code == 200:
                     return _rows(name, answer)
-                said = f"answered {answer.status_code}"
+                failure = f"answered {answer.status_code}"
                 if answer.status_code == 429:
                     wait = _asked_wait(answer.headers, wait)
                 elif answer.status_code < 500:
@@ -180,7 +180,7 @@ class SendGridLists:
                 self._sleep(wait)
             else:
                 break
-        raise DeliveryError(f"SendGrid's {name} cannot be read: {said}")
+        raise DeliveryError(f"SendGrid's {name} cannot be read: {failure}")
 
 
 def _rows(name: str, answer: httpx.Response) -> list[Any]:

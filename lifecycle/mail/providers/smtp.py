@@ -26,7 +26,7 @@ from lifecycle.settings import Settings
 from lifecycle.settings import Smtp as SmtpSettings
 
 IDLE_SECONDS = 20.0
-"""A connection that rested longer is asked whether it still lives."""
+"""Seconds. A connection that was idle for longer is checked before its next use."""
 
 _LINE_START = re.compile(rb"(?m)^\.")
 _BARE_LINE_END = re.compile(rb"\r(?!\n)|(?<!\r)\n")
@@ -71,15 +71,15 @@ class Smtp:
         return [self._send_one(mail.mime, begin_by) for mail in mails]
 
     def rest(self) -> float:
-        """A relay asks for none."""
+        """0: a relay asks for no pause."""
         return 0.0
 
     def resolve(self, send_id: str) -> Literal[State.ACCEPTED, State.QUEUED] | None:
-        """A relay keeps no record that could be asked: None."""
+        """None: a relay has no record to ask."""
         return None
 
     def close(self) -> None:
-        """Take leave of the relay."""
+        """Close the connections."""
         for _ in range(self._settings.connections):
             if (connection := self._places.get()) is not None:
                 connection.quit()
@@ -101,7 +101,7 @@ class Smtp:
 
     @contextmanager
     def _connection(self) -> Iterator[_Connection]:
-        """One that lives; it is kept for the next mail unless it is broken."""
+        """Yield a working connection; it is kept for the next mail unless it breaks."""
         connection = self._places.get()
         try:
             if connection is None or not connection.lives(self._idle_seconds):
@@ -130,8 +130,8 @@ class _Connection:
             raise _NotTaken(_queued(f"{where}:", error.smtp_code, error.smtp_error)) from None
         except (OSError, UnicodeError, smtplib.SMTPException) as error:
             # UnicodeError: a host or a password that cannot be said in this protocol.
-            said = f"no connection to {where}: {_why(error)}"
-            raise _NotTaken(Outcome(State.QUEUED, said)) from None
+            failure = f"no connection to {where}: {_why(error)}"
+            raise _NotTaken(Outcome(State.QUEUED, failure)) from None
         self._rested_since = time.monotonic()
 
     @property
@@ -139,7 +139,7 @@ class _Connection:
         return self._smtp.sock
 
     def lives(self, idle_seconds: float) -> bool:
-        """Whether the relay still listens; asked only after a rest of so many seconds."""
+        """Whether the relay still answers; checked only after an idle time."""
         if time.monotonic() - self._rested_since < idle_seconds:
             return self.sock is not None
         with suppress(OSError, smtplib.SMTPException):
@@ -180,7 +180,7 @@ class _Connection:
         return Outcome(State.UNCERTAIN, _said(f"mail: {code}", answer))
 
     def quit(self) -> None:
-        """Say goodbye, if there is anybody to say it to."""
+        """Send QUIT, where the connection is open."""
         with suppress(OSError, smtplib.SMTPException):
             self._smtp.quit()
 
@@ -197,8 +197,8 @@ class _Connection:
             self._smtp.close()
         if 500 <= code < 600 and code not in OF_THE_ACCOUNT:
             bounced = command == "RCPT" and _NO_SUCH_ADDRESS.match(answer) is not None
-            said = _said(f"{command}: {code}", answer)
-            raise _NotTaken(Outcome(State.REJECTED, said, bounced=bounced))
+            refusal = _said(f"{command}: {code}", answer)
+            raise _NotTaken(Outcome(State.REJECTED, refusal, bounced=bounced))
         raise _NotTaken(_queued(f"{command}:", code, answer))
 
     def _reset(self) -> bool:
@@ -245,7 +245,7 @@ def _queued(what: str, code: int, answer: bytes | str) -> Outcome:
 
 
 def _said(what: str, answer: bytes | str) -> str:
-    """The relay's words, fit for a log."""
+    """The relay's answer, masked and cut for a log."""
     text = answer.decode("utf-8", "replace") if isinstance(answer, bytes) else answer
     return mask_addresses(" ".join([*what.split(), *text.split()]))[:200]
 

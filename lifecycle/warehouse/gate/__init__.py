@@ -1,1 +1,1 @@
-"""The two doors of the warehouse: Great Expectations on `raw` and on `marts`."""
+"""The two gates of the warehouse: Great Expectations on `raw` and on `marts`."""

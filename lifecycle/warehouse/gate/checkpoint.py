@@ -1,7 +1,7 @@
-"""The two doors of the warehouse: what Great Expectations says about `raw` and `marts`.
+"""Runs the two gates of the warehouse: Great Expectations on `raw` and on `marts`.
 
-What is checked stands in `expectations/`, one file a table. A failed critical check stops
-the run; a failed warning or info is a sentence in its report.
+The checks are in `expectations/`, one file a table. A failed critical check stops the run; a failed
+warning or info is a sentence in its report.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ _LIMITS = ("min_value", "max_value", "value", "value_set", "column_set", "other_
 
 @dataclass(frozen=True)
 class GateResult:
-    """What a door found: how many checks passed, and a sentence for each that failed."""
+    """The result of a gate: how many checks passed, and a sentence for each that failed."""
 
     door: Door
     passed: int
@@ -50,7 +50,7 @@ class GateResult:
 
 
 class DataRefused(GateStopped):
-    """A GateStopped that carries all that the gate found."""
+    """A GateStopped that carries the result of the gate."""
 
     def __init__(self, result: GateResult) -> None:
         self.result = result
@@ -74,7 +74,7 @@ Approved = Callable[[str, str], str | None]
 
 
 def check(settings: Settings, door: Door, *, approved: Approved | None = None) -> GateResult:
-    """Hold the tables behind a door against their suites, and write a page about it.
+    """Check the tables of a gate by their suites, and write its Data Docs page.
 
     A delivery that moved too far from the last published one, and that is `approved`, passes
     with a warning.
@@ -179,7 +179,7 @@ def columns_of(connection: duckdb.DuckDBPyConnection) -> dict[str, list[str]]:
 def _validate(
     database: Path, suites: Iterable[Suite]
 ) -> Iterator[list[ExpectationValidationResult]]:
-    """What Great Expectations finds: a suite at a time, its checks in order, addresses masked."""
+    """The results of Great Expectations: suite by suite, checks in order, addresses masked."""
     import great_expectations as gx
     from great_expectations.data_context.types.base import (
         DataContextConfig,
@@ -240,7 +240,7 @@ def _refuse_errors(suite: Suite, check: Check, outcome: ExpectationValidationRes
 
 
 def _first_part(message: str) -> str:
-    """The database's own words, without the statement that SQLAlchemy adds."""
+    """The database's error message, without the statement that SQLAlchemy adds."""
     return message.split("\n[SQL:")[0].strip()
 
 
@@ -251,19 +251,21 @@ def _unready(suite: Suite, check: Check) -> str:
 
 def _sentence(suite: Suite, check: Check, outcome: ExpectationValidationResult) -> str:
     """Where, why it matters, which expectation, how many rows, and a few of them."""
-    found: Mapping[str, Any] = outcome.result
+    result: Mapping[str, Any] = outcome.result
     where = suite.name + (f".{check.columns[0]}" if len(check.columns) == 1 else "")
-    rows = found.get("details", {}).get("unexpected_rows")
+    rows = result.get("details", {}).get("unexpected_rows")
     if rows is not None:
-        count = f"{found['observed_value']:,} row" + "s" * (found["observed_value"] != 1)
-    elif "element_count" in found:
-        count = f"{found['unexpected_count']:,} of {found['element_count']:,} rows"
-        rows = found.get("partial_unexpected_index_list") or found.get("partial_unexpected_list")
+        count = f"{result['observed_value']:,} row" + "s" * (result["observed_value"] != 1)
+    elif "element_count" in result:
+        count = f"{result['unexpected_count']:,} of {result['element_count']:,} rows"
+        rows = result.get("partial_unexpected_index_list") or result.get("partial_unexpected_list")
     else:
         limits = outcome.expectation_config.kwargs
-        wanted = ", ".join(f"{key}={limits[key]}" for key in _LIMITS if key in limits)
-        count = f"observed {_shown(found.get('observed_value'))}" + (wanted and f", not {wanted}")
-        rows = found.get("partial_unexpected_list")
+        expected = ", ".join(f"{key}={limits[key]}" for key in _LIMITS if key in limits)
+        count = f"observed {_shown(result.get('observed_value'))}" + (
+            expected and f", not {expected}"
+        )
+        rows = result.get("partial_unexpected_list")
     samples = "; ".join(dict.fromkeys(_shown(row) for row in (rows or [])[:SAMPLE_ROWS]))
     facts = f"{check.expectation.expectation_type}: {count}" + (samples and f", e.g. {samples}")
     return f"{where}: {check.because} ({facts})"

@@ -1,4 +1,4 @@
-"""A page about each door, for people: Great Expectations' Data Docs in one file.
+"""Writes a page about each gate: Great Expectations' Data Docs in one file.
 
 Great Expectations words what was expected and what was found. The page around it is our
 own, because the stock one fetches its styles and scripts from other people's servers: it
@@ -71,7 +71,7 @@ def write(
     tables: Mapping[str, Sequence[ExpectationValidationResult]],
     findings: Mapping[str, Sequence[str]],
 ) -> Path:
-    """Replace the page of a door, and say where it lies.
+    """Replace the page of a gate, and return its path.
 
     `tables` holds what was found, a table each; `findings` sentences under their title.
     """

@@ -1,4 +1,4 @@
-"""The two doors that Great Expectations guards, and how a failed check counts."""
+"""The names of the two gates, and the severities of checks."""
 
 from __future__ import annotations
 
@@ -8,4 +8,4 @@ Door: TypeAlias = Literal["raw", "marts"]
 Severity: TypeAlias = Literal["critical", "warning", "info"]
 
 SAMPLE_ROWS = 5
-"""How many of the rows at fault are shown."""
+"""How many failing rows are shown."""

@@ -60,7 +60,9 @@ MEASURES = (
 
 EXPLAINED_BY = {
     ("contacts", "unsubscribed_at"): "consented_at",
+    ("contacts", "is_unsubscribed"): "consented_at",
     ("accounts", "churned_at"): "went_live_at",
+    ("accounts", "is_churned"): "went_live_at",
 }
 """A value that empties is explained where this column has a later one: it is no drift."""
 
@@ -156,12 +158,13 @@ def _moved_rows(
     )
     counts = ["count(*)"]
     for name in shared:
-        old, new = f"b.{quoted(name)}", f"n.{quoted(name)}"
+        old, new = _value(f"b.{quoted(name)}", before[name]), _value(f"n.{quoted(name)}", now[name])
         differs = f"{old} <> {new}" if before[name] == now[name] else _differs_as_text(old, new)
         explained = EXPLAINED_BY.get((table.name, name))
         is_explained = "0"
         if explained is not None and explained in now:
-            is_explained = f"count(*) filter ({new} is null and n.{quoted(explained)} > {old})"
+            later = f"n.{quoted(explained)} > {_left_at(name, explained, before)}"
+            is_explained = f"count(*) filter ({old} is not null and {new} is null and {later})"
         counts.append(
             f"[count({old}), count({new}), count({differs}),"
             f" count(*) filter ({differs}), {is_explained}]"
@@ -179,6 +182,21 @@ def _moved_rows(
         yield _row(name, "emptied", *shares, old - both - explained, of=old)
         yield _row(name, "filled", *shares, new - both, of=stayed - old)
         yield _row(name, "changed", None, _share(changed, both), changed, of=both)
+
+
+def _value(sql: str, kind: str) -> str:
+    """A value as it is compared: false is no word for having left, and so as good as empty."""
+    return f"nullif({sql}, false)" if kind == "BOOLEAN" else sql
+
+
+def _left_at(name: str, explained: str, before: Mapping[str, str]) -> str:
+    """What a value that explains a departure has to be later than: the departure, or where that
+    has no time, the value before."""
+    if before[name] != "BOOLEAN":
+        return f"b.{quoted(name)}"
+    if explained not in before:
+        return "'-infinity'::timestamp"
+    return f"coalesce(b.{quoted(explained)}, '-infinity'::timestamp)"
 
 
 def _differs_as_text(old: str, new: str) -> str:
@@ -253,7 +271,8 @@ def _sampled(
 
 
 def _as_text(name: str, kind: str) -> str:
-    return f"{quoted(name)}{'::date' if kind.startswith('TIMESTAMP') else ''}::varchar"
+    value = _value(quoted(name), kind)
+    return f"{value}{'::date' if kind.startswith('TIMESTAMP') else ''}::varchar"
 
 
 def _delivered_columns(connection: duckdb.DuckDBPyConnection, table: Table) -> set[str]:

@@ -136,11 +136,13 @@ def check_columns(suites: Iterable[Suite], columns: Mapping[str, Iterable[str]])
             hint = did_you_mean(suite.name, columns)
             problems.append(Problem(str(suite.file), None, f"there is no table {suite.name}", hint))
             continue
-        known = set(columns[suite.name])
+        existing = set(columns[suite.name])
         for line, column in suite.named_columns:
-            if column not in known:
+            if column not in existing:
                 what = f"{suite.name} has no column {column!r}"
-                problems.append(Problem(str(suite.file), line, what, did_you_mean(column, known)))
+                problems.append(
+                    Problem(str(suite.file), line, what, did_you_mean(column, existing))
+                )
     if problems:
         raise SuiteError(problems)
 
@@ -208,10 +210,12 @@ def _checks(file: Path, line: int, entry: CommentedMap, problems: list[Problem])
             wrong("expect", f"unknown expectation {name!r}", hint)
         return
     arguments = {str(key): _plain(value) for key, value in entry.items() if key not in OWN_KEYS}
-    known = set(EXPECTATIONS[name].__fields__) - HIDDEN
+    fields = set(EXPECTATIONS[name].__fields__) - HIDDEN
     for key in arguments:
-        if key not in known:
-            hint = did_you_mean(key, [*known, *OWN_KEYS]) or f"it takes {', '.join(sorted(known))}"
+        if key not in fields:
+            hint = (
+                did_you_mean(key, [*fields, *OWN_KEYS]) or f"it takes {', '.join(sorted(fields))}"
+            )
             wrong(key, f"{name} takes no {key!r}", hint)
     if len(problems) > before:
         return
@@ -219,20 +223,20 @@ def _checks(file: Path, line: int, entry: CommentedMap, problems: list[Problem])
         arguments["table"] = file.stem
     several = arguments.get("column")
     for column in several if isinstance(several, list) else [several]:
-        given = arguments if column is None else arguments | {"column": column}
+        with_column = arguments if column is None else arguments | {"column": column}
         because = " ".join(str(entry["because"]).split())
         identity = f"{line} {column}"
         try:
             expectation = EXPECTATIONS[name](
-                **given, severity=severity, notes=because, meta={"check": identity}
+                **with_column, severity=severity, notes=because, meta={"check": identity}
             )
         except ValidationError as error:
-            said = {str(item["loc"][0]): str(item["msg"]) for item in reversed(error.errors())}
-            for key, what in said.items():  # the first word on each argument is enough
+            messages = {str(item["loc"][0]): str(item["msg"]) for item in reversed(error.errors())}
+            for key, what in messages.items():  # the first word on each argument is enough
                 wrong(key, f"{name}: {'' if key == '__root__' else f'{key}: '}{what}")
             return
-        asked = () if name in ABOUT_COLUMNS else COLUMN_KEYS
-        columns = tuple(column for key in asked for column in _names(given.get(key)))
+        keys = () if name in ABOUT_COLUMNS else COLUMN_KEYS
+        columns = tuple(column for key in keys for column in _names(with_column.get(key)))
         needs = str(entry["needs"]) if entry.get("needs") else None
         yield Check(file, line, identity, expectation, _severity(severity), because, columns, needs)
 

@@ -41,12 +41,14 @@ class UnexpectedRowsFound(TableMetricProvider):  # type: ignore[misc]
         runtime_configuration: dict[str, Any],
     ) -> tuple[int, list[dict[str, Any]]]:
         # On lines of its own, so that a comment at the end of the query ends there.
-        found = f"from (\n{metric_value_kwargs['sql'].rstrip().rstrip(';')}\n)"
+        from_rows = f"from (\n{metric_value_kwargs['sql'].rstrip().rstrip(';')}\n)"
         with execution_engine.get_connection() as connection:
-            count = int(connection.exec_driver_sql(f"select count(*) {found}").scalar_one())
+            count = int(connection.exec_driver_sql(f"select count(*) {from_rows}").scalar_one())
             if not count:
                 return 0, []
-            rows = connection.exec_driver_sql(f"select * {found} limit {SAMPLE_ROWS}").mappings()
+            rows = connection.exec_driver_sql(
+                f"select * {from_rows} limit {SAMPLE_ROWS}"
+            ).mappings()
             return count, [dict(row) for row in rows]
 
 

@@ -30,9 +30,11 @@ RAW = f"""
 create schema raw;
 create table raw.run_context as select 'r1' as run_id, timestamp '2026-06-10 01:00' as as_of,
   timestamp '2026-06-10 01:00' as loaded_at;
-create table raw.accounts as select *, null::varchar as purpose, 'bg ' || mrr as background,
+create table raw.accounts as select *, churned_at is not null as is_churned,
+  null::varchar as purpose, 'bg ' || mrr as background,
   'gold' as tier, timestamp '2026-06-10 01:00' as _loaded_at from ({small_export.ACCOUNTS});
 create table raw.contacts as select *, 'red' as colour,
+  unsubscribed_at is not null as is_unsubscribed,
   timestamp '2026-06-10 01:00' as _loaded_at from ({small_export.CONTACTS});
 create table raw.usage_events as select *, timestamp '2026-06-10 01:00' as _loaded_at
   from ({small_export.EVENTS}) where occurred_at < '2026-06-10 01:00';
@@ -125,11 +127,13 @@ FAULTS: dict[tuple[str, str, str], str] = {
     (A, "gone", "*"): GONE.format("plan"),
     (A, "own gone", "*"): GONE.format("tier"),
     (A, "emptied", "churned_at"): replaced(A, "churned_at", "null", "account_id > 'A057'"),
+    (A, "emptied", "is_churned"): replaced(A, "is_churned", "false", "account_id > 'A057'"),
     (A, "emptied", "touch_model"): replaced(A, "touch_model", "null", "account_id > 'A055'"),
     (A, "emptied", "*"): replaced(A, "mrr", "null", "account_id > 'A053'"),
     (A, "own emptied", "*"): replaced(A, "tier", "null", "account_id > 'A020'"),
     (A, "empty", "*"): replaced(A, "mrr", "null", "account_id > 'A040'"),
     (A, "filled", "churned_at"): replaced(A, "churned_at", "'2026-06-10'", "account_id < 'A008'"),
+    (A, "filled", "is_churned"): replaced(A, "is_churned", "true", "account_id < 'A008'"),
     (A, "filled", "went_live_at"): "update published_delivery.accounts set went_live_at = null",
     **{
         (A, "changed", column): replaced(A, column, value, "account_id < 'A021'")
@@ -169,6 +173,9 @@ FAULTS: dict[tuple[str, str, str], str] = {
     (C, "emptied", "unsubscribed_at"): replaced(
         C, "unsubscribed_at", "null", "contact_id = 'C005'"
     ),
+    (C, "emptied", "is_unsubscribed"): replaced(
+        C, "is_unsubscribed", "null", "contact_id = 'C005'"
+    ),
     (C, "changed", "account_id"): replaced(C, "account_id", "'A001'", "contact_id > 'C117'"),
     (C, "changed", "email"): replaced(C, "email", "'x' || email", "contact_id > 'C117'"),
     (C, "vanished", "*"): "delete from raw.contacts where contact_id > 'C110'",
@@ -186,6 +193,7 @@ FAULTS: dict[tuple[str, str, str], str] = {
     (C, "filled", "unsubscribed_at"): replaced(
         C, "unsubscribed_at", "'2026-06-10'", "contact_id < 'C020'"
     ),
+    (C, "filled", "is_unsubscribed"): replaced(C, "is_unsubscribed", "true", "contact_id < 'C020'"),
     **{
         (C, "changed", column): replaced(C, column, value, "contact_id < 'C031'")
         for column, value in {
@@ -267,10 +275,10 @@ def test_every_limit_has_a_fault():
 
 def test_who_comes_back_is_no_drift(work, settings):
     """A later consent, and a newer go-live, explain a departure that is gone."""
-    work.execute("update raw.contacts set unsubscribed_at = null, consented_at = '2026-06-10'"
-                 " where contact_id in ('C005', 'C010')")  # fmt: skip
-    work.execute("update raw.accounts set churned_at = null, went_live_at = '2026-06-10'"
-                 " where account_id > 'A057'")  # fmt: skip
+    work.execute("update raw.contacts set unsubscribed_at = null, is_unsubscribed = false,"
+                 " consented_at = '2026-06-10' where contact_id in ('C005', 'C010')")  # fmt: skip
+    work.execute("update raw.accounts set churned_at = null, is_churned = false,"
+                 " went_live_at = '2026-06-10' where account_id > 'A057'")  # fmt: skip
     assert beyond(work, settings) == set()
 
 

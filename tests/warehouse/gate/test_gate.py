@@ -44,14 +44,14 @@ create table raw.accounts as
     timestamp '2025-02-01' + interval (i) day as went_live_at, 'smb' as segment, 'pro' as plan,
     'Asia/Tokyo' as time_zone, 'ja' as locale, 'Owner' as owner_name,
     'owner@example.com' as owner_email, null::varchar as purpose, null::varchar as background,
-    null::timestamp as renewal_at,
+    null::timestamp as renewal_at, null::boolean as is_churned,
     timestamp '2026-06-10 01:00' as _loaded_at
   from range(40) as t (i);
 create table raw.contacts as
   select 'c' || i as contact_id, 'a' || i as account_id,
     'person' || i || '@example.com' as email, null::timestamp as unsubscribed_at,
     'Person ' || i as name, 'admin' as role, 'ja' as locale, 'contract' as consent_basis,
-    timestamp '2025-03-01' + interval (i) day as consented_at,
+    timestamp '2025-03-01' + interval (i) day as consented_at, null::boolean as is_unsubscribed,
     timestamp '2026-06-10 01:00' as _loaded_at
   from range(40) as t (i);
 create table raw.usage_events as
