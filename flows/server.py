@@ -164,7 +164,7 @@ def _report_schedules(
         runs = schedules.wait_for_next_runs(within, check)
         problem = _problem(runs)
     except (httpx.HTTPError, PrefectException) as error:
-        runs, problem = None, f"Prefect's API does not answer what is scheduled: {error}"
+        runs, problem = None, f"Prefect's API does not say what is scheduled: {error}"
     if runs is not None and problem is None:
         if within:
             zone = settings.company.time_zone
