@@ -180,7 +180,7 @@ def test_prefect_is_asked_whether_anything_is_scheduled(
     assert "NOTHING IS SCHEDULED" in ask(told, "status").stdout
     _schedule_in_prefect(prefect_api)
     assert check(told) == []
-    assert "has a run to come for each" in ask(told, "status").stdout
+    assert "has scheduled a next run for each of them" in ask(told, "status").stdout
 
 
 def _schedule_in_prefect(api: str) -> None:
@@ -249,7 +249,7 @@ def test_an_api_that_answers_with_errors_is_one_clear_message(
     assert "hidden" not in said
     page = ask(told, "status")
     assert page.exit_code == 0
-    assert "so nothing tells whether a run is to come" in " ".join(page.stdout.split())
+    assert "so it is unknown whether a run is scheduled" in " ".join(page.stdout.split())
 
 
 def test_an_api_that_is_gone_is_one_clear_message(

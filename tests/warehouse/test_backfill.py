@@ -6,7 +6,7 @@ import json
 import random
 import shutil
 import time as clock
-from datetime import date, time, timedelta
+from datetime import date, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +26,7 @@ from lifecycle.warehouse.backfill import Backfilled, backfill
 from lifecycle.warehouse.connection import connect_published, connect_work
 from lifecycle.warehouse.publish import publish
 from lifecycle.warehouse.published_days import HISTORY, begin_day
+from warehouse.backfilling import AT, backfill_telling
 from warehouse.dbt_in_process import build_untested
 from warehouse.raw_company import TOML, utc
 from warehouse.test_daily_marts import company_of
@@ -35,7 +36,6 @@ DAYS = [date(2026, 1, 5) + timedelta(days=number) for number in range(6)]
 """On the one before the last the feed is late."""
 MIDDLE, LAST = DAYS[3], DAYS[-1]
 LONG_AGO = [date(2025, 10, 1), date(2025, 10, 2)]
-AT = time(6)
 FILES = TOML + '\n[source]\nkind = "files"\npath = "exports"\n'
 Rows = list[dict[str, Any]]
 
@@ -240,16 +240,6 @@ def test_earlier_days_are_backfilled_with_those_that_follow_from_them(
     assert of(begun.history(), *days) == of(lived, *days)
 
 
-def _backfill(folder: str, days: list[date], done: str) -> None:
-    """What is killed: it leaves a file for each day that is over."""
-    backfill(
-        load(Path(folder) / "lifecycle.toml"),
-        days,
-        at=AT,
-        progress=lambda day: Path(done, str(day)).touch(),
-    )
-
-
 def test_killed_and_continued_it_equals_one_that_nothing_disturbed(
     begun: Company, lived: Rows, tmp_path: Path
 ) -> None:
@@ -258,7 +248,7 @@ def test_killed_and_continued_it_equals_one_that_nothing_disturbed(
         done = tmp_path / f"done-{number}"
         done.mkdir()
         arguments = (str(begun.folder), days, str(done))
-        process = warm.start(_backfill, *arguments, imported=warm.RUN)
+        process = warm.start(backfill_telling, *arguments, imported=warm.RUN)
         while process.is_alive() and len(list(done.iterdir())) < number:
             clock.sleep(0.002)
         clock.sleep(chance.uniform(0, 0.1))
