@@ -138,6 +138,7 @@ def plan(folder: Path, mails: str) -> int:
                     priority=50,
                     account_cap="3/7d",
                     contact_cap="1/7d",
+                    not_again_days=30,
                     due_at=now,
                     not_before=now,
                     closes_at=now + timedelta(days=1),

@@ -30,6 +30,7 @@ from lifecycle.masking import mask_addresses
 from lifecycle.planning.owner_lists import plan_lists
 from lifecycle.planning.plan import plan as plan_mails
 from lifecycle.run import Run
+from lifecycle.sources import departures
 from lifecycle.sources import ledger as ledger_source
 from lifecycle.sources.pull import pull as pull_sources
 from lifecycle.warehouse import context
@@ -68,7 +69,12 @@ def pull(run: Run) -> None:
     """Load the sources, and a snapshot of the ledger, into raw tables."""
     with run.stage("pull"):
         begin_day(run.settings, run_id=run.run_id, as_of=run.as_of)
-        pulled = pull_sources(run.settings, loaded_at=run.loaded_at, progress=run.progress)
+        pulled = pull_sources(
+            run.settings,
+            loaded_at=run.loaded_at,
+            progress=run.progress,
+            remember=None if run.dry_run else run.remember_departures,
+        )
         run.report.add_pull(pulled)
         ledger_source.snapshot(run.settings)
         context.write(run.settings, run_id=run.run_id, as_of=run.as_of, loaded_at=run.loaded_at)
@@ -97,6 +103,8 @@ def publish(run: Run) -> None:
     """Replace yesterday's published marts by the audited ones, atomically."""
     with run.stage("publish"):
         publish_marts(run.settings, run_id=run.run_id)
+        if not run.dry_run:
+            departures.settle(run.settings, run.ledger, run_id=run.run_id, loaded_at=run.loaded_at)
         with connect_published(run.settings) as warehouse:
             run.report.add_published(warehouse)
             run.report.add_effects(newest(read_effects(run.settings, warehouse)))

@@ -10,7 +10,7 @@ import fcntl
 import logging
 import secrets
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, TextIO
@@ -18,7 +18,8 @@ from typing import TYPE_CHECKING, TextIO
 from lifecycle import settings as settings_file
 from lifecycle.clock import moment_of
 from lifecycle.errors import OverBudget, Problems, Stopped
-from lifecycle.ledger import approvals, commands, runs
+from lifecycle.ledger import approvals, commands, leaving, runs
+from lifecycle.ledger.departures import Departure
 from lifecycle.ledger.store import Ledger
 from lifecycle.ledger.tables import APPROVED
 from lifecycle.logs import write_log
@@ -186,6 +187,11 @@ class Run:
         if self._lock is not None:
             fcntl.flock(self._lock, fcntl.LOCK_UN)
         _tell(self.settings, "waits", why)
+
+    def remember_departures(self, found: Sequence[Departure]) -> None:
+        """Keep those who left by the delivery, whatever becomes of the run."""
+        key = self.settings.privacy.erasure_key.get_secret_value()
+        leaving.record(self.ledger, found, run_id=self.run_id, key=key)
 
     def tell_of_broken_triggers(self) -> None:
         """Tell whoever `[notify]` names which triggers wait because they cannot be used."""

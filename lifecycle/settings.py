@@ -7,6 +7,7 @@ working directory.
 
 from __future__ import annotations
 
+import codecs
 import json
 import os
 import tomllib
@@ -30,6 +31,7 @@ from pydantic import (
 )
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
+from lifecycle import consent
 from lifecycle.errors import SettingsError, did_you_mean
 
 FILE_NAME = "lifecycle.toml"
@@ -80,12 +82,16 @@ class Company(Section):
     @field_validator("time_zone")
     @classmethod
     def _zone(cls, value: str) -> str:
-        zones = available_timezones()
-        if value not in zones:
-            raise ValueError(
-                f"unknown time zone {value!r}; {did_you_mean(value, zones) or 'use an IANA name'}"
-            )
-        return value
+        return _known_zone(value)
+
+
+def _known_zone(value: str) -> str:
+    zones = available_timezones()
+    if value not in zones:
+        raise ValueError(
+            f"unknown time zone {value!r}; {did_you_mean(value, zones) or 'use an IANA name'}"
+        )
+    return value
 
 
 class State(Section):
@@ -112,6 +118,10 @@ class Source(Section):
 
     kind: Literal["demo", "files"] = Field("demo", description="demo or files")
     path: str = Field("", description="files: a folder or any fsspec address")
+    nothing: list[str] = Field(
+        ["NULL", "nil", "none", "nan", "n/a", "#n/a", "-", "--", "–", "—", "なし", "無し"],
+        description="words that people write for nothing, in whatever case or width",
+    )
     columns: dict[SourceTable, dict[str, str]] = Field(
         default_factory=dict, description="per table: our column name = the export's column name"
     )
@@ -119,6 +129,47 @@ class Source(Section):
         default_factory=dict,
         description="per table: its file or folder, where it is not named after the table",
     )
+
+    time_zone: str = Field("", description="IANA; of times without a zone; empty: the company's")
+    time_zones: dict[SourceTable, str] = Field(
+        default_factory=dict, description="per table, where one differs"
+    )
+    encodings: dict[SourceTable, str] = Field(
+        default_factory=dict,
+        description="per table: of its CSV files where they are not UTF-8, such as cp932",
+    )
+    delimiters: dict[SourceTable, str] = Field(
+        default_factory=dict,
+        description="per table: of its CSV files, where the header does not show it",
+    )
+
+    @field_validator("time_zone")
+    @classmethod
+    def _zone(cls, value: str) -> str:
+        return _known_zone(value) if value else value
+
+    @field_validator("time_zones")
+    @classmethod
+    def _zones(cls, value: dict[SourceTable, str]) -> dict[SourceTable, str]:
+        return {table: _known_zone(zone) for table, zone in value.items()}
+
+    @field_validator("encodings")
+    @classmethod
+    def _known_encoding(cls, value: dict[SourceTable, str]) -> dict[SourceTable, str]:
+        for table, encoding in value.items():
+            try:
+                codecs.lookup(encoding)
+            except LookupError:
+                raise ValueError(f"{table}: {encoding!r} is no encoding; cp932, utf-16") from None
+        return value
+
+    @field_validator("delimiters")
+    @classmethod
+    def _one_sign(cls, value: dict[SourceTable, str]) -> dict[SourceTable, str]:
+        for table, delimiter in value.items():
+            if len(delimiter) != 1:
+                raise ValueError(f"{table}: {delimiter!r} is not one sign")
+        return value
 
     @property
     def is_synthetic(self) -> bool:
@@ -149,8 +200,31 @@ class Feed(Section):
 class Gate(Section):
     """How much may be wrong before a run stops."""
 
-    max_rejected_share: float = Field(0.01, ge=0, le=1, description="of a table's rows")
+    max_rejected_share: float = Field(
+        0.01, ge=0, le=1, description="of a table's rows; five rows never stop a run"
+    )
+    max_rejected_cells_share: float = Field(
+        0.01,
+        ge=0,
+        le=1,
+        description="optional values that cannot be used, of a table's rows; five never stop a run",
+    )
     max_vanished_share: float = Field(0.05, ge=0, le=1, description="of accounts or contacts")
+
+
+class Consent(Section):
+    """Which words of `consent_basis` are a consent; every other one is none."""
+
+    bases: list[str] = Field(
+        list(consent.BASES), description="compared without case, full width, blanks and signs"
+    )
+
+    @field_validator("bases")
+    @classmethod
+    def _no_refusal(cls, value: list[str]) -> list[str]:
+        if wrong := [word for word in value if consent.never_counts(word)]:
+            raise ValueError(f"{', '.join(map(repr, wrong))} can be no consent: it says no")
+        return value
 
 
 class Stages(Section):
@@ -198,6 +272,12 @@ class Health(Section):
 class Plan(Section):
     """How the planner looks ahead."""
 
+    same_step_again_after: str = Field(
+        "30d",
+        pattern=r"^\d{1,4} ?d$",
+        description="that a step reached a person, it may reach them through another account;"
+        " 0d: at once",
+    )
     ahead_hours: float = Field(
         24, gt=0, description="mails due before the next run are planned by this one"
     )
@@ -207,6 +287,11 @@ class Plan(Section):
         description="after a send window opens, in which the mails that waited for it leave;"
         " 0: all at once",
     )
+
+    @property
+    def same_step_again_days(self) -> int:
+        """The days of `same_step_again_after`."""
+        return int(self.same_step_again_after.rstrip("d "))
 
 
 class Guard(Section):
@@ -468,6 +553,7 @@ class Settings(BaseSettings):
     events: Events = Events()
     feed: Feed = Feed()
     gate: Gate = Gate()
+    consent: Consent = Consent()
     stages: Stages = Stages()
     dormancy: Dormancy = Dormancy()
     health: Health = Health()

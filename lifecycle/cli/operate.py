@@ -201,3 +201,37 @@ def suppress(
         sentence += f" There is {like}." if like else ""
     result = {"address" if is_address else "send_id": named, "new": is_new}
     say(sentence, {**result, "known": is_known, "like": like or None}, as_json)
+
+
+@app.command(rich_help_panel=PANEL)
+def unsuppress(
+    context: typer.Context,
+    by: By,
+    why: Why,
+    address: Annotated[
+        str | None, typer.Argument(metavar="ADDRESS", help="The e-mail address.")
+    ] = None,
+    delivery: Annotated[
+        str | None,
+        typer.Option(metavar="RUN", help="Instead: all who left by this run's delivery."),
+    ] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Let an address be mailed again, or all whom a wrong delivery showed as having left."""
+    from lifecycle.errors import InputError
+    from lifecycle.ledger import leaving
+
+    if (address is None) == (delivery is None):
+        raise InputError("name an address, or --delivery RUN")
+    with context.obj.ledger() as (settings, ledger):
+        if delivery is not None:
+            people = leaving.unsuppress_delivery(ledger, delivery, by=by, why=why)
+            told = f"{people} who left by the delivery of run {delivery} may be mailed again"
+            data: dict[str, object] = {"run_id": delivery, "addresses": people}
+        else:
+            key = settings.privacy.erasure_key.get_secret_value()
+            named = str(address).strip().lower()
+            against = leaving.unsuppress(ledger, named, by=by, why=why, key=key)
+            told = f"{named} may be mailed again (it was not: {', '.join(against)})"
+            data = {"address": named, "was": against}
+    say(f"{told}, unless the CRM's next delivery still says that they left.", data, as_json)

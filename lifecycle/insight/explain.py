@@ -9,6 +9,7 @@ from typing import Any
 from zoneinfo import ZoneInfo
 
 from lifecycle.authoring.files import read_to_plan
+from lifecycle.consent import ConsentWords
 from lifecycle.document import Document, Section, Table, counted, moment, plain, table
 from lifecycle.errors import TriggerError, UnknownName, did_you_mean
 from lifecycle.insight.account_runs import DecidingRuns, deciding_runs
@@ -155,6 +156,8 @@ class Explanation:
         limits = self.settings.stages
         match account["stage"]:
             case "churned":
+                if account["churned_at"] is None:
+                    return "the CRM says that it left"
                 return f"it left on {self._day(account['churned_at'])}"
             case "renewal":
                 days = account["days_to_renewal"]
@@ -192,16 +195,23 @@ class Explanation:
         rows = []
         for contact in self.contacts:
             address = contact["email_normalized"]
+            left_at = contact["address_unsubscribed_at"]
             if address in self.suppressed:
                 mailable = f"no: {self.suppressed[address]}"
-            elif contact["unsubscribed_at"]:
+            elif left_at and contact["unsubscribed_at"]:
                 mailable = f"no: unsubscribed {self._day(contact['unsubscribed_at'])}"
-            elif unsubscribed_at := contact["address_unsubscribed_at"]:
-                mailable = f"no: unsubscribed {self._day(unsubscribed_at)}, as another contact"
+            elif left_at:
+                mailable = f"no: unsubscribed {self._day(left_at)}, as another contact"
             else:
-                mailable = "yes" if contact["consent_basis"] else "no: gave no consent"
+                mailable = self._consent(contact["consent_basis"])
             rows.append((contact["name"], contact["role"], contact["locale"], address, mailable))
         return Section("Contacts", (table(("name", "role", "locale", "address", "mail"), rows),))
+
+    def _consent(self, basis: str | None) -> str:
+        if not basis:
+            return "no: gave no consent"
+        counts = ConsentWords(self.settings.consent.bases).count(basis)
+        return "yes" if counts else f'no: "{basis}" is no consent by [consent] bases'
 
     def _rejected(self) -> Section:
         if not self.rejected:

@@ -9,7 +9,7 @@ from typing import Any
 
 from sqlalchemy import Row, Select, func, select
 
-from lifecycle.ledger import controls
+from lifecycle.ledger import controls, departures
 from lifecycle.ledger.store import Ledger
 from lifecycle.ledger.tables import (
     MAILED,
@@ -123,7 +123,16 @@ def needing_a_person(ledger: Ledger, count: int) -> Rows:
 def suppressed_by_reason(ledger: Ledger) -> dict[str, int]:
     """Addresses that may not be mailed, by reason."""
     query = select(suppressions.c.reason, func.count().label("n")).group_by(suppressions.c.reason)
-    return {row.reason: row.n for row in _all(ledger, query)}
+    by_reason = {row.reason: row.n for row in _all(ledger, query)}
+    with ledger.read() as connection:
+        left = departures.count(connection)
+    return by_reason | ({departures.LEFT_IN_CRM: left} if left else {})
+
+
+def departures_waiting(ledger: Ledger) -> dict[str, int]:
+    """By run: how many left by the word of a delivery that did not pass the gates."""
+    with ledger.read() as connection:
+        return departures.waiting(connection)
 
 
 def facts_by_kind(ledger: Ledger) -> dict[str, int]:
@@ -141,7 +150,10 @@ def feedback_read(ledger: Ledger) -> dict[str, datetime]:
 def suppressed(ledger: Ledger, addresses: Sequence[str]) -> dict[str, str]:
     """Those of the addresses that may not be mailed, and why."""
     query = select(suppressions).where(suppressions.c.address.in_(addresses))
-    return {row.address: row.reason for row in _all(ledger, query)}
+    reasons = {row.address: row.reason for row in _all(ledger, query)}
+    with ledger.read() as connection:
+        left = departures.in_force(connection, addresses)
+    return {address: departures.told(row) for address, row in left.items()} | reasons
 
 
 class AccountHistory:

@@ -13,7 +13,7 @@ from typing import Any
 from sqlalchemy import Connection, Row, Select, func, select, update
 
 from lifecycle.errors import InputError, UnknownName, did_you_mean
-from lifecycle.ledger import controls
+from lifecycle.ledger import controls, departures, leaving
 from lifecycle.ledger.states import move
 from lifecycle.ledger.store import Ledger
 from lifecycle.ledger.tables import (
@@ -90,23 +90,26 @@ def decisions(ledger: Connection) -> dict[str, Row[Any]]:
 def approve(ledger: Ledger, run_id: str, *, by: str, why: str) -> int:
     """Let a run's mails go with the next delivery; returns how many are left to go.
 
-    What expired stays so. Raises UnknownName for a run that does not wait, InputError where it
-    was decided before.
+    Who left by its delivery has left for good, and what expired stays so. Raises UnknownName for
+    a run that does not wait, InputError where it was decided before.
     """
     with ledger.write() as connection:
         _decide(connection, run_id, APPROVED, "approve", by, why)
+        leaving.confirm(connection, run_id, datetime.now(UTC))
         query = select(func.count()).where(sends.c.run_id == run_id, *_theirs())
         return int(connection.scalar(query) or 0)
 
 
 def reject(ledger: Ledger, run_id: str, *, now: datetime, by: str, why: str) -> controls.Cancelled:
-    """Cancel a run's mails, and end the enrolments that it opened. Raises as `approve` does.
+    """Cancel a run's mails, and end the enrolments that it opened; who left by its delivery, where
+    the gate stopped it, did not leave. Raises as `approve` does.
 
     `now` is the clock that mails go by.
     """
     detail = f"its run was rejected by {by}: {why}"
     with ledger.write() as connection:
         _decide(connection, run_id, REJECTED, "reject", by, why)
+        leaving.withdraw(connection, run_id)
         which = sends.c.run_id == run_id, *_theirs()
         mails = move(connection, State.CANCELLED, detail, now, *which)
         ended = controls.end(connection, "rejected", detail, now, run_id=run_id)
@@ -119,10 +122,10 @@ def _theirs() -> tuple[Any, Any]:
 
 def _decide(ledger: Connection, run_id: str, verdict: str, action: str, by: str, why: str) -> None:
     query = select(runs.c.run_id).where(runs.c.over_budget.is_not(None))
-    over: set[str] = set(ledger.scalars(query))
+    over = {*ledger.scalars(query), *departures.waiting(ledger)}
     if run_id not in over:
         hint = did_you_mean(run_id, over) or "`lifecycle status` names those that wait"
-        raise UnknownName(f"no run {run_id!r} was over its budget; {hint}")
+        raise UnknownName(f"no run {run_id!r} waits for a decision; {hint}")
     before = ledger.execute(select(approvals).where(approvals.c.run_id == run_id)).first()
     if before is not None:
         raise InputError(f"run {run_id} was {before.decision} by {before.by}: {before.why}")

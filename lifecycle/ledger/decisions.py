@@ -154,6 +154,9 @@ class PlannedSend:
     priority: int
     account_cap: str | None
     contact_cap: str | None
+    not_again_days: int | None
+    """For so long the step reaches the address through no other account; 0: for ever; None: it
+    may."""
     due_at: datetime
     not_before: datetime
     closes_at: datetime

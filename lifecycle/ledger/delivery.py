@@ -34,7 +34,7 @@ from sqlalchemy import (
 )
 
 from lifecycle.caps import Cap
-from lifecycle.ledger import approvals, suppressions
+from lifecycle.ledger import approvals, departures, same_step, suppressions
 from lifecycle.ledger.states import batches, log_moved, move
 from lifecycle.ledger.tables import (
     HAS_NOT_LEFT,
@@ -207,9 +207,9 @@ def claim(
 ) -> tuple[list[Claim], bool]:
     """Take up to `limit` queued mails, each checked once more in this transaction.
 
-    One whose account left, whose address is suppressed or whose cap is full is taken out of
-    the queue instead; one whose domain has no room stays in it. Returns the claims, and
-    whether the queue had anything at all.
+    One whose account left, whose address is suppressed or got the step already, or whose cap is
+    full is taken out of the queue instead; one whose domain has no room stays in it. Returns the
+    claims, and whether the queue had anything at all.
     """
     room = room or Room()
     room.look(ledger)
@@ -219,6 +219,7 @@ def claim(
     taken: list[Row[Any]] = []
     limits = {row.send_id: list(_limits(row)) for row in rows}
     mailed = _mailed(ledger, limits.values(), now)
+    steps_of = same_step.SameStep(ledger, rows)
     for row in rows:
         if row.ended_at is not None and row.end_reason != "completed":
             refusal = State.CANCELLED, f"left the sequence: {row.end_reason}"
@@ -226,9 +227,12 @@ def claim(
             refusal = State.SUPPRESSED, f"address suppressed: {suppressed[row.address]}"
         elif full := _full_cap(limits[row.send_id], mailed, now):
             refusal = State.SUPPRESSED, full
+        elif other := steps_of.before(row, now):
+            refusal = State.SUPPRESSED, f"same_step_recently: {other}"
         else:
             if room.take(row.domain):
                 taken.append(row)
+                steps_of.take(row, now)
                 for holder, _, _ in limits[row.send_id]:
                     mailed[holder].append(now)
             continue
@@ -399,6 +403,7 @@ def waits(now: Moment) -> ColumnElement[bool]:
         ),
         sends.c.trigger.in_(paused),
         sends.c.account_id.in_(on_hold),
+        sends.c.address.in_(departures.unconfirmed()),
         and_(sends.c.run_id.in_(approvals.not_approved()), sends.c.trigger != OWNER_LIST),
     )
 
@@ -409,6 +414,7 @@ _DUE = (
     select(
         *(sends.c[name] for name in ("send_id", "account_id", "address", "domain")),
         *(sends.c[name] for name in ("contact_cap", "account_cap", "trigger", "attempts")),
+        *(sends.c[name] for name in ("step", "cycle", "not_again_days")),
         *(sends.c[name] for name in ("closes_at", "expires_at")),
         *(enrollments.c.ended_at, enrollments.c.end_reason, messages.c.mime),
     )

@@ -15,6 +15,7 @@ from lifecycle.ledger.tables import (
     NOT_LEFT,
     State,
     actions,
+    departures,
     feedback,
     messages,
     recipients,
@@ -52,7 +53,8 @@ def erase(ledger: Connection, forms: Collection[str], key: str, *, by: str, why:
             ledger.execute(update(table).where(same).values(address=its_hash))
         decided = actions.c.subject == form
         ledger.execute(update(actions).where(decided).values(subject=its_hash))
-        ledger.execute(delete(suppressions_table).where(suppressions_table.c.address == form))
+        for table in (suppressions_table, departures):
+            ledger.execute(delete(table).where(table.c.address == form))
     ledger.execute(actions.insert().values(at=now, action="erase", subject=hashed, by=by, why=why))
     return send_ids
 
@@ -73,7 +75,7 @@ def erase_again(
     now = datetime.now(UTC)
     suppressions.stop(ledger, [Suppression(one, "erased", now, by) for one in missing], now)
     back: set[str] = set()
-    for table in (sends, feedback, suppressions_table):
+    for table in (sends, feedback, suppressions_table, departures):
         query = select(table.c.address).where(table.c.address.is_not(None)).distinct()
         addresses: list[str] = list(ledger.scalars(query))
         back.update(one for one in addresses if suppressions.digest(one, key) in missing)

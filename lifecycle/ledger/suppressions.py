@@ -20,6 +20,7 @@ from sqlalchemy.dialects import postgresql, sqlite
 
 from lifecycle.addresses import is_address
 from lifecycle.errors import InputError, LedgerError, UnknownName, did_you_mean
+from lifecycle.ledger import departures
 from lifecycle.ledger.states import batches, move
 from lifecycle.ledger.store import Ledger
 from lifecycle.ledger.tables import NOT_LEFT, State, actions, sends, suppressions
@@ -90,7 +91,7 @@ _ERASED = select(suppressions.c.address).where(suppressions.c.reason == "erased"
 
 
 def reasons(ledger: Connection, addresses: Collection[str], key: str = "") -> dict[str, str]:
-    """Those of the normalised addresses that may not be mailed, and why.
+    """Those of the normalised addresses that may not be mailed, and why: also who left in the CRM.
 
     `key` is `[privacy] erasure_key`. Raises LedgerError where people were erased and it is
     missing: they could not be told from others.
@@ -99,9 +100,23 @@ def reasons(ledger: Connection, addresses: Collection[str], key: str = "") -> di
     if _any_erased(ledger):
         check_key(key)
         wanted |= {digest(address, key): address for address in addresses}
-    return {
+    left = departures.in_force(ledger, addresses)
+    return {address: departures.told(row) for address, row in left.items()} | {
         wanted[row.address]: row.reason
         for some in batches(wanted)
+        for row in ledger.execute(_REASONS, {"addresses": some})
+    }
+
+
+def erased_among(ledger: Connection, addresses: Collection[str], key: str) -> set[str]:
+    """Those of the normalised addresses whose people were erased. Raises as `reasons` does."""
+    if not _any_erased(ledger):
+        return set()
+    check_key(key)
+    hashes = {digest(address, key): address for address in addresses}
+    return {
+        hashes[row.address]
+        for some in batches(hashes)
         for row in ledger.execute(_REASONS, {"addresses": some})
     }
 

@@ -262,6 +262,12 @@ sends = Table(
     Column("priority", Integer, nullable=False, default=0),
     Column("account_cap", String(16), doc="as in the trigger file, 3/7d"),
     Column("contact_cap", String(16)),
+    Column(
+        "not_again_days",
+        Integer,
+        doc="the step goes to the address through no other account for so long; 0: for ever; "
+        "null: it may",
+    ),
     Column("due_at", UtcDateTime, nullable=False, doc="enrolment plus the step's delay"),
     Column("not_before", UtcDateTime, nullable=False, doc="first moment its window is open"),
     Column("closes_at", UtcDateTime, nullable=False, doc="that opening of its window ends"),
@@ -275,7 +281,7 @@ sends = Table(
     Column("lease_until", UtcDateTime, doc="wall clock"),
     Index("ix_sends_due", "state", "not_before", text("priority DESC"), "send_id"),
     Index("ix_sends_account", "account_id", "trigger"),
-    Index("ix_sends_address", "address"),
+    Index("ix_sends_address", "address", "trigger", "step"),
     Index("ix_sends_accepted", "accepted_at"),
     comment="One row per mail: account, contact, trigger, step and cycle. An owner's list has "
     "neither account nor contact; its cycle is the day, 20260610.",
@@ -358,6 +364,33 @@ suppressions = Table(
     Column("at", UtcDateTime, nullable=False),
     Column("source", String(100), nullable=False, doc="who or what said so"),
     comment="One row per address that may not be mailed any more, whatever the account.",
+)
+
+departures = Table(
+    "departures",
+    metadata,
+    Column("address", String(320), primary_key=True, doc="normalised"),
+    Column("left_at", UtcDateTime, doc="as the CRM says; null: no readable time says when"),
+    Column("seen_at", UtcDateTime, nullable=False, doc="clock of the load that showed it first"),
+    Column("file", Text, nullable=False),
+    Column("row_number", BigInteger, nullable=False, doc="counts records, from 1"),
+    Column("column_name", String(100), nullable=False),
+    Column("value", Text, nullable=False, doc="what stood there"),
+    Column("run_id", String(64), nullable=False, doc="whose delivery showed it"),
+    Column("confirmed_at", UtcDateTime, doc="wall clock; null: it has not passed the gates"),
+    Column("lifted_at", UtcDateTime, doc="wall clock; a person took it back"),
+    Column("lifted_by", String(100), doc="who"),
+    Column("lifted_why", Text),
+    Index("ix_departures_run", "run_id"),
+    comment="One row per address that a delivery of the CRM showed as having left.",
+)
+
+_IS_PROVISIONAL = text("confirmed_at IS NULL AND lifted_at IS NULL")
+Index(
+    "ix_departures_provisional",
+    departures.c.address,
+    sqlite_where=_IS_PROVISIONAL,
+    postgresql_where=_IS_PROVISIONAL,
 )
 
 actions = Table(

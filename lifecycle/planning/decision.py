@@ -38,6 +38,12 @@ class Reason(StrEnum):
     TURNED_OFF = "turned_off"
     ON_HOLD = "on_hold"
     CONTACT_SET_ASIDE = "contact_set_aside"
+    LEFT_PROVISIONALLY = "left_provisionally"
+    SAME_STEP_RECENTLY = "same_step_recently"
+
+
+MAY_PASS = (Reason.CONTACT_SET_ASIDE, Reason.LEFT_PROVISIONALLY)
+"""Reasons for which a mail is put off and not given up: a later delivery, or a person, decides."""
 
 
 @dataclass(frozen=True)
@@ -78,6 +84,12 @@ class Contact:
     """Asked for no more mail, as this or another contact."""
     suppressed_for: str | None = None
     """The reason in the ledger's suppressions."""
+    consent_basis: str | None = None
+    """The CRM's word, also where it is no consent."""
+    left_in_crm: str | None = None
+    """Where and since when, by any delivery that there ever was."""
+    left_provisionally: bool = False
+    """That delivery has not passed the gates."""
 
 
 def objection(contact: Contact) -> tuple[Reason, str] | None:
@@ -88,7 +100,13 @@ def objection(contact: Contact) -> tuple[Reason, str] | None:
         return Reason.UNSUBSCRIBED, "unsubscribed in the CRM"
     if contact.address_has_left:
         return Reason.UNSUBSCRIBED, "its address unsubscribed in the CRM, as another contact"
+    if contact.left_in_crm:
+        reason = Reason.LEFT_PROVISIONALLY if contact.left_provisionally else Reason.UNSUBSCRIBED
+        return reason, f"its address {contact.left_in_crm}"
     if not contact.has_consent:
+        if contact.consent_basis:
+            told = f'"{contact.consent_basis}" is not among the [consent] bases'
+            return Reason.NO_CONSENT, told
         return Reason.NO_CONSENT, "no consent basis"
     return None
 

@@ -166,6 +166,21 @@ def chosen(ledger: Connection, trigger: str, account_ids: Sequence[str]) -> dict
     return found
 
 
+def same_steps(
+    ledger: Connection, trigger: str, addresses: Collection[str]
+) -> Iterator[tuple[tuple[str, str], str, datetime]]:
+    """The mails of a trigger to these addresses, sent, under way or planned: (address, step), the
+    account and the moment of each."""
+    for some in batches(addresses):
+        query = select(
+            *(sends.c[name] for name in ("address", "step", "account_id", "state")),
+            *(sends.c[name] for name in ("accepted_at", "not_before")),
+        ).where(sends.c.address.in_(some), sends.c.trigger == trigger)
+        for row in ledger.execute(query):
+            if row.state in COUNTED:
+                yield (row.address, row.step), row.account_id, row.accepted_at or row.not_before
+
+
 def mails(
     ledger: Connection,
     holder: Literal["address", "account_id"],

@@ -189,6 +189,7 @@ def _mail(
         priority=0,
         account_cap=None,
         contact_cap=None,
+        not_again_days=None,
         due_at=opens,
         not_before=max(opens, as_of),
         closes_at=closes,

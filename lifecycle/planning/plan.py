@@ -16,6 +16,7 @@ from sqlalchemy import Connection
 from sqlalchemy import Row as SqlRow
 
 from lifecycle.authoring.files import Seen, read_to_plan
+from lifecycle.consent import ConsentWords
 from lifecycle.errors import Problem
 from lifecycle.ledger import approvals, controls
 from lifecycle.ledger.decisions import (
@@ -36,6 +37,7 @@ from lifecycle.mail.render import Renderer
 from lifecycle.planning import audience, guard, ledger_state, versions
 from lifecycle.planning.audience import Row
 from lifecycle.planning.decision import (
+    MAY_PASS,
     Enrolment,
     Place,
     Reason,
@@ -51,6 +53,7 @@ from lifecycle.planning.steps import Inside, Steps
 from lifecycle.planning.versions import Unreadable, Version
 from lifecycle.settings import Settings
 from lifecycle.triggers.model import Trigger
+from lifecycle.warehouse import published_marts
 from lifecycle.warehouse.connection import connect_published
 
 CHUNK = 5_000
@@ -153,7 +156,10 @@ class _Planner:
         self.result = PlanResult()
         self.made = self.result.decisions
         self.people = People(
-            warehouse, ledger, erasure_key=settings.privacy.erasure_key.get_secret_value()
+            warehouse,
+            ledger,
+            erasure_key=settings.privacy.erasure_key.get_secret_value(),
+            consent=ConsentWords(settings.consent.bases),
         )
         self.renderer = Renderer(settings, is_preview=rehearsal, templates=mails)
         self.steps = Steps(
@@ -163,11 +169,14 @@ class _Planner:
             now=as_of,
             ahead=self.ahead,
             spread=self.spread,
+            same_step_again_days=settings.plan.same_step_again_days,
         )
         feed = audience.rows(warehouse, "select feed_status, reason from marts.feed_health")[0]
         self.feed_is_fresh = feed["feed_status"] == "fresh"
         self.feed_reason = feed["reason"]
-        self.set_aside = {
+        self.leaving_unclear = published_marts.unclear_departures(warehouse)
+        """Accounts of which nobody can read whether they left: nothing goes to them."""
+        self.set_aside = self.leaving_unclear | {
             row["key"]: row["reason"]
             for row in audience.rows(
                 warehouse,
@@ -357,13 +366,17 @@ class _Planner:
                 for person in people
             }
             for row in some:
+                if why := self.leaving_unclear.get(row.account_id):
+                    self.made.objections.append(Objection(row.send_id, why))
+                    self.result.withheld[Reason.ACCOUNT_SET_ASIDE] += 1
+                    continue
                 if row.account_id in self.set_aside:
                     continue
                 person = found.get((row.account_id, row.contact_id))
                 against = (
                     self.people.objection(person) if person else self.people.absence(row.contact_id)
                 )
-                if against and against[0] is not Reason.CONTACT_SET_ASIDE:
+                if against and against[0] not in MAY_PASS:
                     self.made.objections.append(Objection(row.send_id, ": ".join(against)))
                     self.result.withheld[against[0]] += 1
 
@@ -402,6 +415,10 @@ class _Planner:
             "select count(*) from verdicts join baseline using (account_id) where is_member"
         ).fetchone()
         assert matched_before is not None
+        for account_id in sorted(self.set_aside.keys() & candidates.keys()):
+            why = self.set_aside[account_id]
+            self.result.withhold(trigger.name, account_id, Reason.ACCOUNT_SET_ASIDE, why)
+            del candidates[account_id]
         for account_id in sorted(self.holds.keys() & candidates.keys()):
             self._on_hold(trigger, account_id)
             del candidates[account_id]

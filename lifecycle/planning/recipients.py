@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import duckdb
 from sqlalchemy import Connection
+from sqlalchemy import Row as SqlRow
 
-from lifecycle.ledger import suppressions
+from lifecycle.consent import ConsentWords
+from lifecycle.ledger import departures, suppressions
 from lifecycle.planning import audience
 from lifecycle.planning.audience import Row
 from lifecycle.planning.decision import Contact, Reason, objection
@@ -21,12 +24,18 @@ class People:
     """The contacts in the warehouse, with what the ledger knows of their addresses."""
 
     def __init__(
-        self, warehouse: duckdb.DuckDBPyConnection, memory: Connection, erasure_key: str
+        self,
+        warehouse: duckdb.DuckDBPyConnection,
+        memory: Connection,
+        erasure_key: str,
+        consent: ConsentWords,
     ) -> None:
         self._warehouse = warehouse
         self._memory = memory
         self._erasure_key = erasure_key
+        self._consent = consent
         self._suppressed: dict[str, str] = {}
+        self._left: dict[str, SqlRow[Any]] = {}
         # Whoever's unsubscribing cannot be read is not mailed by what was known before it.
         self._set_aside = {
             row["key"]: row["reason"]
@@ -44,19 +53,27 @@ class People:
         found = audience.contacts(self._warehouse, account_ids, recipients)
         addresses = {one["email_normalized"] for people in found.values() for one in people}
         self._suppressed |= suppressions.reasons(self._memory, addresses, self._erasure_key)
+        self._left |= departures.in_force(self._memory, addresses)
         return found
 
     def objection(self, person: Row) -> tuple[Reason, str] | None:
         """Why this person, one that `of` returned, may not be mailed at all, or None."""
         address = person["email_normalized"]
+        left = self._left.get(address)
+        in_crm = departures.told(left) if left else None
+        suppressed_for = self._suppressed.get(address)
         return objection(
             Contact(
                 contact_id=person["contact_id"],
                 address=address,
-                has_consent=bool(person["consent_basis"]),
-                is_unsubscribed=person["unsubscribed_at"] is not None,
+                has_consent=self._consent.count(person["consent_basis"]),
+                consent_basis=person["consent_basis"],
+                is_unsubscribed=person["unsubscribed_at"] is not None
+                and person["address_unsubscribed_at"] is not None,
                 address_has_left=person["address_unsubscribed_at"] is not None,
-                suppressed_for=self._suppressed.get(address),
+                suppressed_for=None if suppressed_for == in_crm else suppressed_for,
+                left_in_crm=in_crm,
+                left_provisionally=left is not None and left.confirmed_at is None,
             )
         )
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Literal
@@ -16,9 +16,10 @@ from lifecycle.ledger.tables import send_identity
 from lifecycle.mail.render import Renderer
 from lifecycle.planning import ledger_state
 from lifecycle.planning.audience import Row
-from lifecycle.planning.decision import Enrolment, Reason, StepDecision, decide_steps
+from lifecycle.planning.decision import MAY_PASS, Enrolment, Reason, StepDecision, decide_steps
 from lifecycle.planning.plan_result import PlanResult
 from lifecycle.planning.recipients import People
+from lifecycle.planning.same_step import SameSteps
 from lifecycle.triggers.model import Trigger
 
 Objection = tuple[Reason, str]
@@ -55,6 +56,7 @@ class Steps:
         now: datetime,
         ahead: timedelta,
         spread: timedelta,
+        same_step_again_days: int = 30,
     ) -> None:
         self._people = people
         self._result = result
@@ -64,14 +66,18 @@ class Steps:
         self._ledger = ledger
         self._by_address, self._by_account = MailCount(), MailCount()
         self._recalled: set[tuple[str, str]] = set()
+        self._same_step_again_days = same_step_again_days
+        self._same_steps = SameSteps()
 
     def recall(self, trigger: Trigger, people: Mapping[str, Sequence[Row]]) -> None:
         """Look up the mails that the trigger's caps count for these accounts and their people.
 
         Before `decide` is asked about them; what was looked up once is remembered.
         """
+        addresses = {one["email_normalized"] for some in people.values() for one in some}
+        if trigger.not_again_days(self._same_step_again_days) is not None:
+            self._same_steps.recall(self._ledger, trigger.name, addresses)
         if trigger.caps.contact:
-            addresses = {one["email_normalized"] for some in people.values() for one in some}
             self._look_up("address", addresses, self._by_address)
         if trigger.caps.account:
             self._look_up("account_id", people, self._by_account)
@@ -122,19 +128,26 @@ class Steps:
         """The mails of one step, and whether any was put off for a reason that may pass."""
         planned: list[PlannedSend] = []
         put_off = False
+        step = decision.step.id
+        reached: set[str] = set()
         for contact_id in inside.chosen:
             person = inside.people.get(contact_id)
             against = self._people.objection_now(inside.trigger, contact_id, person)
             if against is None and person is not None:
+                against = self._same_step(inside, step, decision, person, reached)
+            if against is None and person is not None:
                 mail, against = self._mail(inside, decision, person)
                 if mail is not None:
                     planned.append(mail)
+                    reached.add(mail.address)
+                    key = inside.trigger.name, mail.address, step
+                    self._same_steps.add(key, mail.account_id, mail.not_before)
                     self._by_address.add(mail.address, mail.not_before)
                     self._by_account.add(mail.account_id, mail.not_before)
                 else:
                     put_off = True
             if against is not None:
-                put_off |= against[0] is Reason.CONTACT_SET_ASIDE
+                put_off |= against[0] in MAY_PASS
                 self._result.withhold(
                     inside.trigger.name,
                     inside.enrolment.account_id,
@@ -143,6 +156,30 @@ class Steps:
                     decision.step.id,
                 )
         return planned, put_off
+
+    def _same_step(
+        self,
+        inside: Inside,
+        step: str,
+        decision: StepDecision,
+        person: Row,
+        reached: Collection[str],
+    ) -> Objection | None:
+        """Why a person who has a step's mail already does not get it once more, or None."""
+        address = person["email_normalized"]
+        if address in reached:
+            told = "another contact of the account has this address"
+            return Reason.SAME_STEP_RECENTLY, told
+        days = inside.trigger.not_again_days(self._same_step_again_days)
+        at = decision.timing.not_before or self._now
+        key = inside.trigger.name, address, step
+        other = days is not None and self._same_steps.through_another(
+            key, inside.enrolment.account_id, at, days
+        )
+        if not other:
+            return None
+        span = f"in the last {days} days" if days else "already"
+        return Reason.SAME_STEP_RECENTLY, f"this address got the step {span} through {other}"
 
     def _mail(
         self, inside: Inside, decision: StepDecision, person: Row
@@ -191,6 +228,7 @@ class Steps:
             priority=trigger.priority,
             account_cap=str(caps.account) if caps.account else None,
             contact_cap=str(caps.contact) if caps.contact else None,
+            not_again_days=trigger.not_again_days(self._same_step_again_days),
             due_at=when.due_at,
             not_before=opening.not_before,
             closes_at=opening.closes_at,

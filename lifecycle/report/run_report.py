@@ -62,6 +62,8 @@ WHY = {
     "turned_off": "somebody turned the trigger off: nobody enters any more",
     "on_hold": "somebody put the account on hold",
     "contact_set_aside": "the contact's row in the CRM is not usable",
+    "same_step_recently": "the person has this step's mail already, as another contact or account",
+    "left_provisionally": "it left by the word of a delivery that has not passed the gates",
 }
 """What each reason for withholding means, in words."""
 
@@ -115,6 +117,9 @@ class RunReport:
     rejected_rows: int = 0
     """Rejected rows of all tables."""
     rejected_by_table: dict[str, int] = field(default_factory=dict)
+    rejected_cells: int = 0
+    """Optional values of the delivery that cannot be used: they are empty."""
+    rejected_cell_examples: list[dict[str, Any]] = field(default_factory=list)
     rejected_examples: list[dict[str, Any]] = field(default_factory=list)
     enrolled: dict[str, int] = field(default_factory=dict)
     exited: dict[str, int] = field(default_factory=dict)
@@ -166,6 +171,7 @@ class RunReport:
         self.gone_rows = {name: n for name, n in pulled.gone_rows.items() if n}
         self.rejected_by_table = {name: n for name, n in pulled.rejected.items() if n}
         self.rejected_rows = sum(self.rejected_by_table.values())
+        self.rejected_cells = sum(pulled.rejected_cells.values())
         self.accounts = self.rows.get("accounts")
 
     def add_gate(self, result: GateResult) -> None:
@@ -184,6 +190,10 @@ class RunReport:
         self.feed_status, self.feed_reason = feed["feed_status"], feed["reason"]
         self.accounts = published_marts.account_count(warehouse)
         self.stage_health = published_marts.stage_health(warehouse)
+        if self.rejected_cells:
+            self.rejected_cell_examples = published_marts.rejected_examples(
+                warehouse, "rejected_cells"
+            )
         if self.rejected_rows:
             self.rejected_examples = published_marts.rejected_examples(warehouse)
 
@@ -442,17 +452,16 @@ class RunReport:
         return Section("To know", (*self.waiting, *self.warnings), "warning")
 
     def _rejected(self) -> Section:
-        if not self.rejected_rows:
-            return Section("", ())
         counts = ", ".join(f"{n:,} of {name}" for name, n in self.rejected_by_table.items() if n)
-        parts: list[str | Table] = [f"{counted(self.rejected_rows, 'row')} not usable: {counts}."]
-        if self.rejected_examples:
-            columns = ("table", "file", "row", "column", "reason")
-            parts.append(
-                table(columns, ([row[n] for n in columns] for row in self.rejected_examples))
-            )
-            if more := self.rejected_rows - len(self.rejected_examples):
-                parts.append(f"and {more:,} more: marts.rejected_rows in published.duckdb.")
+        parts: list[str | Table] = []
+        if self.rejected_rows:
+            parts.append(f"{counted(self.rejected_rows, 'row')} not usable: {counts}.")
+            parts += _examples(self.rejected_examples, self.rejected_rows, "rejected_rows")
+        if self.rejected_cells:
+            values = counted(self.rejected_cells, "value")
+            parts.append(f"{values} not usable, empty in rows that stay:")
+            parts += _examples(self.rejected_cell_examples, self.rejected_cells, "rejected_cells")
+        if self.rejected_examples or self.rejected_cell_examples:
             parts.append("A row counts records: in a spreadsheet with a header it is one further.")
         return Section("Rejected rows", tuple(parts), "warning")
 
@@ -494,3 +503,14 @@ def _replace(path: Path, content: str) -> None:
     draft = path.with_suffix(f"{path.suffix}.part")
     draft.write_text(content, encoding="utf-8")
     os.replace(draft, path)
+
+
+def _examples(examples: Sequence[dict[str, Any]], count: int, mart: str) -> list[str | Table]:
+    """A table of a few rows of a mart, and how many more there are."""
+    if not examples:
+        return []
+    columns = ("table", "file", "row", "column", "reason")
+    parts: list[str | Table] = [table(columns, ([row[n] for n in columns] for row in examples))]
+    if more := count - len(examples):
+        parts.append(f"and {more:,} more: marts.{mart} in published.duckdb.")
+    return parts

@@ -22,7 +22,9 @@ def _pull(report: RunReport) -> str:
 
 
 def _rejected(report: RunReport) -> str:
-    return f"{report.rejected_rows:,} rows rejected" if report.rejected_rows else ""
+    rows = f"{report.rejected_rows:,} rows rejected" if report.rejected_rows else ""
+    cells = f"{report.rejected_cells:,} values not usable" if report.rejected_cells else ""
+    return ", ".join(part for part in (rows, cells) if part)
 
 
 def _gate(door: str) -> Callable[[RunReport], str]:

@@ -1,13 +1,15 @@
-"""Which rows can be used, and what is wrong with the others.
+"""Which rows and which of their values can be used, and what is wrong with the others.
 
 Rows are checked where they lie, by SQL. Only values that no cheap rule recognises (an odd
-address, an unknown time zone) are looked at one by one, each distinct value once.
+address, an unknown time zone) are looked at one by one, each distinct value once. A required value
+that cannot be used costs the row; an optional one is empty, and the row stays.
 """
 
 from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import cache
 from importlib.resources import files
@@ -16,10 +18,13 @@ from pathlib import Path
 import duckdb
 from email_validator import SPECIAL_USE_DOMAIN_NAMES, EmailNotValidError, validate_email
 
+from lifecycle.calendar import country_code, zone_of_country
 from lifecycle.errors import did_you_mean
+from lifecycle.sources import departures, words
 from lifecycle.sources.contract import Column, Kind, Table
+from lifecycle.sources.iso_time import PLAIN, read_time
 from lifecycle.sources.mapping import cleaned
-from lifecycle.sources.reading import BrokenLine, Field, Incoming, literal, quoted
+from lifecycle.sources.reading import BrokenLine, Field, Incoming, literal, named, quoted
 
 _HINTS = 100
 """So many misspellings of a column get a "did you mean"; more would take long and help nobody."""
@@ -40,13 +45,40 @@ _SET_ASIDE = {
     "_reason": "VARCHAR",
     "_record": "VARCHAR",
 }
+_CELLS = {
+    "_file": "VARCHAR",
+    "_row": "BIGINT",
+    "_column": "VARCHAR",
+    "_value": "VARCHAR",
+    "_reason": "VARCHAR",
+    "_key": "VARCHAR",
+}
 _PLACE = ("_delivered", "_file", "_row")
 """Where a usable row comes from: which delivery in a row, its file, its place there."""
+
+_LEAVING = (Kind.LEFT_AT, Kind.HAS_LEFT)
+"""Kinds in which whatever is not empty, and does not say no, says that somebody left."""
+
+
+@dataclass(frozen=True)
+class Rules:
+    """What the checks go by beside the contract."""
+
+    loaded_at: datetime
+    """The clock of the load (aware)."""
+    nothing: tuple[str, ...]
+    """Words that people write for nothing."""
+    time_zone: str
+    """Of times without a zone."""
+    company_zone: str
+    """Of accounts that have none: a bare day is a day on the account's calendar."""
 
 
 def prepare(db: duckdb.DuckDBPyConnection) -> None:
     """Make the scratch tables that checking needs."""
     db.execute("CREATE TABLE known_accounts (account_id VARCHAR)")
+    db.execute("CREATE TABLE account_zones (account_id VARCHAR, zone VARCHAR)")
+    db.execute("CREATE TABLE country_zones (country VARCHAR, zone VARCHAR)")
     db.execute("CREATE TABLE zones (name VARCHAR)")
     db.execute("INSERT INTO zones SELECT unnest($1::VARCHAR[])", [_zones()])
     db.execute(
@@ -56,9 +88,11 @@ def prepare(db: duckdb.DuckDBPyConnection) -> None:
 
 
 def create(db: duckdb.DuckDBPyConnection, table: Table) -> None:
-    """Make `aside_<table>`: one row per row that cannot be used, with place and reason."""
-    columns = ", ".join(f"{name} {kind}" for name, kind in _SET_ASIDE.items())
-    db.execute(f"CREATE TABLE aside_{table.name} ({columns})")
+    """Make `aside_<table>` and `cells_<table>`: one row per row, and per value of a usable row,
+    that cannot be used, with place and reason."""
+    for name, declared in (("aside", _SET_ASIDE), ("cells", _CELLS)):
+        columns = ", ".join(f"{column} {kind}" for column, kind in declared.items())
+        db.execute(f"CREATE TABLE {name}_{table.name} ({columns})")
 
 
 def check(
@@ -67,7 +101,7 @@ def check(
     incoming: Incoming,
     fields: Mapping[str, Field],
     *,
-    loaded_at: datetime,
+    rules: Rules,
     delivered: int,
     good: Path,
 ) -> int:
@@ -77,7 +111,11 @@ def check(
     """
     if not fields:
         return 0
-    texts = ", ".join(f"{cleaned(field)} AS {_text(name)}" for name, field in fields.items())
+    kinds = {column.name: column.kind for column in table.columns}
+    texts = ", ".join(
+        f"{_given(cleaned(field), kinds.get(name), table, rules)} AS {_text(name)}"
+        for name, field in fields.items()
+    )
     natives = "".join(
         f", {field.sql} AS {quoted('n_' + name)}"
         for name, field in fields.items()
@@ -90,12 +128,13 @@ def check(
     )
     present = [column for column in table.columns if column.name in fields]
     if not table.belongs_to_account:
+        _find_country_zones(db, present, rows)
         db.execute(
             f"INSERT INTO known_accounts SELECT DISTINCT t_account_id FROM ({rows})"
             " WHERE t_account_id IS NOT NULL EXCEPT SELECT account_id FROM known_accounts"
         )
     for column in present:
-        if column.kind in _JUDGES:
+        if column.kind in _JUDGES and not _is_native_time(fields[column.name]):
             _judge(db, table, column, rows)
 
     joins = "".join(
@@ -105,10 +144,12 @@ def check(
         for column in present
         if column.kind in _JUDGES
     )
+    zone, zone_join = _zone(table, present, rules)
+    joins += zone_join
     if table.belongs_to_account:
         joins += " LEFT JOIN known_accounts k ON k.account_id = t_account_id"
     values = ", ".join(
-        f"{_value(column, fields[column.name])} AS {quoted('v_' + column.name)}"
+        f"{_value(column, fields[column.name], rules, zone)} AS {quoted('v_' + column.name)}"
         for column in present
     )
     judgements = "".join(
@@ -117,7 +158,8 @@ def check(
         if column.kind in _JUDGES
     )
     known = ", k.account_id IS NOT NULL AS _is_known" if table.belongs_to_account else ""
-    problems = _problems(table, present, loaded_at)
+    problems = _problems(table, present, rules.loaded_at)
+    cells = _bad_cells(present)
     which = " ".join(f"WHEN {test} THEN {n}" for n, (_, test, _) in enumerate(problems))
 
     def per_problem(results: list[str]) -> str:
@@ -127,12 +169,20 @@ def check(
     record = ", ".join(f"{quoted(name)} := {_text(name)}" for name in fields)
     contract = {column.name for column in present}
     data = ", ".join(
-        f"{quoted(('v_' if name in contract else 't_') + name)} AS {quoted(name)}"
-        for name in fields
+        [
+            f"{quoted(('v_' if name in contract else 't_') + name)} AS {quoted(name)}"
+            for name in fields
+            if kinds.get(name) is not Kind.HAS_LEFT
+        ]
+        + [
+            f"{_says_left(present)} AS {quoted(column.name)}"
+            for column in table.columns
+            if column.kind is Kind.HAS_LEFT
+        ]
     )
     judged = (
         f"(SELECT *, CASE {which} END AS _problem"
-        f" FROM (SELECT r.*, {values}{judgements}{known} FROM ({rows}) r{joins}))"
+        f" FROM (SELECT r.*, {zone} AS _zone, {values}{judgements}{known} FROM ({rows}) r{joins}))"
     )
     db.execute(
         f"""INSERT INTO aside_{table.name} BY NAME
@@ -143,6 +193,20 @@ def check(
                 coalesce(_kept, to_json(struct_pack({record}))) AS _record
             FROM {judged} WHERE _problem IS NOT NULL"""
     )
+    if cells:
+        db.execute(
+            f"""INSERT INTO cells_{table.name} BY NAME
+                SELECT _file, _row, {_text(table.key)} AS _key, unnest(list_filter([
+                    {", ".join(cells)}], lambda bad: bad IS NOT NULL), recursive := true)
+                FROM {judged} WHERE _problem IS NULL"""
+        )
+    if not table.belongs_to_account:
+        db.execute(
+            f"INSERT INTO account_zones SELECT any_value(t_account_id), any_value(_zone)"
+            f" FROM {judged} WHERE _problem IS NULL GROUP BY t_account_id"
+        )
+    if table.name == "contacts":
+        departures.collect(db, judged, [column.name for column in present])
     copied = db.execute(
         f"""COPY (SELECT {data}, {delivered} AS _delivered, _file, _row
                   FROM {judged} WHERE _problem IS NULL)
@@ -169,6 +233,21 @@ def add_broken(
         )
 
 
+def add_short(db: duckdb.DuckDBPyConnection, table: Table, file: str, incoming: Incoming) -> None:
+    """Name the rows that end too early: what is missing in them is empty."""
+    headers = [field.header for field in incoming.fields]
+    for short in incoming.short:
+        first = headers[len(short.values)]
+        reason = (
+            f"the row has {len(short.values)} of {short.width} columns; "
+            f"from {first} on they are empty"
+        )
+        db.execute(
+            f"INSERT INTO cells_{table.name} VALUES ($1, $2, $3, NULL, $4, NULL)",
+            [file, short.row, first, reason],
+        )
+
+
 def gather(db: duckdb.DuckDBPyConnection, table: Table, good: list[Path]) -> dict[str, str]:
     """Make `good_<table>`, the usable rows of all deliveries; its data columns and their types.
 
@@ -180,8 +259,11 @@ def gather(db: duckdb.DuckDBPyConnection, table: Table, good: list[Path]) -> dic
     place = "NULL::INTEGER AS _delivered, NULL::VARCHAR AS _file, NULL::BIGINT AS _row"
     union = f"SELECT {empty}, {place} WHERE false"
     if good:
-        files = ", ".join(literal(str(path)) for path in good)
-        union += f" UNION ALL BY NAME FROM read_parquet([{files}], union_by_name = true)"
+        files = ", ".join(named(path) for path in good)
+        union += (
+            f" UNION ALL BY NAME FROM read_parquet([{files}], union_by_name = true,"
+            " hive_partitioning = false)"
+        )
     db.execute(f"CREATE VIEW delivered_{table.name} AS {union}")
 
     # Repeats are rare: find them by hash, and look closely only at those.
@@ -231,36 +313,169 @@ def _is_native_time(field: Field) -> bool:
     return field.type.startswith("TIMESTAMP") or field.type == "DATE"
 
 
-def _value(column: Column, field: Field) -> str:
-    """SQL: the value in the warehouse's type, null where it is not one."""
+def _given(text: str, kind: Kind | None, table: Table, rules: Rules) -> str:
+    """SQL: a cleaned value, null where it is a word for nothing; of a column about leaving, also
+    where it says no."""
+    if kind is None:  # a column that is not ours
+        return text
+    if kind in _LEAVING:
+        empty = words.is_one_of(text, (*words.NO, *rules.nothing))
+        return f"CASE WHEN {empty} THEN NULL ELSE {text} END"
+    if not table.is_snapshot and kind is not Kind.SCORE:  # millions of rows, made by a machine
+        return text
+    longest = max(map(len, words.as_written(rules.nothing)), default=0)
+    empty = words.is_one_of(text, rules.nothing)
+    return f"CASE WHEN length({text}) <= {longest} AND {empty} THEN NULL ELSE {text} END"
+
+
+def _value(column: Column, field: Field, rules: Rules, zone: str) -> str:
+    """SQL: the value in the warehouse's type, null where it cannot be used."""
     text = _text(column.name)
     match column.kind:
-        case Kind.TIME if _is_native_time(field):
-            native = quoted("n_" + column.name)
-            if "TIME ZONE" in field.type:
-                native = f"({native} AT TIME ZONE 'UTC')"
-            time = f"CAST({native} AS TIMESTAMP)"
-        case Kind.TIME:
-            # A plain cast ignores an offset; the cast that honours it is four times slower.
-            has_offset = f"regexp_matches(substr({text}, 11), '[-+/]')"
-            time = (
-                f"CASE WHEN NOT regexp_matches({text}, '^[0-9]{{4}}[-/]') THEN NULL"
-                f" WHEN {has_offset} THEN TRY_CAST({text} AS TIMESTAMPTZ) AT TIME ZONE 'UTC'"
-                f" ELSE TRY_CAST({text} AS TIMESTAMP) END"
-            )
-        case Kind.NUMBER | Kind.SCORE:
+        case Kind.TIME | Kind.LEFT_AT:
+            time = _time(column, field, rules, zone)
+            return f"CASE WHEN isfinite({time}) AND year({time}) BETWEEN 1 AND 9999 THEN {time} END"
+        case Kind.HAS_LEFT:
+            is_date = f"TRY_CAST({text} AS TIMESTAMP) IS NOT NULL"
+            return f"CASE WHEN {words.is_one_of(text, words.YES)} OR {is_date} THEN true END"
+        case Kind.NUMBER:
             number = f"TRY_CAST({text} AS DOUBLE)"
             return f"CASE WHEN isfinite({number}) THEN {number} END"
+        case Kind.SCORE:
+            number = f"TRY_CAST({text} AS DOUBLE)"
+            return f"CASE WHEN {number} BETWEEN 0 AND 10 THEN {number} END"
         case Kind.COUNT:
             number = f"TRY_CAST({text} AS DOUBLE)"
-            return f"CASE WHEN {number} = floor({number}) THEN TRY_CAST({number} AS BIGINT) END"
+            is_whole = f"{number} = floor({number}) AND {number} >= 0"
+            return f"CASE WHEN {is_whole} THEN TRY_CAST({number} AS BIGINT) END"
         case Kind.TOUCH:
-            return f"lower({text})"
+            value = f"lower({text})"
         case Kind.ADDRESS:
-            return f"coalesce({_judge_alias(column)}.accepted_as, {text})"
+            value = f"coalesce({_judge_alias(column)}.accepted_as, {text})"
         case _:
-            return text
-    return f"CASE WHEN isfinite({time}) AND year({time}) BETWEEN 1 AND 9999 THEN {time} END"
+            value = text
+    if column.kind in _JUDGES:
+        return f"CASE WHEN {_judge_alias(column)}.reason IS NULL THEN {value} END"
+    return value
+
+
+def _time(column: Column, field: Field, rules: Rules, zone: str) -> str:
+    """SQL: a time as naive UTC, null where it is none.
+
+    `zone` is SQL for the zone of the row's account, where a bare day is one of its calendar.
+    """
+    day_zone = zone if column.is_day else literal(rules.time_zone)
+    if _is_native_time(field):
+        native = quoted("n_" + column.name)
+        if "TIME ZONE" in field.type:
+            return f"CAST({native} AT TIME ZONE 'UTC' AS TIMESTAMP)"
+        is_day = field.type == "DATE"
+        return _as_utc(
+            f"CAST({native} AS TIMESTAMP)", day_zone if is_day else literal(rules.time_zone)
+        )
+    text = f"coalesce({_judge_alias(column)}.accepted_as, {_text(column.name)})"
+    # A plain cast ignores an offset; the cast that honours it is four times slower.
+    has_offset = f"regexp_matches(substr({text}, 11), '[-+/]')"
+    plain = f"TRY_CAST({text} AS TIMESTAMP)"
+    return (
+        f"CASE WHEN NOT regexp_matches({text}, '^[0-9]{{4}}[-/]') THEN NULL"
+        f" WHEN {has_offset} THEN TRY_CAST({text} AS TIMESTAMPTZ) AT TIME ZONE 'UTC'"
+        f" WHEN ends_with({text}, 'Z') THEN {plain}"
+        f" WHEN length({text}) <= 10 THEN {_as_utc(plain, day_zone)}"
+        f" ELSE {_as_utc(plain, literal(rules.time_zone))} END"
+    )
+
+
+def _as_utc(naive: str, zone: str) -> str:
+    """SQL: a time of a zone as naive UTC."""
+    if zone in (literal("UTC"), literal("Etc/UTC")):
+        return naive
+    finite = f"CASE WHEN isfinite({naive}) THEN {naive} END"
+    return f"(timezone({zone}, {finite}) AT TIME ZONE 'UTC')"
+
+
+def _find_country_zones(db: duckdb.DuckDBPyConnection, present: list[Column], rows: str) -> None:
+    """Fill `country_zones` with the countries that have one time zone."""
+    if "country" not in {column.name for column in present}:
+        return
+    names = db.execute(
+        f"SELECT DISTINCT t_country FROM ({rows}) WHERE t_country IS NOT NULL"
+        " EXCEPT SELECT country FROM country_zones ORDER BY 1"
+    ).fetchall()
+    for (name,) in names:
+        code = country_code(name)
+        db.execute(
+            "INSERT INTO country_zones VALUES ($1, $2)",
+            [name, zone_of_country(code) if code else None],
+        )
+
+
+def _zone(table: Table, present: list[Column], rules: Rules) -> tuple[str, str]:
+    """SQL: the zone of a row's account, and the joins that it takes."""
+    company = literal(rules.company_zone)
+    if table.name == "contacts":
+        return (
+            f"coalesce(az.zone, {company})",
+            " LEFT JOIN account_zones az ON az.account_id = t_account_id",
+        )
+    if table.belongs_to_account:
+        return company, ""
+    names = {column.name for column in present}
+    own, joins = "", ""
+    if "time_zone" in names:
+        alias = quoted("j_time_zone")
+        own += f"CASE WHEN {alias}.reason IS NULL THEN t_time_zone END, "
+    if "country" in names:
+        own += "cz.zone, "
+        joins = " LEFT JOIN country_zones cz ON cz.country = t_country"
+    return f"coalesce({own}{company})", joins
+
+
+def _says_left(present: list[Column]) -> str:
+    """SQL: whether a row says that somebody left, without a readable time that says when."""
+    said = [
+        f"({_text(column.name)} IS NOT NULL AND {_undated(column)})"
+        for column in present
+        if column.kind in _LEAVING
+    ]
+    return " OR ".join(said) or "false"
+
+
+def _undated(column: Column) -> str:
+    """SQL: whether a value that is there says so without a time that can be read."""
+    match column.name:
+        case "unsubscribed_at":
+            return f"{quoted('v_' + column.name)} IS NULL"
+        case "is_unsubscribed":
+            return "true"
+        case _:
+            # An account whose date cannot be read is held back until it is mended: nothing ends.
+            return words.is_one_of(_text(column.name), words.YES)
+
+
+def _bad_cells(present: list[Column]) -> list[str]:
+    """SQL: for each optional column a struct where its value cannot be used, else null."""
+    cells = []
+    for column in present:
+        if column.required or column.kind is Kind.TEXT:
+            continue
+        text, value = _text(column.name), quoted("v_" + column.name)
+        shown = f"{literal(column.name + ': ')} || {_shown(text)}"
+        what = f" cannot be used; expected {column.kind}"
+        test = f"{text} IS NOT NULL AND {value} IS NULL"
+        if column.kind in _LEAVING:
+            test += f" AND NOT {words.is_one_of(text, words.YES)}"
+            is_account = column.name in ("churned_at", "is_churned")
+            held = "no mail goes to the account until it is mended"
+            what += f"; {held if is_account else 'it counts as having left'}"
+        reason = f"{shown} || {literal(what)}"
+        if column.kind in _JUDGES:
+            reason = f"coalesce({quoted('r_' + column.name)}, {reason})"
+        cells.append(
+            f"CASE WHEN {test} THEN {{'_column': {literal(column.name)}, '_value': {text},"
+            f" '_reason': {reason}}} END"
+        )
+    return cells
 
 
 def _problems(
@@ -275,28 +490,21 @@ def _problems(
             problems.append(
                 (column.name, f"{text} IS NULL", literal(f"{column.name}: required, and empty"))
             )
-        if column.kind in _JUDGES:
-            reason = quoted("r_" + column.name)
-            problems.append((column.name, f"{reason} IS NOT NULL", reason))
-        elif column.kind is not Kind.TEXT:
-            out_of_range = {
-                Kind.COUNT: f" OR {value} < 0",
-                Kind.SCORE: f" OR {value} NOT BETWEEN 0 AND 10",
-            }.get(column.kind, "")
-            problems.append(
-                (
-                    column.name,
-                    f"{text} IS NOT NULL AND ({value} IS NULL{out_of_range})",
-                    shown + literal(f" cannot be used; expected {column.kind}"),
-                )
-            )
+            if column.kind is not Kind.TEXT:
+                why = shown + literal(f" cannot be used; expected {column.kind}")
+                if column.kind in _JUDGES:
+                    why = f"coalesce({quoted('r_' + column.name)}, {why})"
+                problems.append((column.name, f"{value} IS NULL", why))
         if column.name == "account_id" and table.belongs_to_account:
             again = "" if table.is_snapshot else "; the row is tried again at every pull"
             problems.append(
                 (
                     column.name,
                     "NOT _is_known",
-                    shown + literal(f" is no account of this delivery or an earlier one{again}"),
+                    shown
+                    + literal(f" is no account of this delivery or an earlier one{again}")
+                    + f" || CASE WHEN regexp_matches({text}, '^[0-9]+[.]0+$') THEN"
+                    f" '; it is a decimal: export ids as text or whole numbers' ELSE '' END",
                 )
             )
         if column.name == table.happened_at:
@@ -374,6 +582,10 @@ def _judge_address(value: str, _: bool) -> tuple[str | None, str | None]:
     return address.ascii_email or address.normalized, None
 
 
+def _judge_time(value: str, _: bool) -> tuple[str | None, str | None]:
+    return read_time(value)
+
+
 def _judge_zone(value: str, hint: bool) -> tuple[str | None, str | None]:
     near = did_you_mean(value, _zones()) if hint else ""
     return None, f"is no time zone; {near or 'expected ' + Kind.ZONE}"
@@ -400,6 +612,10 @@ def _is_plain_address(value: str) -> str:
     )
 
 
+def _is_plain_time(value: str) -> str:
+    return f"regexp_full_match({value}, {literal(PLAIN)})"
+
+
 def _is_zone(value: str) -> str:
     return f"{value} IN (SELECT name FROM zones)"
 
@@ -415,6 +631,8 @@ def _is_touch(value: str) -> str:
 _JUDGES: dict[
     Kind, tuple[Callable[[str, bool], tuple[str | None, str | None]], Callable[[str], str]]
 ] = {
+    Kind.TIME: (_judge_time, _is_plain_time),
+    Kind.LEFT_AT: (_judge_time, _is_plain_time),
     Kind.ADDRESS: (_judge_address, _is_plain_address),
     Kind.ZONE: (_judge_zone, _is_zone),
     Kind.LOCALE: (_judge_locale, _is_tag),

@@ -15,7 +15,7 @@ class Kind(StrEnum):
     """What a value must be. The text completes "…; expected"."""
 
     TEXT = "text"
-    TIME = "an ISO 8601 time such as 2026-06-10T09:00:00+09:00 (without a zone it is UTC)"
+    TIME = "an ISO 8601 time such as 2026-06-10T09:00:00+09:00 (without a zone: the source's)"
     NUMBER = "a number such as 1200.50"
     COUNT = "a whole number, 0 or more"
     SCORE = "a number from 0 to 10"
@@ -23,12 +23,16 @@ class Kind(StrEnum):
     ZONE = "an IANA time zone such as Asia/Tokyo"
     LOCALE = "a language tag such as ja or en-GB"
     TOUCH = "high, low or tech"
+    LEFT_AT = "the time at which they left, or yes or no"
+    HAS_LEFT = "yes or no, whether they left"
 
     @property
     def sql_type(self) -> str:
         """Its column type in the warehouse. A TIMESTAMP holds UTC."""
         return {
             Kind.TIME: "TIMESTAMP",
+            Kind.LEFT_AT: "TIMESTAMP",
+            Kind.HAS_LEFT: "BOOLEAN",
             Kind.NUMBER: "DOUBLE",
             Kind.SCORE: "DOUBLE",
             Kind.COUNT: "BIGINT",
@@ -42,6 +46,8 @@ class Column:
     name: str
     kind: Kind = Kind.TEXT
     required: bool = False
+    is_day: bool = False
+    """Whether a bare date is that day on the account's own calendar."""
 
 
 @dataclass(frozen=True)
@@ -85,7 +91,7 @@ TABLES: dict[SourceTable, Table] = {
                 _required("account_id"),
                 _required("name"),
                 _required("created_at", Kind.TIME),
-                Column("went_live_at", Kind.TIME),
+                Column("went_live_at", Kind.TIME, is_day=True),
                 Column("segment"),
                 Column("plan"),
                 Column("mrr", Kind.NUMBER),
@@ -98,8 +104,9 @@ TABLES: dict[SourceTable, Table] = {
                 Column("owner_email", Kind.ADDRESS),
                 Column("purpose"),
                 Column("background"),
-                Column("renewal_at", Kind.TIME),
-                Column("churned_at", Kind.TIME),
+                Column("renewal_at", Kind.TIME, is_day=True),
+                Column("churned_at", Kind.LEFT_AT, is_day=True),
+                Column("is_churned", Kind.HAS_LEFT),
             ),
             is_snapshot=True,
         ),
@@ -113,8 +120,9 @@ TABLES: dict[SourceTable, Table] = {
                 Column("role"),
                 Column("locale", Kind.LOCALE),
                 Column("consent_basis"),
-                Column("consented_at", Kind.TIME),
-                Column("unsubscribed_at", Kind.TIME),
+                Column("consented_at", Kind.TIME, is_day=True),
+                Column("unsubscribed_at", Kind.LEFT_AT, is_day=True),
+                Column("is_unsubscribed", Kind.HAS_LEFT),
             ),
             is_snapshot=True,
         ),
@@ -167,6 +175,31 @@ REJECTED_ROWS = {
 and blank lines left out. `column_name` is null where the line as a whole cannot be read.
 `record` is the row as JSON, under our column names. `loaded_at` is when it was first set aside.
 """
+
+REJECTED_CELLS = {
+    "table_name": "VARCHAR",
+    "file": "VARCHAR",
+    "row_number": "BIGINT",
+    "column_name": "VARCHAR",
+    "value": "VARCHAR",
+    "reason": "VARCHAR",
+    "key": "VARCHAR",
+    "loaded_at": "TIMESTAMP",
+}
+"""One row per value that cannot be used in a row that can: it is empty there, but an unreadable
+departure counts as one. `key` is the row's own key."""
+
+DEPARTURES = {
+    "address": "VARCHAR",
+    "left_at": "TIMESTAMP",
+    "file": "VARCHAR",
+    "row_number": "BIGINT",
+    "column_name": "VARCHAR",
+    "value": "VARCHAR",
+    "seen_at": "TIMESTAMP",
+}
+"""One row per address (normalised) that any row of the newest delivery of contacts shows as having
+left, and that did not consent after it. `left_at` is null where no readable time says when."""
 
 KNOWN_ACCOUNTS = {"account_id": "VARCHAR", "first_loaded_at": "TIMESTAMP"}
 """One row per account that any delivery ever held."""

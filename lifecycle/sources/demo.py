@@ -466,6 +466,8 @@ def _days_before(day: date, index: Ints) -> npt.NDArray[np.bool_]:
 
 _ARROW = {
     Kind.TIME: pa.timestamp("us", tz="UTC"),
+    Kind.LEFT_AT: pa.timestamp("us", tz="UTC"),
+    Kind.HAS_LEFT: pa.bool_(),
     Kind.NUMBER: pa.float64(),
     Kind.SCORE: pa.float64(),
     Kind.COUNT: pa.int64(),

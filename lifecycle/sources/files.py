@@ -6,6 +6,7 @@ A source is a local folder or any fsspec address. A table is one file in it
 
 from __future__ import annotations
 
+import glob
 import hashlib
 import json
 import os
@@ -50,6 +51,10 @@ class File:
     """Changes when the file or the reading of it changes; empty where nothing can tell."""
     local: Path | None = None
     """Where it can be read from."""
+    encoding: str = ""
+    """Of CSV; empty: UTF-8."""
+    delimiter: str = ""
+    """Of CSV; empty: the one that its header has most of."""
 
 
 class Folder:
@@ -61,13 +66,18 @@ class Folder:
         *,
         names: Mapping[SourceTable, str] | None = None,
         columns: Mapping[SourceTable, Mapping[str, str]] | None = None,
+        encodings: Mapping[SourceTable, str] | None = None,
+        delimiters: Mapping[SourceTable, str] | None = None,
     ) -> None:
-        """`names` and `columns` are `[source.files]` and `[source.columns.<table>]`."""
+        """`names`, `columns`, `encodings` and `delimiters` are `[source.files]`,
+        `[source.columns.<table>]` and so on."""
         if not address:
             raise SourceError("[source] path is empty: name the folder that holds the files")
         self.address = address
         self._names = names or {}
         self._columns = columns or {}
+        self._encodings = encodings or {}
+        self._delimiters = delimiters or {}
         with _told(address):
             self._fs, self._root = fsspec.core.url_to_fs(address)
             self.is_local = "file" in _protocols(self._fs)
@@ -78,7 +88,13 @@ class Folder:
     def of(cls, settings: Settings) -> Folder:
         """The folder that `[source]` names."""
         source = settings.source
-        return cls(source.path, names=source.files, columns=source.columns)
+        return cls(
+            source.path,
+            names=source.files,
+            columns=source.columns,
+            encodings=source.encodings,
+            delimiters=source.delimiters,
+        )
 
     def mapping(self, table: Table) -> Mapping[str, str]:
         """`[source.columns.<table>]`: our column name = the export's."""
@@ -121,10 +137,10 @@ class Folder:
         own = self._names.get(table.name)
         if own:
             path = self._below(own)
-            if any(sign in own for sign in "*?["):
-                return list(self._fs.glob(path))
             if _format(path) and self._fs.isfile(path):
                 return [path]
+            if any(sign in own for sign in "*?["):
+                return list(self._fs.glob(self._below(own, glob.escape(self._root))))
             return self._tree(path)
         paths = [
             path for suffix in SUFFIXES if self._fs.isfile(path := self._below(table.name + suffix))
@@ -143,7 +159,8 @@ class Folder:
         try:
             if not self._fs.isdir(path):
                 return []
-            return [found for found in self._fs.find(path) if _format(found)]
+            found = _walk(path) if self.is_local else self._fs.find(path)
+            return [one for one in found if _format(one)]
         except FileNotFoundError:
             return []
 
@@ -152,12 +169,24 @@ class Folder:
         version = [info.get(field) for field in _VERSION_FIELDS + _MORE_VERSION_FIELDS]
         facts: list[Any] = [self.address, path, info.get("size"), *version]
         facts.append(sorted(self.mapping(table).items()))
+        how = [one.get(table.name, "") for one in (self._encodings, self._delimiters)]
+        if any(how):
+            facts.append(how)
         known = any(value is not None for value in version)
         digest = hashlib.sha256(json.dumps(facts, default=str).encode()).hexdigest()
-        return File(table, self._name(path), _format(path), path, digest if known else "")
+        return File(
+            table,
+            self._name(path),
+            _format(path),
+            path,
+            digest if known else "",
+            encoding=self._encodings.get(table.name, ""),
+            delimiter=self._delimiters.get(table.name, ""),
+        )
 
-    def _below(self, name: str) -> str:
-        return f"{self._root.rstrip('/')}/{name}" if self._root else name
+    def _below(self, name: str, root: str | None = None) -> str:
+        root = self._root if root is None else root
+        return f"{root.rstrip('/')}/{name}" if root else name
 
     def _name(self, path: str) -> str:
         return path.removeprefix(self._root).strip("/")
@@ -174,6 +203,18 @@ class Folder:
         hint = did_you_mean(own or f"{table.name}.csv", there)
         listed = f"there is {', '.join(sorted(there)[:12]) or 'nothing'}"
         return f"{message}; {hint or listed}"
+
+
+def _walk(folder: str) -> Iterator[str]:
+    """The files below a local folder, also behind links to folders; none is walked twice."""
+    seen: set[str] = set()
+    for path, folders, names in os.walk(folder, followlinks=True):
+        real = os.path.realpath(path)
+        if real in seen:
+            folders.clear()
+            continue
+        seen.add(real)
+        yield from (f"{path}/{name}" for name in names)
 
 
 def _format(path: str) -> str:

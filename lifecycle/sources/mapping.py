@@ -31,6 +31,7 @@ def arrange(
     by_header = {canonical(field.header): field for field in reversed(incoming.fields)}
     by_header |= {field.header: field for field in reversed(incoming.fields)}
     setting = f"[source.columns.{table.name}]"
+    _refuse_twins(incoming, table, mapping, file)
     arranged: dict[str, Field] = {}
     used: set[str] = set()
     for name, theirs in mapping.items():
@@ -62,10 +63,36 @@ def arrange(
                 f"{file}: the required column {column.name} is missing; {hint}; "
                 f"another name is mapped in {setting}"
             )
+    for name in {table.key, "account_id"} & arranged.keys():
+        kind = arranged[name].type
+        if kind in ("FLOAT", "DOUBLE") or (kind.startswith("DECIMAL") and not kind.endswith(",0)")):
+            raise SourceError(
+                f"{file}: {name} is a decimal ({kind}): an id such as 12.0 meets no other table's "
+                "12; export ids as text or whole numbers"
+            )
     ours_first = [name for name in table.column_names if name in arranged]
     return {
         name: arranged[name] for name in [*ours_first, *sorted(set(arranged) - set(ours_first))]
     }
+
+
+def _refuse_twins(incoming: Incoming, table: Table, mapping: Mapping[str, str], file: str) -> None:
+    """Two headers that are one column of ours: nobody knows which one is meant."""
+    headers: dict[str, list[str]] = {}
+    for field in incoming.fields:
+        headers.setdefault(canonical(field.header), []).append(field.header)
+    named = set(mapping.values())
+    for name, twins in headers.items():
+        is_ours = name in table.column_names and name not in mapping
+        is_mapped = any(canonical(theirs) == name and theirs not in twins for theirs in named)
+        is_mapped |= any(twins.count(theirs) > 1 for theirs in named)
+        free = [header for header in twins if header not in named]
+        if (is_ours and len(free) > 1) or (is_mapped and len(twins) > 1):
+            both = " and ".join(repr(header) for header in twins[:3])
+            raise SourceError(
+                f"{file}: the columns {both} are both called {name}; rename one, or say which is "
+                f"meant in [source.columns.{table.name}]"
+            )
 
 
 def cleaned(field: Field) -> str:

@@ -12,7 +12,7 @@ read again are recorded last, both at once.
 from __future__ import annotations
 
 import shutil
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -23,13 +23,16 @@ import duckdb
 
 from lifecycle.duckdb_connection import connect
 from lifecycle.errors import GateStopped, SourceError, WarehouseError
+from lifecycle.ledger.departures import Departure
 from lifecycle.masking import mask_addresses
 from lifecycle.settings import Settings
-from lifecycle.sources import checking, demo
+from lifecycle.sources import checking, demo, departures
 from lifecycle.sources.contract import (
+    DEPARTURES,
     KNOWN_ACCOUNTS,
     LOADED_AT,
     LOADED_FILES,
+    REJECTED_CELLS,
     REJECTED_ROWS,
     TABLES,
     Table,
@@ -42,12 +45,25 @@ from lifecycle.sources.reading import (
     Incoming,
     first_line,
     literal,
+    named,
     quoted,
     read,
     read_records,
 )
 
 Progress = Callable[[str], None]
+Remember = Callable[[Sequence[Departure]], None]
+"""Who keeps those who left, before anything of their delivery is applied."""
+
+
+ADDRESS = {"email": "VARCHAR"}
+
+ALWAYS_ALLOWED = 5
+"""So many bad rows, or values, of a table never stop a run, however small the table is."""
+
+_ALL_OF_THEM = (
+    "A row counts records: in a spreadsheet with a header it is one further. All of them:"
+)
 
 
 @dataclass(frozen=True)
@@ -62,13 +78,21 @@ class PullResult:
     """Keys that a full snapshot no longer has, not even in a row that was set aside."""
     rejected: dict[str, int]
     """Rows of this delivery that were set aside."""
+    rejected_cells: dict[str, int]
+    """Optional values of this delivery that cannot be used."""
     files_read: int
 
 
 def pull(
-    settings: Settings, *, loaded_at: datetime, progress: Progress | None = None
+    settings: Settings,
+    *,
+    loaded_at: datetime,
+    progress: Progress | None = None,
+    remember: Remember | None = None,
 ) -> PullResult:
     """Bring the source's tables into `raw`. `loaded_at` is the clock of the load (aware).
+
+    `remember` hears who left as soon as the contacts are read, whatever becomes of the load.
 
     Raises SourceError where a file or a required column is missing or unreadable: nothing of
     the load is applied then. Raises GateStopped where too many rows of a table had to be set
@@ -83,7 +107,8 @@ def pull(
             folder = Folder(str(demo.write(scratch / "demo", until=loaded_at)))
         else:
             folder = Folder.of(settings)
-        return _Pull(settings, folder, scratch, loaded_at.astimezone(UTC), tell).run()
+        clock = loaded_at.astimezone(UTC)
+        return _Pull(settings, folder, scratch, clock, tell, remember).run()
 
 
 @dataclass
@@ -99,15 +124,22 @@ class _Delivery:
     columns: dict[str, str] = field(default_factory=dict)
     """Their columns, and each one's DuckDB type."""
     rejected: int = 0
+    rejected_cells: int = 0
     new_rows: int = 0
     gone_rows: int = 0
-    stop: str = ""
+    stops: list[str] = field(default_factory=list)
     """Why the gate stops here; empty where it does not."""
 
 
 class _Pull:
     def __init__(
-        self, settings: Settings, folder: Folder, scratch: Path, loaded_at: datetime, tell: Progress
+        self,
+        settings: Settings,
+        folder: Folder,
+        scratch: Path,
+        loaded_at: datetime,
+        tell: Progress,
+        remember: Remember | None,
     ) -> None:
         self.settings = settings
         self.folder = folder
@@ -115,6 +147,12 @@ class _Pull:
         self.loaded_at = loaded_at
         self.clock = f"TIMESTAMP {literal(str(loaded_at.replace(tzinfo=None)))}"
         self.tell = tell
+        self.remember = remember
+
+    def _rules(self, table: Table) -> checking.Rules:
+        source, company = self.settings.source, self.settings.company.time_zone
+        zone = source.time_zones.get(table.name) or source.time_zone or company
+        return checking.Rules(self.loaded_at, tuple(source.nothing), zone, company)
 
     def run(self) -> PullResult:
         with self._database() as db:
@@ -125,12 +163,17 @@ class _Pull:
             rows.append(self._known_accounts(db))
             for delivery in deliveries:
                 self._count(db, delivery)
-            books = [self._rejected_rows(db, deliveries), self._loaded_files(db, deliveries)]
+            books = [
+                self._rejected_rows(db, deliveries),
+                self._rejected_cells(db, deliveries),
+                self._export(db, "departures", "FROM departures ORDER BY address", DEPARTURES),
+                self._loaded_files(db, deliveries),
+            ]
         self.tell("loading")
         land(self.settings, rows)
         self.tell("recording what was read")
         self._record(books)
-        stops = [delivery.stop for delivery in deliveries if delivery.stop]
+        stops = [stop for delivery in deliveries for stop in delivery.stops]
         if stops:
             raise GateStopped("raw", stops)
         return PullResult(
@@ -142,6 +185,7 @@ class _Pull:
                 if delivery.table.is_snapshot
             },
             rejected={delivery.table.name: delivery.rejected for delivery in deliveries},
+            rejected_cells={one.table.name: one.rejected_cells for one in deliveries},
             files_read=sum(len(delivery.to_read) for delivery in deliveries),
         )
 
@@ -159,9 +203,12 @@ class _Pull:
                     f"{self.settings.work_db}: cannot be opened: {first_line(error)}"
                 ) from None
             checking.prepare(db)
+            departures.prepare(db)
             self._remember(db, "known", "known_accounts", KNOWN_ACCOUNTS)
             self._remember(db, "loaded", "loaded_files", LOADED_FILES)
             self._remember(db, "rejected_before", "rejected_rows", REJECTED_ROWS)
+            self._remember(db, "cells_before", "rejected_cells", REJECTED_CELLS)
+            self._remember(db, "people_before", "contacts", {"contact_id": "VARCHAR"} | ADDRESS)
             for table in TABLES.values():
                 self._remember(db, f"before_{table.name}", table.name, {table.key: "VARCHAR"})
             db.execute("INSERT INTO known_accounts SELECT account_id FROM known")
@@ -207,9 +254,16 @@ class _Pull:
             except duckdb.Error as error:
                 raise SourceError(f"{file.name}: cannot be read: {first_line(error)}") from None
             checking.add_broken(db, table, file.name, broken)
+            checking.add_short(db, table, file.name, incoming)
+            if table.name == "contacts":
+                departures.collect_broken(db, file.name, broken, incoming, fields)
         if not table.is_snapshot:
             self._try_again(db, delivery)
         delivery.columns = checking.gather(db, table, delivery.good)
+        if table.name == "contacts":
+            left = departures.gather(db, self.settings, self.loaded_at)
+            if self.remember is not None:
+                self.remember(left)
         if not table.is_snapshot:
             self._drop_made_good(db, table)
 
@@ -227,7 +281,7 @@ class _Pull:
             delivery.table,
             incoming,
             fields,
-            loaded_at=self.loaded_at,
+            rules=self._rules(delivery.table),
             delivered=number,
             good=good,
         )
@@ -246,7 +300,7 @@ class _Pull:
 
     def _drop_made_good(self, db: duckdb.DuckDBPyConnection, table: Table) -> None:
         """A row that also arrived in order, now or before, is no longer missing."""
-        key = f"json_extract_string(_record, {literal('/' + table.key)})"
+        key = _key_of("_record", table)
         is_bad = f"{table.key} IN (SELECT {key} FROM aside_{table.name} WHERE _column IS NOT NULL)"
         db.execute(
             f"""DELETE FROM aside_{table.name} WHERE _column IS NOT NULL AND {key} IN (
@@ -277,7 +331,7 @@ class _Pull:
         delivery.new_rows = landing.row_count
         if table.is_snapshot:
             delivery.new_rows = _one(db, f"SELECT count(*) FROM {good} WHERE {is_new}")
-            set_aside = f"json_extract_string(a._record, {literal('/' + table.key)})"
+            set_aside = _key_of("a._record", table)
             delivery.gone_rows = _one(
                 db,
                 f"""SELECT count(*) FROM before_{table.name} b
@@ -303,8 +357,7 @@ class _Pull:
             parts.append(
                 f"""SELECT {literal(table.name)} AS table_name, _file AS file, _row AS row_number,
                         _column AS column_name, _value AS value, _reason AS reason,
-                        _record AS record, CASE WHEN _column IS NOT NULL
-                        THEN json_extract_string(_record, {literal("/" + table.key)}) END AS key,
+                        _record AS record, {_key_of("_record", table)} AS key,
                         coalesce(_first_at, {self.clock}) AS loaded_at
                     FROM aside_{table.name}"""
             )
@@ -322,6 +375,32 @@ class _Pull:
             REJECTED_ROWS,
         )
 
+    def _rejected_cells(
+        self, db: duckdb.DuckDBPyConnection, deliveries: list[_Delivery]
+    ) -> Landing:
+        parts = []
+        for delivery in deliveries:
+            table = delivery.table
+            parts.append(
+                f"""SELECT {literal(table.name)} AS table_name, _file AS file, _row AS row_number,
+                        _column AS column_name, _value AS value, _reason AS reason, _key AS key,
+                        {self.clock} AS loaded_at
+                    FROM cells_{table.name}"""
+            )
+            if not table.is_snapshot:
+                parts.append(
+                    f"""SELECT * FROM cells_before WHERE table_name = {literal(table.name)}
+                        AND {self._not_read_now(delivery)}"""
+                )
+        query = " UNION ALL BY NAME ".join(parts)
+        return self._export(
+            db,
+            "rejected_cells",
+            f"""SELECT {", ".join(REJECTED_CELLS)} FROM ({query})
+                ORDER BY table_name, file, row_number, column_name""",
+            REJECTED_CELLS,
+        )
+
     def _loaded_files(self, db: duckdb.DuckDBPyConnection, deliveries: list[_Delivery]) -> Landing:
         """The files of a table that the gate stopped are left out: they are read again."""
         db.execute("CREATE TABLE loaded_now AS FROM loaded")
@@ -331,7 +410,7 @@ class _Pull:
                 f"""DELETE FROM loaded_now WHERE table_name = {literal(table.name)}
                     AND NOT {self._not_read_now(delivery)}"""
             )
-            if table.is_snapshot or delivery.stop:
+            if table.is_snapshot or delivery.stops:
                 continue
             for file in delivery.to_read:
                 if file.fingerprint:
@@ -358,39 +437,57 @@ class _Pull:
         with connect(str(self.settings.work_db)) as db, db.cursor() as work:
             work.begin()
             for book in books:
-                files = ", ".join(literal(str(path)) for path in book.files)
+                files = ", ".join(named(path) for path in book.files)
                 table = f"{DATASET}.{book.table}"
-                work.execute(f"CREATE OR REPLACE TABLE {table} AS FROM read_parquet([{files}])")
+                rows = f"read_parquet([{files}], hive_partitioning = false)"
+                work.execute(f"CREATE OR REPLACE TABLE {table} AS FROM {rows}")
             work.commit()
 
     # What is told of it. ----------------------------------------------------------------
 
     def _count(self, db: duckdb.DuckDBPyConnection, delivery: _Delivery) -> None:
-        """How many rows were set aside, and whether they are too many: one of each column first."""
-        aside = f"FROM aside_{delivery.table.name} WHERE _first_at IS NULL"
+        """How many rows and values cannot be used, and whether they are too many."""
+        name, gate = delivery.table.name, self.settings.gate
+        aside = f"FROM aside_{name} WHERE _first_at IS NULL"
         delivery.rejected = _one(db, f"SELECT count(*) {aside}")
+        delivery.rejected_cells = _one(db, f"SELECT count(*) FROM cells_{name}")
         total = sum(delivery.usable.values()) + delivery.rejected
-        limit = self.settings.gate.max_rejected_share
-        if delivery.rejected <= max(1, limit * total):
-            return
-        examples = db.execute(
-            f"""SELECT _file, _row, _reason {aside}
-                ORDER BY row_number() OVER (PARTITION BY _column ORDER BY _file, _row), _file, _row
-                LIMIT 3"""
-        ).fetchall()
-        shown = "; ".join(
-            f"{file} row {row}: {mask_addresses(reason)}" for file, row, reason in examples
-        )
-        delivery.stop = (
-            f"{delivery.table.name}: {delivery.rejected:,} of {total:,} rows were set aside, "
-            f"more than the {limit:.1%} that [gate] max_rejected_share allows: {shown}. "
-            "A row counts records: in a spreadsheet with a header it is one further. "
-            f"All of them: raw.rejected_rows in {self.settings.work_db.name}"
-        )
+        if delivery.rejected > max(ALWAYS_ALLOWED, gate.max_rejected_share * total):
+            delivery.stops.append(
+                f"{name}: {delivery.rejected:,} of {total:,} rows were set aside, more than the "
+                f"{gate.max_rejected_share:.1%} that [gate] max_rejected_share allows: "
+                f"{_examples(db, aside)}. {_ALL_OF_THEM} raw.rejected_rows in "
+                f"{self.settings.work_db.name}"
+            )
+        if delivery.rejected_cells > max(ALWAYS_ALLOWED, gate.max_rejected_cells_share * total):
+            delivery.stops.append(
+                f"{name}: {delivery.rejected_cells:,} values of {total:,} rows cannot be used, "
+                f"more than the {gate.max_rejected_cells_share:.1%} that [gate] "
+                f"max_rejected_cells_share allows: {_examples(db, f'FROM cells_{name}')}. "
+                f"{_ALL_OF_THEM} raw.rejected_cells in {self.settings.work_db.name}"
+            )
 
     def _rows_in_raw(self) -> dict[str, int]:
         with connect(str(self.settings.work_db)) as db:
             return {name: _one(db, f"SELECT count(*) FROM {DATASET}.{name}") for name in TABLES}
+
+
+def _key_of(record: str, table: Table) -> str:
+    """SQL: the key of a row that was set aside; a line that is no record has none."""
+    key = f"json_extract_string({record}, {literal('/' + table.key)})"
+    return f"CASE WHEN json_valid({record}) THEN {key} END"
+
+
+def _examples(db: duckdb.DuckDBPyConnection, of: str) -> str:
+    """Three of those that cannot be used, one of each column first."""
+    examples = db.execute(
+        f"""SELECT _file, _row, _reason {of}
+            ORDER BY row_number() OVER (PARTITION BY _column ORDER BY _file, _row), _file, _row
+            LIMIT 3"""
+    ).fetchall()
+    return "; ".join(
+        f"{file} row {row}: {mask_addresses(reason)}" for file, row, reason in examples
+    )
 
 
 def _one(db: duckdb.DuckDBPyConnection, query: str) -> int:

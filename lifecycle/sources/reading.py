@@ -1,6 +1,7 @@
 """One file → a DuckDB relation: its columns as they are written, its rows numbered.
 
-CSV and JSONL are staged as text, Parquet is read where it lies.
+CSV and JSONL are staged as text, Parquet is read where it lies. Folders below the source that are
+called `key=value` are columns of the files in them, on a disk and elsewhere alike.
 """
 
 from __future__ import annotations
@@ -8,19 +9,25 @@ from __future__ import annotations
 import csv
 import gzip
 import io
+import re
 import zlib
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import BinaryIO, cast
+from urllib.parse import unquote
 
 import duckdb
 
 from lifecycle.errors import SourceError
+from lifecycle.masking import mask_addresses
 from lifecycle.sources.files import File
 
 _DELIMITERS = ",;\t|"
 _UTF8 = 'it is not UTF-8: save it again as "CSV UTF-8" or "UTF-8"'
+_ENCODINGS = {"utf-16": "UTF-16", "cp932": "Japanese Excel's own CSV", "cp1252": "Western Windows"}
+"""What a file that is not UTF-8 may be, in the order in which it is tried."""
+_UNFINISHED = "the file ends in the middle of a line: is the export still being written?"
 
 
 @dataclass(frozen=True)
@@ -32,6 +39,16 @@ class Field:
     """The expression that gives its value."""
     type: str
     """The DuckDB type of that expression."""
+
+
+@dataclass(frozen=True)
+class ShortRow:
+    """A record of a CSV file with fewer values than its header has columns."""
+
+    row: int
+    values: tuple[str, ...]
+    width: int
+    """Columns of the header."""
 
 
 @dataclass(frozen=True)
@@ -50,6 +67,8 @@ class Incoming:
     """SQL: when the row was set aside first."""
     record: str = "NULL::VARCHAR"
     """SQL: the row as it was set aside then."""
+    short: tuple[ShortRow, ...] = ()
+    """Rows that end too early: what is missing in them is empty."""
 
 
 @dataclass(frozen=True)
@@ -59,6 +78,10 @@ class BrokenLine:
     row: int
     reason: str
     text: str
+    cells: tuple[str, ...] = ()
+    """As far as a line of CSV can be taken apart."""
+    is_short: bool = False
+    """Whether it just ends too early."""
 
 
 def quoted(identifier: str) -> str:
@@ -71,6 +94,11 @@ def literal(text: str) -> str:
     return "'" + text.replace("'", "''") + "'"
 
 
+def named(path: Path | str) -> str:
+    """SQL: a path as a literal that DuckDB takes for a name and never for a pattern."""
+    return literal("".join(f"[{sign}]" if sign in "[*?" else sign for sign in str(path)))
+
+
 def read(
     db: duckdb.DuckDBPyConnection, file: File, scratch: Path
 ) -> tuple[Incoming, list[BrokenLine]]:
@@ -80,9 +108,29 @@ def read(
     """
     reader = {"csv": _read_csv, "jsonl": _read_jsonl, "parquet": _read_parquet}[file.format]
     try:
-        return reader(db, file, scratch)
-    except (duckdb.Error, OSError, EOFError, zlib.error) as error:
-        raise SourceError(f"{file.name}: cannot be read: {first_line(error)}") from None
+        incoming, broken = reader(db, file, scratch)
+    except EOFError:
+        raise SourceError(f"{file.name}: {_UNFINISHED}") from None
+    except UnicodeDecodeError:
+        raise SourceError(f"{file.name}: {_not_utf8(file)}") from None
+    except (duckdb.Error, OSError, zlib.error) as error:
+        why = first_line(error)
+        if file.format == "parquet" and "magic bytes" in why:
+            why = "it is no whole Parquet file: is the export still being written?"
+        raise SourceError(f"{file.name}: cannot be read: {why}") from None
+    own = {field.header for field in incoming.fields}
+    folders = tuple(one for one in _folders(file.name) if one.header not in own)
+    return replace(incoming, fields=incoming.fields + folders), broken
+
+
+def _folders(name: str) -> Iterator[Field]:
+    """The columns that a file's folders below the source give: `day=2026-06-10`."""
+    for folder in name.split("/")[:-1]:
+        key, sign, value = folder.partition("=")
+        if sign and key:
+            text = unquote(value)
+            is_null = text in ("", "__HIVE_DEFAULT_PARTITION__")
+            yield Field(unquote(key), "NULL::VARCHAR" if is_null else literal(text), "VARCHAR")
 
 
 def read_records(
@@ -94,8 +142,8 @@ def read_records(
 
 
 def first_line(error: BaseException) -> str:
-    """What went wrong, without the SQL that DuckDB prints below it."""
-    return str(error).split("\n")[0]
+    """What went wrong, without the SQL that DuckDB prints below it, and without an address."""
+    return mask_addresses(str(error).split("\n")[0])
 
 
 # Parquet. -------------------------------------------------------------------------------
@@ -104,18 +152,37 @@ def first_line(error: BaseException) -> str:
 def _read_parquet(
     db: duckdb.DuckDBPyConnection, file: File, scratch: Path
 ) -> tuple[Incoming, list[BrokenLine]]:
-    relation = f"read_parquet({literal(str(file.local))}, file_row_number = true)"
-    described = db.execute(f"DESCRIBE SELECT * FROM {relation}").fetchall()
-    fields = [Field(name, quoted(name), kind) for name, kind, *_ in described]
-    return (
-        Incoming(
-            relation,
-            tuple(field for field in fields if field.header != "file_row_number"),
-            literal(file.name),
-            "file_row_number + 1",
-        ),
-        [],
+    assert file.local is not None
+    relation = (
+        f"read_parquet({named(file.local)}, file_row_number = true, hive_partitioning = false)"
     )
+    described = db.execute(f"DESCRIBE SELECT * FROM {relation}").fetchall()
+    fields = tuple(
+        Field(name, f"decode({quoted(name)})", "VARCHAR")
+        if kind == "BLOB"
+        else Field(name, quoted(name), kind)
+        for name, kind, *_ in described
+        if name != "file_row_number"
+    )
+    _refuse_bytes(db, file, relation, [name for name, kind, *_ in described if kind == "BLOB"])
+    return Incoming(relation, fields, literal(file.name), "file_row_number + 1"), []
+
+
+def _refuse_bytes(
+    db: duckdb.DuckDBPyConnection, file: File, relation: str, columns: Sequence[str]
+) -> None:
+    """Older writers do not mark text as such: it is decoded where it is UTF-8."""
+    for column in columns:
+        is_text = f"TRY(decode({quoted(column)}))"
+        bad = db.execute(
+            f"""SELECT file_row_number + 1 FROM {relation}
+                WHERE {quoted(column)} IS NOT NULL AND {is_text} IS NULL LIMIT 1"""
+        ).fetchone()
+        if bad:
+            raise SourceError(
+                f"{file.name}, row {bad[0]}: the column {column} holds bytes that are no UTF-8 "
+                "text; export it as text"
+            )
 
 
 # CSV. -----------------------------------------------------------------------------------
@@ -124,52 +191,165 @@ def _read_parquet(
 def _read_csv(
     db: duckdb.DuckDBPyConnection, file: File, scratch: Path
 ) -> tuple[Incoming, list[BrokenLine]]:
-    delimiter, header = _header(file)
+    file = _plain_csv(file, scratch)
+    delimiter, header, skipped = _header(file)
     columns = ", ".join(f"'c{number}': 'VARCHAR'" for number in range(len(header)))
     db.execute("DROP TABLE IF EXISTS csv_errors; DROP TABLE IF EXISTS csv_scans")
     staged = scratch / "staged.parquet"  # four times as fast as a table, and as orderly
+    assert file.local is not None
     db.execute(
         f"""COPY (SELECT * FROM read_csv(
-            {literal(str(file.local))}, auto_detect = false, header = true,
+            {named(file.local)}, auto_detect = false, header = true, skip = {skipped},
             delim = {literal(delimiter)}, quote = '"', escape = '"', columns = {{{columns}}},
             store_rejects = true, rejects_table = 'csv_errors', rejects_scan = 'csv_scans',
-            rejects_limit = 0)) TO {literal(str(staged))} (FORMAT parquet)"""
+            rejects_limit = 0, hive_partitioning = false)) TO {literal(str(staged))}
+            (FORMAT parquet)"""
     )
-    rows = f"read_parquet({literal(str(staged))}, file_row_number = true)"
-    broken = _broken_csv(db, file)
+    rows = f"read_parquet({named(staged)}, file_row_number = true, hive_partitioning = false)"
+    bad = _broken_csv(db, file, delimiter, skipped)
+    short = [
+        ShortRow(line.row, line.cells, len(header))
+        for line in bad
+        if line.is_short and any(cell.strip() for cell in line.cells)
+    ]
+    if short and not _ends_its_last_line(file):
+        last = short[-1]
+        is_last = _records(db, rows) + len(bad) == last.row
+        if is_last:
+            raise SourceError(
+                f"{file.name} row {last.row}: {len(last.values)} of {len(header)} columns; "
+                f"{_UNFINISHED}"
+            )
     fields = tuple(Field(name, f"c{number}", "VARCHAR") for number, name in enumerate(header))
-    if not broken:
-        return Incoming(rows, fields, literal(file.name), "file_row_number + 1"), []
-    # The reader leaves broken records out: those after them stand lower in the file.
-    gaps = ", ".join(f"({line.row - rank}, {rank})" for rank, line in enumerate(broken, 1))
-    relation = (
-        f"(SELECT s.*, s.file_row_number + 1 + coalesce(g.gap, 0) AS _place FROM {rows} s"
-        f" ASOF LEFT JOIN (VALUES {gaps}) g(after, gap) ON s.file_row_number + 1 > g.after)"
-    )
-    return Incoming(relation, fields, literal(file.name), "_place"), broken
+    names = ", ".join(field.sql for field in fields)
+    relation = rows
+    place = "file_row_number + 1"
+    if bad:
+        # The reader leaves broken records out: those after them stand lower in the file.
+        gaps = ", ".join(f"({line.row - rank}, {rank})" for rank, line in enumerate(bad, 1))
+        relation = (
+            f"(SELECT {names}, s.file_row_number + 1 + coalesce(g.gap, 0) AS _place FROM {rows} s"
+            f" ASOF LEFT JOIN (VALUES {gaps}) g(after, gap) ON s.file_row_number + 1 > g.after"
+            f"{_filled(short)})"
+        )
+        place = "_place"
+    # A spreadsheet's leftovers: delimiters and nothing else.
+    is_blank = " AND ".join(f"nullif(trim({field.sql}), '') IS NULL" for field in fields)
+    relation = f"(FROM {relation} WHERE NOT ({is_blank}))"
+    incoming = Incoming(relation, fields, literal(file.name), place, short=tuple(short))
+    return incoming, [line for line in bad if not line.is_short]
 
 
-def _header(file: File) -> tuple[str, list[str]]:
+def _filled(short: Sequence[ShortRow]) -> str:
+    """SQL: the rows that end too early, filled up, as a further part of a union."""
+    if not short:
+        return ""
+    width = short[0].width
+    records = []
+    for one in short:
+        cells = [literal(cell) if cell else "NULL" for cell in one.values]
+        cells += ["NULL"] * (width - len(cells))
+        records.append(f"({', '.join(cells)}, {one.row})")
+    casts = ", ".join(f"CAST(v{n} AS VARCHAR)" for n in range(width))
+    names = ", ".join(f"v{n}" for n in range(width))
+    return f" UNION ALL SELECT {casts}, v_row FROM (VALUES {', '.join(records)}) t({names}, v_row)"
+
+
+def _records(db: duckdb.DuckDBPyConnection, rows: str) -> int:
+    count = db.execute(f"SELECT count(*) FROM {rows}").fetchone()
+    return int(count[0]) if count else 0
+
+
+def _ends_its_last_line(file: File) -> bool:
+    last = b""
+    with _bytes(file) as source:
+        while block := source.read(1 << 20):
+            last = block[-1:]
+    return last in (b"\n", b"\r")
+
+
+def _plain_csv(file: File, scratch: Path) -> File:
+    """The file in UTF-8 and with one kind of line end: itself, or a copy in `scratch`."""
+    if file.encoding.lower() not in ("", "utf-8", "utf8", "utf-8-sig"):
+        copy = scratch / "utf8.csv"
+        with _text(file) as source, copy.open("w", encoding="utf-8", newline="") as target:
+            while text := source.read(1 << 20):
+                target.write(text.removeprefix("\ufeff"))
+        file = replace(file, local=copy, encoding="")
+    if _has_mixed_line_ends(file):
+        copy = scratch / "one_line_end.csv"
+        with _bytes(file) as source, copy.open("wb") as target:
+            rest = b""
+            while block := source.read(1 << 20):
+                block = rest + block
+                rest = b"\r" if block.endswith(b"\r") else b""
+                target.write(block[: len(block) - len(rest)].replace(b"\r\n", b"\n"))
+            target.write(rest)
+        file = replace(file, local=copy)
+    return file
+
+
+def _has_mixed_line_ends(file: File) -> bool:
+    both, alone, last = 0, 0, b""
+    with _bytes(file) as source:
+        while block := source.read(1 << 20):
+            pairs = block.count(b"\r\n") + (last == b"\r" and block[:1] == b"\n")
+            both += pairs
+            alone += block.count(b"\n") - pairs
+            last = block[-1:]
+            if both and alone:
+                return True
+    return False
+
+
+def _header(file: File) -> tuple[str, list[str], int]:
+    """The delimiter, the header, and how many lines stand before it (`sep=;`, as Excel writes)."""
     with _text(file) as lines:
         try:
             first = lines.readline()
+            skipped, delimiter = 0, file.delimiter
+            if declared := re.fullmatch(r'"?sep=(.)"?[;,\t]*', first.strip("\r\n")):
+                skipped, delimiter = 1, delimiter or declared[1]
+                first = lines.readline()
             if not first.strip():
                 raise SourceError(f"{file.name}: it is empty; the first line must name the columns")
-            delimiter = max(_DELIMITERS, key=first.count)
+            delimiter = delimiter or max(_DELIMITERS, key=first.count)
             lines.seek(0)
+            for _ in range(skipped):
+                lines.readline()
             header = next(csv.reader(lines, delimiter=delimiter, strict=True))
-        except UnicodeDecodeError:
-            raise SourceError(f"{file.name}: {_UTF8}") from None
+        except UnicodeError:
+            raise SourceError(f"{file.name}: {_not_utf8(file)}") from None
         except csv.Error as error:
             raise SourceError(f"{file.name}: its header cannot be read: {error}") from None
-    return delimiter, [
-        name.strip() or f"column_{number}" for number, name in enumerate(header, start=1)
-    ]
+    names = [name.strip() or f"column_{number}" for number, name in enumerate(header, start=1)]
+    return delimiter, names, skipped
 
 
-def _broken_csv(db: duckdb.DuckDBPyConnection, file: File) -> list[BrokenLine]:
+def _not_utf8(file: File) -> str:
+    """What to do about a file that is not UTF-8: what else it reads as."""
+    if file.encoding:
+        return f"it is not {file.encoding}, as [source.encodings] {file.table.name} says"
+    with _bytes(file) as source:
+        start = source.read(1 << 20)
+    for encoding, what in _ENCODINGS.items():
+        if encoding == "utf-16" and start[:2] not in (b"\xff\xfe", b"\xfe\xff"):
+            continue
+        try:
+            start[: len(start) // 2 * 2].decode(encoding, errors="strict")
+        except UnicodeDecodeError as error:
+            if error.start < len(start) - 4:  # a sign may be cut in two at the end
+                continue
+        setting = f'[source.encodings] {file.table.name} = "{encoding}"'
+        return f"{_UTF8}; it reads as {encoding} ({what}): or declare {setting}"
+    return _UTF8
+
+
+def _broken_csv(
+    db: duckdb.DuckDBPyConnection, file: File, delimiter: str, skipped: int
+) -> list[BrokenLine]:
     errors = db.execute(
-        """SELECT line - 1, arg_min(error_type::VARCHAR, byte_position),
+        f"""SELECT line - 1 - {skipped}, arg_min(error_type::VARCHAR, byte_position),
                   arg_min(error_message, byte_position), any_value(csv_line)
            FROM csv_errors GROUP BY 1 ORDER BY 1"""
     ).fetchall()
@@ -177,14 +357,32 @@ def _broken_csv(db: duckdb.DuckDBPyConnection, file: File) -> list[BrokenLine]:
     for row, kind, message, text in errors:
         record = (text or "").strip("\r\n")
         if kind == "INVALID ENCODING":
-            raise SourceError(f"{file.name}, row {row}: {_UTF8}")
+            raise SourceError(f"{file.name}, row {row}: {_not_utf8(file)}")
         if kind == "UNQUOTED VALUE" and "\n" in record:
             raise SourceError(
                 f"{file.name}, row {row}: a quote is opened and never closed, so nothing after "
-                f"it can be read: {record.splitlines()[0][:80]}"
+                f"it can be read: {mask_addresses(record.splitlines()[0][:80])}"
             )
-        broken.append(BrokenLine(row, f"the line cannot be read: {message}", record))
+        if kind == "UNQUOTED VALUE" and not _ends_its_last_line(file):
+            raise SourceError(f"{file.name}, row {row}: {_UNFINISHED}")
+        cells = _cells(record, delimiter)
+        broken.append(
+            BrokenLine(
+                row,
+                f"the line cannot be read: {message}",
+                record,
+                cells,
+                is_short=kind == "MISSING COLUMNS" and bool(cells),
+            )
+        )
     return broken
+
+
+def _cells(record: str, delimiter: str) -> tuple[str, ...]:
+    try:
+        return tuple(next(csv.reader([record], delimiter=delimiter), ()))
+    except csv.Error:
+        return ()
 
 
 # JSONL. ---------------------------------------------------------------------------------
@@ -198,16 +396,19 @@ def _read_jsonl(
     db.execute(
         f"""COPY (
             SELECT CASE WHEN json_type(json) = 'OBJECT' THEN json::VARCHAR END AS record
-            FROM read_json_objects({literal(str(path))}, format = 'newline_delimited',
-                                   ignore_errors = true)
+            FROM read_json_objects({named(path)}, format = 'newline_delimited',
+                                   ignore_errors = true, hive_partitioning = false)
             ) TO {literal(str(staged))} (FORMAT parquet)"""
     )
-    rows = f"read_parquet({literal(str(staged))}, file_row_number = true)"
+    rows = f"read_parquet({named(staged)}, file_row_number = true, hive_partitioning = false)"
     bad = db.execute(
         f"SELECT file_row_number + 1 FROM {rows} WHERE record IS NULL ORDER BY 1"
     ).fetchall()
     keys, fields = _json_fields(db, rows)
     broken = _broken_json(file, [row for (row,) in bad])
+    is_cut = bool(broken) and _records(db, rows) == broken[-1].row
+    if is_cut and broken[-1].text.startswith("{") and not _ends_its_last_line(file):
+        raise SourceError(f"{file.name} row {broken[-1].row}: {_UNFINISHED}")
     if broken and not keys and broken[0].text.startswith("["):
         raise SourceError(f"{file.name}: it is one JSON array; write one object a line")
     objects = f"(FROM {rows} WHERE record IS NOT NULL)"
@@ -273,4 +474,5 @@ def _bytes(file: File) -> BinaryIO:
 
 
 def _text(file: File, newline: str = "") -> io.TextIOWrapper:
-    return io.TextIOWrapper(_bytes(file), encoding="utf-8-sig", newline=newline)
+    encoding = file.encoding or "utf-8-sig"
+    return io.TextIOWrapper(_bytes(file), encoding=encoding, newline=newline)

@@ -66,6 +66,8 @@ class Status:
     """Mails for which nothing proves whether they left: send_id, account, step, state, detail."""
     suppressed: dict[str, int]
     """Addresses that are never mailed, by reason."""
+    departures_waiting: dict[str, int]
+    """Run: how many left by the word of its delivery, which did not pass the gates."""
     states: dict[str, int]
     """Mails of all triggers by state; every state is there."""
     feedback: dict[str, int]
@@ -203,6 +205,7 @@ def status(settings: Settings, ledger: Ledger, *, as_of: datetime | None = None)
             for row in account_history.needing_a_person(ledger, SHOWN)
         ],
         suppressed=account_history.suppressed_by_reason(ledger),
+        departures_waiting=account_history.departures_waiting(ledger),
         states={state: total[state] for state in State},
         feedback=account_history.facts_by_kind(ledger),
         feedback_read={

@@ -153,6 +153,12 @@ def _mails(status: Status) -> Section:
     if status.suppressed:
         reasons = ", ".join(f"{n:,} {reason}" for reason, n in sorted(status.suppressed.items()))
         parts.append(f"Addresses that are never mailed: {reasons}.")
+    parts += [
+        f"{people:,} left by the word of run {run_id}'s delivery, which did not pass the gates: "
+        "nobody is mailed on it. `lifecycle approve` makes it permanent, `lifecycle reject` "
+        "takes it back."
+        for run_id, people in status.departures_waiting.items()
+    ]
     if status.feedback:
         kinds = ", ".join(f"{n:,} {kind}" for kind, n in sorted(status.feedback.items()))
         parts.append(f"Came back: {kinds}.")

@@ -290,6 +290,11 @@ class TriggerFile(TriggerPart):
     )
     priority: int = Field(50, strict=True, ge=0, le=1000, description="higher wins")
     caps: Caps = Field(default_factory=Caps)
+    per: Literal["person", "account"] = Field(
+        "person",
+        description="person: who got a step gets it through no other account for a while;"
+        " account: each account's people get it",
+    )
     locale: StrictStr | None = Field(
         None, description="the language of all its mails; else each reader's own", examples=["ja"]
     )
@@ -386,6 +391,15 @@ class Trigger(TriggerFile):
         """
         key = json.dumps([self.name, account_id], ensure_ascii=False).encode()
         return int.from_bytes(hashlib.sha256(key).digest()[:8]) < self.holdout.share * 2**64
+
+    def not_again_days(self, after_days: int) -> int | None:
+        """For how many days who got a step gets it through no other account: 0 is for ever, None
+        not at all. `after_days` is `[plan] same_step_again_after`."""
+        if self.per == "account":
+            return None
+        if self.enter.mode == "once":
+            return 0
+        return after_days or None
 
     def begins(self, time_zone: str) -> datetime | None:
         """When a broadcast's day begins in a time zone, as UTC; None for a sequence."""

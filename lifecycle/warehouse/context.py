@@ -13,7 +13,9 @@ import duckdb
 import pyarrow as pa
 
 from lifecycle.calendar import country_code, holidays_of, zone_of_country
+from lifecycle.consent import ConsentWords
 from lifecycle.settings import Settings
+from lifecycle.sources.contract import DEPARTURES, REJECTED_CELLS
 from lifecycle.warehouse import score_tables
 from lifecycle.warehouse.connection import connect_work
 from lifecycle.warehouse.score_definition import PROJECT, definition
@@ -35,6 +37,7 @@ TABLES = {
     ),
     "event_roles": "role varchar, pattern varchar",
     "holidays": "country_code varchar, day date",
+    "consent_words": "basis varchar, verdict varchar",
     "countries": "name varchar, country_code varchar, time_zone varchar",
     "zone_offsets": (
         "time_zone varchar, utc_year bigint, from_utc timestamp, until_utc timestamp,"
@@ -64,6 +67,8 @@ def write(
         connection.execute("create schema if not exists raw")
         names = _column(connection, "select distinct country from raw.accounts")
         own_zones = _column(connection, "select distinct time_zone from raw.accounts")
+        consent = ConsentWords(settings.consent.bases)
+        bases = _column(connection, "select distinct consent_basis from raw.contacts")
         years = _years(connection, as_of)
         countries = [(name, code, zone_of_country(code)) for name, code in _codes(names)]
         codes = {settings.company.country, *(code for _, code, _ in countries)}
@@ -80,6 +85,7 @@ def write(
             "holidays": [
                 (code, day) for code in codes for year in years for day in holidays_of(code, year)
             ],
+            "consent_words": [(basis, consent.verdict(basis)) for basis in bases],
             "countries": list(countries),
             "zone_offsets": [
                 (zone, *span)
@@ -92,6 +98,7 @@ def write(
         for table, columns in TABLES.items():
             _replace(connection, table, columns, sorted(rows[table], key=str))
         score_tables.ensure(connection)
+        _ensure_delivered(connection)
         connection.execute("commit")
 
 
@@ -130,6 +137,19 @@ def thresholds(settings: Settings, project: Path = PROJECT) -> Row:
         health.hysteresis,
         definition(settings, project),
     )
+
+
+def _ensure_delivered(connection: duckdb.DuckDBPyConnection) -> None:
+    """Give a warehouse that an earlier version filled what its deliveries did not have yet."""
+    for table, columns in (("rejected_cells", REJECTED_CELLS), ("departures", DEPARTURES)):
+        typed = ", ".join(f"{name} {kind}" for name, kind in columns.items())
+        connection.execute(f"create table if not exists raw.{table} ({typed})")
+    for table in ("raw.accounts", "snapshots.accounts_snapshot"):
+        schema, _, name = table.partition(".")
+        query = "select 1 from duckdb_tables() where schema_name = ? and table_name = ?"
+        if connection.execute(query, [schema, name]).fetchone():
+            add = f"alter table {table} add column if not exists is_churned boolean"
+            connection.execute(add)
 
 
 def _codes(names: Sequence[str]) -> Iterator[tuple[str, str]]:

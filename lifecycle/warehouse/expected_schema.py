@@ -12,9 +12,11 @@ from lifecycle.duckdb_connection import connect
 from lifecycle.errors import Problem, SourceError, SuiteError
 from lifecycle.settings import Settings
 from lifecycle.sources.contract import (
+    DEPARTURES,
     KNOWN_ACCOUNTS,
     LOADED_AT,
     LOADED_FILES,
+    REJECTED_CELLS,
     REJECTED_ROWS,
     TABLES,
 )
@@ -67,6 +69,8 @@ def _create(warehouse: duckdb.DuckDBPyConnection) -> None:
         typed = {column.name: column.kind.sql_type for column in table.columns}
         tables[f"raw.{table.name}"] = _declared({**typed, LOADED_AT: "TIMESTAMP"})
     tables["raw.rejected_rows"] = _declared(REJECTED_ROWS)
+    tables["raw.rejected_cells"] = _declared(REJECTED_CELLS)
+    tables["raw.departures"] = _declared(DEPARTURES)
     tables["raw.known_accounts"] = _declared(KNOWN_ACCOUNTS)
     tables["raw.loaded_files"] = _declared(LOADED_FILES)
     for file in (MODELS / "marts").glob("*.yml"):

@@ -55,14 +55,16 @@ def effects(warehouse: duckdb.DuckDBPyConnection) -> list[Row]:
     return rows(warehouse, query)
 
 
-def rejected_examples(warehouse: duckdb.DuckDBPyConnection) -> list[Row]:
-    """A few rejected rows: table, file, row, column, reason (masked).
+def rejected_examples(
+    warehouse: duckdb.DuckDBPyConnection, table: str = "rejected_rows"
+) -> list[Row]:
+    """A few rejected rows, or values (`rejected_cells`): table, file, row, column, reason (masked).
 
     One of each table and column first, whose rows are often wrong for one reason; newest first.
     """
     query = f"""
         select table_name as "table", file, row_number as "row", column_name as "column", reason
-        from marts.rejected_rows
+        from marts.{table}
         order by
             row_number() over (
                 partition by table_name, column_name order by loaded_at desc, file, row_number
@@ -98,14 +100,46 @@ def contacts(warehouse: duckdb.DuckDBPyConnection, account_id: str) -> list[Row]
 
 
 def rejected(warehouse: duckdb.DuckDBPyConnection, account_id: str) -> list[Row]:
-    """The rejected rows of the account and of its contacts."""
+    """The rejected rows and values of the account and of its contacts."""
     query = """
         select table_name, file, row_number, column_name, reason from marts.rejected_rows
         where (table_name = 'accounts' and key = $1)
            or (table_name = 'contacts' and json_extract_string(record, '$.account_id') = $1)
-        order by all
     """
-    return rows(warehouse, query, [account_id])
+    if _has_rejected_cells(warehouse):
+        query += """
+            union all
+            select table_name, file, row_number, column_name, reason from marts.rejected_cells
+            where (table_name = 'accounts' and key = $1)
+               or (
+                table_name = 'contacts'
+                and key in (select contact_id from marts.dim_contacts where account_id = $1)
+            )
+        """
+    return rows(warehouse, f"{query} order by all", [account_id])
+
+
+def unclear_departures(warehouse: duckdb.DuckDBPyConnection) -> dict[str, str]:
+    """Accounts of which nobody can read whether they left, and what stands there."""
+    if not _has_rejected_cells(warehouse):
+        return {}
+    query = """
+        select key, reason from marts.rejected_cells
+        where table_name = 'accounts' and column_name in ('churned_at', 'is_churned')
+    """
+    return {row["key"]: row["reason"] for row in rows(warehouse, query)}
+
+
+def _has_rejected_cells(warehouse: duckdb.DuckDBPyConnection) -> bool:
+    """Whether a version published the marts that had this one."""
+    query = """
+        select 1 as found from duckdb_tables()
+        where schema_name = 'marts' and table_name = 'rejected_cells'
+        union all
+        select 1 from duckdb_views()
+        where schema_name = 'marts' and view_name = 'rejected_cells'
+    """
+    return bool(rows(warehouse, query))
 
 
 def accounts(warehouse: duckdb.DuckDBPyConnection, account_ids: Sequence[str]) -> list[Row]:

@@ -31,6 +31,7 @@ from lifecycle.ledger.tables import (
     OWNER_LIST,
     State,
     UtcDateTime,
+    departures,
     sends,
     suppressions,
 )
@@ -163,8 +164,9 @@ def ledger_of(real: Ledger, file: Path, memory: Memory) -> Iterator[Ledger]:
         if memory == "empty":
             # An address that is suppressed today is suppressed in the past too.
             with real.read() as old, ledger.write() as new:
-                rows = old.execute(select(suppressions))
-                insert(new, suppressions, (dict(row._mapping) for row in rows))
+                for table in (suppressions, departures):
+                    rows = old.execute(select(table))
+                    insert(new, table, (dict(row._mapping) for row in rows))
         yield ledger
 
 

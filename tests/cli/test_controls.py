@@ -10,7 +10,8 @@ from typer.testing import CliRunner
 
 from lifecycle.cli import app
 from lifecycle.errors import InputError, UnknownName
-from lifecycle.ledger import approvals
+from lifecycle.ledger import approvals, leaving
+from lifecycle.ledger.departures import Departure
 from planned import Told, told
 
 __all__ = ["told"]
@@ -111,3 +112,20 @@ def test_a_run_over_its_budget_is_decided_by_name(told: Told, word: str, state: 
     assert found["states"][state] == 1
     with pytest.raises(InputError, match="by aiko: wrong offer"):
         ask(told, "reject", "r1", *AIKO)
+
+
+def test_who_left_in_the_crm_is_told_and_taken_back_by_delivery(told: Told) -> None:
+    seen = told.as_of
+    who = Departure("c1@example.com", None, seen, "contacts.csv", 7, "unsubscribed_at", "soon")
+    leaving.record(told.ledger, [who], run_id="stopped")
+    waiting = as_json(told, "status")["departures_waiting"]
+    assert waiting == {"stopped": 1}
+    assert "1 left by the word of run stopped's delivery" in ask(told, "status")
+    why = as_json(told, "explain", "A1")["suppressed"]["c1@example.com"]
+    assert why.startswith('left in the CRM without a readable date ("soon"), seen')
+    assert "contacts.csv row 7, unsubscribed_at" in why
+    said = ask(told, "unsuppress", "--delivery", "stopped", *AIKO)
+    assert said.startswith("1 who left by the delivery of run stopped may be mailed again")
+    assert as_json(told, "explain", "A1")["suppressed"] == {}
+    with pytest.raises(InputError, match="name an address, or --delivery RUN"):
+        ask(told, "unsuppress", *AIKO)

@@ -49,6 +49,7 @@ TYPED = {
     f"lifecycle hold A0169 --until 2026-12-01 {SAID}": "A0169 is on hold",
     f"lifecycle unhold A0169 {SAID}": "not on hold any more",
     "lifecycle suppress {address} --by aiko": "is never mailed again",
+    f"lifecycle unsuppress {{address}} {SAID}": "may be mailed again",
     "lifecycle erase {address} --by aiko": "Erased: ",
     "lifecycle backup {copy}": "rows.",
 }
@@ -80,6 +81,7 @@ ELSEWHERE = {
     "lifecycle diff": "whatif/test_diff.py",
     "lifecycle approve": "cli/test_controls.py",
     "lifecycle reject": "cli/test_controls.py",
+    "lifecycle unsuppress --delivery": "cli/test_controls.py",
     "lifecycle serve": "web/test_serve.py",
     "lifecycle status --check": "cli/test_status_check.py",
     "make server": "end_to_end/test_make_server.py",

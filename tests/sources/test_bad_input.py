@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+from collections import Counter
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -12,27 +13,17 @@ import pytest
 
 from lifecycle.errors import GateStopped, SourceError
 from lifecycle.sources.mapping import canonical
+from lifecycle.sources.reading import literal
 from sources.delivery import ACCOUNTS, COMPANY, CONTACTS, EVENTS, NOW, SURVEYS, World
 
 BAD_ROWS = [
     ("accounts", {"created_at": "30/12/2020"}, "created_at",
      'created_at: "30/12/2020" cannot be used; expected an ISO 8601 time'),
     ("accounts", {"created_at": "infinity"}, "created_at", "created_at: \"infinity\" cannot"),
-    ("accounts", {"renewal_at": "2026-13-01"}, "renewal_at", 'renewal_at: "2026-13-01" cannot'),
     ("accounts", {"name": "  "}, "name", "name: required, and empty"),
     ("accounts", {"account_id": ""}, "account_id", "account_id: required, and empty"),
     ("accounts", {"account_id": "A1"}, "account_id",
      'account_id: "A1" stands already in accounts.csv row 1; the first one counts'),
-    ("accounts", {"time_zone": "Asia/Tokio"}, "time_zone",
-     'time_zone: "Asia/Tokio" is no time zone; did you mean "Asia/Tokyo"?'),
-    ("accounts", {"touch_model": "teck"}, "touch_model",
-     'touch_model: "teck" is no touch model; did you mean "tech"?'),
-    ("accounts", {"locale": "日本語"}, "locale", 'locale: "日本語" is no locale; expected a lang'),
-    ("accounts", {"seats": "-1"}, "seats", 'seats: "-1" cannot be used; expected a whole number'),
-    ("accounts", {"seats": "1.5"}, "seats", 'seats: "1.5" cannot be used; expected a whole number'),
-    ("accounts", {"mrr": "nan"}, "mrr", 'mrr: "nan" cannot be used; expected a number'),
-    ("accounts", {"mrr": "1,200"}, "mrr", 'mrr: "1,200" cannot be used; expected a number'),
-    ("accounts", {"owner_email": "nobody"}, "owner_email", 'owner_email: "nobody" is not one'),
     ("contacts", {"email": "a@b.c, evil@x.y"}, "email",
      'email: "a@b.c, evil@x.y" is not one e-mail address'),
     ("contacts", {"email": "a@example.com\nBcc: evil@example.com"}, "email",
@@ -54,6 +45,26 @@ BAD_ROWS = [
     ("survey_responses", {"score": "good"}, "score", 'score: "good" cannot be used'),
 ]  # fmt: skip
 
+BAD_CELLS = [
+    ("accounts", {"renewal_at": "2026-13-01"}, "renewal_at", 'renewal_at: "2026-13-01" cannot'),
+    ("accounts", {"time_zone": "Asia/Tokio"}, "time_zone",
+     'time_zone: "Asia/Tokio" is no time zone; did you mean "Asia/Tokyo"?'),
+    ("accounts", {"touch_model": "teck"}, "touch_model",
+     'touch_model: "teck" is no touch model; did you mean "tech"?'),
+    ("accounts", {"locale": "日本語"}, "locale", 'locale: "日本語" is no locale; expected a lang'),
+    ("accounts", {"seats": "-1"}, "seats", 'seats: "-1" cannot be used; expected a whole number'),
+    ("accounts", {"seats": "1.5"}, "seats", 'seats: "1.5" cannot be used; expected a whole number'),
+    ("accounts", {"mrr": "1,200"}, "mrr", 'mrr: "1,200" cannot be used; expected a number'),
+    ("accounts", {"owner_email": "nobody"}, "owner_email", 'owner_email: "nobody" is not one'),
+    ("accounts", {"mrr": "¥30,000"}, "mrr", 'mrr: "¥30,000" cannot be used; expected a number'),
+    ("accounts", {"churned_at": "soon"}, "churned_at",
+     "the time at which they left, or yes or no; no mail goes to the account until it is mended"),
+    ("contacts", {"consented_at": "soon"}, "consented_at", 'consented_at: "soon" cannot be used'),
+    ("contacts", {"unsubscribed_at": "31/05/2026"}, "unsubscribed_at",
+     'unsubscribed_at: "31/05/2026" cannot be used; expected the time at which they left, or yes'
+     " or no; it counts as having left"),
+]  # fmt: skip
+
 GOOD = {
     "accounts": ACCOUNTS,
     "contacts": CONTACTS,
@@ -66,12 +77,13 @@ GOOD = {
 def one_pull(tmp_path_factory: pytest.TempPathFactory) -> World:
     """All bad rows in one delivery, after the good ones."""
     world = World(tmp_path_factory.mktemp("company"))
-    world.config(COMPANY + "[gate]\nmax_rejected_share = 1\n")
+    world.config(COMPANY + "[gate]\nmax_rejected_share = 1\nmax_rejected_cells_share = 1\n")
+    cells = Counter(table for table, *_ in BAD_CELLS)
     for table, good in GOOD.items():
-        bad = [_bad(table, change) for name, change, *_ in BAD_ROWS if name == table]
+        bad = [_bad(table, change) for name, change, *_ in BAD_ROWS + BAD_CELLS if name == table]
         world.csv(table, [*good, *bad])
     result = world.pull()
-    assert result.rows == {table: len(good) for table, good in GOOD.items()}
+    assert result.rows == {table: len(good) + cells[table] for table, good in GOOD.items()}
     assert sum(result.rejected.values()) == len(BAD_ROWS)
     return world
 
@@ -98,13 +110,29 @@ def test_a_bad_row_is_set_aside_and_the_rest_proceeds(
         assert (kept[canonical(name)] or "") == str(value).strip(" ")
 
 
+@pytest.mark.parametrize(("table", "change", "column", "reason"), BAD_CELLS)
+def test_a_bad_optional_value_is_empty_and_its_row_stays(
+    one_pull: World, table: str, change: dict[str, Any], column: str, reason: str
+) -> None:
+    named = next(iter(GOOD[table][0]))
+    quoted = literal(_bad(table, change)[named])
+    [(file, where, value, why)] = one_pull.ask(
+        f"SELECT file, column_name, value, reason FROM raw.rejected_cells WHERE key = {quoted}"
+    )
+    assert (file, where, value) == (f"{table}.csv", column, change[column])
+    assert reason in why
+    [(kept,)] = one_pull.ask(f"SELECT {column} FROM raw.{table} WHERE {named} = {quoted}")
+    assert kept is None
+
+
 def test_a_single_bad_row_does_not_stop_a_run(world: World) -> None:
     world.csv("contacts", [*CONTACTS[:2], {**CONTACTS[2], "email": "nobody@"}])
     result = world.pull()
     assert (result.rows["contacts"], result.rejected["contacts"]) == (2, 1)
 
 
-def test_a_time_is_utc_unless_it_says_otherwise(world: World) -> None:
+def test_a_time_is_the_sources_unless_it_says_otherwise(world: World) -> None:
+    world.config(COMPANY + '[source.time_zones]\nusage_events = "UTC"\n')
     times = {
         "2026-06-01T09:00:00+09:00": "2026-06-01 00:00:00",
         "2026-06-01 3:15:52": "2026-06-01 03:15:52",
@@ -120,22 +148,24 @@ def test_a_time_is_utc_unless_it_says_otherwise(world: World) -> None:
 def test_the_row_number_counts_records_not_lines(world: World) -> None:
     path = world.csv("contacts", [{**CONTACTS[0], "name": "two\nlines"}, *CONTACTS[1:]])
     text = path.read_text(encoding="utf-8")
-    path.write_text(text + "C8,A1\nC9,A1,nobody,admin,,\n", encoding="utf-8")
+    bad = "C8,A1,a,b,c,d,e,f\n" + "C9,A1,nobody,admin,,\n" * 5
+    path.write_text(text + bad, encoding="utf-8")
     with pytest.raises(GateStopped) as stopped:
         world.pull()
-    assert [(row[2], row[3]) for row in world.rejected()] == [(4, None), (5, "email")]
-    assert "contacts: 2 of 5 rows were set aside" in str(stopped.value)
+    places = [(row[2], row[3]) for row in world.rejected()]
+    assert places == [(4, None), *((n, "email") for n in range(5, 10))]
+    assert "contacts: 6 of 9 rows were set aside" in str(stopped.value)
     assert "allows: contacts.csv row 4: " in str(stopped.value)
     assert "All of them: raw.rejected_rows in work.duckdb" in str(stopped.value)
 
 
 def test_a_stop_shows_a_row_of_each_wrong_column_first(world: World) -> None:
-    bad = [{**CONTACTS[0], "contact_id": f"X{n}", "email": "nobody@"} for n in range(4)]
-    world.csv("contacts", [*bad, {**CONTACTS[1], "consented_at": "soon"}])
+    bad = [{**CONTACTS[0], "contact_id": f"X{n}", "email": "nobody@"} for n in range(6)]
+    world.csv("contacts", [*bad, {**CONTACTS[1], "account_id": "A99"}])
     with pytest.raises(GateStopped) as stopped:
         world.pull()
     told = str(stopped.value)
-    places = [told.index(f"contacts.csv row {row}: ") for row in (1, 5, 2)]
+    places = [told.index(f"contacts.csv row {row}: ") for row in (1, 7, 2)]
     assert places == sorted(places)
     assert "in a spreadsheet with a header it is one further" in told
 
@@ -153,14 +183,14 @@ def test_a_line_that_is_no_json_is_set_aside(world: World) -> None:
 
 
 def test_too_many_bad_rows_stop_the_run_until_they_are_mended(world: World) -> None:
-    broken = [{**row, "email": "nobody@"} for row in CONTACTS]
+    broken = [{**row, "email": "nobody@"} for row in CONTACTS * 2]
     world.csv("contacts", broken)
     for _ in range(2):
         with pytest.raises(GateStopped) as stopped:
             world.pull()
         assert stopped.value.exit_status == 3
         assert stopped.value.door == "raw"
-        assert "contacts: 3 of 3 rows" in str(stopped.value)
+        assert "contacts: 6 of 6 rows" in str(stopped.value)
         assert "contacts.csv row 1" in str(stopped.value)
     world.csv("contacts", CONTACTS)
     assert world.pull().rows["contacts"] == 3
@@ -168,15 +198,16 @@ def test_too_many_bad_rows_stop_the_run_until_they_are_mended(world: World) -> N
 
 
 def test_a_file_the_gate_stopped_is_read_again(world: World) -> None:
-    world.csv("usage_events", [{**row, "event_name": ""} for row in EVENTS[:4]] + EVENTS[4:])
+    world.csv("usage_events", [{**row, "event_name": ""} for row in EVENTS[:6]] + EVENTS[6:])
     for _ in range(2):
         with pytest.raises(GateStopped):
             world.pull()
-    assert world.ask("SELECT count(*) FROM raw.usage_events") == [(4,)]
+    assert world.ask("SELECT count(*) FROM raw.usage_events") == [(2,)]
 
 
 def test_a_message_holds_no_whole_address(world: World) -> None:
-    world.csv("contacts", [{**row, "email": "jane.doe@example.com, x@y.z"} for row in CONTACTS])
+    wrong = [{**row, "email": "jane.doe@example.com, x@y.z"} for row in CONTACTS * 2]
+    world.csv("contacts", wrong)
     with pytest.raises(GateStopped) as stopped:
         world.pull()
     assert "jane.doe" not in str(stopped.value)

@@ -83,6 +83,11 @@ class Marts:
             "create or replace table marts.rejected_rows"
             " (table_name varchar, key varchar, reason varchar, column_name varchar)"
         )
+        connection.execute(
+            "create or replace table marts.rejected_cells (table_name varchar, file varchar,"
+            " row_number bigint, column_name varchar, value varchar, reason varchar, key varchar,"
+            " loaded_at timestamp)"
+        )
 
     def feed(self, status: str) -> None:
         """Say how the usage feed is: fresh or late."""

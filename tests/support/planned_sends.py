@@ -28,6 +28,7 @@ def planned(number: int, *, at: datetime, **changes) -> PlannedSend:
         "priority": 50,
         "account_cap": None,
         "contact_cap": None,
+        "not_again_days": None,
         "due_at": at,
         "not_before": at,
         "closes_at": at + timedelta(hours=7),

@@ -155,7 +155,8 @@ WRONG = {
     # keys
     "descripton: x": 'descripton: unknown key (did you mean "description"?)',
     "zzz: x": "zzz: unknown key (keys are description, audience, recipients, launch, enter, on,"
-    " exit_when, goal, holdout, priority, caps, locale, send_window, late, steps, include_churned,"
+    " exit_when, goal, holdout, priority, caps, per, locale, send_window, late, steps,"
+    " include_churned,"
     " migrate)",
     "goal: {when: not is_dormant}": "goal.within: is required",
     "goal: {when: is_dorment, within: 28d}": "goal.when: account_360 has no column 'is_dorment'"

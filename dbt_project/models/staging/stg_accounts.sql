@@ -17,6 +17,7 @@ select
   created_at,
   went_live_at,
   renewal_at,
-  churned_at
+  churned_at,
+  coalesce(is_churned, false) as is_said_churned
 from ({{ known_at_as_of(ref('accounts_snapshot'), 'account_id') }}) as known
 where created_at <= as_of

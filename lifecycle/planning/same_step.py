@@ -1,0 +1,42 @@
+"""Who has a step's mail already: one person is one address, through whatever account."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Collection
+from datetime import datetime, timedelta
+
+from sqlalchemy import Connection
+
+from lifecycle.planning import ledger_state
+
+Key = tuple[str, str, str]
+"""Trigger, address (normalised), step."""
+
+
+class SameSteps:
+    """The steps that addresses got, or will get, and through which accounts."""
+
+    def __init__(self) -> None:
+        self._mails: defaultdict[Key, list[tuple[str, datetime]]] = defaultdict(list)
+        self._recalled: set[tuple[str, str]] = set()
+
+    def recall(self, ledger: Connection, trigger: str, addresses: Collection[str]) -> None:
+        """Look up what the ledger knows of these addresses; once each."""
+        new = [address for address in addresses if (trigger, address) not in self._recalled]
+        self._recalled.update((trigger, address) for address in new)
+        for (address, step), account_id, at in ledger_state.same_steps(ledger, trigger, new):
+            self.add((trigger, address, step), account_id, at)
+
+    def add(self, key: Key, account_id: str, at: datetime) -> None:
+        """A mail that goes at a moment counts for those after it."""
+        self._mails[key].append((account_id, at))
+
+    def through_another(self, key: Key, account_id: str, at: datetime, days: int) -> str | None:
+        """The other account through which the address has the step, within `days` (0: ever)
+        of a moment; None where there is none."""
+        span = timedelta(days=days)
+        for other, moment in self._mails.get(key, ()):
+            if other != account_id and (not days or abs(at - moment) < span):
+                return other
+        return None
