@@ -82,7 +82,7 @@ def test_an_account_is_held_by_a_part_of_its_name(told: Told) -> None:
         (("hold", "A1", "--until", "tomorrow"), InputError, "write it as 2026-12-01"),
         (("hold", "A1", "--until", "2026-06-08"), InputError, "has begun already"),
         (("hold", "Nobody KK", "--until", "2026-07-01"), UnknownName, "no account"),
-        (("approve", "r1"), UnknownName, "no run 'r1' was over its budget"),
+        (("approve", "r1"), UnknownName, "no run 'r1' waits for a decision"),
     ],
 )
 def test_what_cannot_be_done_is_said(

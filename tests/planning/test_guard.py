@@ -178,7 +178,7 @@ def test_runs_that_were_stopped_are_no_measure(told):
 
 def test_a_dry_run_tells_and_marks_nothing(told):
     assert run(told, dry_run=True, people=0).flood is not None
-    with pytest.raises(UnknownName, match="no run 'r1' was over its budget"):
+    with pytest.raises(UnknownName, match="no run 'r1' waits for a decision"):
         approvals.approve(told.ledger, "r1", **AIKO)
 
 
