@@ -71,7 +71,7 @@ final as (
     churned_at,
     as_of,
     as_of_day,
-    coalesce(churned_at <= as_of, false) or is_said_churned as is_churned,
+    coalesce(churned_at <= as_of or is_said_churned, false) as is_churned,
     coalesce(live_at <= as_of, false) as is_live,
     case when live_at <= as_of then went_live_on end as went_live_on,
     case
