@@ -20,10 +20,11 @@ POLL_SECONDS = 10
 
 
 class Approval(RunInput):
-    """A person's decision about a run over its budget."""
+    """A person's decision about a run that waits: over its budget, or with a delivery that moved
+    too far."""
 
     approve: bool = Field(
-        description="Yes sends the mails; no cancels them and ends the enrolments that they began."
+        description="Yes goes on: it sends the mails, or takes the delivery. No drops them."
     )
     by: str = Field(min_length=1, description="Who decided: a name or a ticket.")
     why: str = Field(min_length=1, description="Why; it is written down.")

@@ -19,8 +19,8 @@ from prefect.cache_policies import NO_CACHE
 from flows import approval
 from flows.artifacts import leave_artifacts
 from flows.privacy import hide_addresses_in_logs
-from lifecycle.document import as_markdown
-from lifecycle.errors import WarehouseError
+from lifecycle.document import Section, as_markdown
+from lifecycle.errors import DeliveryHeld, WarehouseError
 from lifecycle.evaluation.effect import newest, read_effects
 from lifecycle.ledger import account_history, approvals
 from lifecycle.ledger.tables import APPROVED
@@ -36,10 +36,11 @@ from lifecycle.sources.pull import pull as pull_sources
 from lifecycle.warehouse import context
 from lifecycle.warehouse.build import build as build_models
 from lifecycle.warehouse.connection import connect_published
-from lifecycle.warehouse.gate.checkpoint import DataRefused, check
+from lifecycle.warehouse.gate.checkpoint import DataRefused, DeliveryMoved, check
 from lifecycle.warehouse.gate.doors import Door
 from lifecycle.warehouse.publish import publish as publish_marts
 from lifecycle.warehouse.published_days import begin_day
+from lifecycle.warehouse.rejected_delivery import drop_rejected
 
 
 def is_transient(_task: Any, _run: Any, state: Any) -> bool:
@@ -69,6 +70,7 @@ def pull(run: Run) -> None:
     """Load the sources, and a snapshot of the ledger, into raw tables."""
     with run.stage("pull"):
         begin_day(run.settings, run_id=run.run_id, as_of=run.as_of)
+        drop_rejected(run.settings, run.ledger)
         pulled = pull_sources(
             run.settings,
             loaded_at=run.loaded_at,
@@ -81,14 +83,46 @@ def pull(run: Run) -> None:
 
 
 @task(**own_memory, task_run_name="gate-{door}")
-def gate(run: Run, door: Door) -> None:
+def check_door(run: Run, door: Door) -> None:
     """Check one of the two gates with Great Expectations; a failed critical check stops the run."""
     with run.stage(f"gate_{door}"):
         try:
-            run.report.add_gate(check(run.settings, door))
+            run.report.add_gate(check(run.settings, door, approved=run.let_through))
         except DataRefused as refused:
             run.report.add_gate(refused.result)
+            if isinstance(refused, DeliveryMoved):
+                held = run.hold_delivery(door, refused.failures, refused.digests)
+                raise held from None
             raise
+
+
+def gate(run: Run, door: Door) -> None:
+    """One of the two doors; a delivery that moved too far waits for a person.
+
+    A deployment's run waits for its form, and goes on with the delivery that it held. Any other
+    stops: the next run goes on with the same delivery once it is approved by command.
+    """
+    try:
+        check_door(run, door)
+    except DeliveryHeld as held:
+        if run.dry_run or not _is_let_through(run, held):
+            raise
+        check_door(run, door)
+
+
+def _is_let_through(run: Run, held: DeliveryHeld) -> bool:
+    flow_run, within = approval.under_way(), timedelta(hours=run.settings.guard.wait_hours)
+    if not flow_run or not within:
+        return False
+    run.wait(held)
+    told = mask_addresses(
+        as_markdown([Section("The delivery moved too far", tuple(held.failures))])
+    )
+    said = approval.ask(flow_run, told, within=within, said_elsewhere=partial(_by_command, run))
+    if said and not _by_command(run):
+        run.decide(said.approve, by=said.by, why=said.why)
+    decided = _by_command(run)
+    return decided is not None and decided.approve and run.go_on()
 
 
 @task(**own_memory, **harmless_to_retry)

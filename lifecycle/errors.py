@@ -18,6 +18,7 @@ LifecycleError                      1  the run failed: nothing is wrong with the
 │   └── ClockError                  2  an as-of that this state folder cannot go back to
 └── Stopped                         3  the run stopped before it sent anything
     ├── GateStopped                 3  the data is not to be trusted
+    │   └── DeliveryHeld            3  it is too far from the last one to go without an approval
     └── OverBudget                  3  it reaches too many people to go without an approval
 
 A message says where, what is wrong, and what was probably meant.
@@ -157,6 +158,14 @@ class GateStopped(Stopped):
             f"stopped at the {door} gate, nothing was sent:\n"
             + "\n".join(f"  - {failure}" for failure in self.failures)
         )
+
+
+class DeliveryHeld(GateStopped):
+    """The delivery is so far from the last published one that a person has to let it through."""
+
+    def __init__(self, door: str, failures: Sequence[str], ask: str) -> None:
+        super().__init__(door, failures)
+        self.args = (f"{self.args[0]}\n{ask}",)
 
 
 def did_you_mean(word: str, known: Iterable[str]) -> str:

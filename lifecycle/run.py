@@ -10,15 +10,15 @@ import fcntl
 import logging
 import secrets
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, TextIO
 
 from lifecycle import settings as settings_file
 from lifecycle.clock import moment_of
-from lifecycle.errors import OverBudget, Problems, Stopped
-from lifecycle.ledger import approvals, commands, leaving, runs
+from lifecycle.errors import DeliveryHeld, OverBudget, Problems, Stopped
+from lifecycle.ledger import approvals, commands, held_deliveries, leaving, runs
 from lifecycle.ledger.departures import Departure
 from lifecycle.ledger.store import Ledger
 from lifecycle.ledger.tables import APPROVED
@@ -33,6 +33,8 @@ from lifecycle.report.waiting import BROKEN, broken_lines
 from lifecycle.report.watcher import watched
 from lifecycle.settings import Settings
 from lifecycle.state_lock import only_one
+from lifecycle.warehouse.connection import connect_work
+from lifecycle.warehouse.published_days import unpublished_run
 
 if TYPE_CHECKING:
     from lifecycle.authoring.files import Seen
@@ -163,6 +165,26 @@ class Run:
             f"then; lifecycle reject {self.run_id} --by NAME --why TEXT cancels it"
         )
 
+    def hold_delivery(
+        self, door: str, failures: Sequence[str], digests: Mapping[str, str]
+    ) -> DeliveryHeld:
+        """Write down that this delivery waits for a person; returns what there is to say of it."""
+        if self.dry_run:
+            ask = "A dry run asks nobody: `lifecycle run` stops there too, and can be approved."
+            return DeliveryHeld(door, failures, ask)
+        held_deliveries.hold(self.ledger, self.run_id, digests, failures)
+        return DeliveryHeld(
+            door,
+            failures,
+            f"If this is meant, lifecycle approve {self.run_id} --by NAME --why TEXT lets exactly "
+            "this delivery through, and the next `lifecycle run` goes on with it; lifecycle reject "
+            f"{self.run_id} --by NAME --why TEXT drops it, and the next run reads again",
+        )
+
+    def let_through(self, table: str, digest: str) -> str | None:
+        """Who let this delivery of a table through, and why; None: nobody."""
+        return held_deliveries.let_through(self.ledger, table, digest)
+
     def decide(self, approve: bool, *, by: str, why: str) -> None:
         """Write down what a person decided. Raises InputError if somebody was faster."""
         if approve:
@@ -187,6 +209,23 @@ class Run:
         if self._lock is not None:
             fcntl.flock(self._lock, fcntl.LOCK_UN)
         _tell(self.settings, "waits", why)
+
+    def go_on(self) -> bool:
+        """Be the one run of the state folder again after `wait`, with the delivery that it held.
+
+        False where another run is working there, or has read another delivery since.
+        """
+        if self._lock is None:
+            return False
+        try:
+            fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return False
+        with connect_work(self.settings) as work:
+            if unpublished_run(work, self.settings) != self.run_id:
+                return False
+        runs.go_on(self.ledger, self.run_id)
+        return True
 
     def remember_departures(self, found: Sequence[Departure]) -> None:
         """Keep those who left by the delivery, whatever becomes of the run."""

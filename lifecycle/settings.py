@@ -209,7 +209,6 @@ class Gate(Section):
         le=1,
         description="optional values that cannot be used, of a table's rows; five never stop a run",
     )
-    max_vanished_share: float = Field(0.05, ge=0, le=1, description="of accounts or contacts")
 
 
 class Consent(Section):
@@ -298,6 +297,10 @@ class Guard(Section):
     """How many people a run may reach before a person has to approve it."""
 
     people: int = Field(1_000, ge=0, description="distinct addresses of the mails a run plans")
+    share: float = Field(
+        0.5, gt=0, le=1, description="of the people who may be mailed: 1 allows all of them"
+    )
+    share_never_below: int = Field(20, ge=0, description="people whom `share` never forbids")
     times: float = Field(
         3, gt=0, description="the busiest of the last 28 days with a run, once there are 28"
     )

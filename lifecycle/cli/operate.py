@@ -114,28 +114,41 @@ def unhold(
 
 @app.command(rich_help_panel=PANEL)
 def approve(context: typer.Context, run: ARun, by: By, why: Why, as_json: AsJson = False) -> None:
-    """Approve a run that reaches more people than its budget: its mails go."""
-    from lifecycle.ledger import approvals
+    """Let go what a run waits for: a delivery that moved too far, or mails over its budget."""
+    from lifecycle.ledger import approvals, held_deliveries
 
     with context.obj.ledger() as (_, ledger):
         mails = approvals.approve(ledger, run, by=by, why=why)
+        is_delivery = held_deliveries.is_held(ledger, run)
     sentence = f"{run} is approved: {mails} mails go with the next delivery, at their hour."
-    say(sentence, {"run_id": run, "decision": "approved", "mails": mails}, as_json)
+    if is_delivery:
+        sentence = f"{run} is approved: the next `lifecycle run` takes exactly this delivery."
+    answer = {"run_id": run, "decision": "approved", "mails": mails, "delivery": is_delivery}
+    say(sentence, answer, as_json)
 
 
 @app.command(rich_help_panel=PANEL)
 def reject(context: typer.Context, run: ARun, by: By, why: Why, as_json: AsJson = False) -> None:
-    """Reject a run over its budget: cancel its mails and end the enrolments that it began."""
+    """Drop what a run waits for: its delivery, or its mails over budget and what they began."""
     from lifecycle.clock import delivery_clock
-    from lifecycle.ledger import approvals
+    from lifecycle.ledger import approvals, held_deliveries
 
     with context.obj.ledger() as (settings, ledger):
         now = delivery_clock(settings, ledger)
         done = approvals.reject(ledger, run, now=now, by=by, why=why)
+        is_delivery = held_deliveries.is_held(ledger, run)
     sentence = (
         f"{run} is rejected: {done.mails} mails were cancelled, {done.accounts} accounts left."
     )
-    answer = {"run_id": run, "decision": "rejected", "mails": done.mails, "accounts": done.accounts}
+    if is_delivery:
+        sentence = f"{run} is rejected: its delivery is dropped, and the next run reads again."
+    answer = {
+        "run_id": run,
+        "decision": "rejected",
+        "mails": done.mails,
+        "accounts": done.accounts,
+        "delivery": is_delivery,
+    }
     say(sentence, answer, as_json)
 
 

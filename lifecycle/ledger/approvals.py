@@ -1,4 +1,5 @@
-"""Runs over their budget: what a run reached, and what a person decided about it.
+"""Runs that wait for a person, over their budget or with a delivery that moved too far: what a run
+reached, and what a person decided about it.
 
 While a run waits, its mails stay where they are (lifecycle/ledger/delivery.py) and may expire
 there. An approval is good until they do; later runs are not held up by it.
@@ -13,7 +14,7 @@ from typing import Any
 from sqlalchemy import Connection, Row, Select, func, select, update
 
 from lifecycle.errors import InputError, UnknownName, did_you_mean
-from lifecycle.ledger import controls, departures, leaving
+from lifecycle.ledger import controls, departures, held_deliveries, leaving
 from lifecycle.ledger.states import move
 from lifecycle.ledger.store import Ledger
 from lifecycle.ledger.tables import (
@@ -122,7 +123,8 @@ def _theirs() -> tuple[Any, Any]:
 
 def _decide(ledger: Connection, run_id: str, verdict: str, action: str, by: str, why: str) -> None:
     query = select(runs.c.run_id).where(runs.c.over_budget.is_not(None))
-    over = {*ledger.scalars(query), *departures.waiting(ledger)}
+    held = ledger.scalars(held_deliveries.run_ids())
+    over = {*ledger.scalars(query), *held, *departures.waiting(ledger)}
     if run_id not in over:
         hint = did_you_mean(run_id, over) or "`lifecycle status` names those that wait"
         raise UnknownName(f"no run {run_id!r} waits for a decision; {hint}")

@@ -88,6 +88,12 @@ def wait(ledger: Ledger, run_id: str) -> None:
         connection.execute(update(runs).where(runs.c.run_id == run_id).values(status="waiting"))
 
 
+def go_on(ledger: Ledger, run_id: str) -> None:
+    """Record that a run which waited is under way again."""
+    with ledger.write() as connection:
+        connection.execute(update(runs).where(runs.c.run_id == run_id).values(status="running"))
+
+
 def finish(ledger: Ledger, *, run_id: str, status: str, report: Mapping[str, Any]) -> None:
     """Record how a run ended: done, stopped or failed, and its report."""
     with ledger.write() as connection:

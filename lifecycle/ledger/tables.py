@@ -177,6 +177,16 @@ approvals = Table(
     comment="One row per run over its budget that a person decided about.",
 )
 
+held_deliveries = Table(
+    "held_deliveries",
+    metadata,
+    Column("run_id", String(64), ForeignKey("runs.run_id"), primary_key=True),
+    Column("table_name", String(64), primary_key=True, doc="as in the contract: contacts"),
+    Column("digest", String(64), nullable=False, index=True, doc="SHA-256 of its rows"),
+    Column("why", Text, nullable=False, doc="what moved, a line each, addresses masked"),
+    comment="One row per run and table whose delivery was too far from the last published one.",
+)
+
 launch_baseline = Table(
     "launch_baseline",
     metadata,

@@ -14,7 +14,7 @@ from zoneinfo import ZoneInfo
 import duckdb
 from sqlalchemy import Connection
 
-from lifecycle.ledger import approvals
+from lifecycle.ledger import approvals, suppressions
 from lifecycle.ledger.decisions import PlannedSend
 from lifecycle.settings import Settings
 from lifecycle.warehouse import published_marts
@@ -54,7 +54,7 @@ def judge(
 ) -> Flood | None:
     """Whether the mails that a run plans are more than its budget."""
     reached = people(sends)
-    over = _over_budget(settings, ledger, reached, as_of)
+    over = _over_budget(settings, warehouse, ledger, reached, as_of)
     if over is None:
         return None
     budget, why = over
@@ -76,11 +76,23 @@ def judge(
 
 
 def _over_budget(
-    settings: Settings, ledger: Connection, reached: int, as_of: datetime
+    settings: Settings,
+    warehouse: duckdb.DuckDBPyConnection,
+    ledger: Connection,
+    reached: int,
+    as_of: datetime,
 ) -> tuple[int, str] | None:
     guard = settings.guard
     if reached > guard.people:
         return guard.people, f"it reaches {_people(reached)}; guard.people is {guard.people:,}"
+    if reached > guard.share_never_below:
+        mailable = mailable_people(settings, warehouse, ledger)
+        budget = max(guard.share_never_below, int(guard.share * mailable))
+        if reached > budget:
+            return budget, (
+                f"it reaches {_people(reached)}, {reached / max(mailable, 1):.0%} of the "
+                f"{mailable:,} who may be mailed; guard.share is {guard.share:.0%}"
+            )
     days = _days_before(ledger, as_of, ZoneInfo(settings.company.time_zone))
     if len(days) < DAYS:
         return None
@@ -92,6 +104,15 @@ def _over_budget(
         f"it reaches {_people(reached)}; the busiest of the last {DAYS} days with a run reached "
         f"{busiest:,}, and guard.times is {guard.times:g}"
     )
+
+
+def mailable_people(
+    settings: Settings, warehouse: duckdb.DuckDBPyConnection, ledger: Connection
+) -> int:
+    """How many addresses a mail may go to: with consent, and neither left nor suppressed."""
+    addresses = published_marts.consenting_addresses(warehouse)
+    key = settings.privacy.erasure_key.get_secret_value()
+    return len(addresses - suppressions.reasons(ledger, addresses, key).keys())
 
 
 def _people(number: int) -> str:

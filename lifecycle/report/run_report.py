@@ -175,9 +175,9 @@ class RunReport:
         self.accounts = self.rows.get("accounts")
 
     def add_gate(self, result: GateResult) -> None:
-        """Add what a gate found."""
+        """Add what a gate found; a gate may be passed again after an approval."""
         self.gate[result.door] = result.as_json()
-        self.warnings += result.warnings
+        self.warnings += [text for text in result.warnings if text not in self.warnings]
         self.data_docs = str(result.data_docs)
 
     def add_build(self, built: BuildResult) -> None:

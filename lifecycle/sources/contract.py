@@ -212,3 +212,16 @@ LOADED_FILES = {
     "loaded_at": "TIMESTAMP",
 }
 """One row per file of a growing table that need not be read again."""
+
+DELIVERED_COLUMNS = {"table_name": "VARCHAR", "file": "VARCHAR", "column_name": "VARCHAR"}
+"""One row per column that a file of the last delivery has, under the name that we keep it by."""
+
+REPEATED_IDS = {
+    "table_name": "VARCHAR",
+    "repeats": "BIGINT",
+    "other_content": "BIGINT",
+    "examples": "VARCHAR",
+    "loaded_at": "TIMESTAMP",
+}
+"""One row per load of a growing table in which ids came that were there before: how many, how
+many of these with another required value than before, and a few of their ids."""

@@ -28,12 +28,14 @@ from lifecycle.masking import mask_addresses
 from lifecycle.settings import Settings
 from lifecycle.sources import checking, demo, departures
 from lifecycle.sources.contract import (
+    DELIVERED_COLUMNS,
     DEPARTURES,
     KNOWN_ACCOUNTS,
     LOADED_AT,
     LOADED_FILES,
     REJECTED_CELLS,
     REJECTED_ROWS,
+    REPEATED_IDS,
     TABLES,
     Table,
 )
@@ -123,6 +125,8 @@ class _Delivery:
     """Where they are: Parquet files in scratch."""
     columns: dict[str, str] = field(default_factory=dict)
     """Their columns, and each one's DuckDB type."""
+    headers: list[tuple[str, str]] = field(default_factory=list)
+    """File and column, for each column that a file has."""
     rejected: int = 0
     rejected_cells: int = 0
     new_rows: int = 0
@@ -168,6 +172,8 @@ class _Pull:
                 self._rejected_cells(db, deliveries),
                 self._export(db, "departures", "FROM departures ORDER BY address", DEPARTURES),
                 self._loaded_files(db, deliveries),
+                self._delivered_columns(db, deliveries),
+                self._repeated_ids(db, deliveries),
             ]
         self.tell("loading")
         land(self.settings, rows)
@@ -207,10 +213,13 @@ class _Pull:
             self._remember(db, "known", "known_accounts", KNOWN_ACCOUNTS)
             self._remember(db, "loaded", "loaded_files", LOADED_FILES)
             self._remember(db, "rejected_before", "rejected_rows", REJECTED_ROWS)
+            self._remember(db, "repeated_before", "repeated_ids", REPEATED_IDS)
             self._remember(db, "cells_before", "rejected_cells", REJECTED_CELLS)
             self._remember(db, "people_before", "contacts", {"contact_id": "VARCHAR"} | ADDRESS)
             for table in TABLES.values():
-                self._remember(db, f"before_{table.name}", table.name, {table.key: "VARCHAR"})
+                columns = [it for it in table.columns if it.required and not table.is_snapshot]
+                kinds = {it.name: it.kind.sql_type for it in columns} | {table.key: "VARCHAR"}
+                self._remember(db, f"before_{table.name}", table.name, kinds)
             db.execute("INSERT INTO known_accounts SELECT account_id FROM known")
             yield db
 
@@ -249,6 +258,7 @@ class _Pull:
             self.tell(f"reading {file.name}")
             incoming, broken = read(db, self.folder.fetch(file, self.scratch), self.scratch)
             fields = arrange(incoming, table, self.folder.mapping(table), file.name)
+            delivery.headers += [(file.name, name) for name in fields]
             try:
                 delivery.usable[file.name] = self._check(db, delivery, incoming, fields)
             except duckdb.Error as error:
@@ -419,6 +429,40 @@ class _Pull:
                         [table.name, file.name, file.fingerprint, delivery.usable[file.name]],
                     )
         return self._export(db, "loaded_files", "FROM loaded_now", LOADED_FILES)
+
+    def _delivered_columns(
+        self, db: duckdb.DuckDBPyConnection, deliveries: list[_Delivery]
+    ) -> Landing:
+        create = ", ".join(f"{name} {kind}" for name, kind in DELIVERED_COLUMNS.items())
+        db.execute(f"CREATE TABLE delivered_columns ({create})")
+        for delivery in deliveries:
+            for file, column in delivery.headers:
+                db.execute(
+                    "INSERT INTO delivered_columns VALUES ($1, $2, $3)",
+                    [delivery.table.name, file, column],
+                )
+        return self._export(db, "delivered_columns", "FROM delivered_columns", DELIVERED_COLUMNS)
+
+    def _repeated_ids(self, db: duckdb.DuckDBPyConnection, deliveries: list[_Delivery]) -> Landing:
+        """Before this load, and in it: an id that comes again may say something else."""
+        parts = ["FROM repeated_before"]
+        for delivery in deliveries:
+            table = delivery.table
+            if table.is_snapshot or not delivery.to_read:
+                continue
+            others = [it.name for it in table.columns if it.required and it.name != table.key]
+            differs = " OR ".join(f"g.{name} IS DISTINCT FROM b.{name}" for name in others)
+            parts.append(
+                f"""SELECT {literal(table.name)} AS table_name, count(*) AS repeats,
+                        count(*) FILTER ({differs}) AS other_content,
+                        array_to_string(
+                            (list(g.{table.key} ORDER BY g.{table.key}) FILTER ({differs}))[:3],
+                            ', ') AS examples,
+                        {self.clock} AS loaded_at
+                    FROM good_{table.name} g JOIN before_{table.name} b USING ({table.key})
+                    HAVING count(*) > 0"""
+            )
+        return self._export(db, "repeated_ids", " UNION ALL BY NAME ".join(parts), REPEATED_IDS)
 
     def _export(
         self,

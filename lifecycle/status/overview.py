@@ -12,7 +12,15 @@ from lifecycle import schedules as schedules_file
 from lifecycle.authoring.files import read_files
 from lifecycle.document import Document, counted, moment
 from lifecycle.errors import Problem, SettingsError, TriggerError
-from lifecycle.ledger import account_history, approvals, commands, delivery, feedback, warmup
+from lifecycle.ledger import (
+    account_history,
+    approvals,
+    commands,
+    delivery,
+    feedback,
+    held_deliveries,
+    warmup,
+)
 from lifecycle.ledger.store import Ledger
 from lifecycle.ledger.tables import State
 from lifecycle.mail.counting import due_now
@@ -56,7 +64,8 @@ class Status:
     """One item a trigger: in_sequence, its versions that wait (version, since, for), who stopped
     it (mode, since, by, why), and its mails by state."""
     needs_approval: list[dict[str, Any]]
-    """Runs over their budget without a decision: run_id, as_of, people, mails, why."""
+    """Runs without a decision, over their budget or with a delivery that moved too far: run_id,
+    as_of, people, mails, why. A delivery has neither people nor mails."""
     holds: list[dict[str, Any]]
     """Accounts on hold: account_id, until, since, by, why."""
     next_due: str | None
@@ -186,6 +195,16 @@ def status(settings: Settings, ledger: Ledger, *, as_of: datetime | None = None)
                 "why": row.over_budget,
             }
             for row in approvals.waiting(ledger)
+        ]
+        + [
+            {
+                "run_id": row.run_id,
+                "as_of": _iso(row.as_of),
+                "people": None,
+                "mails": None,
+                "why": row.why,
+            }
+            for row in held_deliveries.waiting(ledger)
         ],
         holds=[
             {**hold, "until": _iso(hold["until"]), "since": _iso(hold["since"])}

@@ -105,12 +105,20 @@ def _approvals(status: Status) -> Section:
     if not status.needs_approval:
         return Section("", ())
     columns = ("run", "people", "mails left", "why")
-    rows = (
-        (Id(run["run_id"]), *(run[name] for name in ("people", "mails", "why")))
-        for run in status.needs_approval
-    )
+    parts: list[str | Table] = []
+    floods = [run for run in status.needs_approval if run["mails"] is not None]
+    if floods:
+        rows = (
+            (Id(run["run_id"]), *(run[name] for name in ("people", "mails", "why")))
+            for run in floods
+        )
+        parts.append(table(columns, rows))
+    for run in status.needs_approval:
+        if run["mails"] is None:
+            parts.append(f"The delivery of run {run['run_id']} moved too far from the last one:")
+            parts += run["why"].splitlines()
     ask = "Decide: lifecycle approve RUN --by NAME --why TEXT, or lifecycle reject RUN …"
-    return Section("Waits for an approval", (table(columns, rows), ask), "warning")
+    return Section("Waits for an approval", (*parts, ask), "warning")
 
 
 def _files(status: Status) -> Section:

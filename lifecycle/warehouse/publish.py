@@ -10,7 +10,7 @@ import duckdb
 from lifecycle.errors import WarehouseError
 from lifecycle.settings import Settings
 from lifecycle.warehouse.connection import connect_work
-from lifecycle.warehouse.published_days import HISTORY, keep_day
+from lifecycle.warehouse.published_days import HISTORY, keep_published
 
 
 def publish(settings: Settings, *, run_id: str) -> None:
@@ -18,7 +18,8 @@ def publish(settings: Settings, *, run_id: str) -> None:
 
     Readers see the old marts or the new ones, never a mixture. `marts.published` holds one
     row: run_id, as_of and published_at (wall clock), both UTC. From then on the day counts as
-    history. Raises WarehouseError.
+    history,
+    and its delivery is what the next one is held against. Raises WarehouseError.
     """
     for leftover in settings.state_dir.glob(f"{settings.published_db.name}.*.tmp*"):
         leftover.unlink()  # Left by a killed run: only one run works in a state folder.
@@ -30,7 +31,7 @@ def publish(settings: Settings, *, run_id: str) -> None:
         os.replace(new, settings.published_db)
         _sync(settings.state_dir)
         with connect_work(settings) as connection:
-            keep_day(connection)
+            keep_published(connection)
     except OSError as error:
         raise WarehouseError(f"{settings.published_db} cannot be replaced: {error}") from error
     finally:

@@ -16,6 +16,7 @@ import duckdb
 from lifecycle.errors import NothingPublished
 from lifecycle.settings import Settings
 from lifecycle.warehouse.connection import connect_published, connect_work
+from lifecycle.warehouse.published_delivery import exists, has_delivery, keep_delivery
 
 HISTORY = "fct_account_health_daily"
 """The mart of which models read the earlier days."""
@@ -52,12 +53,15 @@ def begin_day(settings: Settings, *, run_id: str, as_of: datetime) -> None:
 
 def take_back(work: duckdb.DuckDBPyConnection, settings: Settings) -> None:
     """Restore the history of the published runs. `work` is the work file, or a copy of it."""
-    if unpublished_run(work, settings) and has_history(work):
+    if not unpublished_run(work, settings):
+        if exists(work, "unpublished", "run") or _was_published_before_it_was_kept(work, settings):
+            keep_delivery(work)
+    elif has_history(work):
         work.execute(
             f"delete from marts.{HISTORY} using unpublished.run"
             " where day between first_day and last_day"
         )
-        if _exists(work, "unpublished", "history"):
+        if exists(work, "unpublished", "history"):
             work.execute(f"insert into marts.{HISTORY} by name from unpublished.history")
     keep_day(work)
 
@@ -65,6 +69,19 @@ def take_back(work: duckdb.DuckDBPyConnection, settings: Settings) -> None:
 def keep_day(work: duckdb.DuckDBPyConnection) -> None:
     """Mark the last run's days as published."""
     work.execute("drop schema if exists unpublished cascade")
+
+
+def keep_published(work: duckdb.DuckDBPyConnection) -> None:
+    """What the last run brought and wrote counts from now on: it has published."""
+    work.execute("begin")
+    keep_delivery(work)
+    keep_day(work)
+    work.execute("commit")
+
+
+def _was_published_before_it_was_kept(work: duckdb.DuckDBPyConnection, settings: Settings) -> bool:
+    """Whether an older version published what `raw` holds: it kept no delivery."""
+    return settings.published_db.exists() and not has_delivery(work)
 
 
 def check_published(work: duckdb.DuckDBPyConnection, settings: Settings) -> None:
@@ -79,7 +96,7 @@ def check_published(work: duckdb.DuckDBPyConnection, settings: Settings) -> None
 
 def unpublished_run(work: duckdb.DuckDBPyConnection, settings: Settings) -> str | None:
     """The run that changed the warehouse last, if it has not published."""
-    if not _exists(work, "unpublished", "run"):
+    if not exists(work, "unpublished", "run"):
         return None
     (run_id,) = work.execute("select run_id from unpublished.run").fetchall()[0]
     try:
@@ -93,12 +110,4 @@ def unpublished_run(work: duckdb.DuckDBPyConnection, settings: Settings) -> str 
 
 def has_history(work: duckdb.DuckDBPyConnection) -> bool:
     """Whether a run or a backfill has created the history."""
-    return _exists(work, "marts", HISTORY)
-
-
-def _exists(connection: duckdb.DuckDBPyConnection, schema: str, table: str) -> bool:
-    known = (
-        "select 1 from duckdb_tables() where database_name = current_database()"
-        " and schema_name = ? and table_name = ?"
-    )
-    return connection.execute(known, [schema, table]).fetchone() is not None
+    return exists(work, "marts", HISTORY)

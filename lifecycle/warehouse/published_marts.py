@@ -40,6 +40,18 @@ def account_count(warehouse: duckdb.DuckDBPyConnection) -> int:
     return int(rows(warehouse, "select count(*) as n from marts.account_360")[0]["n"])
 
 
+def consenting_addresses(warehouse: duckdb.DuckDBPyConnection) -> set[str]:
+    """The normalised addresses of the contacts that gave consent and did not leave, of accounts
+    that have not churned."""
+    query = """
+        select distinct email_normalized from marts.dim_contacts
+        inner join marts.account_360 using (account_id)
+        where consent_basis <> '' and unsubscribed_at is null and address_unsubscribed_at is null
+            and coalesce(not is_churned, true)
+    """
+    return {row["email_normalized"] for row in rows(warehouse, query)}
+
+
 def stage_health(warehouse: duckdb.DuckDBPyConnection) -> list[Row]:
     """One row per stage and usage band: stage, usage_band, accounts."""
     query = """

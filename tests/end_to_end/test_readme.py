@@ -73,7 +73,6 @@ MAKE = {
         " STATE__DIR=.lifecycle/data/exports"
     ),
     "make run DRY_RUN=1": "run --dry-run",
-    "LIFECYCLE__GATE__MAX_VANISHED_SHARE=0.2 make run": "run GATE__MAX_VANISHED_SHARE=0.2",
 }
 """What make has the command do → its arguments, and what its environment says."""
 ELSEWHERE = {

@@ -16,16 +16,22 @@ from prefect.flow_engine import run_flow
 from prefect.settings import PREFECT_API_AUTH_STRING, PREFECT_API_URL, temporary_settings
 from sqlalchemy import select
 
+import small_export
 from commands import PREFECT_CREDENTIAL
+from company import Company
 from flows import approval, stages
 from lifecycle.errors import OverBudget
 from lifecycle.ledger import approvals, runs
+from lifecycle.ledger.store import Ledger
 from lifecycle.ledger.tables import approvals as approvals_table
 from lifecycle.ledger.tables import runs as runs_table
 from lifecycle.ledger.tables import sends
 from lifecycle.mail.deliver import deliver
+from lifecycle.settings import load
 from lifecycle.sources.demo_clock import DEMO_CLOCK
 from lifecycle.state_lock import only_one
+from lifecycle.warehouse.connection import connect_work
+from lifecycle.warehouse.published_days import keep_published
 from planned import Told
 
 SAYS_YES = {"approve": True, "by": "aiko", "why": "as agreed"}
@@ -97,7 +103,10 @@ def deployed(prefect_api: str) -> Iterator[Any]:
     the_flow = flow(name="rest-of-a-run", persist_result=False)(rest_of_a_run)
 
     def go(
-        config: str, form: dict[str, Any] | None, by_command: Any = None
+        config: str,
+        form: dict[str, Any] | None,
+        by_command: Any = None,
+        the_flow: Any = the_flow,
     ) -> tuple[Any, dict[str, Any]]:
         seen: dict[str, Any] = {}
         with get_client(sync_client=True) as client:
@@ -189,6 +198,60 @@ def test_a_form_that_nobody_fills_in_ends_the_run_and_the_command_still_works(
     assert row.status == "stopped"
     assert states(told) == ["planned"]
     assert approvals.approve(told.ledger, row.run_id, by="aiko", why="late but yes") == 1
+
+
+@pytest.fixture
+def moved(tmp_path: Path) -> str:
+    """The lifecycle.toml of a company whose delivery lost all that it knew of who left."""
+    company = Company(tmp_path / "company")
+    toml = company.folder / "lifecycle.toml"
+    toml.write_text(
+        toml.read_text(encoding="utf-8")
+        + '[source]\nkind = "files"\npath = "export"\n[guard]\nwait_hours = 0.03\n'
+    )
+    export = company.folder / "export"
+    small_export.write(export, until="2026-06-10 01:00")
+    settings = company.settings
+    with stages.begin(config=str(toml), as_of="2026-06-10 01:00") as run:
+        stages.pull.fn(run)
+        with connect_work(settings) as work:
+            keep_published(work)
+    small_export.write(
+        export,
+        until="2026-06-11 01:00",
+        contacts="select * replace (null as unsubscribed_at) from t",
+    )
+    return str(toml)
+
+
+def to_the_gate(config: str, **asked: Any) -> dict[str, Any]:
+    """A daily run up to its first gate."""
+    with stages.begin(config=config, as_of="2026-06-11 01:00", **asked) as run:
+        stages.pull.fn(run)
+        stages.gate(run, "raw")
+        stages.report.fn(run)
+    return run.report.as_json()
+
+
+@pytest.mark.parametrize(("form", "goes_on"), [(SAYS_YES, True), (SAYS_NO, False)])
+def test_a_delivery_that_moved_too_far_waits_for_its_form(
+    moved: str,
+    deployed: Any,
+    monkeypatch: pytest.MonkeyPatch,
+    form: dict[str, Any],
+    goes_on: bool,
+) -> None:
+    monkeypatch.setattr(approval, "POLL_SECONDS", 1)
+    the_flow = flow(name="to-the-gate", persist_result=False)(to_the_gate)
+    state, seen = deployed(moved, form, None, the_flow)
+    assert state.is_completed() == goes_on, state
+    assert seen == {"lock": True}
+    with Ledger.open(load(moved).ledger_url) as ledger, ledger.read() as connection:
+        [said] = connection.execute(select(approvals_table)).all()
+    assert (said.decision, said.by) == (("approved", "aiko") if goes_on else ("rejected", "bo"))
+    if goes_on:
+        report = json.loads((load(moved).reports_dir / "latest.json").read_text("utf-8"))
+        assert any("let through by aiko: as agreed" in text for text in report["warnings"])
 
 
 def test_a_later_run_may_begin_beside_one_that_waits(told: Told) -> None:

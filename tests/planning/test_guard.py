@@ -5,21 +5,25 @@ from __future__ import annotations
 from collections.abc import Iterator
 from datetime import timedelta
 
+import duckdb
 import pytest
 from sqlalchemy import insert, select
 
-from company import Company, utc
+from company import Company, Marts, utc
 from lifecycle.errors import InputError, LedgerError, UnknownName
 from lifecycle.ledger import approvals, runs
 from lifecycle.ledger import tables as ledger_tables
 from lifecycle.ledger.store import Ledger
+from lifecycle.ledger.suppressions import suppress
 from lifecycle.ledger.tables import actions, enrollments, sends
 from lifecycle.mail.deliver import deliver
+from lifecycle.planning import guard
 from lifecycle.planning import plan as plan_module
 from lifecycle.planning.plan import plan
 from lifecycle.planning.plan_result import PlanResult
 from lifecycle.settings import Guard
 from lifecycle.status.overview import status
+from lifecycle.warehouse.connection import connect_published
 from planned import MONDAY, WIN_BACK, Told
 
 NOON = MONDAY + timedelta(hours=5)
@@ -36,9 +40,9 @@ def told(tmp_path, ledger_url) -> Iterator[Told]:
         yield told
 
 
-def run(told: Told, *, dry_run: bool = False, **guard) -> PlanResult:
+def run(told: Told, *, dry_run: bool = False, **limits) -> PlanResult:
     """A run of one mail, to C1 of A1."""
-    settings = told.settings.model_copy(update={"guard": Guard(**guard)})
+    settings = told.settings.model_copy(update={"guard": Guard(**limits)})
     runs.begin(told.ledger, run_id="r1", as_of=MONDAY, source="files")
     return plan(settings, told.ledger, run_id="r1", as_of=MONDAY, dry_run=dry_run)
 
@@ -199,3 +203,46 @@ def test_what_an_earlier_run_of_the_day_reached_is_not_usual_by_that(told):
         row = {**today, "started_at": MONDAY, "status": "done", "source": "files"}
         connection.execute(insert(ledger_tables.runs), [row])
     assert run(told, never_below=0).flood is not None
+
+
+def many_people(told: Told, reached: int, others: int) -> None:
+    """Accounts of which a win-back reaches so many, each with one admin, and others beside."""
+    with duckdb.connect(told.settings.published_db) as db:
+        marts = Marts(db)
+        shared = {"as_of": MONDAY.replace(tzinfo=None), "touch_model": "tech", "is_churned": False}
+        marts.accounts(
+            {**shared, "account_id": f"B{n}", "is_dormant": n < reached}
+            for n in range(reached + others)
+        )
+        marts.contacts(
+            {"contact_id": f"D{n}", "account_id": f"B{n}"} for n in range(reached + others)
+        )
+
+
+def test_most_of_a_small_company_at_once_waits_from_the_first_day(told):
+    many_people(told, reached=22, others=20)
+    flood = run(told).flood
+    assert flood is not None
+    assert (flood.people, flood.budget) == (22, 21)
+    assert flood.why == (
+        "it reaches 22 people, 52% of the 42 who may be mailed; guard.share is 50%"
+    )
+
+
+@pytest.mark.parametrize(
+    ("reached", "others", "limits"),
+    [(21, 21, {}), (20, 0, {}), (22, 0, {"share": 1}), (22, 0, {"share_never_below": 22})],
+)
+def test_the_share_forbids_neither_half_nor_a_few_people(told, reached, others, limits):
+    many_people(told, reached=reached, others=others)
+    assert run(told, **limits).flood is None
+
+
+def test_whoever_may_not_be_mailed_makes_no_room_for_others(told):
+    many_people(told, reached=22, others=22)
+    assert run(told).flood is None
+    with duckdb.connect(told.settings.published_db) as db:
+        db.execute("update marts.dim_contacts set consent_basis = null where contact_id = 'D40'")
+    suppress(told.ledger, "d41@example.com", reason="manual", **AIKO)
+    with told.ledger.read() as known, connect_published(told.settings) as warehouse:
+        assert guard.mailable_people(told.settings, warehouse, known) == 42

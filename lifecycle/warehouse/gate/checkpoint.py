@@ -6,10 +6,10 @@ warning or info is a sentence in its report.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import duckdb
 
@@ -57,17 +57,39 @@ class DataRefused(GateStopped):
         super().__init__(result.door, result.failures)
 
 
-def check(settings: Settings, door: Door) -> GateResult:
+class DeliveryMoved(DataRefused):
+    """A DataRefused for nothing but the delivery's distance from the last published one."""
+
+    def __init__(self, result: GateResult, digests: Mapping[str, str]) -> None:
+        super().__init__(result)
+        self.digests = dict(digests)
+        """What tells this delivery of each table that moved too far from every other."""
+
+
+Moved: TypeAlias = "tuple[Suite, Check, list[dict[str, Any]]]"
+"""A check of drift that failed, and the rows of `raw.delivery_drift` that are beyond it."""
+
+Approved = Callable[[str, str], str | None]
+"""From a table and its delivery's digest: who let that delivery through, and why; None: nobody."""
+
+
+def check(settings: Settings, door: Door, *, approved: Approved | None = None) -> GateResult:
     """Check the tables of a gate by their suites, and write its Data Docs page.
 
+    A delivery that moved too far from the last published one, and that is `approved`, passes
+    with a warning.
+
     Raises SuiteError for a suite that cannot be used (before anything runs), WarehouseError
-    for an SQL or lock error, DataRefused (a GateStopped) when a critical check failed.
-    Afterwards the warehouse is free for other processes.
+    for an SQL or lock error, DataRefused (a GateStopped) when a critical check failed;
+    DeliveryMoved where a person could let the delivery through. Afterwards the warehouse is
+    free for other processes.
     """
-    from lifecycle.warehouse.gate import data_docs, suites
+    from lifecycle.warehouse.gate import data_docs, drift, suites
 
     guarded = suites.load(settings, door)
     with connect_work(settings) as connection:
+        if door == "raw":
+            drift.measure(connection, settings)
         tables = columns_of(connection)
         suites.check_columns(guarded, tables)
         waiting = [
@@ -81,13 +103,18 @@ def check(settings: Settings, door: Door) -> GateResult:
         results = list(_validate(settings.work_db, ready))
     sentences: dict[Severity, list[str]] = {"critical": [], "warning": [], "info": waiting}
     passed = 0
+    moved: list[Moved] = []
     for suite, outcomes in zip(ready, results, strict=True):
         for check, outcome in zip(suite.checks, outcomes, strict=True):
             _refuse_errors(suite, check, outcome)
             if outcome.success:
                 passed += 1
+            elif check.is_drift:
+                moved.append((suite, check, outcome.result["details"]["drift"]))
             else:
                 sentences[check.severity].append(_sentence(suite, check, outcome))
+    is_approvable = not sentences["critical"]
+    held = _tell_drift(settings, moved, approved, sentences) if moved else {}
     page = data_docs.write(
         settings.reports_dir / "data_docs",
         door,
@@ -106,9 +133,38 @@ def check(settings: Settings, door: Door) -> GateResult:
         infos=tuple(sentences["info"]),
         data_docs=page,
     )
+    if result.failures and is_approvable:
+        raise DeliveryMoved(result, held)
     if result.failures:
         raise DataRefused(result)
     return result
+
+
+def _tell_drift(
+    settings: Settings,
+    moved: Iterable[Moved],
+    approved: Approved | None,
+    sentences: Mapping[Severity, list[str]],
+) -> dict[str, str]:
+    """Add a sentence for all that moved too far; returns the digest of each table's delivery
+    that nobody let through."""
+    from lifecycle.warehouse.gate import delivery_digest, drift_story
+
+    held: dict[str, str] = {}
+    with connect_work(settings) as connection:
+        for suite, check, rows in moved:
+            told = drift_story.sentences(connection, check.because, rows)
+            if check.severity != "critical":
+                sentences[check.severity] += told
+                continue
+            digest = held.get(suite.table) or delivery_digest.digest(connection, suite.table)
+            by = approved(suite.table, digest) if approved else None
+            if by is None:
+                held[suite.table] = digest
+                sentences["critical"] += told
+            else:
+                sentences["warning"] += [f"{text}; let through by {by}" for text in told]
+    return held
 
 
 def columns_of(connection: duckdb.DuckDBPyConnection) -> dict[str, list[str]]:

@@ -11,6 +11,11 @@
       - expect: unexpected_rows    # DuckDB's own SQL, that ought to find nothing
         needs: snapshots.accounts_snapshot   # waits until this table exists
         sql: select …
+      - expect: drift_within       # how far this delivery may be from the last published one
+        measure: changed           # lifecycle/warehouse/gate/drift_within.py
+        column: email
+        max_share: 0.02
+        min_rows: 3
 
 Everything else is an argument of the expectation, under Great Expectations' own name.
 """
@@ -35,23 +40,25 @@ from ruamel.yaml.error import MarkedYAMLError, YAMLError
 from lifecycle.errors import Problem, SuiteError, did_you_mean
 from lifecycle.settings import Settings
 from lifecycle.warehouse.gate.doors import Door, Severity
+from lifecycle.warehouse.gate.drift_within import DriftWithin
 from lifecycle.warehouse.gate.gx_duckdb import UNSUPPORTED
 from lifecycle.warehouse.gate.unexpected_rows import UnexpectedRows
 
 SUITE_KEYS = ("key", "expectations")
 OWN_KEYS = ("expect", "severity", "because", "needs")
-COLUMN_KEYS = ("column", "column_A", "column_B", "column_list")
-HIDDEN = frozenset(Expectation.__fields__) | {"batch_id", "library_metadata"}
+COLUMN_KEYS = ("column", "column_A", "column_B", "column_list", "except_columns")
+HIDDEN = frozenset(Expectation.__fields__) | {"batch_id", "library_metadata", "table"}
 """Fields of an expectation that are not for the author of a suite."""
 ABOUT_COLUMNS = frozenset({"expect_column_to_exist", "expect_table_columns_to_match_ordered_list"})
 """Expectations that ask which columns exist, and so may name one that does not."""
+OWN_EXPECTATIONS = (UnexpectedRows.expectation_type, DriftWithin.expectation_type)
 EXPECTATIONS: Mapping[str, type[Expectation]] = {
     name: get_expectation_impl(name)
     for name in [
-        UnexpectedRows.expectation_type,
+        *OWN_EXPECTATIONS,
         *list_registered_expectation_implementations(),
     ]
-    if name == UnexpectedRows.expectation_type or name.startswith("expect_")
+    if name in OWN_EXPECTATIONS or name.startswith("expect_")
 }
 """By the name that a suite file uses."""
 
@@ -68,6 +75,11 @@ class Check:
     because: str
     columns: tuple[str, ...]
     needs: str | None
+
+    @property
+    def is_drift(self) -> bool:
+        """Whether it is about how far a delivery moved: what it stops, a person may let through."""
+        return isinstance(self.expectation, DriftWithin)
 
     def ready(self, tables: Container[str]) -> bool:
         """Whether there is the table that it waits for; by its name with schema."""
@@ -207,6 +219,8 @@ def _checks(file: Path, line: int, entry: CommentedMap, problems: list[Problem])
             wrong(key, f"{name} takes no {key!r}", hint)
     if len(problems) > before:
         return
+    if EXPECTATIONS[name] is DriftWithin:
+        arguments["table"] = file.stem
     several = arguments.get("column")
     for column in several if isinstance(several, list) else [several]:
         with_column = arguments if column is None else arguments | {"column": column}

@@ -1,0 +1,23 @@
+"""The benchmark of the gate at a tiny size: drift and plain SQL count the same changed values."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+SCRIPT = Path(__file__).resolve().parents[2] / "benchmarks" / "gate.py"
+
+
+def test_drift_and_a_plain_join_count_the_same_changed_values() -> None:
+    done = subprocess.run(
+        [sys.executable, str(SCRIPT), "--accounts", "2000", "--json"],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    found = json.loads(done.stdout)
+    assert found["agrees"]
+    assert found["drift_over_pass"] > 0
