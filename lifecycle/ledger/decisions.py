@@ -185,6 +185,8 @@ class PutOff:
     send_id: str
     not_before: datetime
     closes_at: datetime
+    mime: bytes | None = None
+    """The mail as it reads on that day; None where it reads as before."""
 
 
 @dataclass(frozen=True)
@@ -241,7 +243,7 @@ def record(ledger: Connection, made: Decisions, *, run_id: str, at: datetime) ->
             sends.c.state.in_(NOT_LEFT),
         )
     for mail in made.put_off:
-        move(
+        still_here = move(
             ledger,
             State.PLANNED,
             "its window shut before it left",
@@ -251,6 +253,9 @@ def record(ledger: Connection, made: Decisions, *, run_id: str, at: datetime) ->
             not_before=mail.not_before,
             closes_at=mail.closes_at,
         )
+        if still_here and mail.mime is not None:
+            this_one = messages.c.send_id == mail.send_id
+            ledger.execute(update(messages).where(this_one).values(mime=mail.mime))
     _meet_goals(ledger, made.goals, at)
     _end(ledger, made.endings, at)
     _migrate(ledger, made.migrations, at)

@@ -113,10 +113,12 @@ def left_behind(ledger: Connection, names: Sequence[str]) -> Rows:
 
 def shut_in(ledger: Connection, trigger: str, versions: Sequence[str], now: datetime) -> Rows:
     """Mails whose window shut before they left, of enrolments that go on by one of the
-    versions: send_id, account_id, step, cycle, expires_at, and where the account keeps hours."""
+    versions: send_id, account_id, contact_id, locale, step, cycle, expires_at, attempts, and where
+    the account keeps hours."""
     return ledger.execute(
         select(
-            *(sends.c[name] for name in ("send_id", "account_id", "step", "cycle", "expires_at")),
+            *(sends.c[name] for name in ("send_id", "account_id", "contact_id", "locale")),
+            *(sends.c[name] for name in ("step", "cycle", "expires_at", "attempts")),
             enrollments.c.time_zone,
             enrollments.c.time_zone_source,
             enrollments.c.country,

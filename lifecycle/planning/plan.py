@@ -6,6 +6,7 @@ Reads only what is published, writes only the ledger. A dry run and a preview wr
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
 from datetime import datetime, timedelta
 from itertools import islice
 from typing import Any
@@ -17,7 +18,7 @@ from sqlalchemy import Row as SqlRow
 
 from lifecycle.authoring.files import Seen, read_to_plan
 from lifecycle.consent import ConsentWords
-from lifecycle.errors import Problem
+from lifecycle.errors import Problem, TemplateError
 from lifecycle.ledger import approvals, controls
 from lifecycle.ledger.decisions import (
     Ending,
@@ -39,6 +40,7 @@ from lifecycle.planning.audience import Row
 from lifecycle.planning.decision import (
     MAY_PASS,
     Enrolment,
+    Opening,
     Place,
     Reason,
     in_turn,
@@ -536,8 +538,12 @@ class _Planner:
         )
 
     def _put_off(self, version: Version) -> None:
-        """Find the next opening for mails whose window shut before they left."""
+        """Find the next opening for mails whose window shut before they left.
+
+        A mail that names a number of days is written anew for the day on which it leaves then.
+        """
         trigger = version.trigger
+        put_off: list[tuple[SqlRow[Any], Opening]] = []
         for row in ledger_state.shut_in(self.ledger, trigger.name, version.care, self.as_of):
             place = Place(row.time_zone, row.time_zone_source, row.country)
             opening = next_opening(trigger, place, self.as_of)
@@ -545,7 +551,46 @@ class _Planner:
                 continue
             turn = turn_of(row.account_id, trigger.name, row.step, row.cycle)
             mine = in_turn(opening, self.as_of, turn, self.spread, row.expires_at)
-            self.made.put_off.append(PutOff(row.send_id, mine.not_before, mine.closes_at))
+            put_off.append((row, mine))
+        for some in _chunks(put_off):
+            mails = self._written_anew(version, some)
+            self.made.put_off.extend(
+                PutOff(row.send_id, mine.not_before, mine.closes_at, mails.get(row.send_id))
+                for row, mine in some
+            )
+
+    def _written_anew(
+        self, version: Version, put_off: Sequence[tuple[SqlRow[Any], Opening]]
+    ) -> dict[str, bytes]:
+        """The mails, by send, whose days are other ones at the new opening."""
+        trigger, renderer = version.trigger.name, version.renderer
+        counting = []
+        for row, mine in put_off:
+            with suppress(TemplateError):  # a mail whose file is gone leaves as it was written
+                if not row.attempts and renderer.counts_days(trigger, row.step, row.locale):
+                    counting.append((row, mine))
+        ids = sorted({row.account_id for row, _ in counting})
+        accounts = audience.accounts(self.warehouse, ids) if ids else {}
+        people = {
+            (account_id, person["contact_id"]): person
+            for account_id, of_account in (self.people.of(ids) if ids else {}).items()
+            for person in of_account
+        }
+        mails: dict[str, bytes] = {}
+        for row, mine in counting:
+            person = people.get((row.account_id, row.contact_id))
+            if person is not None and row.account_id in accounts:
+                with suppress(TemplateError):
+                    mails[row.send_id] = renderer.render(
+                        send_id=row.send_id,
+                        trigger=trigger,
+                        step=row.step,
+                        locale=row.locale,
+                        account=accounts[row.account_id],
+                        contact=person,
+                        date=mine.not_before,
+                    ).as_bytes()
+        return mails
 
 
 def _place(account: Mapping[str, Any]) -> Place:

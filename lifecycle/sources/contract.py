@@ -25,6 +25,9 @@ class Kind(StrEnum):
     TOUCH = "high, low or tech"
     LEFT_AT = "the time at which they left, or yes or no"
     HAS_LEFT = "yes or no, whether they left"
+    WORDS = "words that a mail may print"
+    COMPANY = "the name of a company"
+    PERSON = "the name of a person"
 
     @property
     def sql_type(self) -> str:
@@ -89,7 +92,7 @@ TABLES: dict[SourceTable, Table] = {
             "accounts",
             (
                 _required("account_id"),
-                _required("name"),
+                _required("name", Kind.COMPANY),
                 _required("created_at", Kind.TIME),
                 Column("went_live_at", Kind.TIME, is_day=True),
                 Column("segment"),
@@ -100,10 +103,10 @@ TABLES: dict[SourceTable, Table] = {
                 Column("country"),
                 Column("time_zone", Kind.ZONE),
                 Column("locale", Kind.LOCALE),
-                Column("owner_name"),
+                Column("owner_name", Kind.PERSON),
                 Column("owner_email", Kind.ADDRESS),
-                Column("purpose"),
-                Column("background"),
+                Column("purpose", Kind.WORDS),
+                Column("background", Kind.WORDS),
                 Column("renewal_at", Kind.TIME, is_day=True),
                 Column("churned_at", Kind.LEFT_AT, is_day=True),
                 Column("is_churned", Kind.HAS_LEFT),
@@ -116,7 +119,7 @@ TABLES: dict[SourceTable, Table] = {
                 _required("contact_id"),
                 _required("account_id"),
                 _required("email", Kind.ADDRESS),
-                Column("name"),
+                Column("name", Kind.PERSON),
                 Column("role"),
                 Column("locale", Kind.LOCALE),
                 Column("consent_basis"),
