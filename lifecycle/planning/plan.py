@@ -17,6 +17,7 @@ from sqlalchemy import Connection
 from sqlalchemy import Row as SqlRow
 
 from lifecycle.authoring.files import Seen, read_to_plan
+from lifecycle.calendar import country_of_zone
 from lifecycle.consent import ConsentWords
 from lifecycle.errors import Problem, TemplateError
 from lifecycle.ledger import approvals, controls
@@ -47,6 +48,7 @@ from lifecycle.planning.decision import (
     last_due,
     next_opening,
     turn_of,
+    without_a_civil_hour,
 )
 from lifecycle.planning.launch import baseline
 from lifecycle.planning.plan_result import PlanResult
@@ -132,6 +134,7 @@ def decide(
         planner.end_removed([*(trigger.name for trigger in triggers), *broken])
         planner.object_to_planned()
         planner.end_waiting()
+    planner.result.name_those_without_zone()
     return planner.result
 
 
@@ -452,6 +455,10 @@ class _Planner:
             )
             self.result.withhold(trigger.name, account_id, Reason.NO_RECIPIENT, detail)
             return
+        place = self._place(account)
+        if why := without_a_civil_hour(trigger, place, self.as_of):
+            self.result.waits_for_a_zone(trigger.name, account, why)
+            return
         mailable: dict[str, Row] = {}
         for person in matching:
             if against := self.people.objection(person):
@@ -466,7 +473,7 @@ class _Planner:
             cycle=cycle,
             # A broadcast that comes late is late from its day on.
             enrolled_at=trigger.begins(self.settings.company.time_zone) or self.as_of,
-            place=_place(account),
+            place=place,
         )
         held_out = trigger.holds_out(account_id)
         if held_out:
@@ -493,6 +500,16 @@ class _Planner:
                 goal_until=_goal_until(trigger, enrolment.enrolled_at),
             )
         )
+
+    def _place(self, account: Row) -> Place:
+        """Where an account keeps its hours; without a country it keeps the week of its zone's."""
+        zone, source = account["time_zone"], account["time_zone_source"]
+        country = account["country_code"]
+        if country is None and source == "account":
+            country = country_of_zone(zone)
+        if country is None and source in ("account", "company"):
+            country = self.settings.company.country
+        return Place(zone, source, country)
 
     # Going on. ---------------------------------------------------------------------------
 
@@ -591,10 +608,6 @@ class _Planner:
                         date=mine.not_before,
                     ).as_bytes()
         return mails
-
-
-def _place(account: Mapping[str, Any]) -> Place:
-    return Place(account["time_zone"], account["time_zone_source"], account["country_code"])
 
 
 def _enrolment(row: SqlRow[Any], decided: Mapping[str, datetime | None] | None = None) -> Enrolment:

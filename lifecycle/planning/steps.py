@@ -16,7 +16,14 @@ from lifecycle.ledger.tables import send_identity
 from lifecycle.mail.render import Renderer
 from lifecycle.planning import ledger_state
 from lifecycle.planning.audience import Row
-from lifecycle.planning.decision import MAY_PASS, Enrolment, Reason, StepDecision, decide_steps
+from lifecycle.planning.decision import (
+    MAY_PASS,
+    Enrolment,
+    Reason,
+    StepDecision,
+    decide_steps,
+    without_a_civil_hour,
+)
 from lifecycle.planning.plan_result import PlanResult
 from lifecycle.planning.recipients import People
 from lifecycle.planning.same_step import SameSteps
@@ -93,6 +100,9 @@ class Steps:
     def decide(self, inside: Inside) -> datetime | None:
         """Decide the steps that come due; returns when the next one may go, None for none."""
         trigger, enrolment = inside.trigger, inside.enrolment
+        if why := without_a_civil_hour(trigger, enrolment.place, self._now):
+            self._result.waits_for_a_zone(trigger.name, inside.account, why)
+            return self._now
         holds = {
             step.id: inside.account[f"step_{number}"] for number, step in enumerate(trigger.steps)
         }

@@ -18,7 +18,8 @@ from pathlib import Path
 import duckdb
 from email_validator import SPECIAL_USE_DOMAIN_NAMES, EmailNotValidError, validate_email
 
-from lifecycle.calendar import country_code, zone_of_country
+from lifecycle.calendar import zones_of_country
+from lifecycle.countries import country_code
 from lifecycle.errors import did_you_mean
 from lifecycle.person_names import (
     ENTITY,
@@ -403,7 +404,7 @@ def _as_utc(naive: str, zone: str) -> str:
 
 
 def _find_country_zones(db: duckdb.DuckDBPyConnection, present: list[Column], rows: str) -> None:
-    """Fill `country_zones` with the countries that have one time zone."""
+    """Fill `country_zones` with the zone by which each country's days are counted."""
     if "country" not in {column.name for column in present}:
         return
     names = db.execute(
@@ -411,11 +412,8 @@ def _find_country_zones(db: duckdb.DuckDBPyConnection, present: list[Column], ro
         " EXCEPT SELECT country FROM country_zones ORDER BY 1"
     ).fetchall()
     for (name,) in names:
-        code = country_code(name)
-        db.execute(
-            "INSERT INTO country_zones VALUES ($1, $2)",
-            [name, zone_of_country(code) if code else None],
-        )
+        zones = zones_of_country(country_code(name))
+        db.execute("INSERT INTO country_zones VALUES ($1, $2)", [name, zones[0] if zones else None])
 
 
 def _zone(table: Table, present: list[Column], rules: Rules) -> tuple[str, str]:
