@@ -347,6 +347,9 @@ def _value(column: Column, field: Field, rules: Rules, zone: str) -> str:
         case Kind.HAS_LEFT:
             is_date = f"TRY_CAST({text} AS TIMESTAMP) IS NOT NULL"
             return f"CASE WHEN {words.is_one_of(text, words.YES)} OR {is_date} THEN true END"
+        case Kind.YES_NO:
+            yes, no = words.is_one_of(text, words.YES), words.is_one_of(text, words.NO)
+            return f"CASE WHEN {yes} THEN true WHEN {no} THEN false END"
         case Kind.NUMBER:
             number = f"TRY_CAST({text} AS DOUBLE)"
             return f"CASE WHEN isfinite({number}) THEN {number} END"

@@ -25,6 +25,7 @@ class Kind(StrEnum):
     TOUCH = "high, low or tech"
     LEFT_AT = "the time at which they left, or yes or no"
     HAS_LEFT = "yes or no, whether they left"
+    YES_NO = "yes or no"
     WORDS = "words that a mail may print"
     COMPANY = "the name of a company"
     PERSON = "the name of a person"
@@ -36,6 +37,7 @@ class Kind(StrEnum):
             Kind.TIME: "TIMESTAMP",
             Kind.LEFT_AT: "TIMESTAMP",
             Kind.HAS_LEFT: "BOOLEAN",
+            Kind.YES_NO: "BOOLEAN",
             Kind.NUMBER: "DOUBLE",
             Kind.SCORE: "DOUBLE",
             Kind.COUNT: "BIGINT",
@@ -110,6 +112,7 @@ TABLES: dict[SourceTable, Table] = {
                 Column("renewal_at", Kind.TIME, is_day=True),
                 Column("churned_at", Kind.LEFT_AT, is_day=True),
                 Column("is_churned", Kind.HAS_LEFT),
+                Column("has_usage_feed", Kind.YES_NO),
             ),
             is_snapshot=True,
         ),

@@ -151,8 +151,9 @@ def _ensure_delivered(connection: duckdb.DuckDBPyConnection) -> None:
         schema, _, name = table.partition(".")
         query = "select 1 from duckdb_tables() where schema_name = ? and table_name = ?"
         if connection.execute(query, [schema, name]).fetchone():
-            add = f"alter table {table} add column if not exists is_churned boolean"
-            connection.execute(add)
+            for column in ("is_churned", "has_usage_feed"):
+                add = f"alter table {table} add column if not exists {column} boolean"
+                connection.execute(add)
 
 
 def _countries(names: Sequence[str]) -> Iterator[tuple[str, str, str, int]]:

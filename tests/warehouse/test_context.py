@@ -47,7 +47,10 @@ def test_a_second_run_replaces_what_the_first_said(company: Company) -> None:
 
 def test_every_hour_of_every_zone_has_the_offset_it_has(company: Company) -> None:
     assert company.sql("select distinct time_zone from raw.zone_offsets order by 1") == [
-        (zone,) for zone in sorted([*ZONES, "Asia/Tokyo", "Europe/London", "Europe/Berlin"])
+        (zone,)
+        for zone in sorted(
+            {*ZONES, "Asia/Tokyo", "Europe/London", "Europe/Berlin", "America/New_York"}
+        )
     ]
     for zone in ZONES:
         spans = company.sql(
