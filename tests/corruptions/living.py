@@ -188,9 +188,9 @@ class Living:
             )
             self.report = run.report
             stages.pull.fn(run)
-            stages.gate.fn(run, "raw")
+            stages.check_door.fn(run, "raw")
             stages.build.fn(run)
-            stages.gate.fn(run, "marts")
+            stages.check_door.fn(run, "marts")
             stages.publish.fn(run)
             stages.plan.fn(run)
             stages.approve(run)
