@@ -278,6 +278,8 @@ class _Pull:
                 departures.collect_broken(db, file.name, broken, incoming, fields)
         if not table.is_snapshot:
             self._try_again(db, delivery)
+        if table.belongs_to_account:
+            checking.name_decimals(db, table)
         delivery.columns = checking.gather(db, table, delivery.good)
         if table.name == "contacts":
             left = departures.gather(db, self.settings, self.loaded_at)
