@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import asdict, dataclass, field, replace
 from datetime import datetime
 from typing import Any
@@ -85,12 +85,45 @@ class Ending:
 
 @dataclass(frozen=True)
 class Progress:
-    """When an enrolment's next step may go; None: no step is left."""
+    """When an enrolment's next step may go, and where its account is now."""
 
     account_id: str
     trigger: str
     cycle: int
     next_at: datetime | None
+    """None: no step is left."""
+    time_zone: str
+    time_zone_source: str
+    country: str | None
+
+
+@dataclass(frozen=True)
+class Absence:
+    """The account of an enrolment is missing in the CRM, or there again."""
+
+    account_id: str
+    trigger: str
+    cycle: int
+    since: datetime | None
+    """None: it is there again."""
+    runs: int
+
+
+@dataclass(frozen=True)
+class Reader:
+    """A contact that reads the mails of an enrolment, as far as that is new."""
+
+    account_id: str
+    trigger: str
+    cycle: int
+    contact_id: str
+    follows: str | None = None
+    """Whose place it takes."""
+    is_new: bool = False
+    absent_since: datetime | None = None
+    absent_runs: int = 0
+    gone_why: str | None = None
+    """None: it goes on reading."""
 
 
 @dataclass(frozen=True)
@@ -124,7 +157,7 @@ class GoalMet:
 
 @dataclass(frozen=True)
 class StepFate:
-    """A step of an enrolment is decided, once."""
+    """What was decided about a step of an enrolment; what was decided before gives way to it."""
 
     account_id: str
     trigger: str
@@ -161,6 +194,11 @@ class PlannedSend:
     not_before: datetime
     closes_at: datetime
     expires_at: datetime | None
+    time_zone: str
+    """IANA: by its days the caps are counted."""
+    after_send: str | None
+    """The mail that has to leave before it, and by how much: `2d` (local days) or `21600s`."""
+    after_distance: str | None
     mime: bytes
 
 
@@ -179,19 +217,29 @@ class Withheld:
 
 
 @dataclass(frozen=True)
-class PutOff:
-    """A mail whose window shut before it left waits for the next opening."""
+class Move:
+    """A mail that has not left, decided anew: its words, reader's address and moment of now."""
 
-    send_id: str
-    not_before: datetime
-    closes_at: datetime
+    mail: PlannedSend
+    why: str | None
+    """What is written down: its moment or its address is another one; None: neither is."""
 
 
 @dataclass(frozen=True)
-class Objection:
-    """A mail that is planned or queued and may not be sent any more."""
+class KeptBack:
+    """A mail that has not left and may not leave before the next run decides about it."""
 
     send_id: str
+    why: str
+
+
+@dataclass(frozen=True)
+class Withdrawal:
+    """A mail that has not left and will not."""
+
+    send_id: str
+    state: State
+    """SUPPRESSED, CANCELLED or EXPIRED."""
     detail: str
 
 
@@ -213,8 +261,11 @@ class Decisions:
     steps: list[StepFate] = field(default_factory=list)
     sends: list[PlannedSend] = field(default_factory=list)
     withheld: list[Withheld] = field(default_factory=list)
-    objections: list[Objection] = field(default_factory=list)
-    put_off: list[PutOff] = field(default_factory=list)
+    moves: list[Move] = field(default_factory=list)
+    kept_back: list[KeptBack] = field(default_factory=list)
+    withdrawals: list[Withdrawal] = field(default_factory=list)
+    absences: list[Absence] = field(default_factory=list)
+    readers: list[Reader] = field(default_factory=list)
 
 
 def record(ledger: Connection, made: Decisions, *, run_id: str, at: datetime) -> None:
@@ -223,35 +274,23 @@ def record(ledger: Connection, made: Decisions, *, run_id: str, at: datetime) ->
     Nobody enters what was stopped, and no account that was put on hold, since it was decided.
     """
     made = _without_stopped(ledger, made, at)
+    _complete(ledger, at)  # who is through may enter again in this run
     _use_first(ledger, made.first_uses, run_id, at)
     _wait(ledger, made.waiting, at)
     _launch(ledger, made.launches, run_id, at)
     _mark_seen_false(ledger, made.seen_false, at)
     _enrol(ledger, made.entries, run_id)
-    insert(ledger, steps, ({**asdict(fate), "decided_at": at} for fate in made.steps))
+    _upsert(ledger, steps, ({**asdict(fate), "decided_at": at} for fate in made.steps))
     _plan(ledger, made.sends, run_id, at)
+    _move_mails(ledger, made.moves, at)
+    _keep_back(ledger, made.kept_back)
     _withhold(ledger, made.withheld, run_id, at)
-    for objection in made.objections:
-        move(
-            ledger,
-            State.SUPPRESSED,
-            objection.detail,
-            at,
-            sends.c.send_id == objection.send_id,
-            sends.c.state.in_(NOT_LEFT),
-        )
-    for mail in made.put_off:
-        move(
-            ledger,
-            State.PLANNED,
-            "its window shut before it left",
-            at,
-            sends.c.send_id == mail.send_id,
-            sends.c.state.in_(NOT_LEFT),
-            not_before=mail.not_before,
-            closes_at=mail.closes_at,
-        )
+    for mail in made.withdrawals:
+        which = sends.c.send_id == mail.send_id
+        move(ledger, mail.state, mail.detail, at, which, sends.c.state.in_(NOT_LEFT))
     _meet_goals(ledger, made.goals, at)
+    _read(ledger, made.readers, at)
+    _miss(ledger, made.absences)
     _end(ledger, made.endings, at)
     _migrate(ledger, made.migrations, at)
     _move_on(ledger, made.progress)
@@ -380,18 +419,85 @@ def _plan(ledger: Connection, planned: list[PlannedSend], run_id: str, at: datet
     log(ledger, ((mail.send_id, None, state, detail) for mail in planned), at)
 
 
-def _withhold(ledger: Connection, kept: list[Withheld], run_id: str, at: datetime) -> None:
-    dialect = postgresql if ledger.dialect.name == "postgresql" else sqlite
-    row = dialect.insert(withheld)
-    upsert = row.on_conflict_do_update(
-        index_elements=list(withheld.primary_key.columns),
-        set_={name: row.excluded[name] for name in ("reason", "detail", "last_at", "run_id")},
-    )
-    for batch in batches(kept):
+_MOVED = (
+    *("address", "domain", "locale", "locale_source", "priority", "account_cap", "contact_cap"),
+    *("not_again_days", "due_at", "not_before", "closes_at", "expires_at", "time_zone"),
+    *("after_send", "after_distance"),
+)
+_REPLAN = (
+    update(sends)
+    .where(sends.c.send_id == bindparam("of_send"))
+    .values(waiting_for=None, **{name: bindparam(f"new_{name}") for name in _MOVED})
+)
+_REWRITE = (
+    update(messages)
+    .where(messages.c.send_id == bindparam("of_send"))
+    .values(mime=bindparam("new_mime"))
+)
+
+
+def _move_mails(ledger: Connection, moves: list[Move], at: datetime) -> None:
+    """Write mails anew that have not left since they were decided about."""
+    for batch in batches(moves):
+        ids = [one.mail.send_id for one in batch]
+        states = {
+            row.send_id: row.state
+            for row in ledger.execute(
+                select(sends.c.send_id, sends.c.state).where(
+                    sends.c.send_id.in_(ids), sends.c.state.in_(NOT_LEFT)
+                )
+            )
+        }
+        still = [one for one in batch if one.mail.send_id in states]
+        if not still:
+            continue
+        rows = [{**vars(one.mail), "domain": one.mail.address.rpartition("@")[2]} for one in still]
         ledger.execute(
-            upsert,
-            [{**vars(one), "first_at": at, "last_at": at, "run_id": run_id} for one in batch],
+            _REPLAN,
+            [
+                {"of_send": row["send_id"], **{f"new_{name}": row[name] for name in _MOVED}}
+                for row in rows
+            ],
         )
+        ledger.execute(
+            _REWRITE, [{"of_send": row["send_id"], "new_mime": row["mime"]} for row in rows]
+        )
+        told = [(one.mail.send_id, one.why) for one in still if one.why]
+        log(ledger, ((one, states[one], states[one], why) for one, why in told), at)
+
+
+def _keep_back(ledger: Connection, kept: list[KeptBack]) -> None:
+    change = (
+        update(sends)
+        .where(sends.c.send_id == bindparam("of_send"), sends.c.state.in_(NOT_LEFT))
+        .values(waiting_for=bindparam("why"), detail=bindparam("why"))
+    )
+    for one in kept:
+        ledger.execute(change, {"of_send": one.send_id, "why": one.why})
+
+
+def _withhold(ledger: Connection, kept: list[Withheld], run_id: str, at: datetime) -> None:
+    rows = ({**vars(one), "first_at": at, "last_at": at, "run_id": run_id} for one in kept)
+    _upsert(ledger, withheld, rows, keep=("first_at",))
+
+
+def _upsert(
+    ledger: Connection,
+    table: Table,
+    rows: Iterable[dict[str, Any]],
+    keep: Collection[str] = (),
+) -> None:
+    """Insert rows; one whose key is there takes its place, but for the columns in `keep`."""
+    dialect = postgresql if ledger.dialect.name == "postgresql" else sqlite
+    row = dialect.insert(table)
+    fixed = {*(column.name for column in table.primary_key), *keep}
+    changes = [column.name for column in table.columns if column.name not in fixed]
+    upsert = row.on_conflict_do_update(
+        index_elements=list(table.primary_key.columns),
+        set_={name: row.excluded[name] for name in changes},
+    )
+    for batch in batches(rows):
+        ledger.execute(upsert, batch)
 
 
 def _of_cycle(table: Table) -> tuple[ColumnElement[bool], ...]:
@@ -403,7 +509,7 @@ def _of_cycle(table: Table) -> tuple[ColumnElement[bool], ...]:
     )
 
 
-def _cycle(one: GoalMet | Progress | Migration) -> dict[str, Any]:
+def _cycle(one: GoalMet | Progress | Migration | Absence | Reader) -> dict[str, Any]:
     return {"of_account": one.account_id, "of_trigger": one.trigger, "of_cycle": one.cycle}
 
 
@@ -437,10 +543,73 @@ def _end(ledger: Connection, endings: list[Ending], at: datetime) -> None:
         )
 
 
+_AS_NOW = ("next_at", "time_zone", "time_zone_source", "country")
+
+
 def _move_on(ledger: Connection, progress: list[Progress]) -> None:
-    change = update(enrollments).where(*_of_cycle(enrollments)).values(next_at=bindparam("next_at"))
+    change = (
+        update(enrollments)
+        .where(*_of_cycle(enrollments))
+        .values({name: bindparam(f"new_{name}") for name in _AS_NOW})
+    )
     for batch in batches(progress):
-        ledger.execute(change, [{**_cycle(one), "next_at": one.next_at} for one in batch])
+        ledger.execute(
+            change,
+            [{**_cycle(one), **{f"new_{n}": getattr(one, n) for n in _AS_NOW}} for one in batch],
+        )
+
+
+def _miss(ledger: Connection, absences: list[Absence]) -> None:
+    change = (
+        update(enrollments)
+        .where(*_of_cycle(enrollments))
+        .values(absent_since=bindparam("since"), absent_runs=bindparam("runs"))
+    )
+    for batch in batches(absences):
+        ledger.execute(
+            change, [{**_cycle(one), "since": one.since, "runs": one.runs} for one in batch]
+        )
+
+
+def _read(ledger: Connection, readers: list[Reader], at: datetime) -> None:
+    """Write down who joins, who is missing and who is gone."""
+    change = (
+        update(recipients)
+        .where(*_of_cycle(recipients), recipients.c.contact_id == bindparam("of_contact"))
+        .values(
+            absent_since=bindparam("since"),
+            absent_runs=bindparam("runs"),
+            gone_at=bindparam("gone"),
+            gone_why=bindparam("why"),
+        )
+    )
+    new = [one for one in readers if one.is_new]
+    insert(
+        ledger,
+        recipients,
+        (
+            {
+                **{name: getattr(one, name) for name in ("account_id", "trigger", "cycle")},
+                **{name: getattr(one, name) for name in ("contact_id", "follows")},
+            }
+            for one in new
+        ),
+    )
+    for batch in batches(one for one in readers if not one.is_new):
+        ledger.execute(
+            change,
+            [
+                {
+                    **_cycle(one),
+                    "of_contact": one.contact_id,
+                    "since": one.absent_since,
+                    "runs": one.absent_runs,
+                    "gone": at if one.gone_why else None,
+                    "why": one.gone_why,
+                }
+                for one in batch
+            ],
+        )
 
 
 def _migrate(ledger: Connection, migrations: list[Migration], at: datetime) -> None:

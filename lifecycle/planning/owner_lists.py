@@ -194,6 +194,9 @@ def _mail(
         not_before=max(opens, as_of),
         closes_at=closes,
         expires_at=closes,
+        time_zone=company.time_zone,
+        after_send=None,
+        after_distance=None,
         mime=message.as_bytes(),
     )
 

@@ -63,6 +63,8 @@ WHY = {
     "on_hold": "somebody put the account on hold",
     "contact_set_aside": "the contact's row in the CRM is not usable",
     "same_step_recently": "the person has this step's mail already, as another contact or account",
+    "would_leave": "it meets exit_when already, so it does not enter",
+    "absent": "the account is missing in the CRM: its sequence waits for it",
     "left_provisionally": "it left by the word of a delivery that has not passed the gates",
 }
 """What each reason for withholding means, in words."""

@@ -90,7 +90,7 @@ class Enter:
         if value == "once" or value == "once_per_episode":
             return cls(value)
         if isinstance(value, dict) and set(value) == {"every"}:
-            return cls("every", _span(value["every"], units="d"))
+            return cls("every", _days(value["every"]))
         raise ValueError(
             f"{_shown(value)} is not a way to enter; write once, once_per_episode or {{every: 90d}}"
             + _hint(value, "once", "once_per_episode", "every")
@@ -128,15 +128,20 @@ def _day(value: Any) -> date | None:
     return value
 
 
-def _span(value: Any, *, units: str) -> timedelta:
-    """A fixed span of time, in days or hours."""
-    if isinstance(value, timedelta):
+def _delay(value: Any, *, units: str) -> Delay:
+    """A span of time, in days or hours."""
+    if isinstance(value, Delay):
         return value
     delay = Delay.parse(value)
     if delay.unit not in units or not delay.count:
         example = "90d" if units == "d" else "3d or 12h"
         raise ValueError(f"{value!r} is not a span of time; write {example}")
-    return delay.nominal
+    return delay
+
+
+def _days(value: Any) -> timedelta:
+    """A number of calendar days."""
+    return value if isinstance(value, timedelta) else _delay(value, units="d").nominal
 
 
 def _shown(value: Any) -> str:
@@ -180,8 +185,8 @@ DelayText = Annotated[
     WithJsonSchema({"type": "string", "pattern": r"^\d+ ?(h|d|bd)$", "examples": ["0d", "5bd"]}),
 ]
 LateSpan = Annotated[
-    timedelta,
-    BeforeValidator(lambda value: _span(value, units="dh")),
+    Delay,
+    BeforeValidator(lambda value: _delay(value, units="dh")),
     WithJsonSchema({"type": "string", "pattern": r"^\d+ ?(h|d)$"}),
 ]
 
@@ -202,8 +207,19 @@ class Caps(TriggerPart):
 class Late(TriggerPart):
     """What becomes of a mail that could not go in time."""
 
-    after: LateSpan = Field(timedelta(days=3), json_schema_extra={"default": "3d"})
+    after: LateSpan = Field(Delay(3, "d"), json_schema_extra={"default": "3d"})
     do: Literal["skip", "send"] = "skip"
+
+    def ends(
+        self, first: datetime, zone: str, country: str | None, window: SendWindow
+    ) -> datetime | None:
+        """When (UTC) a mail is too late that could first go at `first`; None: never.
+
+        Hours are counted by the clock, days by those on which the window opens.
+        """
+        if self.after.unit == "h":
+            return first + timedelta(hours=self.after.count)
+        return window.open_days_later(first, self.after.count, zone, country)
 
 
 class Goal(TriggerPart):
@@ -212,7 +228,7 @@ class Goal(TriggerPart):
     when: AccountCondition
     within: Annotated[
         timedelta,
-        BeforeValidator(lambda value: _span(value, units="d")),
+        BeforeValidator(_days),
         WithJsonSchema({"type": "string", "pattern": r"^\d+ ?d$", "examples": ["28d"]}),
     ] = Field(description="since the account entered")
 
@@ -223,6 +239,12 @@ class Step(TriggerPart):
     id: StrictStr = Field(json_schema_extra={"pattern": f"^{SLUG.pattern}$"})
     after: DelayText = Field(description="since the account entered")
     when: AccountCondition | None = Field(None, description="judged when the step is due")
+
+    def due(
+        self, enrolled_at: datetime, zone: str, country: str | None, window: SendWindow
+    ) -> datetime:
+        """When (UTC) its `after` is over since an account entered."""
+        return self.after.add_to(enrolled_at, zone, country, window)
 
     @field_validator("id")
     @classmethod
@@ -294,6 +316,11 @@ class TriggerFile(TriggerPart):
         "person",
         description="person: who got a step gets it through no other account for a while;"
         " account: each account's people get it",
+    )
+    recipients_chosen: Literal["at_entry", "at_each_step"] = Field(
+        "at_entry",
+        description="at_entry: who comes later takes only the place of one who is gone;"
+        " at_each_step: whoever meets `recipients` by then",
     )
     locale: StrictStr | None = Field(
         None, description="the language of all its mails; else each reader's own", examples=["ja"]
@@ -370,8 +397,8 @@ class Trigger(TriggerFile):
 
     @property
     def conditions(self) -> Iterator[Condition]:
-        """Every condition that it asks of an account, to let it in, keep it or mail it."""
-        yield from (condition for key, condition in self.placed_conditions if key != "goal.when")
+        """Every condition that it asks of an account."""
+        yield from (condition for _, condition in self.placed_conditions)
 
     @property
     def placed_conditions(self) -> Iterator[tuple[str, Condition]]:

@@ -23,7 +23,7 @@ from pydantic import (
     model_validator,
 )
 
-from lifecycle.calendar import holidays_of, is_business_day
+from lifecycle.calendar import WEEKEND, holidays_of
 from lifecycle.errors import did_you_mean
 
 WEEKDAYS = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
@@ -83,27 +83,33 @@ class Delay:
         """Its usual length, by which delays are put in order: five business days are a week."""
         return timedelta(hours=self.count * NOMINAL_HOURS[self.unit])
 
-    def add_to(self, start: datetime, zone: str, country: str | None) -> datetime:
+    def add_to(
+        self, start: datetime, zone: str, country: str | None, window: SendWindow
+    ) -> datetime:
         """The moment (UTC) that is this much after `start`, for an account in an IANA zone.
 
         `h` counts elapsed hours. `d` is the same local time that many calendar days later.
-        `bd` is the same local time on the nth business day (Monday to Friday, no public
-        holiday of the account's ISO country) after the local day of `start`, which itself
-        never counts: from a Friday as from a Sunday, 1bd is the next working Monday. `0d` and
-        `0bd` are `start` itself.
+        `bd` is the same local time on the nth business day after the local day of `start`,
+        which itself never counts: from a Friday as from a Sunday, 1bd is the next working
+        Monday. `window` says whose holidays are no business days. `0d` and `0bd` are `start`
+        itself.
         """
         if self.count == 0 or self.unit == "h":
             return start.astimezone(UTC) + timedelta(hours=self.count)
         local = start.astimezone(ZoneInfo(zone))
-        day = local.date()
-        if self.unit == "d":
-            day += timedelta(days=self.count)
-        else:
-            for _ in range(self.count):
-                day += timedelta(days=1)
-                while not is_business_day(day, country):
-                    day += timedelta(days=1)
+        day = self.day(local.date(), country, window)
         return first_moment(day, local.time(), ZoneInfo(zone))
+
+    def day(self, start: date, country: str | None, window: SendWindow) -> date:
+        """The day that is so many days, or business days, after another one."""
+        if self.unit == "d":
+            return start + timedelta(days=self.count)
+        day = start
+        for _ in range(self.count):
+            day += timedelta(days=1)
+            while not window.is_business_day(day, country):
+                day += timedelta(days=1)
+        return day
 
 
 Days = Annotated[
@@ -169,6 +175,28 @@ class SendWindow(BaseModel):
             return False
         code = country if self.holidays == "account" else self.holidays
         return day in holidays_of(code, day.year)
+
+    def is_business_day(self, day: date, country: str | None) -> bool:
+        """Whether people work on that day: neither weekend nor holiday as this window has them."""
+        return day.weekday() not in WEEKEND and not self.is_holiday(day, country)
+
+    def open_days_later(
+        self, moment: datetime, count: int, zone: str, country: str | None
+    ) -> datetime | None:
+        """The same local time (UTC) on the nth day after a moment's on which the window opens.
+
+        None if it stays shut for a year.
+        """
+        local = moment.astimezone(ZoneInfo(zone))
+        day = local.date()
+        for _ in range(count):
+            opens = self.next_open(
+                first_moment(day + timedelta(days=1), time.min, ZoneInfo(zone)), zone, country
+            )
+            if opens is None:
+                return None
+            day = opens.astimezone(ZoneInfo(zone)).date()
+        return first_moment(day, local.time(), ZoneInfo(zone))
 
     def is_open(self, moment: datetime, zone: str, country: str | None) -> bool:
         """Whether mail may go at that moment to an account in an IANA zone and ISO country."""
