@@ -591,6 +591,7 @@ def _read(ledger: Connection, readers: list[Reader], at: datetime) -> None:
             {
                 **{name: getattr(one, name) for name in ("account_id", "trigger", "cycle")},
                 **{name: getattr(one, name) for name in ("contact_id", "follows")},
+                "joined_at": at,
             }
             for one in new
         ),

@@ -30,12 +30,10 @@ CAPS_LOOK_BACK = timedelta(days=366)
 COUNTED = frozenset((*MAILED, *NOT_LEFT))
 
 
-def launched_at(ledger: Connection, trigger: str) -> datetime | None:
-    """The as-of of the trigger's first live run, or None."""
-    found: datetime | None = ledger.execute(
-        select(launches.c.launched_at).where(launches.c.trigger == trigger)
-    ).scalar()
-    return found
+def launched(ledger: Connection) -> dict[str, datetime]:
+    """By trigger, the as-of of its first live run."""
+    query = select(launches.c.trigger, launches.c.launched_at)
+    return {row.trigger: row.launched_at for row in ledger.execute(query)}
 
 
 def known_versions(ledger: Connection, trigger: str) -> dict[str, Row[Any]]:

@@ -21,7 +21,7 @@ from lifecycle.consent import ConsentWords
 from lifecycle.days import DAY
 from lifecycle.document import counted
 from lifecycle.errors import Problem
-from lifecycle.ledger import approvals, controls
+from lifecycle.ledger import approvals, controls, runs
 from lifecycle.ledger.decisions import (
     Absence,
     Ending,
@@ -40,7 +40,15 @@ from lifecycle.mail.folder import Templates
 from lifecycle.mail.render import Renderer
 from lifecycle.planning import audience, guard, ledger_state, readers, versions
 from lifecycle.planning.audience import Entrant, Row
-from lifecycle.planning.decision import MAY_PASS, Enrolment, Pace, Place, Reason, last_due
+from lifecycle.planning.decision import (
+    MAY_PASS,
+    Enrolment,
+    Pace,
+    Place,
+    Reason,
+    last_due,
+    next_opening,
+)
 from lifecycle.planning.launch import baseline
 from lifecycle.planning.plan_result import PlanResult
 from lifecycle.planning.readers import Going, Mails
@@ -52,6 +60,9 @@ from lifecycle.triggers.model import Trigger
 from lifecycle.triggers.send_window import first_moment
 from lifecycle.warehouse import published_marts
 from lifecycle.warehouse.connection import connect_published
+
+FIRST_ZONE = "Pacific/Kiritimati"
+"""Where each day begins first."""
 
 CHUNK = 5_000
 """Accounts in Python at a time."""
@@ -180,6 +191,8 @@ class _Planner:
             )
         }
 
+        self.last_run = runs.last_decision(ledger)
+        self.launched = ledger_state.launched(ledger)
         self.stops = controls.stops(ledger)
         self.holds = controls.holds(ledger, as_of)
 
@@ -188,10 +201,9 @@ class _Planner:
 
         Who is inside goes on by the version that they entered by; who enters, by the file.
         """
-        launched = ledger_state.launched_at(self.ledger, trigger.name)
-        begins = trigger.begins(self.settings.company.time_zone)
-        if begins and launched is None and self.as_of < begins:
-            return
+        launched = self.launched.get(trigger.name)
+        if (first := trigger.begins(FIRST_ZONE)) and self.as_of + self.ahead < first:
+            return  # the broadcast's day begins nowhere before the next run
         renderer, find_commit = self.renderer, not self.rehearsal
         if new := versions.first_use(self.ledger, trigger, renderer, find_commit=find_commit):
             self.made.first_uses.append(new)
@@ -230,8 +242,7 @@ class _Planner:
         before_launch: set[str] = set()
         if launched is None:
             before_launch = self._launch(trigger)
-        if trigger.on is None or launched is None:  # a broadcast goes once
-            self._enter(trigger, before_launch)
+        self._enter(trigger, before_launch)
 
     def _go_on(self, version: Version) -> bool:
         """Decide about those inside, by the version whose verdict is the warehouse's now.
@@ -424,7 +435,7 @@ class _Planner:
         if launched is not None:
             reason = Reason.PAUSED if is_paused else Reason.TURNED_OFF
             entrants = audience.entrants(self.warehouse, trigger.enter, self.as_of)
-            if entrants and trigger.on is None:
+            if entrants and not trigger.is_broadcast:
                 self.result.withheld[reason] += len(entrants)
 
     def _on_hold(self, trigger: Trigger, account_id: str) -> bool:
@@ -438,6 +449,8 @@ class _Planner:
 
     def _enter(self, trigger: Trigger, before_launch: set[str]) -> None:
         candidates = audience.entrants(self.warehouse, trigger.enter, self.as_of)
+        if trigger.is_broadcast:
+            candidates = self._on_its_day(trigger, candidates)
         for account_id in before_launch & candidates.keys():
             del candidates[account_id]
         matched_before = self.warehouse.execute(
@@ -448,9 +461,10 @@ class _Planner:
             why = self.set_aside[account_id]
             self.result.withhold(trigger.name, account_id, Reason.ACCOUNT_SET_ASIDE, why)
             del candidates[account_id]
-        for account_id in sorted(self.holds.keys() & candidates.keys()):
-            self._on_hold(trigger, account_id)
-            del candidates[account_id]
+        if not trigger.is_broadcast:  # whose mail waits for the end of the hold
+            for account_id in sorted(self.holds.keys() & candidates.keys()):
+                self._on_hold(trigger, account_id)
+                del candidates[account_id]
         if trigger.exit_when:
             why = f"it meets exit_when, {trigger.exit_when.text}"
             for account_id in [one for one, it in candidates.items() if it.would_leave]:
@@ -470,6 +484,36 @@ class _Planner:
                     candidates[account_id],
                     people.get(account_id, []),
                 )
+
+    def _on_its_day(
+        self, trigger: Trigger, candidates: Mapping[str, Entrant]
+    ) -> dict[str, Entrant]:
+        """Those whom a broadcast is decided about in this run, and in no other one.
+
+        It is the first run of its day where the account is, or the run before, where the mail
+        has to leave before that one.
+        """
+        zones = {
+            row["account_id"]: self._place(row)
+            for some in _chunks(list(candidates))
+            for row in audience.accounts(self.warehouse, some).values()
+        }
+        return {
+            account_id: entrant
+            for account_id, entrant in candidates.items()
+            if self._comes_due(trigger, zones[account_id], self.as_of)
+            and (
+                self.last_run is None
+                or trigger.name not in self.launched
+                or not self._comes_due(trigger, zones[account_id], self.last_run)
+            )
+        }
+
+    def _comes_due(self, trigger: Trigger, place: Place, run: datetime) -> bool:
+        begins = trigger.begins(place.time_zone)
+        assert begins is not None
+        opening = next_opening(trigger, place, begins)
+        return begins <= run or (opening is not None and opening.not_before < run + self.ahead)
 
     def _enter_account(
         self, trigger: Trigger, account: Row, entrant: Entrant, people: Sequence[Row]
@@ -578,7 +622,6 @@ class _Planner:
                         time_zone=enrolment.place.time_zone,
                         readers=chosen.get(key, []),
                         mails=mails.get(key, []),
-                        decided=frozenset(decided.get(key, {})),
                     ),
                     contacts,
                     self.people,

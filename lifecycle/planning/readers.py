@@ -79,8 +79,6 @@ class Enrolled:
     """Its rows of `recipients`."""
     mails: Sequence[SqlRow[Any]]
     """Its rows of `sends`."""
-    decided: frozenset[str]
-    """The steps that were decided."""
 
 
 def review(
@@ -129,16 +127,16 @@ def review(
             continue
         if (since, runs) != (row.absent_since, row.absent_runs):
             changes.append(Reader(*mine, row.contact_id, absent_since=since, absent_runs=runs))
-        mails = _mails([row.contact_id, *_before(row, enrolled.readers)], enrolled.mails)
+        chain = [row.contact_id, *_before(row, enrolled.readers)]
+        mails = _mails(chain, enrolled.mails, None if row.follows else row.joined_at)
         going.append(Going(row.contact_id, person, against, mails))
     for contact_id, follows in _joining(trigger, enrolled, contacts, people, gone):
         changes.append(Reader(*mine, contact_id, follows=follows, is_new=True))
-        if follows is None:
-            mails = Mails(settled=enrolled.decided)
-        else:
+        chain = [contact_id]
+        if follows is not None:
             before = next(row for row in enrolled.readers if row.contact_id == follows)
-            chain = [contact_id, follows, *_before(before, enrolled.readers)]
-            mails = _mails(chain, enrolled.mails)
+            chain += [follows, *_before(before, enrolled.readers)]
+        mails = _mails(chain, enrolled.mails, None if follows else now)
         going.append(Going(contact_id, contacts[contact_id], None, mails))
     withdrawn = [
         mail for mail in enrolled.mails if mail.contact_id in gone and mail.state in NOT_LEFT
@@ -210,14 +208,20 @@ def _before(row: SqlRow[Any], readers: Sequence[SqlRow[Any]]) -> list[str]:
 _LEFT = (State.ACCEPTED, State.DELIVERED)
 
 
-def _mails(chain: Sequence[str], mails: Iterable[SqlRow[Any]]) -> Mails:
-    """The mails of a reader, and those that whoever held the place before it got."""
+def _mails(chain: Sequence[str], mails: Iterable[SqlRow[Any]], joined_at: datetime | None) -> Mails:
+    """The mails of a reader, and those that whoever held the place before it got.
+
+    Who joined beside the others gets none of the steps that had left by then.
+    """
     left: dict[str, tuple[datetime, datetime]] = {}
     in_doubt: set[str] = set()
     settled: set[str] = set()
     not_left: dict[str, SqlRow[Any]] = {}
     for mail in mails:
         if mail.contact_id not in chain:
+            had_left = mail.state in MAILED and (mail.accepted_at or mail.state_at)
+            if joined_at is not None and had_left and had_left <= joined_at:
+                settled.add(mail.step)
             continue
         if mail.state in _LEFT:
             left[mail.step] = (mail.accepted_at or mail.state_at, mail.not_before)

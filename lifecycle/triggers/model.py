@@ -7,7 +7,7 @@ import json
 import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from datetime import date, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -126,6 +126,21 @@ def _day(value: Any) -> date | None:
     if value is not None and type(value) is not date:
         raise ValueError(f"{value!r} is not a day; write it as 2026-12-01")
     return value
+
+
+def _moment(value: Any) -> datetime | None:
+    """From `2026-06-10T10:00+09:00`, as text or as YAML reads it."""
+    if value is None:
+        return None
+    try:
+        moment = value if isinstance(value, datetime) else datetime.fromisoformat(str(value))
+    except ValueError:
+        moment = None
+    if moment is None or moment.tzinfo is None:
+        raise ValueError(
+            f"{str(value)!r} is not a moment with its time zone; write it as 2026-06-10T10:00+09:00"
+        )
+    return moment
 
 
 def _delay(value: Any, *, units: str) -> Delay:
@@ -299,6 +314,15 @@ class TriggerFile(TriggerPart):
         BeforeValidator(_day),
         WithJsonSchema({"type": "string", "format": "date"}),
     ] = Field(None, description="a broadcast: the one day it goes on; no launch, no enter")
+    at: Annotated[
+        datetime | None,
+        BeforeValidator(_moment),
+        WithJsonSchema({"type": "string", "format": "date-time"}),
+    ] = Field(
+        None,
+        description="a broadcast to all places at one moment, whatever the hour there",
+        examples=["2026-06-10T10:00+09:00"],
+    )
     exit_when: AccountCondition | None = None
     goal: Goal | None = None
     holdout: Annotated[
@@ -337,18 +361,23 @@ class TriggerFile(TriggerPart):
     @model_validator(mode="before")
     @classmethod
     def _broadcast(cls, data: Any) -> Any:
-        """A broadcast goes once, to all that match on its day."""
-        if not isinstance(data, dict) or data.get("on") is None:
+        """A broadcast goes once, to all that match on its day, or at its moment."""
+        if not isinstance(data, dict):
             return data
-        if isinstance(data.get("launch"), Launch):
-            return data  # a file that was read before
-        what, hint = "does not go with a day to send on", "leave out either"
-        faults = [((key,), what, hint) for key in ("launch", "enter") if key in data]
+        keys = [key for key in ("on", "at") if data.get(key) is not None]
+        if not keys or isinstance(data.get("launch"), Launch):  # or a file that was read before
+            return data
+        wrong = ["launch", "enter"]
+        if "at" in keys:
+            wrong += ["on", "send_window"]
+        what, hint = f"does not go with `{keys[-1]}`", "leave out either"
+        faults = [((key,), what, hint) for key in wrong if key in data]
         if isinstance(data.get("steps"), list) and len(data["steps"]) > 1:
             faults.append((("steps",), "a broadcast has one step", ""))
         if faults:
             raise PlacedFaults(*faults)
-        return {**data, "launch": "existing", "enter": "once"}
+        always = {} if "on" in keys else {"send_window": SendWindow.always()}
+        return {**data, "launch": "existing", "enter": "once", **always}
 
     @field_validator("locale")
     @classmethod
@@ -428,8 +457,15 @@ class Trigger(TriggerFile):
             return 0
         return after_days or None
 
+    @property
+    def is_broadcast(self) -> bool:
+        """Whether it goes once, to all who match then."""
+        return self.on is not None or self.at is not None
+
     def begins(self, time_zone: str) -> datetime | None:
-        """When a broadcast's day begins in a time zone, as UTC; None for a sequence."""
+        """When a broadcast's day, or moment, begins in a time zone, as UTC; None for a sequence."""
+        if self.at is not None:
+            return self.at.astimezone(UTC)
         return midnight(self.on, time_zone) if self.on else None
 
     @property
@@ -458,7 +494,7 @@ def json_schema() -> dict[str, Any]:
         {"required": ["launch"]},
         {
             "description": "a broadcast",
-            "required": ["on"],
+            "anyOf": [{"required": ["on"]}, {"required": ["at"]}],
             "properties": {"launch": False, "enter": False, "steps": {"maxItems": 1}},
         },
     ]

@@ -152,6 +152,11 @@ class SendWindow(BaseModel):
     to: Closing = Field(time(17), json_schema_extra={"default": "17:00"})
     holidays: Annotated[str, BeforeValidator(lambda value: parse_holidays(value))] = "account"
 
+    @classmethod
+    def always(cls) -> Self:
+        """A window that is never shut."""
+        return cls(days=frozenset(range(7)), **{"from": time(), "to": time()}, holidays="none")
+
     @model_validator(mode="after")
     def _opens(self) -> Self:
         if time.min < self.to <= self.from_:
@@ -165,6 +170,12 @@ class SendWindow(BaseModel):
         days = ", ".join(WEEKDAYS[day] for day in sorted(self.days))
         to = "24:00" if self.to == time.min else f"{self.to:%H:%M}"
         return f"{days} {self.from_:%H:%M}-{to}, holidays: {self.holidays}"
+
+    @property
+    def minutes(self) -> int:
+        """For how long it is open on a day."""
+        opens, closes = (it.hour * 60 + it.minute for it in (self.from_, self.to))
+        return (closes or 24 * 60) - opens
 
     def is_holiday(self, day: date, country: str | None) -> bool:
         """Whether that day is a holiday for this window; `country` is the account's (ISO).

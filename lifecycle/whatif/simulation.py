@@ -244,8 +244,8 @@ class World:
         key = self._settings.privacy.erasure_key.get_secret_value()
         mails, any_queued = 0, True
         with self._ledger.write() as connection:
-            delivery.release(connection, moment)
             while any_queued:
+                delivery.release(connection, moment)  # what waited for the mail before it
                 claims, any_queued = delivery.claim(
                     connection,
                     moment,

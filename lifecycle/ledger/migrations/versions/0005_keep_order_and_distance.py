@@ -14,6 +14,7 @@ def upgrade() -> None:
     op.add_column("sends", sa.Column("after_send", sa.String(length=32), nullable=True))
     op.add_column("sends", sa.Column("after_distance", sa.String(length=16), nullable=True))
     op.add_column("sends", sa.Column("waiting_for", sa.Text(), nullable=True))
+    op.add_column("recipients", sa.Column("joined_at", sa.DateTime(), nullable=True))
     op.add_column("recipients", sa.Column("follows", sa.String(length=255), nullable=True))
     op.add_column("recipients", sa.Column("gone_at", sa.DateTime(), nullable=True))
     op.add_column("recipients", sa.Column("gone_why", sa.Text(), nullable=True))
@@ -28,7 +29,7 @@ def downgrade() -> None:
     for table in ("enrollments", "recipients"):
         op.drop_column(table, "absent_runs")
         op.drop_column(table, "absent_since")
-    for column in ("gone_why", "gone_at", "follows"):
+    for column in ("gone_why", "gone_at", "follows", "joined_at"):
         op.drop_column("recipients", column)
     for column in ("waiting_for", "after_distance", "after_send", "time_zone"):
         op.drop_column("sends", column)
