@@ -20,7 +20,8 @@ from lifecycle.addresses import is_address
 from lifecycle.calendar import is_business_day
 from lifecycle.errors import TemplateError
 from lifecycle.ledger import suppressions
-from lifecycle.ledger.decisions import Decisions, PlannedSend, record
+from lifecycle.ledger.decisions import Decisions, PlannedSend
+from lifecycle.ledger.record import record
 from lifecycle.ledger.states import batches, insert
 from lifecycle.ledger.store import Ledger
 from lifecycle.ledger.tables import (

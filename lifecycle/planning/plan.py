@@ -32,8 +32,8 @@ from lifecycle.ledger.decisions import (
     Migration,
     Progress,
     Withdrawal,
-    record,
 )
+from lifecycle.ledger.record import record
 from lifecycle.ledger.store import Ledger
 from lifecycle.ledger.tables import NOT_LEFT, PAUSED, State
 from lifecycle.mail.folder import Templates

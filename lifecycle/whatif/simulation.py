@@ -22,7 +22,7 @@ from lifecycle.days import DAY, moments_of
 from lifecycle.errors import ClockError
 from lifecycle.ledger import delivery, runs
 from lifecycle.ledger.backup import back_up
-from lifecycle.ledger.decisions import record
+from lifecycle.ledger.record import record
 from lifecycle.ledger.states import insert
 from lifecycle.ledger.store import Ledger
 from lifecycle.ledger.tables import (

@@ -9,7 +9,7 @@ import pytest
 from company import utc
 from lifecycle.errors import InputError
 from lifecycle.ledger import controls
-from lifecycle.ledger.decisions import record
+from lifecycle.ledger.record import record
 from lifecycle.ledger.tables import actions, enrollments, launches
 from lifecycle.ledger.tables import withheld as withheld_table
 from lifecycle.mail.deliver import deliver

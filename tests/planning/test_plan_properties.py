@@ -18,7 +18,7 @@ from company import Company, Marts, utc
 from journey import Journey, Shared
 from lifecycle.calendar import holidays_of
 from lifecycle.ledger import runs
-from lifecycle.ledger.decisions import record
+from lifecycle.ledger.record import record
 from lifecycle.ledger.store import Ledger
 from lifecycle.ledger.tables import enrollments, send_identity
 from lifecycle.planning.plan import decide

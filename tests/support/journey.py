@@ -37,7 +37,7 @@ from sqlalchemy import select
 
 from company import Company, Marts
 from lifecycle.ledger import delivery, runs
-from lifecycle.ledger.decisions import record
+from lifecycle.ledger.record import record
 from lifecycle.ledger.store import Ledger
 from lifecycle.ledger.suppressions import suppress
 from lifecycle.ledger.tables import NOT_LEFT, State, sends
