@@ -46,7 +46,7 @@ class Reason(StrEnum):
 
 
 MAY_PASS = (
-    *(Reason.CONTACT_SET_ASIDE, Reason.LEFT_PROVISIONALLY, Reason.CAPPED),
+    *(Reason.CONTACT_SET_ASIDE, Reason.LEFT_PROVISIONALLY, Reason.CAPPED, Reason.TEMPLATE_ERROR),
     *(Reason.ABSENT, Reason.CONTACT_GONE, Reason.NO_RECIPIENT, Reason.NO_CONSENT),
 )
 """Reasons for which a mail is put off and not given up: a later delivery, or a person, decides."""

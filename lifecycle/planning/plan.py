@@ -191,6 +191,8 @@ class _Planner:
             )
         }
 
+        company = settings.company
+        self.here = Place(company.time_zone, "company", company.country)
         self.last_run = runs.last_decision(ledger)
         self.launched = ledger_state.launched(ledger)
         self.stops = controls.stops(ledger)
@@ -239,10 +241,7 @@ class _Planner:
         if stop := self.stops.get(trigger.name):
             self._keep_out(trigger, stop, launched)
             return
-        before_launch: set[str] = set()
-        if launched is None:
-            before_launch = self._launch(trigger)
-        self._enter(trigger, before_launch)
+        self._enter(trigger)
 
     def _go_on(self, version: Version) -> bool:
         """Decide about those inside, by the version whose verdict is the warehouse's now.
@@ -447,10 +446,14 @@ class _Planner:
         self.result.withhold(trigger.name, account_id, Reason.ON_HOLD, told)
         return True
 
-    def _enter(self, trigger: Trigger, before_launch: set[str]) -> None:
+    def _enter(self, trigger: Trigger) -> None:
+        is_launched = trigger.name in self.launched
         candidates = audience.entrants(self.warehouse, trigger.enter, self.as_of)
         if trigger.is_broadcast:
             candidates = self._on_its_day(trigger, candidates)
+            if not (candidates or is_launched or self._comes_due(trigger, self.here, self.as_of)):
+                return
+        before_launch = set() if is_launched else self._launch(trigger)
         for account_id in before_launch & candidates.keys():
             del candidates[account_id]
         matched_before = self.warehouse.execute(
@@ -664,6 +667,7 @@ class _Planner:
         for contact_id, against in looked_at.gone:
             self.result.withhold(trigger.name, account_id, *against, contact_id)
         for mail in looked_at.withdrawn:
+            self.steps.looked_at.add(mail.send_id)
             self._suppress(mail.send_id, "its reader is gone")
 
     def _finish_held_out(self, trigger: Trigger) -> None:

@@ -84,7 +84,7 @@ class Delay:
         return timedelta(hours=self.count * NOMINAL_HOURS[self.unit])
 
     def add_to(
-        self, start: datetime, zone: str, country: str | None, window: SendWindow
+        self, start: datetime, zone: str, country: str | None, window: SendWindow | None = None
     ) -> datetime:
         """The moment (UTC) that is this much after `start`, for an account in an IANA zone.
 
@@ -97,7 +97,7 @@ class Delay:
         if self.count == 0 or self.unit == "h":
             return start.astimezone(UTC) + timedelta(hours=self.count)
         local = start.astimezone(ZoneInfo(zone))
-        day = self.day(local.date(), country, window)
+        day = self.day(local.date(), country, window or SendWindow())
         return first_moment(day, local.time(), ZoneInfo(zone))
 
     def day(self, start: date, country: str | None, window: SendWindow) -> date:
