@@ -89,7 +89,7 @@ class Explanation:
             _fact("touch model", account["touch_model"]),
             _fact("seats", account["seats"]),
             _fact("country", account["country"]),
-            f"time zone {account['time_zone']} (of the {account['time_zone_source']})",
+            f"time zone {account['time_zone']} ({_OF[account['time_zone_source']]})",
         ]
         text = ", ".join(fact for fact in facts if fact)
         parts = [f"{text[0].upper()}{text[1:]}."]
@@ -348,6 +348,16 @@ def _version(name: str, trigger: Trigger | None, past: AccountHistory) -> str:
 
 def _zone(account: Mapping[str, Any] | None, settings: Settings) -> str:
     return str(account["time_zone"]) if account else settings.company.time_zone
+
+
+_OF = {
+    "account": "of the account",
+    "country": "of the country",
+    "zones": "one of several of its country: mail goes in hours that all of them share",
+    "company": "of the company",
+    "unknown": "of the company: nobody can tell its country, so mail waits",
+}
+"""What each `time_zone_source` means."""
 
 
 def _fact(label: str, value: Any) -> str:

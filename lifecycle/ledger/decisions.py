@@ -201,6 +201,8 @@ class Move:
     mail: PlannedSend
     why: str | None
     """What is written down: its moment or its address is another one; None: neither is."""
+    rewritten: bool = True
+    """Whether its bytes are new ones, too."""
 
 
 @dataclass(frozen=True)

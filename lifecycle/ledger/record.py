@@ -240,7 +240,12 @@ def _move_mails(ledger: Connection, moves: list[Move], at: datetime) -> None:
             ],
         )
         ledger.execute(
-            _REWRITE, [{"of_send": row["send_id"], "new_mime": row["mime"]} for row in rows]
+            _REWRITE,
+            [
+                {"of_send": it.mail.send_id, "new_mime": it.mail.mime}
+                for it in still
+                if it.rewritten
+            ],
         )
         told = [(one.mail.send_id, one.why) for one in still if one.why]
         log(ledger, ((one, states[one], states[one], why) for one, why in told), at)

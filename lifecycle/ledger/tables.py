@@ -207,7 +207,12 @@ enrollments = Table(
     Column("enrolled_at", UtcDateTime, nullable=False),
     Column("run_id", String(64), ForeignKey("runs.run_id"), nullable=False),
     Column("time_zone", String(64), nullable=False, doc="IANA"),
-    Column("time_zone_source", String(16), nullable=False, doc="account, country or company"),
+    Column(
+        "time_zone_source",
+        String(16),
+        nullable=False,
+        doc="account, country, zones, company or unknown",
+    ),
     Column("country", String(2), doc="whose holidays count"),
     Column("next_at", UtcDateTime, doc="when its next step may go; null: no step is left"),
     Column("ended_at", UtcDateTime),

@@ -11,6 +11,7 @@ from datetime import datetime, timedelta
 from enum import StrEnum
 from zoneinfo import ZoneInfo
 
+from lifecycle.calendar import zones_of_country
 from lifecycle.settings import Plan
 from lifecycle.triggers.model import Step, Trigger
 from lifecycle.triggers.send_window import Delay, SendWindow, first_moment
@@ -43,6 +44,7 @@ class Reason(StrEnum):
     SAME_STEP_RECENTLY = "same_step_recently"
     WOULD_LEAVE = "would_leave"
     ABSENT = "absent"
+    NO_CIVIL_HOUR = "no_civil_hour"
 
 
 MAY_PASS = (
@@ -60,10 +62,22 @@ class Place:
     """Where an account keeps its hours, and how we know."""
 
     time_zone: str
+    """By which its days are counted."""
     source: str
-    """account, country or company."""
+    """account, country, zones (its country has several), company or unknown (nobody can tell which
+    country its CRM means)."""
     country: str | None
-    """ISO alpha-2: whose holidays count."""
+    """ISO alpha-2: whose week and holidays count."""
+
+    @property
+    def zones(self) -> tuple[str, ...]:
+        """The zones in one of which its people are; none where nobody can tell."""
+        match self.source:
+            case "zones":
+                return zones_of_country(self.country)
+            case "unknown":
+                return ()
+        return (self.time_zone,)
 
 
 @dataclass(frozen=True)
@@ -142,12 +156,24 @@ class Opening:
 def next_opening(trigger: Trigger, place: Place, moment: datetime) -> Opening | None:
     """The first opening of the trigger's window at or after a moment; None if it never opens."""
     window = trigger.send_window
-    opens = window.next_open(moment, place.time_zone, place.country)
+    opens = window.next_open(moment, place.zones, place.country)
     if opens is None:
         return None
-    closes = window.closes(opens, place.time_zone, place.country)
+    closes = window.closes(opens, place.zones, place.country)
     assert closes is not None
     return Opening(opens, closes)
+
+
+def without_a_civil_hour(trigger: Trigger, place: Place, moment: datetime) -> str | None:
+    """Why nobody can tell a minute inside the window where an account is; None where one can."""
+    if place.source == "unknown":
+        return "nobody can tell its country, and it has no time_zone"
+    if place.source == "zones" and next_opening(trigger, place, moment) is None:
+        return (
+            f"{place.country} has no minute that is inside {trigger.send_window} in all of its "
+            "time zones, and it has no time_zone of its own"
+        )
+    return None
 
 
 NO_TIME = timedelta()

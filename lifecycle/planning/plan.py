@@ -16,6 +16,7 @@ from sqlalchemy import Connection
 from sqlalchemy import Row as SqlRow
 
 from lifecycle.authoring.files import Seen, read_to_plan
+from lifecycle.calendar import country_of_zone
 from lifecycle.caps import local_day
 from lifecycle.consent import ConsentWords
 from lifecycle.days import DAY
@@ -48,6 +49,7 @@ from lifecycle.planning.decision import (
     Reason,
     last_due,
     next_opening,
+    without_a_civil_hour,
 )
 from lifecycle.planning.launch import baseline
 from lifecycle.planning.plan_result import PlanResult
@@ -138,6 +140,7 @@ def decide(
         planner.end_removed([*(trigger.name for trigger in triggers), *broken])
         planner.object_to_planned()
         planner.end_waiting()
+    planner.result.name_those_without_zone()
     return planner.result
 
 
@@ -531,6 +534,10 @@ class _Planner:
             )
             self.result.withhold(trigger.name, account_id, Reason.NO_RECIPIENT, detail)
             return
+        place = self._place(account)
+        if why := without_a_civil_hour(trigger, place, self.as_of):
+            self.result.waits_for_a_zone(trigger.name, account, why)
+            return
         mailable: dict[str, Row] = {}
         for person in matching:
             if against := self.people.objection(person):
@@ -581,6 +588,16 @@ class _Planner:
                 goal_until=None if entrant.goal_is_met else _goal_until(trigger, enrolment),
             )
         )
+
+    def _place(self, account: Row) -> Place:
+        """Where an account keeps its hours; without a country it keeps the week of its zone's."""
+        zone, source = account["time_zone"], account["time_zone_source"]
+        country = account["country_code"]
+        if country is None and source == "account":
+            country = country_of_zone(zone)
+        if country is None and source in ("account", "company"):
+            country = self.settings.company.country
+        return Place(zone, source, country)
 
     # Going on. ---------------------------------------------------------------------------
 
@@ -685,13 +702,16 @@ class _Planner:
             for row in ledger_state.held_out_through(self.ledger, trigger, self.as_of)
         )
 
-    def _place(self, account: Mapping[str, Any]) -> Place:
-        """Where an account keeps its hours now; the company's country stands in for its own."""
-        return Place(
-            account["time_zone"],
-            account["time_zone_source"],
-            account["country_code"] or self.settings.company.country,
-        )
+    def _place(self, account: Row) -> Place:
+        """Where an account keeps its hours now; without a country it keeps the week of its zone's,
+        or the company's."""
+        zone, source = account["time_zone"], account["time_zone_source"]
+        country = account["country_code"]
+        if country is None and source == "account":
+            country = country_of_zone(zone)
+        if country is None and source in ("account", "company"):
+            country = self.settings.company.country
+        return Place(zone, source, country)
 
 
 def _enrolment(row: SqlRow[Any], place: Place) -> Enrolment:

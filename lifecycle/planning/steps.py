@@ -33,6 +33,7 @@ from lifecycle.planning.decision import (
     StepDecision,
     decide_step,
     timing,
+    without_a_civil_hour,
 )
 from lifecycle.planning.plan_result import PlanResult
 from lifecycle.planning.readers import Going, Objection
@@ -124,6 +125,10 @@ class Steps:
 
     def decide(self, inside: Inside) -> datetime | None:
         """Decide the steps that come due; returns when the next one may go, None for none."""
+        if why := without_a_civil_hour(inside.trigger, inside.enrolment.place, self._now):
+            self._result.waits_for_a_zone(inside.trigger.name, inside.account, why)
+            self._keep_back(inside, f"{Reason.NO_CIVIL_HOUR}: {why}")
+            return self._now
         made = _Made()
         moments = [self._go_through(inside, reader, made) for reader in inside.readers]
         self._settle(inside, made)
@@ -205,6 +210,12 @@ class Steps:
             inside.trigger.name, inside.enrolment.account_id, *against, contact_id, step
         )
 
+    def _keep_back(self, inside: Inside, why: str) -> None:
+        for reader in inside.readers:
+            for mail in reader.mails.not_left.values():
+                self.looked_at.add(mail.send_id)
+                self._result.decisions.kept_back.append(KeptBack(mail.send_id, why))
+
     def _withdraw(self, mail: SqlRow[Any], state: State, detail: str) -> None:
         self._result.decisions.withdrawals.append(Withdrawal(mail.send_id, state, detail))
 
@@ -218,7 +229,10 @@ class Steps:
             if old.attempts:  # the provider asked for this pause
                 later = max(mail.not_before, old.not_before)
                 mail = replace(mail, not_before=later)
-            self._result.decisions.moves.append(Move(mail, _what_moved(old, mail)))
+            # Every attempt at a mail has the same bytes, but for one to another address.
+            same_bytes = bool(old.attempts) and old.address == mail.address
+            move = Move(mail, _what_moved(old, mail), rewritten=not same_bytes)
+            self._result.decisions.moves.append(move)
         made.planned.setdefault(mail.step, mail)
         made.reached[mail.step].add(mail.address)
         key = inside.trigger.name, mail.address, mail.step

@@ -53,6 +53,7 @@ WHY = {
     "step_condition": "the step's own condition does not hold",
     "late": "too late to be useful",
     "no_window": "its send window never opens",
+    "no_civil_hour": "nobody can tell an hour inside the window where the account is",
     "template_error": "the mail could not be written",
     "waiting_for_feed": "the usage feed is late: nobody is judged by missing data",
     "account_set_aside": "the account's row in the CRM is not usable",
