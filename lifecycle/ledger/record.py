@@ -239,14 +239,13 @@ def _move_mails(ledger: Connection, moves: list[Move], at: datetime) -> None:
                 for row in rows
             ],
         )
-        ledger.execute(
-            _REWRITE,
-            [
-                {"of_send": it.mail.send_id, "new_mime": it.mail.mime}
-                for it in still
-                if it.rewritten
-            ],
-        )
+        written = [
+            {"of_send": one.mail.send_id, "new_mime": one.mail.mime}
+            for one in still
+            if one.rewritten
+        ]
+        if written:
+            ledger.execute(_REWRITE, written)
         told = [(one.mail.send_id, one.why) for one in still if one.why]
         log(ledger, ((one, states[one], states[one], why) for one, why in told), at)
 

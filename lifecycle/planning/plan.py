@@ -589,16 +589,6 @@ class _Planner:
             )
         )
 
-    def _place(self, account: Row) -> Place:
-        """Where an account keeps its hours; without a country it keeps the week of its zone's."""
-        zone, source = account["time_zone"], account["time_zone_source"]
-        country = account["country_code"]
-        if country is None and source == "account":
-            country = country_of_zone(zone)
-        if country is None and source in ("account", "company"):
-            country = self.settings.company.country
-        return Place(zone, source, country)
-
     # Going on. ---------------------------------------------------------------------------
 
     def _continue(self, version: Version, moving: Sequence[SqlRow[Any]]) -> None:
