@@ -5,12 +5,11 @@ from __future__ import annotations
 from collections.abc import Container, Iterable, Iterator, Sequence
 
 from lifecycle.errors import Problem, TemplateError, did_you_mean
-from lifecycle.ledger.tables import MORNING, OWNER_LIST
 from lifecycle.mail.folder import Templates, nearest
 from lifecycle.mail.render import FOOTER_SAYS
 from lifecycle.mail.template import Names
 from lifecycle.settings import Company, Settings
-from lifecycle.template_names import LIST_NAMES, OWNER_NAMES
+from lifecycle.template_names import LIST_NAMES, MORNING, OWNER_LIST, OWNER_NAMES
 
 
 def check_templates(

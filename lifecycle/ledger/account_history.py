@@ -15,7 +15,6 @@ from lifecycle.ledger.tables import (
     MAILED,
     NOT_LEFT,
     OPEN,
-    OWNER_LIST,
     State,
     enrollments,
     feedback,
@@ -32,6 +31,7 @@ from lifecycle.ledger.tables import (
     trigger_versions,
     withheld,
 )
+from lifecycle.template_names import OWNER_LIST
 
 Rows = Sequence[Row[Any]]
 

@@ -20,7 +20,6 @@ from lifecycle.ledger.store import Ledger
 from lifecycle.ledger.tables import (
     APPROVED,
     NOT_LEFT,
-    OWNER_LIST,
     REJECTED,
     State,
     actions,
@@ -28,6 +27,7 @@ from lifecycle.ledger.tables import (
     runs,
     sends,
 )
+from lifecycle.template_names import OWNER_LIST
 
 
 def mark(ledger: Connection, run_id: str, *, people: int, over_budget: str | None) -> None:

@@ -9,9 +9,8 @@ from datetime import datetime
 from typing import Any
 
 from sqlalchemy import ColumnElement, Connection, Table, bindparam, func, or_, select, update
-from sqlalchemy.dialects import postgresql, sqlite
 
-from lifecycle.ledger import controls
+from lifecycle.ledger import controls, dialect
 from lifecycle.ledger.backup import in_doubt
 from lifecycle.ledger.states import batches, insert, log, move
 from lifecycle.ledger.tables import (
@@ -381,8 +380,7 @@ def _plan(ledger: Connection, planned: list[PlannedSend], run_id: str, at: datet
 
 
 def _withhold(ledger: Connection, kept: list[Withheld], run_id: str, at: datetime) -> None:
-    dialect = postgresql if ledger.dialect.name == "postgresql" else sqlite
-    row = dialect.insert(withheld)
+    row = dialect.insert(ledger, withheld)
     upsert = row.on_conflict_do_update(
         index_elements=list(withheld.primary_key.columns),
         set_={name: row.excluded[name] for name in ("reason", "detail", "last_at", "run_id")},

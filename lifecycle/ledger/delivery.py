@@ -16,7 +16,6 @@ from functools import cache
 from itertools import chain
 from typing import Any
 
-import psutil
 from sqlalchemy import (
     BindParameter,
     ColumnElement,
@@ -41,7 +40,6 @@ from lifecycle.ledger.tables import (
     MAILED,
     NOT_LEFT,
     OF_ITS_ENROLLMENT,
-    OWNER_LIST,
     PAUSED,
     State,
     UtcDateTime,
@@ -53,6 +51,7 @@ from lifecycle.ledger.tables import (
     trigger_stops,
     trigger_versions,
 )
+from lifecycle.template_names import OWNER_LIST
 
 IN_FLIGHT = 64
 """Single mails a worker may hold at a time, so that a crash leaves no more in doubt."""
@@ -61,6 +60,8 @@ IN_FLIGHT = 64
 @cache
 def worker_name() -> str:
     """This process, so that another one on the same machine can tell whether it still lives."""
+    import psutil
+
     me = psutil.Process()
     return f"{socket.gethostname()}:{os.getpid()}:{me.create_time():.2f}"
 
@@ -74,6 +75,8 @@ def is_gone(worker: str, lease_until: datetime) -> bool:
     host, pid, started = worker.rsplit(":", 2)
     if host != socket.gethostname():
         return lease_until <= datetime.now(UTC)
+    import psutil
+
     try:
         process = psutil.Process(int(pid))
         is_zombie = process.status() == psutil.STATUS_ZOMBIE

@@ -25,10 +25,9 @@ from enum import StrEnum
 from typing import Any, NamedTuple
 
 from sqlalchemy import Column, Connection, Row, bindparam, func, select, update
-from sqlalchemy.dialects import postgresql, sqlite
 
 from lifecycle.errors import GateStopped
-from lifecycle.ledger import suppressions
+from lifecycle.ledger import dialect, suppressions
 from lifecycle.ledger.states import batches, log
 from lifecycle.ledger.store import Ledger
 from lifecycle.ledger.suppressions import SOFT, Suppression, normalized
@@ -148,7 +147,7 @@ def _name(text: str | None, longest: int) -> str | None:
 def record_sync(ledger: Connection, source: str, *, read_until: datetime, now: datetime) -> None:
     """Write down that a list was pulled whole, up to a moment of the provider's clock."""
     row = {"source": source, "read_until": read_until, "succeeded_at": now}
-    insert = _dialect(ledger).insert(feedback_syncs).values(row)
+    insert = dialect.insert(ledger, feedback_syncs).values(row)
     ledger.execute(
         insert.on_conflict_do_update(
             index_elements=[feedback_syncs.c.source],
@@ -231,7 +230,7 @@ def _keep(ledger: Connection, facts: Sequence[Fact], received_at: datetime) -> l
         and fact.event_id not in told_ids
         and by_event.get(fact.event_id or "", key) == key
     }
-    insert = _dialect(ledger).insert(feedback).on_conflict_do_nothing()
+    insert = dialect.insert(ledger, feedback).on_conflict_do_nothing()
     for some in batches(new.items()):
         ledger.execute(
             insert,
@@ -259,10 +258,6 @@ def _known(ledger: Connection, column: Column[Any], values: Collection[str]) -> 
         for some in batches(values)
         for row in ledger.execute(select(column).where(column.in_(some)))
     }
-
-
-def _dialect(ledger: Connection) -> Any:
-    return postgresql if ledger.dialect.name == "postgresql" else sqlite
 
 
 # States. ----------------------------------------------------------------------------------

@@ -11,7 +11,8 @@ from sqlalchemy import Connection, Row, case, select
 from lifecycle.errors import InputError, UnknownName
 from lifecycle.ledger.states import move
 from lifecycle.ledger.store import Ledger
-from lifecycle.ledger.tables import OWNER_LIST, State, actions, messages, sends
+from lifecycle.ledger.tables import State, actions, messages, sends
+from lifecycle.template_names import OWNER_LIST
 
 Verdict = Literal["resend", "give_up"]
 

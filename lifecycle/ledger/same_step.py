@@ -10,7 +10,8 @@ from typing import Any
 from sqlalchemy import Connection, Row, bindparam, func, select
 
 from lifecycle.ledger.states import batches
-from lifecycle.ledger.tables import MAILED, OWNER_LIST, sends
+from lifecycle.ledger.tables import MAILED, sends
+from lifecycle.template_names import OWNER_LIST
 
 Key = tuple[str, str, str]
 """Trigger, address (normalised), step."""

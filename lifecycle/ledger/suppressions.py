@@ -16,11 +16,10 @@ from datetime import UTC, datetime
 from typing import Any, Literal, get_args
 
 from sqlalchemy import Connection, bindparam, delete, select, update
-from sqlalchemy.dialects import postgresql, sqlite
 
 from lifecycle.addresses import is_address
 from lifecycle.errors import InputError, LedgerError, UnknownName, did_you_mean
-from lifecycle.ledger import departures
+from lifecycle.ledger import departures, dialect
 from lifecycle.ledger.states import batches, move
 from lifecycle.ledger.store import Ledger
 from lifecycle.ledger.tables import NOT_LEFT, State, actions, sends, suppressions
@@ -137,9 +136,8 @@ def stop(ledger: Connection, found: Iterable[Suppression], now: datetime) -> int
         for row in ledger.execute(select(suppressions).where(suppressions.c.address.in_(some)))
     }
     new = [vars(one) for address, one in sorted(wanted.items()) if address not in known]
-    dialect = postgresql if ledger.dialect.name == "postgresql" else sqlite
     for rows in batches(new):
-        ledger.execute(dialect.insert(suppressions).on_conflict_do_nothing(), rows)
+        ledger.execute(dialect.insert(ledger, suppressions).on_conflict_do_nothing(), rows)
     heavier = [
         {"of_address": address, **_values(kept)}
         for address, old in known.items()

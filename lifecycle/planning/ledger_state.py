@@ -13,7 +13,6 @@ from lifecycle.ledger.tables import (
     MAILED,
     NOT_LEFT,
     OF_ITS_ENROLLMENT,
-    OWNER_LIST,
     enrollments,
     launches,
     recipients,
@@ -21,6 +20,7 @@ from lifecycle.ledger.tables import (
     steps,
     trigger_versions,
 )
+from lifecycle.template_names import OWNER_LIST
 from lifecycle.triggers.model import Trigger
 
 Rows = Sequence[Row[Any]]

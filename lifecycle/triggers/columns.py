@@ -13,8 +13,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
-from ruamel.yaml import YAML
-from ruamel.yaml.error import YAMLError
+import yaml
 
 from lifecycle.errors import Problem, TriggerError
 from lifecycle.settings import CHECKOUT
@@ -123,8 +122,9 @@ def _columns_of(path: Path, modified_at: int, size: int) -> Columns:
     """Read once as it is now: parsing it takes longer than checking all triggers against it."""
     name = _named(path)
     try:
-        content = YAML(typ="safe", pure=True).load(path.read_text(encoding="utf-8"))
-    except (UnicodeDecodeError, YAMLError) as error:
+        # As dbt reads it, with the parser in C.
+        content = yaml.load(path.read_text(encoding="utf-8"), yaml.CSafeLoader)
+    except (UnicodeDecodeError, yaml.YAMLError) as error:
         raise TriggerError([Problem(name, None, f"cannot be read: {error}")]) from None
     models = content.get("models", []) if isinstance(content, dict) else []
     model = next((model for model in models if model.get("name") == path.stem), None)
