@@ -25,7 +25,8 @@ def check_suites(settings: Settings) -> tuple[int, list[Problem]]:
     from lifecycle.warehouse import expected_schema
     from lifecycle.warehouse.gate import suites
 
-    count, problems, is_final = 0, [], True
+    count, is_final = 0, True
+    problems: list[Problem] = []
     for door in ("raw", "marts"):
         try:
             loaded = suites.load(settings, door)
