@@ -402,9 +402,13 @@ class Smtp(Section):
 
     @model_validator(mode="after")
     def _secure(self) -> Self:
-        if self.tls == "none" and self.host and not is_loopback(self.host):
-            raise ValueError(f'tls = "none" would send mails to {self.host} in the open')
+        _refuse_open_relay(self.host, self.tls, "tls")
         return self
+
+
+def _refuse_open_relay(host: str, tls: str, key: str) -> None:
+    if tls == "none" and host and not is_loopback(host):
+        raise ValueError(f'{key} = "none" would send mails to {host} in the open')
 
 
 def is_loopback(host: str) -> bool:
@@ -517,9 +521,21 @@ class Notify(Section):
 
     webhook_url: SecretStr = Field(SecretStr(""), description='takes POST {"text": …}')
     email: str = Field("", description="an address that is mailed by smtp_host")
-    smtp_host: str = Field("", description="of a relay that takes such a mail")
+    smtp_host: str = Field(
+        "", description="of a relay that takes such a mail; empty: the relay of [smtp]"
+    )
     smtp_port: int = Field(25, ge=1, le=65535, description="of that relay")
+    smtp_tls: Literal["starttls", "implicit", "none"] = Field(
+        "starttls",
+        description="its certificate is checked, against smtp.ca_file where given;"
+        " none only for a relay on this machine",
+    )
     late_start_minutes: int = Field(60, ge=1, description="a run has not started in time")
+
+    @model_validator(mode="after")
+    def _secure(self) -> Self:
+        _refuse_open_relay(self.smtp_host, self.smtp_tls, "smtp_tls")
+        return self
 
 
 class _TomlSource(PydanticBaseSettingsSource):
