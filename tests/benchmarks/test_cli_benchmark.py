@@ -28,9 +28,9 @@ def test_each_command_is_measured_beside_a_bare_python(
 
     told.publish()
     told.run()
-    assert set(cli.AIMS) < set(cli.COMMANDS)
+    assert set(cli.AIMS) == set(cli.PROMISED) < set(cli.COMMANDS)
     monkeypatch.setitem(cli.COMMANDS, "explain", (str(cli.LIFECYCLE), "explain", "A1"))
-    monkeypatch.setattr(cli, "AIMS", {"--help": 100})  # other tests run beside this one
+    monkeypatch.setattr(cli, "PROMISED", {"--help": 1000})  # other tests run beside this one
     state = str(told.settings.state_dir)
     monkeypatch.setattr(sys, "argv", ["cli.py", "--state", state, "--rounds", "1", "--json"])
     cli.main()
@@ -50,7 +50,7 @@ def test_a_missed_promise_is_named(
 
     bare = cli.COMMANDS[cli.BARE]
     monkeypatch.setattr(cli, "COMMANDS", {cli.BARE: bare, "status": bare, "explain": bare})
-    monkeypatch.setattr(cli, "AIMS", {"status": cli.BARE_SECONDS / 100, "explain": 1000.0})
+    monkeypatch.setattr(cli, "PROMISED", {"status": 0.01, "explain": 1000})
     monkeypatch.setattr(sys, "argv", ["cli.py", "--state", str(tmp_path), "--rounds", "1"])
     with pytest.raises(SystemExit) as ended:
         cli.main()
