@@ -12,7 +12,7 @@ from sqlalchemy import ColumnElement, Connection, Table, bindparam, func, or_, s
 
 from lifecycle.ledger import controls, dialect
 from lifecycle.ledger.backup import in_doubt
-from lifecycle.ledger.states import batches, insert, log, move
+from lifecycle.ledger.states import batches, insert, log, transition
 from lifecycle.ledger.tables import (
     NOT_LEFT,
     OF_ITS_ENROLLMENT,
@@ -216,22 +216,22 @@ class Decisions:
     put_off: list[PutOff] = field(default_factory=list)
 
 
-def record(ledger: Connection, made: Decisions, *, run_id: str, at: datetime) -> None:
+def record(ledger: Connection, decisions: Decisions, *, run_id: str, at: datetime) -> None:
     """Write what was decided. `at` is the run's as-of; the caller's transaction holds it all.
 
     Nobody enters what was stopped, and no account that was put on hold, since it was decided.
     """
-    made = _without_stopped(ledger, made, at)
-    _use_first(ledger, made.first_uses, run_id, at)
-    _wait(ledger, made.waiting, at)
-    _launch(ledger, made.launches, run_id, at)
-    _mark_seen_false(ledger, made.seen_false, at)
-    _enrol(ledger, made.entries, run_id)
-    insert(ledger, steps, ({**asdict(fate), "decided_at": at} for fate in made.steps))
-    _plan(ledger, made.sends, run_id, at)
-    _withhold(ledger, made.withheld, run_id, at)
-    for objection in made.objections:
-        move(
+    decisions = _without_stopped(ledger, decisions, at)
+    _use_first(ledger, decisions.first_uses, run_id, at)
+    _wait(ledger, decisions.waiting, at)
+    _launch(ledger, decisions.launches, run_id, at)
+    _mark_seen_false(ledger, decisions.seen_false, at)
+    _enrol(ledger, decisions.entries, run_id)
+    insert(ledger, steps, ({**asdict(fate), "decided_at": at} for fate in decisions.steps))
+    _plan(ledger, decisions.sends, run_id, at)
+    _withhold(ledger, decisions.withheld, run_id, at)
+    for objection in decisions.objections:
+        transition(
             ledger,
             State.SUPPRESSED,
             objection.detail,
@@ -239,8 +239,8 @@ def record(ledger: Connection, made: Decisions, *, run_id: str, at: datetime) ->
             sends.c.send_id == objection.send_id,
             sends.c.state.in_(NOT_LEFT),
         )
-    for mail in made.put_off:
-        move(
+    for mail in decisions.put_off:
+        transition(
             ledger,
             State.PLANNED,
             "its window shut before it left",
@@ -250,31 +250,31 @@ def record(ledger: Connection, made: Decisions, *, run_id: str, at: datetime) ->
             not_before=mail.not_before,
             closes_at=mail.closes_at,
         )
-    _meet_goals(ledger, made.goals, at)
-    _end(ledger, made.endings, at)
-    _migrate(ledger, made.migrations, at)
-    _move_on(ledger, made.progress)
+    _meet_goals(ledger, decisions.goals, at)
+    _end(ledger, decisions.endings, at)
+    _migrate(ledger, decisions.migrations, at)
+    _move_on(ledger, decisions.progress)
     _complete(ledger, at)
 
 
-def _without_stopped(ledger: Connection, made: Decisions, at: datetime) -> Decisions:
+def _without_stopped(ledger: Connection, decisions: Decisions, at: datetime) -> Decisions:
     stopped, on_hold = controls.stops(ledger), controls.holds(ledger, at)
     kept_out = {
-        (one.account_id, one.trigger, one.cycle)
-        for one in made.entries
-        if one.trigger in stopped or one.account_id in on_hold
+        (decision.account_id, decision.trigger, decision.cycle)
+        for decision in decisions.entries
+        if decision.trigger in stopped or decision.account_id in on_hold
     }
 
-    def may_stay(one: Entry | StepFate | PlannedSend) -> bool:
-        return (one.account_id, one.trigger, one.cycle) not in kept_out
+    def may_stay(decision: Entry | StepFate | PlannedSend) -> bool:
+        return (decision.account_id, decision.trigger, decision.cycle) not in kept_out
 
     if not kept_out:
-        return made
+        return decisions
     return replace(
-        made,
-        entries=[one for one in made.entries if may_stay(one)],
-        steps=[one for one in made.steps if may_stay(one)],
-        sends=[one for one in made.sends if may_stay(one)],
+        decisions,
+        entries=[decision for decision in decisions.entries if may_stay(decision)],
+        steps=[decision for decision in decisions.steps if may_stay(decision)],
+        sends=[decision for decision in decisions.sends if may_stay(decision)],
     )
 
 
@@ -284,12 +284,12 @@ def _use_first(ledger: Connection, versions: list[FirstUse], run_id: str, at: da
         trigger_versions,
         (
             {
-                **vars(one),
-                "templates": json.dumps(one.templates, ensure_ascii=False),
+                **vars(version),
+                "templates": json.dumps(version.templates, ensure_ascii=False),
                 "first_run_id": run_id,
                 "first_at": at,
             }
-            for one in versions
+            for version in versions
         ),
     )
 
@@ -297,17 +297,17 @@ def _use_first(ledger: Connection, versions: list[FirstUse], run_id: str, at: da
 def _wait(ledger: Connection, waiting: Mapping[tuple[str, str], str | None], at: datetime) -> None:
     since = trigger_versions.c.waiting_since
     for (trigger, version), why in waiting.items():
-        one = update(trigger_versions).where(
+        change = update(trigger_versions).where(
             trigger_versions.c.trigger == trigger, trigger_versions.c.version == version
         )
         if why is None:
-            ledger.execute(one.values(waiting_since=None, waiting_for=None))
+            ledger.execute(change.values(waiting_since=None, waiting_for=None))
         else:
-            ledger.execute(one.values(waiting_since=func.coalesce(since, at), waiting_for=why))
+            ledger.execute(change.values(waiting_since=func.coalesce(since, at), waiting_for=why))
 
 
-def _launch(ledger: Connection, made: list[Launch], run_id: str, at: datetime) -> None:
-    for launch in made:
+def _launch(ledger: Connection, new_launches: list[Launch], run_id: str, at: datetime) -> None:
+    for launch in new_launches:
         ledger.execute(
             launches.insert().values(
                 trigger=launch.trigger, mode=launch.mode, launched_at=at, run_id=run_id
@@ -388,7 +388,10 @@ def _withhold(ledger: Connection, kept: list[Withheld], run_id: str, at: datetim
     for batch in batches(kept):
         ledger.execute(
             upsert,
-            [{**vars(one), "first_at": at, "last_at": at, "run_id": run_id} for one in batch],
+            [
+                {**vars(decision), "first_at": at, "last_at": at, "run_id": run_id}
+                for decision in batch
+            ],
         )
 
 
@@ -401,14 +404,18 @@ def _of_cycle(table: Table) -> tuple[ColumnElement[bool], ...]:
     )
 
 
-def _cycle(one: GoalMet | Progress | Migration) -> dict[str, Any]:
-    return {"of_account": one.account_id, "of_trigger": one.trigger, "of_cycle": one.cycle}
+def _cycle(decision: GoalMet | Progress | Migration) -> dict[str, Any]:
+    return {
+        "of_account": decision.account_id,
+        "of_trigger": decision.trigger,
+        "of_cycle": decision.cycle,
+    }
 
 
 def _meet_goals(ledger: Connection, goals: list[GoalMet], at: datetime) -> None:
     change = update(enrollments).where(*_of_cycle(enrollments)).values(goal_met_at=at)
     for batch in batches(goals):
-        ledger.execute(change, [_cycle(one) for one in batch])
+        ledger.execute(change, [_cycle(decision) for decision in batch])
 
 
 def _end(ledger: Connection, endings: list[Ending], at: datetime) -> None:
@@ -423,7 +430,7 @@ def _end(ledger: Connection, endings: list[Ending], at: datetime) -> None:
             )
             .values(ended_at=at, end_reason=ending.reason)
         )
-        move(
+        transition(
             ledger,
             State.CANCELLED,
             f"left the sequence: {ending.reason}",
@@ -438,7 +445,9 @@ def _end(ledger: Connection, endings: list[Ending], at: datetime) -> None:
 def _move_on(ledger: Connection, progress: list[Progress]) -> None:
     change = update(enrollments).where(*_of_cycle(enrollments)).values(next_at=bindparam("next_at"))
     for batch in batches(progress):
-        ledger.execute(change, [{**_cycle(one), "next_at": one.next_at} for one in batch])
+        ledger.execute(
+            change, [{**_cycle(decision), "next_at": decision.next_at} for decision in batch]
+        )
 
 
 def _migrate(ledger: Connection, migrations: list[Migration], at: datetime) -> None:
@@ -461,19 +470,19 @@ def _migrate(ledger: Connection, migrations: list[Migration], at: datetime) -> N
         .values(trigger_version=bindparam("to_version"))
     )
     for batch in batches(migrations):
-        moved = [{**_cycle(one), "to_version": one.to_version} for one in batch]
+        moved = [{**_cycle(decision), "to_version": decision.to_version} for decision in batch]
         ledger.execute(follow, moved)
         ledger.execute(
             change,
             [
-                {**row, "next_at": one.next_at, "goal_until": one.goal_until}
-                for row, one in zip(moved, batch, strict=True)
+                {**row, "next_at": decision.next_at, "goal_until": decision.goal_until}
+                for row, decision in zip(moved, batch, strict=True)
             ],
         )
     for trigger, version, steps_left in {
-        (one.trigger, one.to_version, one.steps) for one in migrations
+        (decision.trigger, decision.to_version, decision.steps) for decision in migrations
     }:
-        move(
+        transition(
             ledger,
             State.CANCELLED,
             "its step is not in the trigger any more",

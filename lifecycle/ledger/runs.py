@@ -32,8 +32,8 @@ def newest_decision(ledger: Ledger) -> datetime | None:
     )
     newest = select(runs.c.as_of).where(decided).order_by(runs.c.as_of.desc()).limit(1)
     with ledger.read() as connection:
-        found: datetime | None = connection.execute(newest).scalar()
-    return found
+        newest_as_of: datetime | None = connection.execute(newest).scalar()
+    return newest_as_of
 
 
 def check(ledger: Ledger, *, as_of: datetime, source: str) -> None:

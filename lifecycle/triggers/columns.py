@@ -151,7 +151,7 @@ def _column(item: dict[str, Any]) -> Column:
 def _accepted_values(item: dict[str, Any]) -> frozenset[str]:
     for test in [*item.get("data_tests", []), *item.get("tests", [])]:
         if isinstance(test, dict) and isinstance(test.get("accepted_values"), dict):
-            told = test["accepted_values"]
-            values = told.get("values", told.get("arguments", {}).get("values", []))
+            accepted = test["accepted_values"]
+            values = accepted.get("values", accepted.get("arguments", {}).get("values", []))
             return frozenset(value for value in values if isinstance(value, str))
     return frozenset()
