@@ -15,7 +15,6 @@ from datetime import UTC, datetime, timedelta
 from functools import cache
 from typing import Any
 
-import psutil
 from sqlalchemy import (
     BindParameter,
     ColumnElement,
@@ -34,13 +33,12 @@ from sqlalchemy import (
 
 from lifecycle.caps import Cap, MailCount, local_day
 from lifecycle.ledger import approvals, departures, same_step, spacing, suppressions
-from lifecycle.ledger.states import batches, log_moved, move
+from lifecycle.ledger.states import batches, log_transitions, transition
 from lifecycle.ledger.tables import (
     HAS_NOT_LEFT,
     MAILED,
     NOT_LEFT,
     OF_ITS_ENROLLMENT,
-    OWNER_LIST,
     PAUSED,
     State,
     UtcDateTime,
@@ -52,6 +50,7 @@ from lifecycle.ledger.tables import (
     trigger_stops,
     trigger_versions,
 )
+from lifecycle.template_names import OWNER_LIST
 
 IN_FLIGHT = 64
 """Single mails a worker may hold at a time, so that a crash leaves no more in doubt."""
@@ -60,6 +59,8 @@ IN_FLIGHT = 64
 @cache
 def worker_name() -> str:
     """This process, so that another one on the same machine can tell whether it still lives."""
+    import psutil
+
     me = psutil.Process()
     return f"{socket.gethostname()}:{os.getpid()}:{me.create_time():.2f}"
 
@@ -73,6 +74,8 @@ def is_gone(worker: str, lease_until: datetime) -> bool:
     host, pid, started = worker.rsplit(":", 2)
     if host != socket.gethostname():
         return lease_until <= datetime.now(UTC)
+    import psutil
+
     try:
         process = psutil.Process(int(pid))
         is_zombie = process.status() == psutil.STATUS_ZOMBIE
@@ -103,9 +106,9 @@ def recover(ledger: Connection, now: datetime) -> int:
         )
     ).all()
     orphans = [row.send_id for row in held if is_gone(row.lease_owner, row.lease_until)]
-    for some in batches(orphans):
+    for batch in batches(orphans):
         detail = "its worker ended during the attempt"
-        move(ledger, State.UNCERTAIN, detail, now, sends.c.send_id.in_(some))
+        transition(ledger, State.UNCERTAIN, detail, now, sends.c.send_id.in_(batch))
     return len(orphans)
 
 
@@ -124,7 +127,7 @@ def hold(ledger: Connection, now: datetime, horizon: timedelta) -> None:
     """Sends that nothing has proved either way by the horizon wait for a person's decision."""
     detail = f"no evidence within {horizon.total_seconds() / 3600:g} hours"
     old = (sends.c.state == State.UNCERTAIN, sends.c.state_at <= now - horizon)
-    move(ledger, State.HELD, detail, now, *old)
+    transition(ledger, State.HELD, detail, now, *old)
 
 
 def release(ledger: Connection, now: datetime) -> None:
@@ -135,12 +138,12 @@ def release(ledger: Connection, now: datetime) -> None:
     shut, until the next run finds them another opening: none, where their sequence was left.
     """
     late = (HAS_NOT_LEFT, sends.c.expires_at <= now)
-    move(ledger, State.EXPIRED, "too late to be useful", now, *late)
+    transition(ledger, State.EXPIRED, "too late to be useful", now, *late)
     has_left = enrollments.c.ended_at.is_not(None) & (enrollments.c.end_reason != "completed")
     shut = (HAS_NOT_LEFT, sends.c.not_before <= now, sends.c.closes_at <= now)
     sequence = select(enrollments.c.account_id).where(OF_ITS_ENROLLMENT, has_left)
-    move(ledger, State.CANCELLED, "left the sequence", now, *shut, sequence.exists())
-    move(ledger, State.QUEUED, None, now, sends.c.state == State.PLANNED, *may_go(now))
+    transition(ledger, State.CANCELLED, "left the sequence", now, *shut, sequence.exists())
+    transition(ledger, State.QUEUED, None, now, sends.c.state == State.PLANNED, *may_go(now))
 
 
 class Room:
@@ -226,12 +229,14 @@ def claim(
         elif row.address in suppressed:
             refusal = State.SUPPRESSED, f"address suppressed: {suppressed[row.address]}"
         elif full := _full_cap(limits[row.send_id], mailed, local_day(now, row.time_zone)):
-            move(ledger, State.PLANNED, full, now, sends.c.send_id == row.send_id, waiting_for=full)
+            transition(
+                ledger, State.PLANNED, full, now, sends.c.send_id == row.send_id, waiting_for=full
+            )
             continue
         elif (again_at := spacing.may_follow(row)) > now:
             why = "keeps its distance from the mail before it"
             which = sends.c.send_id == row.send_id
-            move(ledger, State.PLANNED, why, now, which, not_before=again_at)
+            transition(ledger, State.PLANNED, why, now, which, not_before=again_at)
             continue
         elif other := steps_of.before(row, now):
             refusal = State.SUPPRESSED, f"same_step_recently: {other}"
@@ -242,13 +247,13 @@ def claim(
                 for holder, _, _ in limits[row.send_id]:
                     mailed.add(holder, local_day(now, row.time_zone))
             continue
-        move(ledger, *refusal, now, sends.c.send_id == row.send_id)
+        transition(ledger, *refusal, now, sends.c.send_id == row.send_id)
     # Nobody else writes meanwhile; there is no need to look at the rows again.
     ids = [row.send_id for row in taken]
     until = datetime.now(UTC) + lease
-    for some in batches(ids):
-        ledger.execute(_ATTEMPT, {"ids": some, "at": now, "worker": worker, "until": until})
-    log_moved(ledger, ids, State.QUEUED, now)
+    for batch in batches(ids):
+        ledger.execute(_ATTEMPT, {"ids": batch, "at": now, "worker": worker, "until": until})
+    log_transitions(ledger, ids, State.QUEUED, now)
     return [_claimed(row) for row in taken], bool(rows)
 
 
@@ -270,7 +275,7 @@ class Settlement:
     """Which attempt at the send it was, as its claim says; None: found out by other means."""
 
 
-_MADE = select(sends.c.send_id, sends.c.state, sends.c.attempts, sends.c.lease_owner).where(
+_ATTEMPTED = select(sends.c.send_id, sends.c.state, sends.c.attempts, sends.c.lease_owner).where(
     sends.c.send_id.in_(bindparam("ids", expanding=True))
 )
 _IN_DOUBT = (State.UNCERTAIN, State.HELD)
@@ -284,7 +289,11 @@ person may have said meanwhile that the mail shall go again: not if it was taken
 
 
 def settle_all(
-    ledger: Connection, made: Sequence[Settlement], now: datetime, *, worker: str | None = None
+    ledger: Connection,
+    settlements: Sequence[Settlement],
+    now: datetime,
+    *,
+    worker: str | None = None,
 ) -> set[str]:
     """Write what became of attempts; returns the ids of those for which it was written.
 
@@ -294,24 +303,31 @@ def settle_all(
     meanwhile, is cancelled.
     """
     written: set[str] = set()
-    for some in batches(made):
-        found = ledger.execute(_MADE, {"ids": [one.send_id for one in some]})
-        rows = {row.send_id: row for row in found}
-        open_ones = [
-            one for one in some if (row := rows.get(one.send_id)) and _decides(one, row, worker)
+    for batch in batches(settlements):
+        attempts = ledger.execute(_ATTEMPTED, {"ids": [settlement.send_id for settlement in batch]})
+        rows = {row.send_id: row for row in attempts}
+        decisive = [
+            settlement
+            for settlement in batch
+            if (row := rows.get(settlement.send_id)) and _decides(settlement, row, worker)
         ]
-        erased = _erased(ledger, [one.send_id for one in open_ones if one.state is State.QUEUED])
-        open_ones = [
-            replace(one, state=State.CANCELLED, detail="erased") if one.send_id in erased else one
-            for one in open_ones
+        erased = _erased(
+            ledger,
+            [settlement.send_id for settlement in decisive if settlement.state is State.QUEUED],
+        )
+        decisive = [
+            replace(settlement, state=State.CANCELLED, detail="erased")
+            if settlement.send_id in erased
+            else settlement
+            for settlement in decisive
         ]
-        if open_ones:
-            ledger.execute(_SETTLE, [_settled(one, now) for one in open_ones])
+        if decisive:
+            ledger.execute(_SETTLE, [_settled(settlement, now) for settlement in decisive])
         by_state: defaultdict[State, list[str]] = defaultdict(list)
-        for one in open_ones:
-            by_state[rows[one.send_id].state].append(one.send_id)
+        for settlement in decisive:
+            by_state[rows[settlement.send_id].state].append(settlement.send_id)
         for came_from, ids in by_state.items():
-            log_moved(ledger, ids, came_from, now)
+            log_transitions(ledger, ids, came_from, now)
             written.update(ids)
     return written
 
@@ -324,16 +340,16 @@ def _erased(ledger: Connection, send_ids: Sequence[str]) -> set[str]:
     return set(send_ids).difference(ledger.scalars(stored))
 
 
-def _decides(one: Settlement, send: Row[Any], worker: str | None) -> bool:
+def _decides(settlement: Settlement, send: Row[Any], worker: str | None) -> bool:
     """Whether what was heard is about the send as it is."""
     if worker is None:
         return send.state in _IN_DOUBT
     # Each claim counts the attempts up: whoever knows the number made the attempt.
-    if one.attempt != send.attempts:
+    if settlement.attempt != send.attempts:
         return False
     if send.state == State.ATTEMPTING:
         return bool(send.lease_owner == worker)
-    return send.state in _LATE.get(one.state, ())
+    return send.state in _LATE.get(settlement.state, ())
 
 
 _SETTLE = (
@@ -354,13 +370,13 @@ _SETTLE = (
 )
 
 
-def _settled(one: Settlement, now: datetime) -> dict[str, Any]:
+def _settled(settlement: Settlement, now: datetime) -> dict[str, Any]:
     return {
-        "of_send": one.send_id,
-        "new_state": one.state,
-        "new_detail": one.detail,
+        "of_send": settlement.send_id,
+        "new_state": settlement.state,
+        "new_detail": settlement.detail,
         "at": now,
-        "again": one.again_at,
+        "again": settlement.again_at,
     }
 
 
@@ -376,8 +392,8 @@ def settle(
     again_at: datetime | None = None,
 ) -> bool:
     """Write what became of one attempt, as `settle_all` does. Returns whether it was written."""
-    made = Settlement(send_id, state, detail, again_at, attempt)
-    return bool(settle_all(ledger, [made], now, worker=worker))
+    settlement = Settlement(send_id, state, detail, again_at, attempt)
+    return bool(settle_all(ledger, [settlement], now, worker=worker))
 
 
 def next_due(ledger: Connection, now: datetime) -> datetime | None:

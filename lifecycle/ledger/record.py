@@ -9,9 +9,8 @@ from datetime import datetime
 from typing import Any
 
 from sqlalchemy import ColumnElement, Connection, Table, bindparam, func, or_, select, update
-from sqlalchemy.dialects import postgresql, sqlite
 
-from lifecycle.ledger import controls
+from lifecycle.ledger import controls, dialect
 from lifecycle.ledger.backup import in_doubt
 from lifecycle.ledger.decisions import (
     Absence,
@@ -30,7 +29,7 @@ from lifecycle.ledger.decisions import (
     StepFate,
     Withheld,
 )
-from lifecycle.ledger.states import batches, insert, log, move
+from lifecycle.ledger.states import batches, insert, log, transition
 from lifecycle.ledger.tables import (
     NOT_LEFT,
     OF_ITS_ENROLLMENT,
@@ -48,40 +47,40 @@ from lifecycle.ledger.tables import (
 )
 
 
-def record(ledger: Connection, made: Decisions, *, run_id: str, at: datetime) -> None:
+def record(ledger: Connection, decisions: Decisions, *, run_id: str, at: datetime) -> None:
     """Write what was decided. `at` is the run's as-of; the caller's transaction holds it all.
 
     Nobody enters what was stopped, and no account that was put on hold, since it was decided.
     """
-    made = _without_stopped(ledger, made, at)
+    decisions = _without_stopped(ledger, decisions, at)
     _complete(ledger, at)  # who is through may enter again in this run
-    _use_first(ledger, made.first_uses, run_id, at)
-    _wait(ledger, made.waiting, at)
-    _launch(ledger, made.launches, run_id, at)
-    _mark_seen_false(ledger, made.seen_false, at)
-    _enrol(ledger, made.entries, run_id)
-    _upsert(ledger, steps, ({**asdict(fate), "decided_at": at} for fate in made.steps))
-    _plan(ledger, made.sends, run_id, at)
-    _move_mails(ledger, made.moves, at)
-    _keep_back(ledger, made.kept_back)
-    _withhold(ledger, made.withheld, run_id, at)
-    for mail in made.withdrawals:
+    _use_first(ledger, decisions.first_uses, run_id, at)
+    _wait(ledger, decisions.waiting, at)
+    _launch(ledger, decisions.launches, run_id, at)
+    _mark_seen_false(ledger, decisions.seen_false, at)
+    _enrol(ledger, decisions.entries, run_id)
+    _upsert(ledger, steps, ({**asdict(fate), "decided_at": at} for fate in decisions.steps))
+    _plan(ledger, decisions.sends, run_id, at)
+    _move_mails(ledger, decisions.moves, at)
+    _keep_back(ledger, decisions.kept_back)
+    _withhold(ledger, decisions.withheld, run_id, at)
+    for mail in decisions.withdrawals:
         which = sends.c.send_id == mail.send_id
-        move(ledger, mail.state, mail.detail, at, which, sends.c.state.in_(NOT_LEFT))
-    _meet_goals(ledger, made.goals, at)
-    _read(ledger, made.readers, at)
-    _miss(ledger, made.absences)
-    _end(ledger, made.endings, at)
-    _migrate(ledger, made.migrations, at)
-    _move_on(ledger, made.progress)
+        transition(ledger, mail.state, mail.detail, at, which, sends.c.state.in_(NOT_LEFT))
+    _meet_goals(ledger, decisions.goals, at)
+    _read(ledger, decisions.readers, at)
+    _miss(ledger, decisions.absences)
+    _end(ledger, decisions.endings, at)
+    _migrate(ledger, decisions.migrations, at)
+    _move_on(ledger, decisions.progress)
     _complete(ledger, at)
 
 
-def _without_stopped(ledger: Connection, made: Decisions, at: datetime) -> Decisions:
+def _without_stopped(ledger: Connection, decisions: Decisions, at: datetime) -> Decisions:
     stopped, on_hold = controls.stops(ledger), controls.holds(ledger, at)
     kept_out = {
         (one.account_id, one.trigger, one.cycle)
-        for one in made.entries
+        for one in decisions.entries
         if one.trigger in stopped or one.account_id in on_hold
     }
 
@@ -89,12 +88,12 @@ def _without_stopped(ledger: Connection, made: Decisions, at: datetime) -> Decis
         return (one.account_id, one.trigger, one.cycle) not in kept_out
 
     if not kept_out:
-        return made
+        return decisions
     return replace(
-        made,
-        entries=[one for one in made.entries if may_stay(one)],
-        steps=[one for one in made.steps if may_stay(one)],
-        sends=[one for one in made.sends if may_stay(one)],
+        decisions,
+        entries=[one for one in decisions.entries if may_stay(one)],
+        steps=[one for one in decisions.steps if may_stay(one)],
+        sends=[one for one in decisions.sends if may_stay(one)],
     )
 
 
@@ -272,8 +271,7 @@ def _upsert(
     keep: Collection[str] = (),
 ) -> None:
     """Insert rows; one whose key is there takes its place, but for the columns in `keep`."""
-    dialect = postgresql if ledger.dialect.name == "postgresql" else sqlite
-    row = dialect.insert(table)
+    row = dialect.insert(ledger, table)
     fixed = {*(column.name for column in table.primary_key), *keep}
     changes = [column.name for column in table.columns if column.name not in fixed]
     upsert = row.on_conflict_do_update(
@@ -315,7 +313,7 @@ def _end(ledger: Connection, endings: list[Ending], at: datetime) -> None:
             )
             .values(ended_at=at, end_reason=ending.reason)
         )
-        move(
+        transition(
             ledger,
             State.CANCELLED,
             f"left the sequence: {ending.reason}",
@@ -429,7 +427,7 @@ def _migrate(ledger: Connection, migrations: list[Migration], at: datetime) -> N
     for trigger, version, steps_left in {
         (one.trigger, one.to_version, one.steps) for one in migrations
     }:
-        move(
+        transition(
             ledger,
             State.CANCELLED,
             "its step is not in the trigger any more",

@@ -87,11 +87,6 @@ PAUSED, OFF = "paused", "off"
 APPROVED, REJECTED = "approved", "rejected"
 """What a person decides about a run over its budget."""
 
-OWNER_LIST = "_owner_list"
-"""The trigger of the mails to account owners; no trigger file can have the name."""
-MORNING = "morning"
-"""The one step of it."""
-
 NOT_TOLD = (State.REJECTED, State.SUPPRESSED, State.EXPIRED, State.CANCELLED)
 """States in which nobody has read what stands in a mail, nor will."""
 

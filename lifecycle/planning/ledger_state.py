@@ -12,7 +12,6 @@ from lifecycle.ledger.states import batches
 from lifecycle.ledger.tables import (
     MAILED,
     NOT_LEFT,
-    OWNER_LIST,
     enrollments,
     launches,
     recipients,
@@ -20,6 +19,7 @@ from lifecycle.ledger.tables import (
     steps,
     trigger_versions,
 )
+from lifecycle.template_names import OWNER_LIST
 from lifecycle.triggers.model import Trigger
 
 Rows = Sequence[Row[Any]]

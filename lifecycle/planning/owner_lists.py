@@ -24,19 +24,12 @@ from lifecycle.ledger.decisions import Decisions, PlannedSend
 from lifecycle.ledger.record import record
 from lifecycle.ledger.states import batches, insert
 from lifecycle.ledger.store import Ledger
-from lifecycle.ledger.tables import (
-    MORNING,
-    NOT_TOLD,
-    OWNER_LIST,
-    enrollments,
-    owner_news,
-    send_identity,
-    sends,
-)
+from lifecycle.ledger.tables import NOT_TOLD, enrollments, owner_news, send_identity, sends
 from lifecycle.mail.render import Renderer
 from lifecycle.planning import audience
 from lifecycle.planning.owner_news import OwnerNews, by_owner
 from lifecycle.settings import Settings
+from lifecycle.template_names import MORNING, OWNER_LIST
 from lifecycle.warehouse.connection import connect_published
 
 NEEDS_NO_FEED = ("renewal", "satisfaction_red", "satisfaction_yellow")

@@ -15,8 +15,9 @@ import duckdb
 
 from lifecycle.document import Cell, Document, Id, Section, Table, as_text, counted, moment, table
 from lifecycle.errors import GateStopped, LifecycleError, Problem
-from lifecycle.ledger.tables import OWNER_LIST, State
+from lifecycle.ledger.tables import State
 from lifecycle.report.waiting import BROKEN, broken_lines, left_alone, waits
+from lifecycle.template_names import OWNER_LIST
 from lifecycle.warehouse import published_marts
 
 if TYPE_CHECKING:  # The command line shows a report without importing the modules that filled it.

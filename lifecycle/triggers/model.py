@@ -586,13 +586,13 @@ def parse_trigger(text: str, path: Path, accounts: Columns, contacts: Columns) -
         problems.append(Problem(file.name, None, what, SLUG_HINT))
     context = {"account_columns": accounts, "contact_columns": contacts}
     try:
-        told = TriggerFile.model_validate(file.plain, context=context)
+        content = TriggerFile.model_validate(file.plain, context=context)
     except ValidationError as error:
         problems += file.problems(error, TriggerFile)
         problems += _repeated_steps(file)
     if problems:
         raise TriggerError(dict.fromkeys(problems))
-    fields = {field: getattr(told, field) for field in TriggerFile.model_fields}
+    fields = {field: getattr(content, field) for field in TriggerFile.model_fields}
     return Trigger(
         **fields,
         name=path.stem,
@@ -615,10 +615,10 @@ def named_steps(file: YamlFile) -> list[str]:
     """The ids of a file's steps whatever else is wrong in it; empty where one cannot be read."""
     steps = file.plain.get("steps")
     ids = [
-        one.get("id") if isinstance(one, dict) else None
-        for one in (steps if isinstance(steps, list) else ())
+        step.get("id") if isinstance(step, dict) else None
+        for step in (steps if isinstance(steps, list) else ())
     ]
-    return [one if isinstance(one, str) else "" for one in ids]
+    return [step_id if isinstance(step_id, str) else "" for step_id in ids]
 
 
 def _is_trigger(path: Path) -> bool:

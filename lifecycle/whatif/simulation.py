@@ -28,7 +28,6 @@ from lifecycle.ledger.store import Ledger
 from lifecycle.ledger.tables import (
     MAILED,
     NOT_LEFT,
-    OWNER_LIST,
     State,
     UtcDateTime,
     departures,
@@ -39,6 +38,7 @@ from lifecycle.planning.decision import Reason
 from lifecycle.planning.plan import decide
 from lifecycle.planning.plan_result import PlanResult
 from lifecycle.settings import Settings
+from lifecycle.template_names import OWNER_LIST
 from lifecycle.warehouse.daily_marts import DailyMarts
 from lifecycle.whatif.variant import Variant, have_same_marts
 
