@@ -116,12 +116,14 @@ def _is_let_through(run: Run, held: DeliveryHeld) -> bool:
     if not flow_run or not within:
         return False
     run.wait(held)
-    told = mask_addresses(
+    question = mask_addresses(
         as_markdown([Section("The delivery moved too far", tuple(held.failures))])
     )
-    said = approval.ask(flow_run, told, within=within, said_elsewhere=partial(_by_command, run))
-    if said and not _by_command(run):
-        run.decide(said.approve, by=said.by, why=said.why)
+    decision = approval.ask(
+        flow_run, question, within=within, said_elsewhere=partial(_by_command, run)
+    )
+    if decision and not _by_command(run):
+        run.decide(decision.approve, by=decision.by, why=decision.why)
     decided = _by_command(run)
     return decided is not None and decided.approve and run.go_on()
 

@@ -7,12 +7,11 @@ from typing import Any
 
 from lifecycle.authoring.sample_rows import empty, mail_values, sample
 from lifecycle.errors import Problem, TemplateError, did_you_mean
-from lifecycle.ledger.tables import MORNING, OWNER_LIST
 from lifecycle.mail.folder import Templates, nearest
 from lifecycle.mail.render import FOOTER_SAYS
 from lifecycle.mail.template import Names
 from lifecycle.settings import Company, Settings
-from lifecycle.template_names import LIST_NAMES, OWNER_NAMES
+from lifecycle.template_names import LIST_NAMES, MORNING, OWNER_LIST, OWNER_NAMES
 from lifecycle.triggers.columns import Columns, account_columns, contact_columns
 from lifecycle.triggers.model import Trigger
 

@@ -6,14 +6,13 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from lifecycle.authoring.files import TriggerFiles, read_files
+from lifecycle.authoring.suite_check import check_suites
 from lifecycle.authoring.template_check import empty_values
 from lifecycle.authoring.trigger_check import check_files
 from lifecycle.document import Document, Section, counted, table
-from lifecycle.errors import InputError, Problem, Problems
+from lifecycle.errors import Problem
 from lifecycle.settings import Settings
 from lifecycle.triggers.model import Trigger
-from lifecycle.warehouse.expected_schema import check_suites
-from lifecycle.warehouse.gate import suites
 
 
 @dataclass(frozen=True)
@@ -74,16 +73,7 @@ class Validation:
 def validate(settings: Settings) -> Validation:
     """Check triggers, templates and expectations; problems are returned, not raised."""
     files = read_files(settings)
-    problems = check_files(settings, files)
-    guarded = 0
-    for door in ("raw", "marts"):
-        try:
-            loaded = suites.load(settings, door)
-            guarded += len(loaded)
-            check_suites(settings, loaded)
-        except Problems as error:
-            problems += error.problems
-        except InputError as error:
-            problems.append(Problem(f"expectations/{door}", None, str(error)))
+    suites, wrong_suites = check_suites(settings)
+    problems = [*check_files(settings, files), *wrong_suites]
     notes = empty_values(files.templates, files.usable, settings.company)
-    return Validation(files, guarded, tuple(problems), tuple(dict.fromkeys(notes)))
+    return Validation(files, suites, tuple(problems), tuple(dict.fromkeys(notes)))

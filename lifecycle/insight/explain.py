@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import UTC, date, datetime, timedelta
+from datetime import UTC, date, datetime
 from typing import Any
 from zoneinfo import ZoneInfo
 
@@ -20,6 +20,7 @@ from lifecycle.ledger import account_history, approvals
 from lifecycle.ledger.account_history import AccountHistory
 from lifecycle.ledger.store import Ledger
 from lifecycle.planning import ledger_state, versions
+from lifecycle.planning.decision import Pace
 from lifecycle.settings import Settings
 from lifecycle.triggers.condition import Outcome
 from lifecycle.triggers.model import Trigger
@@ -287,7 +288,7 @@ def explain(
                 unapproved=unapproved,
                 time_zone=_zone(account, settings),
                 now=now,
-                spread=timedelta(minutes=settings.plan.spread_minutes),
+                pace=Pace.of(settings.plan),
                 versions=_versions(ledger, settings, name, readable.get(name)),
                 is_asked_for=only is not None,
             )

@@ -19,7 +19,6 @@ from wcwidth import width
 
 from lifecycle.addresses import is_address
 from lifecycle.errors import Problem, TemplateError
-from lifecycle.ledger.tables import MORNING, OWNER_LIST
 from lifecycle.mail.folder import Templates, nearest
 from lifecycle.mail.message import Message, one_line
 from lifecycle.mail.sandbox import Values
@@ -27,6 +26,7 @@ from lifecycle.mail.template import Template
 from lifecycle.mail.unsubscribe import NO_SEND, UnsubscribeAddress
 from lifecycle.mail.wrap import shortened, wrap
 from lifecycle.settings import Settings
+from lifecycle.template_names import MORNING, OWNER_LIST
 from lifecycle.triggers.columns import account_columns
 
 LocaleSource = Literal["trigger", "contact", "account", "company"]

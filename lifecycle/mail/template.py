@@ -77,12 +77,11 @@ class Text:
     def problems(self, names: Names) -> Iterator[Problem]:
         """Its static problems: syntax, and names that do not exist."""
         try:
-            _ = self._compiled
-        except TemplateError as error:
-            yield from error.problems
+            tree = self._tree
+            unknown = find_undeclared_variables(tree) - set(names)
+        except TemplateSyntaxError as error:
+            yield self._problem(error.lineno, error.message or "")
             return
-        tree = self._tree
-        unknown = find_undeclared_variables(tree) - set(names)
         for node in tree.find_all(nodes.Name):
             if node.name in unknown and node.ctx == "load":
                 hint = did_you_mean(node.name, names) or f"there are {', '.join(sorted(names))}"
@@ -92,9 +91,8 @@ class Text:
             if known is not None and word in names and column not in known:
                 hint = did_you_mean(column, known)
                 yield self._problem(line, f"there is no {word}.{column}", hint)
-        for kind, what in _FORBIDDEN.items():
-            for node_ in tree.find_all(kind):
-                yield self._problem(node_.lineno, what)
+        for node_ in tree.find_all(tuple(_FORBIDDEN)):
+            yield self._problem(node_.lineno, _FORBIDDEN[type(node_)])
 
     def misprints(self, values: Mapping[str, Any]) -> Iterator[Problem]:
         """What is wrong with its values by their type, whichever branches a mail takes.

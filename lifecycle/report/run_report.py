@@ -15,8 +15,9 @@ import duckdb
 
 from lifecycle.document import Cell, Document, Id, Section, Table, as_text, counted, moment, table
 from lifecycle.errors import GateStopped, LifecycleError, Problem
-from lifecycle.ledger.tables import OWNER_LIST, State
+from lifecycle.ledger.tables import State
 from lifecycle.report.waiting import BROKEN, broken_lines, left_alone, waits
+from lifecycle.template_names import OWNER_LIST
 from lifecycle.warehouse import published_marts
 
 if TYPE_CHECKING:  # The command line shows a report without importing the modules that filled it.
@@ -65,6 +66,8 @@ WHY = {
     "on_hold": "somebody put the account on hold",
     "contact_set_aside": "the contact's row in the CRM is not usable",
     "same_step_recently": "the person has this step's mail already, as another contact or account",
+    "would_leave": "it meets exit_when already, so it does not enter",
+    "absent": "the account is missing in the CRM: its sequence waits for it",
     "left_provisionally": "it left by the word of a delivery that has not passed the gates",
 }
 """What each reason for withholding means, in words."""

@@ -13,8 +13,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any, Literal
 
-from ruamel.yaml import YAML
-from ruamel.yaml.error import YAMLError
+import yaml
 
 from lifecycle.errors import Problem, TriggerError
 from lifecycle.settings import CHECKOUT
@@ -128,8 +127,9 @@ def _columns_of(path: Path, modified_at: int, size: int) -> Columns:
     """Read once as it is now: parsing it takes longer than checking all triggers against it."""
     name = _named(path)
     try:
-        content = YAML(typ="safe", pure=True).load(path.read_text(encoding="utf-8"))
-    except (UnicodeDecodeError, YAMLError) as error:
+        # As dbt reads it, with the parser in C.
+        content = yaml.load(path.read_text(encoding="utf-8"), yaml.CSafeLoader)
+    except (UnicodeDecodeError, yaml.YAMLError) as error:
         raise TriggerError([Problem(name, None, f"cannot be read: {error}")]) from None
     models = content.get("models", []) if isinstance(content, dict) else []
     model = next((model for model in models if model.get("name") == path.stem), None)
@@ -163,7 +163,7 @@ def _tests(item: dict[str, Any]) -> list[Any]:
 def _accepted_values(item: dict[str, Any]) -> frozenset[str]:
     for test in _tests(item):
         if isinstance(test, dict) and isinstance(test.get("accepted_values"), dict):
-            told = test["accepted_values"]
-            values = told.get("values", told.get("arguments", {}).get("values", []))
+            accepted = test["accepted_values"]
+            values = accepted.get("values", accepted.get("arguments", {}).get("values", []))
             return frozenset(value for value in values if isinstance(value, str))
     return frozenset()

@@ -25,7 +25,7 @@ from pydantic import (
     model_validator,
 )
 
-from lifecycle.calendar import WEEKEND, holidays_of, is_business_day, weekend_of
+from lifecycle.calendar import WEEKEND, holidays_of, weekend_of
 from lifecycle.errors import did_you_mean
 
 WEEKDAYS = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
@@ -92,27 +92,33 @@ class Delay:
         """Its usual length, by which delays are put in order: five business days are a week."""
         return timedelta(hours=self.count * NOMINAL_HOURS[self.unit])
 
-    def add_to(self, start: datetime, zone: str, country: str | None) -> datetime:
+    def add_to(
+        self, start: datetime, zone: str, country: str | None, window: SendWindow | None = None
+    ) -> datetime:
         """The moment (UTC) that is this much after `start`, for an account in an IANA zone.
 
         `h` counts elapsed hours. `d` is the same local time that many calendar days later.
-        `bd` is the same local time on the nth business day (neither weekend nor public
-        holiday of the account's ISO country) after the local day of `start`, which itself
-        never counts: from a Friday as from a Sunday, 1bd is the next working Monday. `0d` and
-        `0bd` are `start` itself.
+        `bd` is the same local time on the nth business day after the local day of `start`,
+        which itself never counts: from a Friday as from a Sunday, 1bd is the next working
+        Monday. `window` says whose holidays are no business days. `0d` and `0bd` are `start`
+        itself.
         """
         if self.count == 0 or self.unit == "h":
             return start.astimezone(UTC) + timedelta(hours=self.count)
         local = start.astimezone(ZoneInfo(zone))
-        day = local.date()
-        if self.unit == "d":
-            day += timedelta(days=self.count)
-        else:
-            for _ in range(self.count):
-                day += timedelta(days=1)
-                while not is_business_day(day, country):
-                    day += timedelta(days=1)
+        day = self.day(local.date(), country, window or SendWindow())
         return first_moment(day, local.time(), ZoneInfo(zone))
+
+    def day(self, start: date, country: str | None, window: SendWindow) -> date:
+        """The day that is so many days, or business days, after another one."""
+        if self.unit == "d":
+            return start + timedelta(days=self.count)
+        day = start
+        for _ in range(self.count):
+            day += timedelta(days=1)
+            while not window.is_business_day(day, country):
+                day += timedelta(days=1)
+        return day
 
 
 Days = Annotated[
@@ -159,6 +165,11 @@ class SendWindow(BaseModel):
     to: Closing = Field(time(17), json_schema_extra={"default": "17:00"})
     holidays: Annotated[str, BeforeValidator(lambda value: parse_holidays(value))] = "account"
 
+    @classmethod
+    def always(cls) -> Self:
+        """A window that is never shut."""
+        return cls(days=frozenset(range(7)), **{"from": time(), "to": time()}, holidays="none")
+
     @model_validator(mode="after")
     def _opens(self) -> Self:
         if time.min < self.to <= self.from_:
@@ -173,6 +184,12 @@ class SendWindow(BaseModel):
         to = "24:00" if self.to == time.min else f"{self.to:%H:%M}"
         return f"{days} {self.from_:%H:%M}-{to}, holidays: {self.holidays}"
 
+    @property
+    def minutes(self) -> int:
+        """For how long it is open on a day."""
+        opens, closes = (it.hour * 60 + it.minute for it in (self.from_, self.to))
+        return (closes or 24 * 60) - opens
+
     def is_holiday(self, day: date, country: str | None) -> bool:
         """Whether that day is a holiday for this window; `country` is the account's (ISO).
 
@@ -182,6 +199,28 @@ class SendWindow(BaseModel):
             return False
         code = country if self.holidays == "account" else self.holidays
         return day in holidays_of(code, day.year)
+
+    def is_business_day(self, day: date, country: str | None) -> bool:
+        """Whether people work on that day: neither weekend nor holiday as this window has them."""
+        return day.weekday() not in weekend_of(country) and not self.is_holiday(day, country)
+
+    def open_days_later(
+        self, moment: datetime, count: int, zone: str, country: str | None
+    ) -> datetime | None:
+        """The same local time (UTC) on the nth day after a moment's on which the window opens.
+
+        None if it stays shut for a year.
+        """
+        local = moment.astimezone(ZoneInfo(zone))
+        day = local.date()
+        for _ in range(count):
+            opens = self.next_open(
+                first_moment(day + timedelta(days=1), time.min, ZoneInfo(zone)), zone, country
+            )
+            if opens is None:
+                return None
+            day = opens.astimezone(ZoneInfo(zone)).date()
+        return first_moment(day, local.time(), ZoneInfo(zone))
 
     def opens_on(self, day: date, country: str | None) -> bool:
         """Whether that day of the week is one of the window's in an ISO country."""

@@ -14,9 +14,9 @@ steps:
 
 def test_golden_week_delays_what_falls_into_it(live):
     # Closed: Wed 29 April, and from Sat 2 May to Wed 6 May.
-    assert live(SILENT + STEPS, "2026-04-29  silent", until="2026-05-11") == [
+    assert live(SILENT + STEPS, "2026-04-29  silent", until="2026-05-12") == [
         "Thu 30 Apr 09:00 check_in",
-        "Mon 11 May 09:00 case_study",  # business days: 30 April, 1, 7, 8, 11 May
+        "Tue 12 May 09:00 case_study",  # five business days later: 1, 7, 8, 11, 12 May
     ]
 
 
@@ -75,10 +75,10 @@ steps:
 def test_christmas_in_germany(live):
     # Friday 25 and Saturday 26 December.
     assert live(
-        SILENT + STEPS, "2026-12-25  silent", until="2027-01-04", where="Europe/Berlin DE"
+        SILENT + STEPS, "2026-12-25  silent", until="2027-01-05", where="Europe/Berlin DE"
     ) == [
         "Mon 28 Dec 09:00 check_in",
-        "Mon 04 Jan 09:00 case_study",  # Friday 1 January does not count
+        "Tue 05 Jan 09:00 case_study",  # Friday 1 January does not count
     ]
 
 

@@ -18,7 +18,7 @@ from company import Company, Marts, utc
 from journey import Journey, Shared
 from lifecycle.calendar import holidays_of
 from lifecycle.ledger import runs
-from lifecycle.ledger.decisions import record
+from lifecycle.ledger.record import record
 from lifecycle.ledger.store import Ledger
 from lifecycle.ledger.tables import enrollments, send_identity
 from lifecycle.planning.plan import decide
@@ -148,11 +148,12 @@ def test_whatever_is_written_and_whatever_happens(
         for cap, key in ((trigger.caps.contact, "address"), (trigger.caps.account, "account_id")):
             if cap is None:
                 continue
-            span = mail.at - timedelta(days=cap.days)
+            first_day = there.date() - timedelta(days=cap.days - 1)
             so_far = [
                 one
                 for one in journey.left[: number + 1]
-                if one.at > span and getattr(one.send, key) == getattr(send, key)
+                if one.at.astimezone(ZoneInfo(zone)).date() >= first_day
+                and getattr(one.send, key) == getattr(send, key)
             ]
             assert len(so_far) <= cap.count
     assert len(identities) == len(journey.left)
