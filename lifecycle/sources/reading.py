@@ -36,7 +36,7 @@ _ENCODINGS = {
     "cp949": "Korean",
 }
 """What a file that is not UTF-8 may be, in the order in which it is tried."""
-_PROPOSED = 3
+_PROPOSED = 4
 """Encodings that a message proposes."""
 _NO_WHOLE_PARQUET = ("magic bytes", "too small to be", "read enough bytes", "Invalid Input Error")
 _UNFINISHED = "the file ends in the middle of a line: is the export still being written?"
@@ -126,13 +126,18 @@ def read(
     except UnicodeDecodeError:
         raise SourceError(f"{file.name}: {_not_utf8(file)}") from None
     except (duckdb.Error, OSError, zlib.error) as error:
-        why = first_line(error)
-        if file.format == "parquet" and any(sign in why for sign in _NO_WHOLE_PARQUET):
-            why = "it is no whole Parquet file: is the export still being written?"
-        raise SourceError(f"{file.name}: cannot be read: {why}") from None
+        raise unreadable(file, error) from None
     own = {field.header for field in incoming.fields}
     folders = tuple(one for one in _folders(file.name) if one.header not in own)
     return replace(incoming, fields=incoming.fields + folders), broken
+
+
+def unreadable(file: File, error: Exception) -> SourceError:
+    """What there is to say of a file that a reader gave up."""
+    why = first_line(error)
+    if file.format == "parquet" and any(sign in why for sign in _NO_WHOLE_PARQUET):
+        why = "it is no whole Parquet file: is the export still being written?"
+    return SourceError(f"{file.name}: cannot be read: {why}")
 
 
 def _folders(name: str) -> Iterator[Field]:
@@ -205,20 +210,22 @@ def _read_csv(
 ) -> tuple[Incoming, list[BrokenLine]]:
     file = _plain_csv(file, scratch)
     delimiter, header, skipped = _header(file)
+    if skipped:
+        file = _without_first_line(file, scratch)
     columns = ", ".join(f"'c{number}': 'VARCHAR'" for number in range(len(header)))
     db.execute("DROP TABLE IF EXISTS csv_errors; DROP TABLE IF EXISTS csv_scans")
     staged = scratch / "staged.parquet"  # four times as fast as a table, and as orderly
     assert file.local is not None
     db.execute(
         f"""COPY (SELECT * FROM read_csv(
-            {named(file.local)}, auto_detect = false, header = true, skip = {skipped},
+            {named(file.local)}, auto_detect = false, header = true,
             delim = {literal(delimiter)}, quote = '"', escape = '"', columns = {{{columns}}},
             store_rejects = true, rejects_table = 'csv_errors', rejects_scan = 'csv_scans',
             rejects_limit = 0, hive_partitioning = false)) TO {literal(str(staged))}
             (FORMAT parquet)"""
     )
     rows = f"read_parquet({named(staged)}, file_row_number = true, hive_partitioning = false)"
-    bad = _broken_csv(db, file, delimiter, skipped)
+    bad = _broken_csv(db, file, delimiter)
     short = [
         ShortRow(line.row, line.cells, len(header))
         for line in bad
@@ -301,6 +308,16 @@ def _plain_csv(file: File, scratch: Path) -> File:
     return file
 
 
+def _without_first_line(file: File, scratch: Path) -> File:
+    """A copy in `scratch` without Excel's own line; DuckDB would read its quotes."""
+    copy = scratch / "without_first_line.csv"
+    with _bytes(file) as source, copy.open("wb") as target:
+        source.readline()
+        while block := source.read(1 << 20):
+            target.write(block)
+    return replace(file, local=copy)
+
+
 def _has_mixed_line_ends(file: File) -> bool:
     both, alone, last = 0, 0, b""
     with _bytes(file) as source:
@@ -373,11 +390,9 @@ def _reads_as(encoding: str, start: bytes) -> bool:
     return True
 
 
-def _broken_csv(
-    db: duckdb.DuckDBPyConnection, file: File, delimiter: str, skipped: int
-) -> list[BrokenLine]:
+def _broken_csv(db: duckdb.DuckDBPyConnection, file: File, delimiter: str) -> list[BrokenLine]:
     errors = db.execute(
-        f"""SELECT line - 1 - {skipped}, arg_min(error_type::VARCHAR, byte_position),
+        """SELECT line - 1, arg_min(error_type::VARCHAR, byte_position),
                   arg_min(error_message, byte_position), any_value(csv_line)
            FROM csv_errors GROUP BY 1 ORDER BY 1"""
     ).fetchall()
