@@ -296,6 +296,13 @@ class Health(Section):
     upsell_seats_share: float = Field(0.8, ge=0, description="least share of the seats in use")
 
 
+class AbsentFor(Section):
+    """So many runs that the gate let through, and so many calendar days."""
+
+    runs: int = Field(3, ge=1, description="in a row")
+    days: int = Field(3, ge=0, description="since the first of them")
+
+
 class Plan(Section):
     """How far ahead a run plans, and how mails spread."""
 
@@ -304,6 +311,14 @@ class Plan(Section):
         pattern=r"^\d{1,4} ?d$",
         description="that a step reached a person, it may reach them through another account;"
         " 0d: at once",
+    )
+    absent_for: AbsentFor = Field(
+        default_factory=lambda: AbsentFor(),
+        description="how long an account or a reader may be missing in the CRM, or lack the role"
+        " or the consent, before that ends its sequence; nothing is mailed meanwhile",
+    )
+    delivery_every_minutes: float = Field(
+        10, ge=0, description="between two deliveries, as prefect.yaml schedules them"
     )
     ahead_hours: float = Field(
         24, gt=0, description="mails due before the next run are planned by this one"

@@ -7,6 +7,7 @@ from typing import Any
 
 from lifecycle.authoring.files import TriggerFiles, read_files
 from lifecycle.authoring.suite_check import check_suites
+from lifecycle.authoring.template_check import empty_values
 from lifecycle.authoring.trigger_check import check_files
 from lifecycle.document import Document, Section, counted, table
 from lifecycle.errors import Problem
@@ -21,6 +22,9 @@ class Validation:
     files: TriggerFiles
     suites: int
     problems: tuple[Problem, ...]
+    notes: tuple[Problem, ...] = ()
+    """Mails that print a value which some do not have: these are not mailed. Nothing is wrong with
+    the files."""
 
     @property
     def triggers(self) -> tuple[Trigger, ...]:
@@ -42,6 +46,7 @@ class Validation:
             "triggers": [trigger.name for trigger in self.triggers],
             "suites": self.suites,
             "problems": [asdict(problem) for problem in self.problems],
+            "notes": [asdict(note) for note in self.notes],
         }
 
     def as_document(self) -> Document:
@@ -58,7 +63,11 @@ class Validation:
         triggers = table(("trigger", "launch", "steps", "needs the usage feed"), rows)
         title = f"{counted(len(self.triggers), 'trigger')} with their mails, "
         title += f"{counted(self.suites, 'suite')} of expectations: nothing wrong."
-        return [Section(title, (triggers,), "good")]
+        document = [Section(title, (triggers,), "good")]
+        if self.notes:
+            why = "Whoever lacks such a value does not get the mail:"
+            document.append(Section("Values that may be empty", (why, *map(str, self.notes))))
+        return document
 
 
 def validate(settings: Settings) -> Validation:
@@ -66,4 +75,5 @@ def validate(settings: Settings) -> Validation:
     files = read_files(settings)
     suites, wrong_suites = check_suites(settings)
     problems = [*check_files(settings, files), *wrong_suites]
-    return Validation(files, suites, tuple(problems))
+    notes = empty_values(files.templates, files.usable, settings.company)
+    return Validation(files, suites, tuple(problems), tuple(dict.fromkeys(notes)))

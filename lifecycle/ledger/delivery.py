@@ -13,7 +13,6 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from functools import cache
-from itertools import chain
 from typing import Any
 
 from sqlalchemy import (
@@ -32,8 +31,8 @@ from sqlalchemy import (
     update,
 )
 
-from lifecycle.caps import Cap
-from lifecycle.ledger import approvals, departures, same_step, suppressions
+from lifecycle.caps import Cap, MailCount, local_day
+from lifecycle.ledger import approvals, departures, same_step, spacing, suppressions
 from lifecycle.ledger.states import batches, log_transitions, transition
 from lifecycle.ledger.tables import (
     HAS_NOT_LEFT,
@@ -210,9 +209,10 @@ def claim(
 ) -> tuple[list[Claim], bool]:
     """Take up to `limit` queued mails, each checked once more in this transaction.
 
-    One whose account left, whose address is suppressed or got the step already, or whose cap is
-    full is taken out of the queue instead; one whose domain has no room stays in it. Returns the
-    claims, and whether the queue had anything at all.
+    One whose account left, or whose address is suppressed or got the step already, is taken out
+    of the queue instead. One whose cap is full waits for the next run; one that would come too
+    soon after the mail before it waits for its distance; one whose domain has no room stays in
+    the queue. Returns the claims, and whether the queue had anything at all.
     """
     room = room or Room()
     room.look(ledger)
@@ -221,15 +221,23 @@ def claim(
     suppressed = suppressions.reasons(ledger, {row.address for row in rows}, erasure_key)
     taken: list[Row[Any]] = []
     limits = {row.send_id: list(_limits(row)) for row in rows}
-    mailed = _mailed(ledger, limits.values(), now)
+    mailed = _mailed(ledger, rows, limits)
     steps_of = same_step.SameStep(ledger, rows)
     for row in rows:
         if row.ended_at is not None and row.end_reason != "completed":
             refusal = State.CANCELLED, f"left the sequence: {row.end_reason}"
         elif row.address in suppressed:
             refusal = State.SUPPRESSED, f"address suppressed: {suppressed[row.address]}"
-        elif full := _full_cap(limits[row.send_id], mailed, now):
-            refusal = State.SUPPRESSED, full
+        elif full := _full_cap(limits[row.send_id], mailed, local_day(now, row.time_zone)):
+            transition(
+                ledger, State.PLANNED, full, now, sends.c.send_id == row.send_id, waiting_for=full
+            )
+            continue
+        elif (again_at := spacing.may_follow(row)) > now:
+            why = "keeps its distance from the mail before it"
+            which = sends.c.send_id == row.send_id
+            transition(ledger, State.PLANNED, why, now, which, not_before=again_at)
+            continue
         elif other := steps_of.before(row, now):
             refusal = State.SUPPRESSED, f"same_step_recently: {other}"
         else:
@@ -237,7 +245,7 @@ def claim(
                 taken.append(row)
                 steps_of.take(row, now)
                 for holder, _, _ in limits[row.send_id]:
-                    mailed[holder].append(now)
+                    mailed.add(holder, local_day(now, row.time_zone))
             continue
         transition(ledger, *refusal, now, sends.c.send_id == row.send_id)
     # Nobody else writes meanwhile; there is no need to look at the rows again.
@@ -417,6 +425,8 @@ def waits(now: Moment) -> ColumnElement[bool]:
         ),
         sends.c.trigger.in_(paused),
         sends.c.account_id.in_(on_hold),
+        sends.c.waiting_for.is_not(None),
+        spacing.comes_first(),
         sends.c.address.in_(departures.unconfirmed()),
         and_(sends.c.run_id.in_(approvals.not_approved()), sends.c.trigger != OWNER_LIST),
     )
@@ -428,12 +438,14 @@ _DUE = (
     select(
         *(sends.c[name] for name in ("send_id", "account_id", "address", "domain")),
         *(sends.c[name] for name in ("contact_cap", "account_cap", "trigger", "attempts")),
-        *(sends.c[name] for name in ("step", "cycle", "not_again_days")),
-        *(sends.c[name] for name in ("closes_at", "expires_at")),
+        *(sends.c[name] for name in ("step", "cycle", "not_again_days", "time_zone")),
+        *(sends.c[name] for name in ("closes_at", "expires_at", "not_before", "after_distance")),
+        spacing.first.c.accepted_at.label("first_left_at"),
         *(enrollments.c.ended_at, enrollments.c.end_reason, messages.c.mime),
     )
     .join(messages, messages.c.send_id == sends.c.send_id)
     .join(enrollments, OF_ITS_ENROLLMENT, isouter=True)
+    .join(spacing.first, spacing.first.c.send_id == sends.c.after_send, isouter=True)
     .where(
         sends.c.state == State.QUEUED,
         *may_go(bindparam("now", type_=UtcDateTime)),
@@ -483,29 +495,25 @@ _SENT_TO = {
 
 
 def _mailed(
-    ledger: Connection, limits: Iterable[Sequence[Limit]], now: datetime
-) -> defaultdict[Holder, list[datetime]]:
-    """When those whom these caps protect were mailed, as far back as they look."""
-    days: Counter[str] = Counter()
+    ledger: Connection, rows: Sequence[Row[Any]], limits: Mapping[str, Sequence[Limit]]
+) -> MailCount[Holder]:
+    """The days on which those were mailed whom these caps protect, by their own calendars."""
+    zones = {holder: row.time_zone for row in rows for holder, _, _ in limits[row.send_id]}
     values: defaultdict[str, set[str]] = defaultdict(set)
-    for (name, value), cap, _ in chain.from_iterable(limits):
-        days[name] = max(days[name], cap.days)
+    for name, value in zones:
         values[name].add(value)
-    mailed: defaultdict[Holder, list[datetime]] = defaultdict(list)
+    mailed: MailCount[Holder] = MailCount()
     for name, wanted in values.items():
-        since = now - timedelta(days=days[name])
-        for batch in batches(wanted):
-            for row in ledger.execute(_SENT_TO[name], {"holders": batch}):
-                if row.state in MAILED and row.at > since and row.trigger != OWNER_LIST:
-                    mailed[name, row.holder].append(row.at)
+        for some in batches(wanted):
+            for row in ledger.execute(_SENT_TO[name], {"holders": some}):
+                if row.state in MAILED and row.trigger != OWNER_LIST:
+                    holder = name, row.holder
+                    mailed.add(holder, local_day(row.at, zones[holder]))
     return mailed
 
 
-def _full_cap(
-    limits: Iterable[Limit], mailed: Mapping[Holder, list[datetime]], now: datetime
-) -> str | None:
+def _full_cap(limits: Iterable[Limit], mailed: MailCount[Holder], today: int) -> str | None:
     for holder, cap, whom in limits:
-        since = now - timedelta(days=cap.days)
-        if sum(at > since for at in mailed.get(holder, ())) >= cap.count:
-            return f"{whom} may get {cap}"
+        if not mailed.allows(holder, today, cap):
+            return f"capped: {whom} may get {cap}"
     return None

@@ -20,7 +20,8 @@ from lifecycle.addresses import is_address
 from lifecycle.calendar import is_business_day
 from lifecycle.errors import TemplateError
 from lifecycle.ledger import suppressions
-from lifecycle.ledger.decisions import Decisions, PlannedSend, record
+from lifecycle.ledger.decisions import Decisions, PlannedSend
+from lifecycle.ledger.record import record
 from lifecycle.ledger.states import batches, insert
 from lifecycle.ledger.store import Ledger
 from lifecycle.ledger.tables import NOT_TOLD, enrollments, owner_news, send_identity, sends
@@ -187,6 +188,9 @@ def _mail(
         not_before=max(opens, as_of),
         closes_at=closes,
         expires_at=closes,
+        time_zone=company.time_zone,
+        after_send=None,
+        after_distance=None,
         mime=message.as_bytes(),
     )
 

@@ -328,7 +328,7 @@ def _reason(mail: Withheld | None) -> str | None:
 def _stopped(ledger: Connection, result: PlanResult) -> Iterable[Mail]:
     decisions = result.decisions
     ended = {(row.account_id, row.trigger, row.cycle) for row in decisions.endings}
-    refused = {row.send_id for row in decisions.objections}
+    refused = {row.send_id for row in decisions.withdrawals}
     if not ended and not refused:
         return
     query = (
