@@ -125,8 +125,8 @@ def decide(
 ) -> PlanResult:
     """What `plan` writes: reads the schema `marts` of a warehouse and a ledger, writes neither.
 
-    With `is_preview` no mail may be sent: its unsubscribe link unsubscribes nobody. `broken` are the
-    triggers besides these that cannot be used, `templates` the mails that were read before.
+    With `is_preview` no mail may be sent: its unsubscribe link unsubscribes nobody. `broken` are
+    the triggers besides these that cannot be used, `templates` the mails that were read before.
     """
     planner = _Planner(settings, warehouse, ledger, as_of, is_preview=is_preview, mails=templates)
     for trigger in sorted(triggers, key=lambda it: it.rank):
