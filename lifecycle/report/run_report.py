@@ -181,6 +181,13 @@ class RunReport:
         self.rejected_rows = sum(self.rejected_by_table.values())
         self.rejected_cells = sum(pulled.rejected_cells.values())
         self.accounts = self.rows.get("accounts")
+        if pulled.passed_over:
+            named = ", ".join(pulled.passed_over[:5])
+            more = len(pulled.passed_over) - 5
+            named += f" and {more:,} more" if more > 0 else ""
+            self.warnings.append(
+                f"Not read, for the name does not end in .csv, .jsonl or .parquet: {named}."
+            )
 
     def add_gate(self, result: GateResult) -> None:
         """Add what a gate found; a gate may be passed again after an approval."""

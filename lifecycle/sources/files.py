@@ -118,6 +118,19 @@ class Folder:
         with _told(self.address):
             return {table.name for table in TABLES.values() if self._files_of(table)}
 
+    def passed_over(self) -> list[str]:
+        """Files in the folders of tables that are not read, by the end of their names."""
+        found: list[str] = []
+        with _told(self.address):
+            for table in TABLES.values():
+                own = self._names.get(table.name) or table.name
+                path = self._below(own)
+                if any(sign in own for sign in "*?[") or not self._fs.isdir(path):
+                    continue
+                there = _walk(path) if self.is_local else self._fs.find(path)
+                found += [self._name(one) for one in there if not (_format(one) or _is_left(one))]
+        return sorted(found)
+
     def fetch(self, file: File, scratch: Path) -> File:
         """The file where DuckDB can read it: itself, or a copy in `scratch`."""
         if self.is_local:
@@ -217,9 +230,14 @@ def _walk(folder: str) -> Iterator[str]:
         yield from (f"{path}/{name}" for name in names)
 
 
+def _is_left(path: str) -> bool:
+    """Whether a file is what other tools leave while they write."""
+    return path.rsplit("/", 1)[-1].startswith((".", "_"))
+
+
 def _format(path: str) -> str:
     name = path.rsplit("/", 1)[-1].lower()
-    if name.startswith((".", "_")):  # what other tools leave while they write
+    if _is_left(path):
         return ""
     return next((kind for end, kind in SUFFIXES.items() if name.endswith(end)), "")
 

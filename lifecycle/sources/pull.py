@@ -93,6 +93,8 @@ class PullResult:
     rejected_cells: dict[str, int]
     """Optional values of this delivery that cannot be used."""
     files_read: int
+    passed_over: tuple[str, ...] = ()
+    """Files in the folders of tables that are not read."""
 
 
 def pull(
@@ -203,6 +205,7 @@ class _Pull:
             rejected={delivery.table.name: delivery.rejected for delivery in deliveries},
             rejected_cells={one.table.name: one.rejected_cells for one in deliveries},
             files_read=sum(len(delivery.to_read) for delivery in deliveries),
+            passed_over=tuple(self.folder.passed_over()),
         )
 
     # Read and check. --------------------------------------------------------------------

@@ -340,3 +340,12 @@ def test_ids_that_a_spreadsheet_changed_are_named(world: World, theirs: str, our
     world.pull()
     [(*_, reason)] = world.rejected()
     assert "export ids as text or whole numbers" in reason
+
+
+def test_files_that_are_not_read_are_named(world: World) -> None:
+    (world.data / "usage_events.csv").unlink()
+    world.csv("usage_events/b", EVENTS)
+    for name in ("june", "July.xlsx", "_SUCCESS", ".b.csv.crc"):
+        (world.data / "usage_events" / name).write_text("../elsewhere")
+    result = world.pull()
+    assert result.passed_over == ("usage_events/July.xlsx", "usage_events/june")
