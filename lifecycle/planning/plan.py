@@ -600,6 +600,7 @@ class _Planner:
                 next_at=next_at,
                 contact_ids=() if held_out else tuple(mailable),
                 held_out=held_out,
+                despite_hold=trigger.is_broadcast,
                 # What is so at entry, the mails did not bring about.
                 goal_until=None if entrant.goal_is_met else _goal_until(trigger, enrolment),
             )
