@@ -111,7 +111,7 @@ def test_two_capped_triggers_of_one_priority_are_named(company):
     company.trigger("win_back", CAPPED)
     (problem,) = check(company.settings)
     assert str(problem).startswith(
-        "triggers/win_back.yaml:1: priority: is 50 as that of nudge, so under a cap the name decides"
+        "triggers/win_back.yaml:1: priority: is 50 as that of nudge, so under a cap the name"
     )
     assert not problem.stops_a_run
 
