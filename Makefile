@@ -27,7 +27,7 @@ export DO_NOT_TRACK = 1
 export DBT_SEND_ANONYMOUS_USAGE_STATS = false
 
 .DEFAULT_GOAL := help
-.PHONY: help install run test faults corruptions lint server lock clean
+.PHONY: help install run test faults corruptions oracle lint server lock clean
 
 help: ## this list
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{ printf "make %-8s %s\n", $$1, $$2 }'
@@ -43,6 +43,9 @@ faults: install ## 20,000 mails, 200 kills, a fifth of the answers broken, on bo
 
 corruptions: install ## every way in which a delivery breaks overnight
 	@$(BIN)/pytest -q -n 2 -m "long or not long" tests/corruptions
+
+oracle: install ## thousands of random companies and troubles against docs/triggers.md (ORACLE_CASES=5000)
+	@$(BIN)/pytest -q -m long tests/oracle
 
 lint: install ## ruff, mypy, the layers of the packages, and sqlfluff
 	@$(BIN)/ruff check .

@@ -172,12 +172,12 @@ class PlannedSend:
     not_before: datetime
     closes_at: datetime
     expires_at: datetime | None
-    time_zone: str
-    """IANA: by its days the caps are counted."""
-    after_send: str | None
-    """The mail that has to leave before it, and by how much: `2d` (local days) or `21600s`."""
-    after_distance: str | None
     mime: bytes
+    time_zone: str | None = None
+    """IANA: by its days the caps are counted; None: by those of UTC."""
+    after_send: str | None = None
+    """The mail that has to leave before it, and by how much: `2d` (local days) or `21600s`."""
+    after_distance: str | None = None
 
 
 @dataclass(frozen=True)

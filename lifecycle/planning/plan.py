@@ -140,6 +140,7 @@ def decide(
         planner.end_removed([*(trigger.name for trigger in triggers), *broken])
         planner.object_to_planned()
         planner.end_waiting()
+        planner.count_those_without_country()
     planner.result.name_those_without_zone()
     return planner.result
 
@@ -426,6 +427,16 @@ class _Planner:
 
     def _suppress(self, send_id: str, why: str) -> None:
         self.made.withdrawals.append(Withdrawal(send_id, State.SUPPRESSED, why))
+
+    def count_those_without_country(self) -> None:
+        """Say for how many accounts another country's holidays stand in."""
+        query = "select count(*) as n from marts.account_360 where country_code is null"
+        without = audience.rows(self.warehouse, query)[0]["n"]
+        if without:
+            self.result.waiting.append(
+                f"{counted(without, 'account')} without a country: the holidays of their time"
+                f" zone's country count, else those of {self.settings.company.country}"
+            )
 
     # Entering. ---------------------------------------------------------------------------
 
