@@ -144,6 +144,7 @@ def _make(folder: Path, accounts: int, account_days: int) -> None:
                 SELECT country, NULL::VARCHAR AS time_zone, TIMESTAMP '2023-01-01' AS created_at,
                     NULL::TIMESTAMP AS went_live_at, NULL::TIMESTAMP AS renewal_at
                 FROM (VALUES ('JP'), ('US'), ('GB'), ('DE')) AS countries (country);
+            CREATE TABLE raw.contacts (consent_basis VARCHAR);
             CREATE TABLE raw.usage_events (occurred_at TIMESTAMP);
             CREATE MACRO chance(item, what) AS hash(hash(item, what)) / 18446744073709551616.0;
             -- A life of 30 to 700 days; who was active often is so regularly.

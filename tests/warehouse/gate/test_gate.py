@@ -35,6 +35,9 @@ create table raw.run_context as
 create table raw.event_roles as
   select * from (values ('activity', '*'), ('core', 'report_created'), ('outcome', '*_shared'))
     as roles (role, pattern);
+create table raw.consent_words as
+  select * from (values ('contract', 'consent'), ('withdrawn', 'refusal'), ('hearsay', 'unknown'))
+    as words (basis, verdict);
 create table raw.countries as
   select 'Japan' as name, 'JP' as country_code, 'Asia/Tokyo' as time_zone;
 create table raw.accounts as
@@ -202,6 +205,24 @@ FAULTS = [
         "update raw.contacts set email = 'a@example.com, b@example.com' where contact_id = 'c1'",
     ),
     ("raw", "contacts", "A contact of an account", "update raw.contacts set account_id = 'nobody'"),
+    (
+        "raw",
+        "contacts",
+        "These words of consent_basis",
+        "update raw.contacts set consent_basis = 'hearsay' where contact_id = 'c7'",
+    ),
+    (
+        "raw",
+        "contacts",
+        "A consent that lies in the future",
+        "update raw.contacts set consented_at = '2026-06-10 01:01' where contact_id = 'c7'",
+    ),
+    (
+        "raw",
+        "contacts",
+        "A date of consent without",
+        "update raw.contacts set consent_basis = null where contact_id = 'c7'",
+    ),
     ("raw", "contacts", "One address belongs", "update raw.contacts set email = 'x@example.com'"),
     ("raw", "usage_events", "An event must say", "update raw.usage_events set occurred_at = null"),
     (
