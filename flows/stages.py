@@ -71,6 +71,8 @@ def pull(run: Run) -> None:
     with run.stage("pull"):
         begin_day(run.settings, run_id=run.run_id, as_of=run.as_of)
         drop_rejected(run.settings, run.ledger)
+        if not run.dry_run:
+            run.keep_earlier_departures()
         pulled = pull_sources(
             run.settings,
             loaded_at=run.loaded_at,

@@ -33,6 +33,7 @@ from lifecycle.report.waiting import BROKEN, broken_lines
 from lifecycle.report.watcher import watched
 from lifecycle.settings import Settings
 from lifecycle.state_lock import only_one
+from lifecycle.warehouse import earlier_departures
 from lifecycle.warehouse.connection import connect_work
 from lifecycle.warehouse.published_days import unpublished_run
 
@@ -231,6 +232,12 @@ class Run:
         """Keep those who left by the delivery, whatever becomes of the run."""
         key = self.settings.privacy.erasure_key.get_secret_value()
         leaving.record(self.ledger, found, run_id=self.run_id, key=key)
+
+    def keep_earlier_departures(self) -> None:
+        """Keep those who left before departures were kept in the ledger: once, after an upgrade."""
+        key = self.settings.privacy.erasure_key.get_secret_value()
+        if kept := earlier_departures.keep_earlier(self.settings, self.ledger, key=key):
+            log.info("%s addresses had left before the ledger kept departures", f"{kept:,}")
 
     def tell_of_broken_triggers(self) -> None:
         """Tell whoever `[notify]` names which triggers wait because they cannot be used."""
