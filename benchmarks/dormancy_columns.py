@@ -187,7 +187,8 @@ def _make(folder: Path, accounts: int, account_days: int) -> None:
                 FROM dated
                 ORDER BY activity_date, hash(i);
             DROP TABLE lives;
-            CREATE TABLE marts.feed_health AS SELECT 'fresh' AS feed_status;
+            CREATE TABLE marts.account_feed AS
+                SELECT account_id, 'fresh' AS feed_status FROM marts.dim_accounts;
             """
         )
     context.write(settings, run_id="benchmark", as_of=AS_OF, loaded_at=AS_OF)

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, TextIO
 
 from lifecycle import settings as settings_file
 from lifecycle.clock import moment_of
-from lifecycle.errors import DeliveryHeld, OverBudget, Problems, Stopped
+from lifecycle.errors import DeliveryHeld, LossesHeld, OverBudget, Problems, Stopped
 from lifecycle.ledger import approvals, commands, held_deliveries, leaving, runs
 from lifecycle.ledger.departures import Departure
 from lifecycle.ledger.store import Ledger
@@ -182,6 +182,17 @@ class Run:
             f"{self.run_id} --by NAME --why TEXT drops it, and the next run reads again",
         )
 
+    def hold_losses(self, failures: Sequence[str]) -> LossesHeld:
+        """What there is to say of a run that would end too much."""
+        reasons = "\n".join(f"  - {failure}" for failure in failures)
+        return LossesHeld(
+            f"nothing was ended and nothing was sent, run {self.run_id} needs an approval:\n"
+            f"{reasons}\n"
+            f"If this is meant, lifecycle approve {self.run_id} --by NAME --why TEXT, and the next "
+            "`lifecycle run` ends them. Else mend the export: the next run goes on from where "
+            "this one stood"
+        )
+
     def let_through(self, table: str, digest: str) -> str | None:
         """Who let this delivery of a table through, and why; None: nobody."""
         return held_deliveries.let_through(self.ledger, table, digest)
@@ -223,7 +234,10 @@ class Run:
         except BlockingIOError:
             return False
         with connect_work(self.settings) as work:
-            if unpublished_run(work, self.settings) != self.run_id:
+            last = work.execute("select run_id from raw.run_context").fetchall()
+            if last != [(self.run_id,)]:
+                return False
+            if unpublished_run(work, self.settings) not in (self.run_id, None):
                 return False
         runs.go_on(self.ledger, self.run_id)
         return True

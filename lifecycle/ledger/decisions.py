@@ -180,11 +180,12 @@ class Withheld:
 
 @dataclass(frozen=True)
 class PutOff:
-    """A mail whose window shut before it left waits for the next opening."""
+    """A mail that may not leave now waits for the next opening."""
 
     send_id: str
     not_before: datetime
     closes_at: datetime
+    why: str = "its window shut before it left"
 
 
 @dataclass(frozen=True)
@@ -193,6 +194,10 @@ class Objection:
 
     send_id: str
     detail: str
+    reason: str
+    trigger: str
+    account_id: str
+    contact_id: str
 
 
 @dataclass
@@ -244,7 +249,7 @@ def record(ledger: Connection, made: Decisions, *, run_id: str, at: datetime) ->
         move(
             ledger,
             State.PLANNED,
-            "its window shut before it left",
+            mail.why,
             at,
             sends.c.send_id == mail.send_id,
             sends.c.state.in_(NOT_LEFT),

@@ -34,7 +34,7 @@ from sqlalchemy import (
 )
 
 from lifecycle.caps import Cap
-from lifecycle.ledger import approvals, departures, same_step, suppressions
+from lifecycle.ledger import approvals, departures, held_losses, same_step, suppressions
 from lifecycle.ledger.states import batches, log_moved, move
 from lifecycle.ledger.tables import (
     HAS_NOT_LEFT,
@@ -404,6 +404,7 @@ def waits(now: Moment) -> ColumnElement[bool]:
         sends.c.trigger.in_(paused),
         sends.c.account_id.in_(on_hold),
         sends.c.address.in_(departures.unconfirmed()),
+        sends.c.account_id.in_(held_losses.accounts()),
         and_(sends.c.run_id.in_(approvals.not_approved()), sends.c.trigger != OWNER_LIST),
     )
 

@@ -6,7 +6,7 @@ from collections.abc import Collection, Iterator, Sequence
 from datetime import datetime, timedelta
 from typing import Any, Literal
 
-from sqlalchemy import Connection, Row, select
+from sqlalchemy import ColumnElement, Connection, Row, func, select
 
 from lifecycle.ledger.states import batches
 from lifecycle.ledger.tables import (
@@ -111,9 +111,11 @@ def left_behind(ledger: Connection, names: Sequence[str]) -> Rows:
     ).all()
 
 
-def shut_in(ledger: Connection, trigger: str, versions: Sequence[str], now: datetime) -> Rows:
-    """Mails whose window shut before they left, of enrolments that go on by one of the
-    versions: send_id, account_id, step, cycle, expires_at, and where the account keeps hours."""
+def to_put_off(
+    ledger: Connection, trigger: str, versions: Sequence[str], which: ColumnElement[bool]
+) -> Rows:
+    """Such mails that have not left, of enrolments that go on by one of the versions: send_id,
+    account_id, step, cycle, expires_at, and where the account keeps hours."""
     return ledger.execute(
         select(
             *(sends.c[name] for name in ("send_id", "account_id", "step", "cycle", "expires_at")),
@@ -125,19 +127,40 @@ def shut_in(ledger: Connection, trigger: str, versions: Sequence[str], now: date
         .where(
             sends.c.trigger == trigger,
             sends.c.state.in_(NOT_LEFT),
-            sends.c.closes_at <= now,
+            which,
             enrollments.c.trigger_version.in_(versions),
         )
     ).all()
 
 
+def shut_in(ledger: Connection, trigger: str, versions: Sequence[str], now: datetime) -> Rows:
+    """The mails whose window shut before they left, as `to_put_off` returns them."""
+    return to_put_off(ledger, trigger, versions, sends.c.closes_at <= now)
+
+
+def open_mails(
+    ledger: Connection, trigger: str, versions: Sequence[str], account_ids: Collection[str]
+) -> Rows:
+    """The mails of these accounts whose window has not shut, as `to_put_off` returns them."""
+    rows: list[Row[Any]] = []
+    for some in batches(account_ids):
+        rows += to_put_off(ledger, trigger, versions, sends.c.account_id.in_(some))
+    return rows
+
+
 def not_left(ledger: Connection) -> Rows:
-    """Mails to customers that can still be stopped: send_id, account_id, contact_id."""
+    """Mails to customers that can still be stopped: send_id, trigger, account_id, contact_id."""
     return ledger.execute(
-        select(sends.c.send_id, sends.c.account_id, sends.c.contact_id).where(
+        select(sends.c.send_id, sends.c.trigger, sends.c.account_id, sends.c.contact_id).where(
             sends.c.state.in_(NOT_LEFT), sends.c.trigger != OWNER_LIST
         )
     ).all()
+
+
+def open_count(ledger: Connection) -> int:
+    """How many enrolments are open, of all triggers."""
+    query = select(func.count()).select_from(enrollments).where(enrollments.c.ended_at.is_(None))
+    return int(ledger.scalar(query) or 0)
 
 
 def decided_steps(

@@ -18,7 +18,7 @@ from sqlalchemy import Row as SqlRow
 from lifecycle.authoring.files import Seen, read_to_plan
 from lifecycle.consent import ConsentWords
 from lifecycle.errors import Problem
-from lifecycle.ledger import approvals, controls
+from lifecycle.ledger import approvals, controls, held_losses
 from lifecycle.ledger.decisions import (
     Ending,
     Entry,
@@ -34,7 +34,7 @@ from lifecycle.ledger.store import Ledger
 from lifecycle.ledger.tables import PAUSED
 from lifecycle.mail.folder import Templates
 from lifecycle.mail.render import Renderer
-from lifecycle.planning import audience, guard, ledger_state, versions
+from lifecycle.planning import audience, guard, ledger_state, losses, versions
 from lifecycle.planning.audience import Row
 from lifecycle.planning.decision import (
     MAY_PASS,
@@ -72,7 +72,8 @@ def plan(
 ) -> PlanResult:
     """Decide what every trigger does now, and write it to the ledger unless it is a dry run.
 
-    The mails of a run over its budget wait in the ledger for an approval. So does a trigger
+    The mails of a run over its budget wait in the ledger for an approval. Of a run that would end
+    too much (`losses`) nothing is written but that. So waits a trigger
     whose file or mails cannot be used, or are gone since `seen`, when the run began.
 
     `only` names the one trigger to look at, for a preview. Raises TriggerError where the
@@ -90,11 +91,17 @@ def plan(
             rehearsal=dry_run,
             broken=files.broken,
             templates=files.templates,
+            run_id=run_id,
         )
+        result.losses = losses.judge(settings.guard, known, result, files.usable)
         sends = result.decisions.sends
         result.flood = guard.judge(settings, warehouse, known, sends, as_of=as_of)
     if not dry_run:
         with ledger.write() as connection:
+            lost = result.losses.lost if result.losses else ()
+            held_losses.hold(connection, run_id, lost, result.losses.why if result.losses else "")
+            if result.losses:
+                return result
             record(connection, result.decisions, run_id=run_id, at=as_of)
             why = result.flood.why if result.flood else None
             approvals.mark(connection, run_id, people=guard.people(sends), over_budget=why)
@@ -112,13 +119,17 @@ def decide(
     rehearsal: bool = False,
     broken: Mapping[str, Sequence[Problem]] | None = None,
     templates: Templates | None = None,
+    run_id: str | None = None,
 ) -> PlanResult:
     """What `plan` writes: reads the schema `marts` of a warehouse and a ledger, writes neither.
 
+    Who left by the delivery of `run_id` counts as having left for good.
     The mails of a rehearsal are for looking at: their way out leads nowhere. `broken` are the
     triggers besides these that cannot be used, `templates` the mails that were read before.
     """
-    planner = _Planner(settings, warehouse, ledger, as_of, rehearsal=rehearsal, mails=templates)
+    planner = _Planner(
+        settings, warehouse, ledger, as_of, rehearsal=rehearsal, mails=templates, run_id=run_id
+    )
     for trigger in sorted(triggers, key=lambda it: it.rank):
         if only in (None, trigger.name):
             planner.run(trigger)
@@ -145,6 +156,7 @@ class _Planner:
         *,
         rehearsal: bool,
         mails: Templates | None,
+        run_id: str | None,
     ) -> None:
         self.settings = settings
         self.rehearsal = rehearsal
@@ -160,6 +172,7 @@ class _Planner:
             ledger,
             erasure_key=settings.privacy.erasure_key.get_secret_value(),
             consent=ConsentWords(settings.consent.bases),
+            run_id=run_id,
         )
         self.renderer = Renderer(settings, is_preview=rehearsal, templates=mails)
         self.steps = Steps(
@@ -174,6 +187,8 @@ class _Planner:
         feed = audience.rows(warehouse, "select feed_status, reason from marts.feed_health")[0]
         self.feed_is_fresh = feed["feed_status"] == "fresh"
         self.feed_reason = feed["reason"]
+        self.late = audience.late_accounts(warehouse) if self.feed_is_fresh else set()
+        """Accounts of a part of the feed that is late, while the feed is not."""
         self.leaving_unclear = published_marts.unclear_departures(warehouse)
         """Accounts of which nobody can read whether they left: nothing goes to them."""
         self.set_aside = self.leaving_unclear | {
@@ -366,9 +381,11 @@ class _Planner:
                 for person in people
             }
             for row in some:
+                whose = row.trigger, row.account_id, row.contact_id
                 if why := self.leaving_unclear.get(row.account_id):
-                    self.made.objections.append(Objection(row.send_id, why))
-                    self.result.withheld[Reason.ACCOUNT_SET_ASIDE] += 1
+                    reason = Reason.ACCOUNT_SET_ASIDE
+                    self.made.objections.append(Objection(row.send_id, why, reason, *whose))
+                    self.result.withheld[reason] += 1
                     continue
                 if row.account_id in self.set_aside:
                     continue
@@ -377,8 +394,11 @@ class _Planner:
                     self.people.objection(person) if person else self.people.absence(row.contact_id)
                 )
                 if against and against[0] not in MAY_PASS:
-                    self.made.objections.append(Objection(row.send_id, ": ".join(against)))
+                    told = ": ".join(against)
+                    self.made.objections.append(Objection(row.send_id, told, against[0], *whose))
                     self.result.withheld[against[0]] += 1
+                elif against is None:
+                    self.result.still_planned.add(whose)
 
     # Entering. ---------------------------------------------------------------------------
 
@@ -397,6 +417,15 @@ class _Planner:
             entrants = audience.entrants(self.warehouse, trigger.enter, self.as_of)
             if entrants and trigger.on is None:
                 self.result.withheld[reason] += len(entrants)
+
+    def _waits_for_its_feed(self, trigger: Trigger, account_id: str) -> bool:
+        """Whether an account's part of the feed is late, and the trigger asks for it; if so, that
+        is written down."""
+        if not (trigger.needs_feed and account_id in self.late):
+            return False
+        told = "its part of the usage feed is late"
+        self.result.withhold(trigger.name, account_id, Reason.WAITING_FOR_FEED, told)
+        return True
 
     def _on_hold(self, trigger: Trigger, account_id: str) -> bool:
         """Whether somebody holds an account back; if so, that is written down."""
@@ -504,6 +533,7 @@ class _Planner:
             if row.account_id not in left
             and row.account_id not in self.set_aside
             and not self._on_hold(trigger, row.account_id)
+            and not self._waits_for_its_feed(trigger, row.account_id)
         ]
         for some in _chunks(due):
             ids = [row.account_id for row in some]
@@ -546,6 +576,19 @@ class _Planner:
             turn = turn_of(row.account_id, trigger.name, row.step, row.cycle)
             mine = in_turn(opening, self.as_of, turn, self.spread, row.expires_at)
             self.made.put_off.append(PutOff(row.send_id, mine.not_before, mine.closes_at))
+        if trigger.needs_feed and self.late:
+            self._put_off_late(version)
+
+    def _put_off_late(self, version: Version) -> None:
+        """Keep the mails of accounts whose part of the feed is late for a day."""
+        trigger, tomorrow = version.trigger, self.as_of + timedelta(days=1)
+        for row in ledger_state.open_mails(self.ledger, trigger.name, version.care, self.late):
+            place = Place(row.time_zone, row.time_zone_source, row.country)
+            if opening := next_opening(trigger, place, tomorrow):
+                why = "its account's part of the usage feed is late"
+                self.made.put_off.append(
+                    PutOff(row.send_id, opening.not_before, opening.closes_at, why)
+                )
 
 
 def _place(account: Mapping[str, Any]) -> Place:

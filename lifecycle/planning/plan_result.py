@@ -4,11 +4,15 @@ from __future__ import annotations
 
 from collections import Counter
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
 from lifecycle.errors import Problem
 from lifecycle.ledger.decisions import Decisions, Withheld
 from lifecycle.planning.decision import Reason
 from lifecycle.planning.guard import Flood
+
+if TYPE_CHECKING:  # it judges a PlanResult
+    from lifecycle.planning.losses import Losses
 
 
 @dataclass
@@ -18,6 +22,10 @@ class PlanResult:
     decisions: Decisions = field(default_factory=Decisions)
     withheld: Counter[str] = field(default_factory=Counter)
     """Accounts or mails that were decided against in this run, by reason."""
+    still_planned: set[tuple[str, str, str]] = field(default_factory=set)
+    """Trigger, account and contact of the mails of earlier runs that may go on."""
+    losses: Losses | None = None
+    """What it would end for good; then nothing of it is written before a person approves."""
     flood: Flood | None = None
     """Why it would have to wait for an approval."""
     waiting: list[str] = field(default_factory=list)

@@ -27,7 +27,8 @@ TABLES = {
     "run_context": (
         "run_id varchar, as_of timestamp, loaded_at timestamp, company_country varchar,"
         " company_time_zone varchar, company_locale varchar, feed_max_age_hours double,"
-        " feed_min_volume_share double, renewal_days bigint,"
+        " feed_min_volume_share double, feed_min_part_events bigint,"
+        " feed_group_accounts bigint, feed_group_share double, renewal_days bigint,"
         " onboarding_months bigint, onboarding_at_risk_day bigint, mature_from_step bigint,"
         " dormancy_min_days bigint, dormancy_max_days bigint, dormancy_factor double,"
         " dormancy_min_working_days bigint,"
@@ -118,6 +119,9 @@ def thresholds(settings: Settings, project: Path = PROJECT) -> Row:
         company.locale,
         feed.max_age_hours,
         feed.min_volume_share,
+        feed.min_part_events,
+        feed.group_accounts,
+        feed.group_share,
         stages.renewal_days,
         stages.onboarding_months,
         stages.onboarding_at_risk_day,

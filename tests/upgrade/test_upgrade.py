@@ -105,7 +105,8 @@ def unpack(archive: Path, folder: Path, prefect_api: str) -> Folder:
     with tarfile.open(archive) as tar:
         tar.extractall(folder, filter="data")
     state = folder / "state"
-    source = {"KIND": "files", "PATH": str(folder / "exports")}
+    # Version 0.1 took a time without a zone for UTC; now it is the company's, unless this says so.
+    source = {"KIND": "files", "PATH": str(folder / "exports"), "TIME_ZONE": "UTC"}
     env = {f"LIFECYCLE__SOURCE__{name}": value for name, value in source.items()}
     return Folder(state, environment(state, PREFECT_API_URL=prefect_api, **env))
 

@@ -29,7 +29,8 @@ def company_of(folder: Path) -> Company:
     )
     company.sql(
         """
-        insert into raw.usage_events
+        insert into raw.usage_events (event_id, account_id, occurred_at, event_name,
+            user_id, feature, _loaded_at)
         select account || day, account, day + interval 1 hour, 'report_shared', 'u' || n, 'f' || n,
             timestamp '2026-06-01'
         from range(timestamp '2026-03-01', timestamp '2026-07-01', interval 1 day) days (day),

@@ -1,4 +1,5 @@
--- One row: the events of the last full day of the company, beside what is usual on its weekday.
+-- One row: the events of the last full day of the company, beside what is usual on its weekday for
+-- so many live accounts, at this season.
 with
 
 days as (
@@ -15,7 +16,7 @@ last_full_day as (
 usual as (
   select
     count(*) as weeks,
-    {{ quantile('days.events', 0.5) }} as events
+    {{ quantile('days.events * 1.0 / days.live_accounts', 0.5) }} as events_an_account
   from days
   cross join last_full_day
   where
@@ -23,16 +24,21 @@ usual as (
     and days.days_ago between 8 and 57
     and not days.is_holiday
     and days.has_feed
+    and days.live_accounts > 0
 ),
 
 final as (
   select
     last_full_day.company_day as last_full_day,
     last_full_day.events as last_full_day_events,
-    case when usual.weeks >= 4 and not last_full_day.is_holiday then usual.events end
-      as usual_events
+    case
+      when usual.weeks >= 4 and not last_full_day.is_holiday
+        then usual.events_an_account * last_full_day.live_accounts * season.season
+    end as usual_events,
+    season.season
   from last_full_day
   cross join usual
+  cross join {{ ref('int_season') }} as season
 )
 
 select * from final

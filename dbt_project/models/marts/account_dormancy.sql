@@ -25,8 +25,8 @@ return_chances as (
   select * from {{ ref('int_account_return_chances') }}
 ),
 
-feed_health as (
-  select * from {{ ref('feed_health') }}
+account_feed as (
+  select * from {{ ref('account_feed') }}
 ),
 
 thresholds as (
@@ -156,7 +156,7 @@ final as (
     {{ when_fresh('judged.dormancy_reason') }} as dormancy_reason,
     {{ when_fresh('judged.working_days_silent') }} as working_days_silent
   from judged
-  cross join feed_health
+  inner join account_feed on judged.account_id = account_feed.account_id
 )
 
 select * from final

@@ -73,6 +73,8 @@ create table raw.rejected_rows (table_name varchar, key varchar);
 
 MARTS = """
 create table marts.feed_health as select 'fresh' as feed_status;
+create table marts.account_feed as
+  select account_id, 'fresh' as feed_status, null::varchar as reason from raw.accounts;
 create table marts.dim_accounts as select account_id, name from raw.accounts;
 create table marts.dim_contacts as
   select *, lower(trim(email)) as email_normalized from raw.contacts;
@@ -323,7 +325,30 @@ FAULTS = [
         "update marts.account_360 set feed_status = 'late'",
     ),
     ("marts", "account_360", "With a fresh feed", "update marts.account_360 set stage = null"),
-    ("marts", "account_360", "account_360 and feed", "delete from marts.feed_health"),
+    (
+        "marts",
+        "account_360",
+        "account_360 and account_feed",
+        "delete from marts.account_feed where account_id = 'a7'",
+    ),
+    (
+        "marts",
+        "account_feed",
+        "Of every account",
+        "update marts.account_feed set feed_status = null",
+    ),
+    (
+        "marts",
+        "account_feed",
+        "While the whole feed",
+        "update marts.feed_health set feed_status = 'late'",
+    ),
+    (
+        "marts",
+        "account_feed",
+        "A part of the usage feed",
+        "update marts.account_feed set feed_status = 'late', reason = 'only 3 events'",
+    ),
     (
         "marts",
         "account_360",
@@ -495,7 +520,7 @@ def test_a_late_feed_leaves_nothing_known_that_needs_it(settings: Settings) -> N
         settings,
         f"update marts.account_360 set feed_status = 'late', {unknown}",
         "update marts.account_360 set stage = 'renewal' where account_id = 'a1'",
-        "update marts.feed_health set feed_status = 'late'",
+        "update marts.account_feed set feed_status = 'late'",
     )
     checkpoint.check(settings, "marts")
     # Every one of these columns is looked at: each is known for one account, and all are named.
