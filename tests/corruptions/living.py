@@ -175,6 +175,7 @@ class Living:
                 Run.begin(as_of=as_of, dry_run=dry_run, config=str(self.folder / "lifecycle.toml"))
             )
             self.report = run.report
+            run.loaded_at = run.as_of  # each delivery is known from its own day on
             stages.pull.fn(run)
             stages.check_door.fn(run, "raw")
             stages.build.fn(run)

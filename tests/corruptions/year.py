@@ -115,6 +115,7 @@ def one_day(config: Path, now: datetime) -> str | None:
     run: Run | None = None
     try:
         with Run.begin(as_of=now.isoformat(), config=str(config)) as run:
+            run.loaded_at = run.as_of  # each delivery is known from its own day on
             stages.pull.fn(run)
             stages.check_door.fn(run, "raw")
             stages.build.fn(run)
