@@ -26,6 +26,7 @@ def live_on(*days: int) -> list[dict[str, Any]]:
     ]
 
 
+@pytest.mark.long
 def test_who_left_stays_unmailed_whatever_comes_after(living: Make) -> None:
     company = living(accounts=live_on(10, 11, 11, 12, 12))
     good = contacts(5)

@@ -64,6 +64,7 @@ def decide(company: Living, how: Callable[..., object]) -> None:
         how(ledger, waits.run_id, by="ann", why="asked the CRM's team")
 
 
+@pytest.mark.long
 def test_no_consent_anywhere_ends_nothing_and_the_repaired_delivery_goes_on(
     company: Living,
 ) -> None:
@@ -80,6 +81,7 @@ def test_no_consent_anywhere_ends_nothing_and_the_repaired_delivery_goes_on(
     assert company.error is None
 
 
+@pytest.mark.long
 def test_all_churned_is_ended_once_a_person_approves(company: Living) -> None:
     company.accounts = given(company.accounts, churned_at="2026-06-10T00:00:00Z")
     assert company.run("2026-06-11 10:00 Asia/Tokyo") == []
@@ -91,6 +93,7 @@ def test_all_churned_is_ended_once_a_person_approves(company: Living) -> None:
     assert company.report.exited == {"welcome": MANY}
 
 
+@pytest.mark.long
 def test_a_departure_counts_from_the_planning_on(company: Living) -> None:
     good = company.contacts
     company.contacts = given(good, unsubscribed_at="2026-06-10T00:00:00Z")
@@ -110,6 +113,7 @@ def test_a_departure_counts_from_the_planning_on(company: Living) -> None:
     assert company.run("2026-06-12 10:00 Asia/Tokyo") == ALL
 
 
+@pytest.mark.long
 def test_a_few_end_at_once(company: Living) -> None:
     company.contacts = [
         {**row, "consent_basis": "none"} if number < 5 else row
