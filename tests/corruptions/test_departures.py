@@ -7,6 +7,8 @@ from typing import Any
 
 from sqlalchemy import select
 
+import pytest
+
 from corruptions.living import Living, accounts, changed, contacts, without
 from lifecycle.ledger import approvals
 from lifecycle.ledger.tables import departures
