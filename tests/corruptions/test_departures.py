@@ -5,9 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from sqlalchemy import select
-
 import pytest
+from sqlalchemy import select
 
 from corruptions.living import Living, accounts, changed, contacts, without
 from lifecycle.ledger import approvals
