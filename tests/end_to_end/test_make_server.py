@@ -56,7 +56,7 @@ class Server:
 
     def post(self, path: str, json: Any = None, **headers: str) -> httpx.Response:
         """A request of somebody who has no credential."""
-        return httpx.post(f"{self.url}/api{path}", json=json or {}, headers=headers, timeout=60)
+        return httpx.post(f"{self.url}/api{path}", json=json or {}, headers=headers, timeout=600)
 
 
 def wait_for(what: str, ready: Callable[[], Any]) -> Any:
@@ -96,7 +96,7 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
         yield running
     finally:
         os.killpg(process.pid, signal.SIGTERM)
-        process.wait(timeout=60)
+        process.wait(timeout=600)
 
 
 @pytest.fixture
@@ -188,7 +188,7 @@ def test_nobody_replaces_the_command_the_environment_or_the_folder_of_a_run(
 ) -> None:
     touched = tmp_path / "touched"
     user, _, password = server.credential.partition(":")
-    with httpx.Client(base_url=f"{server.url}/api", auth=(user, password), timeout=60) as client:
+    with httpx.Client(base_url=f"{server.url}/api", auth=(user, password), timeout=600) as client:
         name = "/deployments/name/sync-feedback/every-15-minutes"
         deployment = f"/deployments/{client.get(name).json()['id']}"
         for variables in (
@@ -256,7 +256,7 @@ def approve_in_a_browser(
             args=["--no-sandbox", "--disable-gpu", "--disable-background-networking"],
         )
         page = browser.new_page()
-        page.set_default_timeout(60_000)
+        page.set_default_timeout(600_000)
         page.goto(server.url)
         page.locator("input").first.fill(server.credential)
         page.keyboard.press("Enter")
