@@ -224,6 +224,8 @@ class RunReport:
         self.waiting = list(result.waiting)
         self.broken = {name: list(problems) for name, problems in result.broken.items()}
         self.flood = result.flood
+        if result.losses:  # of a dry run: any other stops
+            self.warnings += [f"a run would stop: {text}" for text in result.losses.failures]
 
     def add_owner_lists(self, owner_lists: OwnerLists) -> None:
         """Add the owners' lists, and the news whose owner has no address."""

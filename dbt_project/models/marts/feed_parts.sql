@@ -132,7 +132,14 @@ measured as (
     today.part,
     last_full_day.company_day as last_full_day,
     today.events as last_full_day_events,
-    usual.rate * today.accounts * volume.season as usual_events,
+    -- Where less came of everything, less is expected of each name: a missing segment takes its
+    -- names with it.
+    usual.rate * today.accounts * volume.season
+    * case
+      when today.kind = 'event name' and volume.last_full_day_events < volume.usual_events
+        then volume.last_full_day_events / volume.usual_events
+      else 1.0
+    end as usual_events,
     volume.usual_events as all_usual_events,
     run_context.feed_min_volume_share,
     run_context.feed_min_part_events
