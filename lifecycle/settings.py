@@ -12,6 +12,7 @@ import json
 import os
 import tomllib
 from collections.abc import Mapping
+from datetime import date
 from ipaddress import ip_address
 from pathlib import Path
 from typing import Any, ClassVar, Literal, Self, cast
@@ -215,6 +216,11 @@ class Feed(Section):
     max_age_hours: float = Field(36, gt=0, description="hours of business days")
     min_volume_share: float = Field(
         0.5, ge=0, le=1, description="of the same weekday's median in the last eight weeks"
+    )
+    normal_since: dict[str, date] = Field(
+        default_factory=dict,
+        description="where a smaller volume is normal: `all`, or a part such as `segment smb`, and"
+        " the day from which on the usual is taken",
     )
     min_part_events: int = Field(
         40, ge=1, description="a day, usually: a smaller part of the feed is not judged alone"

@@ -37,6 +37,7 @@ TABLES = {
         " health_smoothing double, band_hysteresis double, health_definition varchar"
     ),
     "event_roles": "role varchar, pattern varchar",
+    "feed_changes": "part varchar, since date",
     "holidays": "country_code varchar, day date",
     "consent_words": "basis varchar, verdict varchar",
     "countries": "name varchar, country_code varchar, time_zone varchar",
@@ -83,6 +84,7 @@ def write(
                 for role, patterns in settings.events
                 for pattern in dict.fromkeys(patterns)
             ],
+            "feed_changes": list(settings.feed.normal_since.items()),
             "holidays": [
                 (code, day) for code in codes for year in years for day in holidays_of(code, year)
             ],

@@ -19,7 +19,14 @@ late_parts as (
     *,
     'only ' || {{ counted('last_full_day_events', 'event') }} || ' of the ' || kind || ' ' || part
     || ' on ' || {{ as_text('last_full_day') }} || '; the same weekday usually has '
-    || {{ as_text('cast(round(usual_events) as bigint)') }} as reason
+    || {{ as_text('cast(round(usual_events) as bigint)') }}
+    || case
+      when thin_days >= 3
+        then
+          ', and so it was on the last three business days: if this is normal now, set'
+          || ' [feed] normal_since."' || kind || ' ' || part || '" to its first day'
+      else ''
+    end as reason
   from {{ ref('feed_parts') }}
   where feed_status = 'late'
 ),

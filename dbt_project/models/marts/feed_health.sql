@@ -24,6 +24,7 @@ judged as (
     volume.last_full_day,
     volume.last_full_day_events,
     volume.usual_events,
+    volume.thin_days,
     run_context.feed_max_age_hours,
     meaning.lost_pattern,
     meaning.sudden_name,
@@ -54,6 +55,13 @@ final as (
           'only ' || {{ counted('last_full_day_events', 'event') }} || ' on '
           || {{ as_text('last_full_day') }} || '; the same weekday usually has '
           || {{ as_text('cast(round(usual_events) as bigint)') }}
+          || case
+            when thin_days >= 3
+              then
+                ', and so it was on the last three business days: if this is normal now, set'
+                || ' [feed] normal_since.all to its first day'
+            else ''
+          end
       when 'lost_pattern'
         then
           'no event of the last two business days matches the pattern ' || lost_pattern

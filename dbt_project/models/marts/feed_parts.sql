@@ -90,7 +90,19 @@ parts as (
   group by kind, part
 ),
 
--- A part's events a live account, on each of the days.
+changes as (
+  select * from {{ ref('stg_feed_changes') }}
+),
+
+last_business_days as (
+  select
+    company_day,
+    row_number() over (order by days_ago) as days_back
+  from {{ ref('int_company_days') }}
+  where is_business_day and days_ago >= 1
+),
+
+-- A part's events a live account, on each of the days; not of before its volume changed.
 rates as (
   select
     parts.kind,
@@ -113,6 +125,11 @@ rates as (
       parts.kind = part_days.kind
       and parts.part = part_days.part
       and compared.company_day = part_days.company_day
+  left join changes on parts.kind || ' ' || parts.part = changes.part
+  where
+    compared.days_ago = 1
+    or changes.since is null
+    or compared.company_day >= changes.since
 ),
 
 usual as (
@@ -152,19 +169,44 @@ measured as (
 ),
 
 -- A part that is nearly all of the feed is judged as the feed is.
-final as (
+judged as (
   select
-    kind,
-    part,
-    last_full_day,
-    last_full_day_events,
-    usual_events,
+    *,
     case
       when last_full_day_events < feed_min_volume_share * usual_events then 'late'
       else 'fresh'
     end as feed_status
   from measured
   where usual_events >= feed_min_part_events and usual_events < 0.9 * all_usual_events
+),
+
+thin as (
+  select
+    judged.kind,
+    judged.part,
+    count(*) as thin_days
+  from judged
+  inner join last_business_days on last_business_days.days_back <= 3
+  left join {{ ref('int_part_days') }} as part_days
+    on
+      judged.kind = part_days.kind
+      and judged.part = part_days.part
+      and last_business_days.company_day = part_days.company_day
+  where coalesce(part_days.events, 0) < judged.feed_min_volume_share * judged.usual_events
+  group by judged.kind, judged.part
+),
+
+final as (
+  select
+    judged.kind,
+    judged.part,
+    judged.last_full_day,
+    judged.last_full_day_events,
+    judged.usual_events,
+    judged.feed_status,
+    coalesce(thin.thin_days, 0) as thin_days
+  from judged
+  left join thin on judged.kind = thin.kind and judged.part = thin.part
 )
 
 select * from final
