@@ -71,7 +71,7 @@ $(INSTALLED): requirements.txt pyproject.toml
 	@touch $@
 
 lock: install ## requirements.txt anew from pyproject.toml
-	@VIRTUAL_ENV=.venv $(BIN)/uv pip compile pyproject.toml --group dev --python-version 3.11 \
+	@VIRTUAL_ENV=.venv $(BIN)/uv pip compile pyproject.toml --all-extras --group dev --python-version 3.11 \
 	  --generate-hashes --no-emit-index-url --no-annotate --no-header -q -o requirements.txt
 
 clean: ## forget the environment and what tools left; the state folder stays

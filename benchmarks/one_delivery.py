@@ -68,7 +68,8 @@ def plan(folder: Path, mails: str) -> int:
     from http.client import HTTPMessage
 
     from lifecycle.ledger import delivery, feedback, runs
-    from lifecycle.ledger.decisions import Decisions, Entry, PlannedSend, record
+    from lifecycle.ledger.decisions import Decisions, Entry, PlannedSend
+    from lifecycle.ledger.record import record
     from lifecycle.ledger.store import Ledger
     from lifecycle.ledger.tables import send_identity
     from lifecycle.mail.message import Message

@@ -41,6 +41,8 @@ def _default(field: FieldInfo) -> str:
     if field.is_required():
         return "required"
     value = field.get_default(call_default_factory=True)
+    if isinstance(value, BaseModel):
+        value = value.model_dump()
     if isinstance(value, SecretStr):
         return "*secret*"
     return f"`{json.dumps(value, default=str, ensure_ascii=False)}`"

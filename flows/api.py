@@ -40,6 +40,9 @@ HEADERS = (
 )
 """No other page shows ours in a frame, where its visitor would click on an approval unseen."""
 
+RUNS_KEPT_SECONDS = 30 * 24 * 3600
+"""How long Prefect's page shows a finished run: 30 days. The ledger keeps what it decided."""
+
 
 def prepare(state_dir: Path) -> None:
     """Make Prefect store its files in the state folder and log nothing. Call it before Prefect's
@@ -83,6 +86,9 @@ def start(
         "PREFECT_SERVER_API_HOST": HOST,
         "PREFECT_SERVER_API_PORT": str(port),
         "PREFECT_UI_API_URL": f"http://{HOST}:{port}/api",
+        # A delivery every ten minutes writes five kilobytes: for ever, where nothing deletes them.
+        "PREFECT_SERVER_SERVICES_DB_VACUUM_ENABLED": "events,flow_runs",
+        "PREFECT_SERVER_SERVICES_DB_VACUUM_RETENTION_PERIOD": str(RUNS_KEPT_SECONDS),
     }
     arguments = [str(listener.fileno()), *([FOR_ONE_COMMAND] if for_one_command else [])]
     return subprocess.Popen(

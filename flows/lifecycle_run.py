@@ -16,6 +16,7 @@ def lifecycle_run(
     dry_run: bool = False,
     source: Literal["demo", "files"] | None = None,
     config: str | None = None,
+    delivered: str | None = None,
 ) -> dict[str, Any]:
     """Work out every account's health from today's data, and send the mails that follow.
 
@@ -24,8 +25,10 @@ def lifecycle_run(
         dry_run: Decide, but write nothing to the ledger and send nothing.
         source: Where CRM and usage data come from. Empty: as lifecycle.toml says.
         config: The lifecycle.toml to use. Empty: the one in the working directory.
+        delivered: The day from which on the files count as known: 2026-06-10. Empty: now.
     """
-    with begin(as_of=as_of, dry_run=dry_run, source=source, config=config) as run:
+    asked = {"as_of": as_of, "dry_run": dry_run, "source": source, "config": config}
+    with begin(**asked, delivered=delivered) as run:
         pull(run)
         gate(run, "raw")
         build(run)

@@ -38,6 +38,7 @@ from lifecycle.warehouse.build import build as build_models
 from lifecycle.warehouse.connection import connect_published
 from lifecycle.warehouse.gate.checkpoint import DataRefused, DeliveryMoved, check
 from lifecycle.warehouse.gate.doors import Door
+from lifecycle.warehouse.known_then import known_then
 from lifecycle.warehouse.publish import publish as publish_marts
 from lifecycle.warehouse.published_days import begin_day, keep_published_delivery
 from lifecycle.warehouse.rejected_delivery import drop_rejected
@@ -131,6 +132,8 @@ def build(run: Run) -> None:
     """Build the marts from the raw tables with dbt, and test each model."""
     with run.stage("build"):
         run.report.add_build(build_models(run.settings, progress=run.progress))
+        clocks = {"as_of": run.as_of, "loaded_at": run.loaded_at}
+        run.report.add_known_then(known_then(run.settings, **clocks))
 
 
 @task(**own_memory, **harmless_to_retry)

@@ -1,17 +1,18 @@
-"""Countries, their time zones, and the days on which nobody works there."""
+"""The time zones of countries, and the days on which nobody works there."""
 
 from __future__ import annotations
 
-from datetime import UTC, date, datetime, time
+from contextlib import suppress
+from datetime import UTC, date, datetime, time, timedelta
 from functools import cache
 from importlib.resources import files
 from zoneinfo import ZoneInfo
 
 import holidays as public_holidays
-import pycountry
+from babel import Locale, UnknownLocaleError
 
 WEEKEND = frozenset({5, 6})
-"""Saturday and Sunday, as `date.weekday()` counts."""
+"""Saturday and Sunday, as `date.weekday()` counts: where nobody knows better."""
 
 MONTHS = range(1, 13)
 
@@ -19,22 +20,6 @@ MONTHS = range(1, 13)
 def midnight(day: date, time_zone: str) -> datetime:
     """When a day begins in a time zone, as UTC."""
     return datetime.combine(day, time(), ZoneInfo(time_zone)).astimezone(UTC)
-
-
-@cache
-def country_code(name: str | None) -> str | None:
-    """The ISO 3166 alpha-2 code of a country written as a code or a name, or None.
-
-    CRM exports hold "JP", "Japan", "United Kingdom" or "USA"; an unknown spelling has no code.
-    """
-    if not name or not name.strip():
-        return None
-    try:
-        return str(pycountry.countries.lookup(name.strip()).alpha_2)
-    except LookupError:
-        return {"UK": "GB", "EIRE": "IE", "RSA": "ZA", "SOUTH KOREA": "KR"}.get(
-            name.strip().upper()
-        )
 
 
 @cache
@@ -48,18 +33,55 @@ def _zones() -> dict[str, tuple[str, ...]]:
     return {code: tuple(names) for code, names in zones.items()}
 
 
+_NOBODY_LIVES = "Antarctica/Macquarie"
+_CAPITALS = {
+    "AU": "Australia/Sydney",
+    "BR": "America/Sao_Paulo",
+    "CA": "America/Toronto",
+    "FM": "Pacific/Pohnpei",
+    "RU": "Europe/Moscow",
+    "UA": "Europe/Kyiv",
+}
+"""The zone by which a country's days are counted, where the list of zones begins with another."""
+
+
 @cache
-def zone_of_country(code: str | None) -> str | None:
-    """The IANA zone of a country (ISO alpha-2) that has just one, else None.
+def zones_of_country(code: str | None) -> tuple[str, ...]:
+    """The IANA zones of a country (ISO alpha-2) in which people live, that of most people first.
 
     Zones that keep the same time all year count as one: Germany has two names, one clock.
     """
-    zones = _zones().get(code or "", ())
-    clocks = {
-        tuple(datetime(2026, month, 15, tzinfo=ZoneInfo(zone)).utcoffset() for month in MONTHS)
-        for zone in zones
-    }
-    return zones[0] if len(clocks) == 1 else None
+    zones = [zone for zone in _zones().get(code or "", ()) if zone != _NOBODY_LIVES]
+    first = _CAPITALS.get(code or "")
+    by_clock: dict[tuple[timedelta | None, ...], str] = {}
+    for zone in sorted(zones, key=lambda zone: zone != first):
+        clock = (datetime(2026, month, 15, tzinfo=ZoneInfo(zone)).utcoffset() for month in MONTHS)
+        by_clock.setdefault(tuple(clock), zone)
+    return tuple(by_clock.values())
+
+
+@cache
+def country_of_zone(zone: str) -> str | None:
+    """The country (ISO alpha-2) that an IANA zone belongs to; None where it is no country's."""
+    return next((code for code, zones in _zones().items() if zone in zones), None)
+
+
+@cache
+def weekend_of(code: str | None) -> frozenset[int]:
+    """The days on which people rest every week in a country, as `date.weekday()` counts.
+
+    Where two lists of the world's weekends differ, all days of both: a working day is sure then.
+    """
+    if code is None:
+        return WEEKEND
+    rests: set[int] = set()
+    with suppress(NotImplementedError):
+        rests |= {int(day) for day in public_holidays.country_holidays(code).weekend}
+    with suppress(UnknownLocaleError, ValueError):
+        week = Locale.parse(f"und_{code}")
+        span = (week.weekend_end - week.weekend_start) % 7
+        rests |= {(week.weekend_start + day) % 7 for day in range(span + 1)}
+    return frozenset(rests) or WEEKEND
 
 
 @cache
@@ -75,4 +97,4 @@ def holidays_of(code: str | None, year: int) -> frozenset[date]:
 
 def is_business_day(day: date, country: str | None) -> bool:
     """Whether people work on that day: neither weekend nor public holiday of the country."""
-    return day.weekday() not in WEEKEND and day not in holidays_of(country, day.year)
+    return day.weekday() not in weekend_of(country) and day not in holidays_of(country, day.year)

@@ -6,13 +6,16 @@ import re
 from bisect import bisect_left, bisect_right, insort
 from collections import defaultdict
 from dataclasses import dataclass
-from datetime import datetime, timedelta
-from typing import Any
+from datetime import datetime
+from typing import Any, Generic, TypeVar
+from zoneinfo import ZoneInfo
+
+Key = TypeVar("Key")
 
 
 @dataclass(frozen=True)
 class Cap:
-    """At most so many mails in any span of so many days."""
+    """At most so many mails in any span of so many local calendar days."""
 
     count: int
     days: int
@@ -31,25 +34,29 @@ class Cap:
         return f"{self.count}/{self.days}d"
 
 
-class MailCount:
-    """The moments of the mails that each key (an address, an account) has, or may have, got."""
+def local_day(moment: datetime, time_zone: str | None) -> int:
+    """The number of the calendar day that a moment falls on in an IANA zone; None: in UTC."""
+    return moment.astimezone(ZoneInfo(time_zone or "UTC")).toordinal()
+
+
+class MailCount(Generic[Key]):
+    """The days on which each key (an address, an account) got, or may have got, mails."""
 
     def __init__(self) -> None:
-        self._moments: dict[str, list[datetime]] = defaultdict(list)
+        self._days: dict[Key, list[int]] = defaultdict(list)
 
-    def add(self, key: str, moment: datetime) -> None:
-        """Count one mail."""
-        insort(self._moments[key], moment)
+    def add(self, key: Key, day: int) -> None:
+        """Count one mail of a `local_day`."""
+        insort(self._days[key], day)
 
-    def allows(self, key: str, moment: datetime, cap: Cap | None) -> bool:
-        """Whether one more mail at `moment` leaves every span of the cap's days within it."""
+    def allows(self, key: Key, day: int, cap: Cap | None) -> bool:
+        """Whether one more mail on a day leaves every span of the cap's days within it."""
         if cap is None:
             return True
-        moments, span = self._moments.get(key, []), timedelta(days=cap.days)
-        # A span can only be overfilled if it ends at the new mail or at one soon after it.
-        soon = slice(bisect_right(moments, moment), bisect_left(moments, moment + span))
-        ends = [moment, *moments[soon]]
+        days = self._days.get(key, [])
+        # A span can only be overfilled if it ends on the new mail's day or on one soon after it.
+        soon = slice(bisect_right(days, day), bisect_left(days, day + cap.days))
         return all(
-            bisect_right(moments, end) - bisect_right(moments, end - span) + 1 <= cap.count
-            for end in ends
+            bisect_right(days, end) - bisect_right(days, end - cap.days) + 1 <= cap.count
+            for end in {day, *days[soon]}
         )

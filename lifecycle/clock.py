@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 from zoneinfo import ZoneInfo, available_timezones
 
@@ -58,6 +59,43 @@ def day_begins(settings: Settings, day: str, *, after: datetime) -> datetime:
     if begins <= after:
         raise InputError(f"{day} has begun already; it is {after.astimezone(zone):%Y-%m-%d %H:%M}")
     return begins.astimezone(UTC)
+
+
+@dataclass(frozen=True)
+class Delivered:
+    """The clocks of a run that reads a dated delivery (UTC)."""
+
+    as_of: datetime
+    loaded_at: datetime
+    """From when on the delivery is known."""
+
+
+def delivered_on(settings: Settings, day: str, as_of: str | None = None) -> Delivered:
+    """The clocks of a run for a delivery of a day: it is known from its as-of on, or from the end
+    of that day where the as-of is later.
+
+    Without an as-of it is the last second of that day, or now. Raises InputError for what is no
+    day, a day to come, an as-of before the day, and for the demo company, which has no deliveries.
+    """
+    if settings.source.is_synthetic:
+        raise InputError("--delivered is for dated exports; the demo company takes --as-of alone")
+    zone, now = ZoneInfo(settings.company.time_zone), datetime.now(UTC)
+    try:
+        date_of = date.fromisoformat(day.strip())
+    except ValueError:
+        raise InputError(f"--delivered {day!r} is not a day; write it as 2026-06-10") from None
+    begins = datetime.combine(date_of, datetime.min.time(), zone).astimezone(UTC)
+    ends = datetime.combine(date_of + timedelta(days=1), datetime.min.time(), zone)
+    last = ends.astimezone(UTC) - timedelta(seconds=1)
+    if begins > now:
+        raise InputError(f"--delivered {date_of} is a day to come")
+    moment = moment_of(settings, as_of) if as_of is not None else min(last, now)
+    if moment < begins:
+        raise InputError(
+            f"--as-of {moment.astimezone(zone):%Y-%m-%d %H:%M} is before --delivered {date_of}: "
+            "it would not see that delivery"
+        )
+    return Delivered(moment, min(moment, last))
 
 
 def delivery_clock(settings: Settings, ledger: Ledger, as_of: str | None = None) -> datetime:

@@ -176,9 +176,9 @@ def _erase_rows(warehouse: duckdb.DuckDBPyConnection, forms: list[str], hashed: 
             contact = "case when json_valid(record) then record ->> '$.contact_id' end"
             change(f"delete from {table} where list_contains(?, {contact})", contact_ids)
         if {"reason", "value"} <= columns.keys():
-            some = "select 1 from unnest(?::varchar[]) as t(form)"
-            told = f"{some} where contains(lower(reason), form)"
-            change(f"delete from {table} where exists ({told})", forms)
+            any_form = "select 1 from unnest(?::varchar[]) as t(form)"
+            names_them = f"{any_form} where contains(lower(reason), form)"
+            change(f"delete from {table} where exists ({names_them})", forms)
         # Anywhere else an address that stands alone is somebody's id, and has to stay one.
         for column in (name for name, data_type in columns.items() if data_type == "VARCHAR"):
             is_address = f'list_contains(?, lower(trim("{column}")))'

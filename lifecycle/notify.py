@@ -1,15 +1,14 @@
 """Tells somebody of a run that was stopped, failed, or did not start.
 
-A webhook (`[notify] webhook_url`, which takes what Slack takes), a mail (`[notify] email` by way
-of `smtp_host`), both, or nothing at all. It must never hide the error that it is about: what
-goes wrong here is returned as sentences. The webhook's address is a secret and is never shown;
-addresses of people are masked.
+A webhook (`[notify] webhook_url`, which takes what Slack takes), a mail (`[notify] email` by the
+relay of `[notify]` or of `[smtp]`, whose certificate is checked), both, or nothing at all. It must
+never hide the error that it is about: what goes wrong here is returned as sentences. The webhook's
+address is a secret and is never shown; addresses of people are masked.
 """
 
 from __future__ import annotations
 
 import logging
-import smtplib
 from collections.abc import Callable
 from email.message import EmailMessage
 from email.policy import SMTP
@@ -20,6 +19,7 @@ import httpx
 
 from lifecycle.masking import mask_addresses
 from lifecycle.settings import Settings
+from lifecycle.settings import Smtp as SmtpSettings
 
 TIMEOUT_SECONDS = 10.0
 """How long an unanswered connection may hold up the end of a run."""
@@ -69,8 +69,8 @@ def _post(settings: Settings, subject: str, body: str) -> None:
 
 
 def _mail(settings: Settings, subject: str, body: str) -> None:
-    if not settings.notify.smtp_host:
-        raise _Refused("[notify] smtp_host is empty")
+    if not (settings.notify.smtp_host or settings.smtp.host):
+        raise _Refused("[notify] smtp_host is empty, and so is [smtp] host")
     message = EmailMessage(policy=SMTP.clone(max_line_length=998))
     message["From"] = settings.company.from_email
     message["To"] = settings.notify.email
@@ -79,18 +79,31 @@ def _mail(settings: Settings, subject: str, body: str) -> None:
     message["Message-ID"] = make_msgid(domain=settings.company.from_email.rpartition("@")[2])
     message["Auto-Submitted"] = "auto-generated"
     message.set_content(body)
-    with smtplib.SMTP(
-        settings.notify.smtp_host, settings.notify.smtp_port, timeout=TIMEOUT_SECONDS
-    ) as server:
-        server.ehlo()
-        if server.has_extn("starttls"):
-            # The certificate is not checked: where plain text would do as well, a self-signed
-            # one, as relays have in company networks, is still better than none.
-            server.starttls()
-        try:
-            server.send_message(message)
-        except smtplib.SMTPRecipientsRefused as error:
-            code = next(iter(error.recipients.values()))[0]
-            raise _Refused(f"the server answered {code} to the recipient") from None
-        except smtplib.SMTPResponseException as error:
-            raise _Refused(f"the server answered {error.smtp_code}") from None
+    # Imported here: a run that goes well notifies nobody.
+    from lifecycle.ledger.tables import State
+    from lifecycle.mail.providers.smtp import Smtp
+
+    relay = Smtp(_relay(settings))
+    try:
+        outcome = relay.hand_over(
+            settings.company.from_email, settings.notify.email, message.as_bytes()
+        )
+    finally:
+        relay.close()
+    if outcome.state is not State.ACCEPTED:
+        raise _Refused(outcome.detail)
+
+
+def _relay(settings: Settings) -> SmtpSettings:
+    """The relay of `[notify]`, which asks for no log-in; else that of `[smtp]`."""
+    own = settings.notify
+    if not own.smtp_host:
+        return settings.smtp.model_copy(update={"timeout_seconds": TIMEOUT_SECONDS})
+    return SmtpSettings(
+        host=own.smtp_host,
+        port=own.smtp_port,
+        tls=own.smtp_tls,
+        connections=1,
+        timeout_seconds=TIMEOUT_SECONDS,
+        ca_file=settings.smtp.ca_file,
+    )

@@ -20,6 +20,6 @@ def keep_private(state_dir: Path) -> None:
     """
     os.umask(OWNER_ONLY)
     with suppress(OSError):
-        found = state_dir.stat()
-        if stat.S_IMODE(found.st_mode) & OWNER_ONLY:
+        status = state_dir.stat()
+        if stat.S_IMODE(status.st_mode) & OWNER_ONLY:
             state_dir.chmod(PRIVATE_FOLDER)

@@ -16,7 +16,7 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, TextIO
 
 from lifecycle import settings as settings_file
-from lifecycle.clock import moment_of
+from lifecycle.clock import delivered_on, moment_of
 from lifecycle.errors import DeliveryHeld, LossesHeld, OverBudget, Problems, Stopped
 from lifecycle.ledger import approvals, commands, held_deliveries, leaving, runs
 from lifecycle.ledger.departures import Departure
@@ -35,6 +35,7 @@ from lifecycle.settings import Settings
 from lifecycle.state_lock import only_one
 from lifecycle.warehouse import earlier_departures
 from lifecycle.warehouse.connection import connect_work
+from lifecycle.warehouse.known_then import check_order
 from lifecycle.warehouse.published_days import unpublished_run
 
 if TYPE_CHECKING:
@@ -47,7 +48,14 @@ class Run:
     """A run under way. All times are aware and UTC."""
 
     def __init__(
-        self, settings: Settings, ledger: Ledger, *, as_of: datetime, dry_run: bool, stands: bool
+        self,
+        settings: Settings,
+        ledger: Ledger,
+        *,
+        as_of: datetime,
+        dry_run: bool,
+        stands: bool,
+        loaded_at: datetime | None = None,
     ) -> None:
         started = datetime.now(UTC)
         self.settings = settings
@@ -55,7 +63,7 @@ class Run:
         self.as_of = as_of
         # One reading of the clock: what is loaded now is known now.
         replays = stands and not settings.source.is_synthetic
-        self.loaded_at = started if replays else as_of
+        self.loaded_at = loaded_at or (started if replays else as_of)
         self.dry_run = dry_run
         self.run_id = f"{started:%Y%m%d-%H%M%S}-{secrets.token_hex(2)}"
         self.report = RunReport(
@@ -86,9 +94,12 @@ class Run:
         dry_run: bool = False,
         source: str | None = None,
         config: str | None = None,
+        delivered: str | None = None,
         at_the_end: Callable[[RunReport], None] | None = None,
     ) -> Iterator[Run]:
         """Open a run; record, report and tell how it ended, whatever happens inside.
+
+        `delivered` is the day from which on the delivery is known; empty: from now on.
 
         `at_the_end` gets the report, of a good end or a bad one.
 
@@ -103,16 +114,27 @@ class Run:
         settings = settings_file.load(config, **overrides)
         keep_private(settings.state_dir)
         write_log(settings.state_dir / "logs")
-        moment = moment_of(settings, as_of)
+        dated = delivered_on(settings, delivered, as_of) if delivered is not None else None
+        moment = dated.as_of if dated else moment_of(settings, as_of)
         try:
             with only_one(settings.state_dir) as lock, Ledger.open(settings.ledger_url) as ledger:
                 runs.check(ledger, as_of=moment, source=settings.source.kind)
                 if not dry_run:
                     refuse_to_replay_live(settings, moment)
                 keep_to_one_source(settings)
-                stands = as_of is not None or settings.source.is_synthetic
-                run = cls(settings, ledger, as_of=moment, dry_run=dry_run, stands=stands)
-                run.is_watched = as_of is not None or dry_run
+                by_hand = as_of is not None or dated is not None
+                loaded_at = dated.loaded_at if dated else None
+                if loaded_at is not None:
+                    check_order(settings, loaded_at)
+                run = cls(
+                    settings,
+                    ledger,
+                    as_of=moment,
+                    dry_run=dry_run,
+                    stands=by_hand or settings.source.is_synthetic,
+                    loaded_at=loaded_at,
+                )
+                run.is_watched = by_hand or dry_run
                 run._lock = lock
                 try:
                     with run._recorded():
@@ -124,7 +146,7 @@ class Run:
                             hear(run.report)
         except Exception as error:
             # What somebody asked for by hand fails before their eyes.
-            if as_of is None and not dry_run:
+            if as_of is None and delivered is None and not dry_run:
                 _tell(settings, "stopped" if isinstance(error, Stopped) else "failed", error)
             raise
 

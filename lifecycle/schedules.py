@@ -8,9 +8,8 @@ from datetime import UTC, datetime, timedelta
 from typing import Any, Protocol
 from zoneinfo import ZoneInfo
 
+import yaml
 from croniter import CroniterError, croniter
-from ruamel.yaml import YAML
-from ruamel.yaml.error import YAMLError
 
 from lifecycle.errors import SettingsError
 from lifecycle.settings import CHECKOUT, Settings
@@ -107,11 +106,11 @@ def read(settings: Settings) -> list[Schedule]:
     own = settings.root / FILE_NAME
     file = own if own.is_file() else CHECKOUT / FILE_NAME
     try:
-        content = YAML(typ="safe", pure=True).load(file.read_text(encoding="utf-8"))
+        content = yaml.load(file.read_text(encoding="utf-8"), yaml.CSafeLoader)
         schedules = [_schedule(deployment) for deployment in content["deployments"]]
     except (OSError, UnicodeDecodeError) as error:
         raise SettingsError(f"{file}: cannot be read: {error}") from None
-    except YAMLError as error:
+    except yaml.YAMLError as error:
         raise SettingsError(f"{file}: not valid YAML: {' '.join(str(error).split())}") from None
     except (KeyError, TypeError, AttributeError) as error:
         raise SettingsError(f"{file}: is not as Prefect writes it: {error!r}") from None

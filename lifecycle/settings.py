@@ -55,13 +55,17 @@ class Section(BaseModel):
 class Company(Section):
     """Who the mail is from: printed in every mail."""
 
-    name: str = Field(min_length=1, description="as customers know it")
+    name: str = Field(min_length=1, description="the name that customers know")
     from_email: str = Field(description="the sender's address")
-    postal_address: str = Field(min_length=1, description="on one line")
+    postal_address: str = Field(
+        min_length=1, description="the postal address on one line; the law asks for it in each mail"
+    )
     contact: str = Field(min_length=1, description="how a customer reaches a person")
-    country: str = Field("JP", description="ISO 3166; whose holidays are the company's")
-    time_zone: str = Field("Asia/Tokyo", description="IANA; of accounts that have none")
-    locale: str = Field("ja", description="of people and accounts that have none")
+    country: str = Field("JP", description="ISO 3166 code; its public holidays are the company's")
+    time_zone: str = Field(
+        "Asia/Tokyo", description="IANA name; used for accounts without a time zone"
+    )
+    locale: str = Field("ja", description="used for people and accounts without a locale")
 
     @field_validator("from_email")
     @classmethod
@@ -102,7 +106,7 @@ class State(Section):
 
 
 class Ledger(Section):
-    """Where the memory of what was sent lies."""
+    """The database of the ledger: what was decided, sent and answered."""
 
     url: SecretStr = Field(SecretStr(""), description="empty: SQLite in the state folder")
 
@@ -111,7 +115,7 @@ class Backup(Section):
     """The nightly copies of the ledger."""
 
     dir: str = Field("", description="a folder; empty: backups in the state folder")
-    keep: int = Field(14, ge=1, description="copies; older ones are removed")
+    keep: int = Field(14, ge=1, description="number of copies; older ones are removed")
 
 
 class Source(Section):
@@ -121,7 +125,7 @@ class Source(Section):
     path: str = Field("", description="files: a folder or any fsspec address")
     nothing: list[str] = Field(
         ["NULL", "nil", "none", "nan", "n/a", "#n/a", "-", "--", "–", "—", "なし", "無し"],
-        description="words that people write for nothing, in whatever case or width",
+        description="words that stand for an empty value, in any case or width",
     )
     columns: dict[SourceTable, dict[str, str]] = Field(
         default_factory=dict, description="per table: our column name = the export's column name"
@@ -131,7 +135,9 @@ class Source(Section):
         description="per table: its file or folder, where it is not named after the table",
     )
 
-    time_zone: str = Field("", description="IANA; of times without a zone; empty: the company's")
+    time_zone: str = Field(
+        "", description="IANA name; used for times without a zone; empty: the company's"
+    )
     time_zones: dict[SourceTable, str] = Field(
         default_factory=dict, description="per table, where one differs"
     )
@@ -202,20 +208,27 @@ class MoreSource(Section):
 class Events(Section):
     """Which event names mean what. `*` stands for any run of characters."""
 
-    activity: list[str] = Field(["*"], description="that somebody used the product")
-    core: list[str] = Field([], description="that somebody used what it is bought for")
+    activity: list[str] = Field(["*"], description="events that show use of the product")
+    core: list[str] = Field([], description="events that show use of its core feature")
     outcome: list[str] = Field(
-        ["report_shared"], description="that the product did for them what it is bought for"
+        ["report_shared"], description="events that show the outcome that the product is bought for"
     )
-    support: list[str] = Field([], description="that somebody asked for help; empty: not known")
+    support: list[str] = Field(
+        [], description="events that show a support request; empty: not known"
+    )
 
 
 class Feed(Section):
     """When the usage feed counts as late."""
 
-    max_age_hours: float = Field(36, gt=0, description="hours of business days")
+    max_age_hours: float = Field(
+        36, gt=0, description="hours on business days since the newest event"
+    )
     min_volume_share: float = Field(
-        0.5, ge=0, le=1, description="of the same weekday's median in the last eight weeks"
+        0.5,
+        ge=0,
+        le=1,
+        description="least share of the same weekday's median in the last eight weeks",
     )
     normal_since: dict[str, date] = Field(
         default_factory=dict,
@@ -234,7 +247,7 @@ class Feed(Section):
 
 
 class Gate(Section):
-    """How much may be wrong before a run stops."""
+    """How many rows and values may be rejected before a run stops."""
 
     max_rejected_share: float = Field(
         0.01, ge=0, le=1, description="of a table's rows; five rows never stop a run"
@@ -265,53 +278,83 @@ class Consent(Section):
 class Stages(Section):
     """Thresholds of the lifecycle stages."""
 
-    renewal_days: int = Field(90, ge=0, description="renewal begins so many days before it")
-    onboarding_months: int = Field(2, ge=1, description="after go-live, for the first outcome")
+    renewal_days: int = Field(
+        90, ge=0, description="the renewal stage begins this many days before the renewal"
+    )
+    onboarding_months: int = Field(
+        2, ge=1, description="months from go-live in which the first outcome is expected"
+    )
     onboarding_at_risk_day: int = Field(45, ge=1, description="after go-live")
-    mature_from_step: int = Field(3, ge=1, le=4, description="of the usage ladder")
+    mature_from_step: int = Field(
+        3, ge=1, le=4, description="the step of the usage ladder from which an account is mature"
+    )
 
 
 class Dormancy(Section):
-    """Bounds of the silence that an account is allowed."""
+    """Limits of an account's silence before it is dormant."""
 
-    min_days: int = Field(7, ge=1, description="no account is dormant sooner")
-    max_days: int = Field(90, ge=1, description="every account is dormant after these")
+    min_days: int = Field(7, ge=1, description="no account is dormant after fewer silent days")
+    max_days: int = Field(
+        90, ge=1, description="every account is dormant after this many silent days"
+    )
     min_working_days: int = Field(
-        5, ge=0, le=60, description="nor before so many of its country's are over without activity"
+        5,
+        ge=0,
+        le=60,
+        description="no account is dormant before this many working days without activity",
     )
     alarms_a_year: float = Field(
         0.5, gt=0, description="false alarms an account may raise; `lifecycle fit-scores`"
     )
     factor: float = Field(
-        2.0, gt=0, description="times the usual gap, until the first `lifecycle fit-scores`"
+        2.0,
+        gt=0,
+        description="the limit is this many usual gaps, until the first `lifecycle fit-scores`",
     )
     never_logged_in_days: int = Field(7, ge=1, description="after go-live")
 
 
 class Health(Section):
-    """Bands of the two scores."""
+    """Bands of usage health and satisfaction."""
 
     green_from: float = Field(70, ge=0, le=100, description="points of 100")
     yellow_from: float = Field(40, ge=0, le=100, description="points of 100; below is red")
     smoothing: float = Field(
-        0.25, gt=0, le=1, description="share of today's score in the smoothed one, a day"
+        0.25, gt=0, le=1, description="share of today's score in the smoothed score"
     )
     hysteresis: float = Field(
-        5, ge=0, le=50, description="points beyond a bound before a band gives way"
+        5, ge=0, le=50, description="points beyond a bound before the band changes"
     )
-    survey_stale_days: int = Field(180, ge=1, description="an answer counts no longer")
-    upsell_satisfaction: float = Field(70, ge=0, le=100, description="at least")
-    upsell_seats_share: float = Field(0.8, ge=0, description="of the seats used, at least")
+    survey_stale_days: int = Field(
+        180, ge=1, description="an answer does not count after this many days"
+    )
+    upsell_satisfaction: float = Field(70, ge=0, le=100, description="least satisfaction score")
+    upsell_seats_share: float = Field(0.8, ge=0, description="least share of the seats in use")
+
+
+class AbsentFor(Section):
+    """So many runs that the gate let through, and so many calendar days."""
+
+    runs: int = Field(3, ge=1, description="in a row")
+    days: int = Field(3, ge=0, description="since the first of them")
 
 
 class Plan(Section):
-    """How the planner looks ahead."""
+    """How far ahead a run plans, and how mails spread."""
 
     same_step_again_after: str = Field(
         "30d",
         pattern=r"^\d{1,4} ?d$",
         description="that a step reached a person, it may reach them through another account;"
         " 0d: at once",
+    )
+    absent_for: AbsentFor = Field(
+        default_factory=lambda: AbsentFor(),
+        description="how long an account or a reader may be missing in the CRM, or lack the role"
+        " or the consent, before that ends its sequence; nothing is mailed meanwhile",
+    )
+    delivery_every_minutes: float = Field(
+        10, ge=0, description="between two deliveries, as prefect.yaml schedules them"
     )
     ahead_hours: float = Field(
         24, gt=0, description="mails due before the next run are planned by this one"
@@ -332,15 +375,21 @@ class Plan(Section):
 class Guard(Section):
     """How many people a run may reach, or lose, before a person has to approve it."""
 
-    people: int = Field(1_000, ge=0, description="distinct addresses of the mails a run plans")
-    share: float = Field(
-        0.5, gt=0, le=1, description="of the people who may be mailed: 1 allows all of them"
+    people: int = Field(
+        1_000, ge=0, description="most distinct addresses that a run's new mails may go to"
     )
-    share_never_below: int = Field(20, ge=0, description="people whom `share` never forbids")
+    share: float = Field(
+        0.5, gt=0, le=1, description="most of the people who may be mailed; 1 allows all of them"
+    )
+    share_never_below: int = Field(
+        20, ge=0, description="`share` never stops a run that mails at most this many people"
+    )
     times: float = Field(
         3, gt=0, description="the busiest of the last 28 days with a run, once there are 28"
     )
-    never_below: int = Field(50, ge=0, description="people whom `times` never forbids")
+    never_below: int = Field(
+        50, ge=0, description="`times` never stops a run that mails at most this many people"
+    )
     loss_share: float = Field(
         0.2,
         gt=0,
@@ -349,23 +398,29 @@ class Guard(Section):
     )
     loss_never_below: int = Field(20, ge=1, description="losses that `loss_share` never forbids")
     wait_hours: float = Field(
-        6, ge=0, description="that a run in Prefect waits for its form; by command there is longer"
+        6,
+        ge=0,
+        description="hours that a run in Prefect waits for an answer in its form;"
+        " `lifecycle approve` has longer",
     )
 
 
 class Effect(Section):
-    """What is told of the difference that mails make."""
+    """The effect of mails: mailed accounts against held-out accounts."""
 
     worth_seeing_points: float = Field(
-        10, gt=0, le=100, description="the smallest difference that matters, of 100 goals"
+        10,
+        gt=0,
+        le=100,
+        description="the smallest difference that matters, in goals per 100 accounts",
     )
 
 
 class Owners(Section):
     """The morning list of each account owner: what is new on their accounts."""
 
-    morning_list: bool = Field(True, description="mailed on the company's business days")
-    hour: int = Field(8, ge=0, le=23, description="in the company's time zone, at the earliest")
+    morning_list: bool = Field(True, description="send it on the company's business days")
+    hour: int = Field(8, ge=0, le=23, description="the earliest hour, in the company's time zone")
     locales: dict[str, str] = Field(
         default_factory=dict,
         description="address = language; else the one that most of the owner's accounts speak",
@@ -385,16 +440,18 @@ class Delivery(Section):
         " no attempt begins in its second half",
     )
     per_second: float = Field(
-        0, ge=0, description="mails of this machine; 0 is as fast as the provider takes"
+        0, ge=0, description="most mails a second of this machine; 0: no limit"
     )
     retry_seconds: float = Field(
-        60, gt=0, description="before a refused mail's second attempt; then ever longer"
+        60,
+        gt=0,
+        description="wait before the second attempt at a refused mail; each later wait is longer",
     )
     give_up_after: int = Field(
-        20, ge=0, description="mails in a row that the provider did not take; 0 never"
+        20, ge=0, description="a delivery ends after this many refused mails in a row; 0: never"
     )
     hold_after_hours: float = Field(
-        72, gt=0, description="an uncertain mail without evidence then waits for a person"
+        72, gt=0, description="after this, an uncertain mail without evidence waits for a person"
     )
 
 
@@ -407,13 +464,17 @@ class SendGrid(Section):
     base_url: str = Field(
         "https://api.sendgrid.com", description="https://api.eu.sendgrid.com in the EU"
     )
-    batch_size: int = Field(1, ge=1, le=1_000, description="mails a request")
-    connect_timeout_seconds: float = Field(10, gt=0, description="then a mail stays queued")
-    read_timeout_seconds: float = Field(30, gt=0, description="then a mail is uncertain")
+    batch_size: int = Field(1, ge=1, le=1_000, description="mails in one request")
+    connect_timeout_seconds: float = Field(
+        10, gt=0, description="after this, the mail stays queued"
+    )
+    read_timeout_seconds: float = Field(30, gt=0, description="after this, the mail is uncertain")
     email_logs: bool = Field(
         False, description="the account has the Email Activity API: it settles uncertain mails"
     )
-    ca_file: Path | None = Field(None, description="PEM; none: the system's authorities")
+    ca_file: Path | None = Field(
+        None, description="PEM file of trusted authorities; none: the system's"
+    )
 
     @field_validator("base_url")
     @classmethod
@@ -430,7 +491,7 @@ class SendGrid(Section):
 class Smtp(Section):
     """The company's own mail relay."""
 
-    host: str = Field("", description="as its certificate says")
+    host: str = Field("", description="the host name in its certificate")
     port: int = Field(587, ge=1, le=65535, description="465 where TLS is implicit")
     tls: Literal["starttls", "implicit", "none"] = Field(
         "starttls", description="none only for a relay on this machine"
@@ -439,15 +500,23 @@ class Smtp(Section):
     password: SecretStr = Field(
         SecretStr(""), description="only in the environment: LIFECYCLE__SMTP__PASSWORD"
     )
-    connections: int = Field(4, ge=1, le=64, description="at once")
-    timeout_seconds: float = Field(30, gt=0, description="for each answer of the relay")
-    ca_file: Path | None = Field(None, description="PEM; none: the system's authorities")
+    connections: int = Field(4, ge=1, le=64, description="most connections at the same time")
+    timeout_seconds: float = Field(
+        30, gt=0, description="most seconds for each answer of the relay"
+    )
+    ca_file: Path | None = Field(
+        None, description="PEM file of trusted authorities; none: the system's"
+    )
 
     @model_validator(mode="after")
     def _secure(self) -> Self:
-        if self.tls == "none" and self.host and not is_loopback(self.host):
-            raise ValueError(f'tls = "none" would send mails to {self.host} in the open')
+        _refuse_open_relay(self.host, self.tls, "tls")
         return self
+
+
+def _refuse_open_relay(host: str, tls: str, key: str) -> None:
+    if tls == "none" and host and not is_loopback(host):
+        raise ValueError(f'{key} = "none" would send mails to {host} in the open')
 
 
 def is_loopback(host: str) -> bool:
@@ -461,19 +530,22 @@ def is_loopback(host: str) -> bool:
 class Warmup(Section):
     """How mail to a domain that does not know the sender yet grows; live providers only."""
 
-    start: int = Field(50, ge=0, description="mails a day and domain; 0 is no warm-up")
-    growth: float = Field(2, ge=1, description="times the best day so far")
+    start: int = Field(50, ge=0, description="mails to a domain on the first day; 0: no warm-up")
+    growth: float = Field(
+        2, ge=1, description="each day allows this many times the best day so far"
+    )
 
 
 class Unsubscribe(Section):
-    """How a customer leaves: by a mail to us, or by one click on a link that we answer."""
+    """How a customer unsubscribes: by a mail, or by one click on a link."""
 
     mailto: str = Field("", description="empty: the company's from_email")
     base_url: str = Field(
-        "", description="where `lifecycle serve` is reached, by HTTPS; empty: by mail to us"
+        "", description="HTTPS address of `lifecycle serve`; empty: people leave by mail"
     )
     secret: SecretStr = Field(
-        SecretStr(""), description="signs the links; older ones follow, after spaces"
+        SecretStr(""),
+        description="key that signs the links; older keys follow, separated by spaces",
     )
 
     @field_validator("base_url")
@@ -511,10 +583,10 @@ class Unsubscribe(Section):
 
 
 class Feedback(Section):
-    """What comes back about mails: bounces, complaints, unsubscribes."""
+    """Feedback on mails: bounces, complaints, unsubscribes."""
 
     max_age_hours: float = Field(
-        2, gt=0, description="without news for longer, a live provider sends nothing"
+        2, gt=0, description="a live provider sends nothing when the feedback is older"
     )
     sendgrid_public_key: str = Field(
         "", description="verifies SendGrid's Event Webhook; empty: there is none"
@@ -525,19 +597,19 @@ class Privacy(Section):
     """What is kept of people who were erased."""
 
     erasure_key: SecretStr = Field(
-        SecretStr(""), description="keys the hashes by which they stay unmailed; never changes"
+        SecretStr(""), description="key of the hashes that keep them suppressed; it never changes"
     )
 
 
 class Web(Section):
-    """Where `lifecycle serve` listens, behind whatever ends the HTTPS."""
+    """Where `lifecycle serve` listens. A reverse proxy in front of it ends HTTPS."""
 
     host: str = Field("127.0.0.1", description="an address of this machine")
     port: int = Field(8025, ge=0, le=65535, description="0 is any free one")
 
 
 class Serve(Section):
-    """Where `lifecycle serve` answers /metrics and /healthz: for the machines around it alone."""
+    """Where `lifecycle serve` answers /metrics and /healthz, for machines of the company only."""
 
     internal_host: str = Field("127.0.0.1", description="an address that the public cannot reach")
     internal_port: int = Field(8026, ge=0, le=65535, description="0 is any free one")
@@ -547,22 +619,36 @@ class Status(Section):
     """When `lifecycle status` says that something is late."""
 
     grace_minutes: float = Field(
-        30, ge=0, description="beyond one interval of a schedule, before it is overdue"
+        30, ge=0, description="a schedule is overdue this long after its interval ended"
     )
     published_max_age_hours: float = Field(
-        30, gt=0, description="of the newest published day, before it is too old"
+        30, gt=0, description="age at which the newest published day is too old"
     )
-    due_max_minutes: float = Field(60, gt=0, description="that a mail may be due and not leave")
+    due_max_minutes: float = Field(60, gt=0, description="age at which a due mail is too late")
 
 
 class Notify(Section):
-    """Who hears of a run that was stopped, failed, or did not start."""
+    """Who is told of a run that was stopped, failed, or did not start."""
 
-    webhook_url: SecretStr = Field(SecretStr(""), description='takes POST {"text": …}')
-    email: str = Field("", description="an address that is mailed by smtp_host")
-    smtp_host: str = Field("", description="of a relay that takes such a mail")
-    smtp_port: int = Field(25, ge=1, le=65535, description="of that relay")
-    late_start_minutes: int = Field(60, ge=1, description="a run has not started in time")
+    webhook_url: SecretStr = Field(
+        SecretStr(""), description='address that takes POST {"text": …}, as Slack does'
+    )
+    email: str = Field("", description="address of the person or list that is told")
+    smtp_host: str = Field("", description="relay for these mails; empty: the relay of [smtp]")
+    smtp_port: int = Field(25, ge=1, le=65535, description="port of that relay")
+    smtp_tls: Literal["starttls", "implicit", "none"] = Field(
+        "starttls",
+        description="its certificate is checked, against smtp.ca_file where given;"
+        " none only for a relay on this machine",
+    )
+    late_start_minutes: int = Field(
+        60, ge=1, description="a run that has not started after this many minutes is reported"
+    )
+
+    @model_validator(mode="after")
+    def _secure(self) -> Self:
+        _refuse_open_relay(self.smtp_host, self.smtp_tls, "smtp_tls")
+        return self
 
 
 class _TomlSource(PydanticBaseSettingsSource):
@@ -580,7 +666,7 @@ class _TomlSource(PydanticBaseSettingsSource):
 
 
 class Settings(BaseSettings):
-    """The settings of one company, read once at the doorstep and handed on."""
+    """The settings of one company, read once by the command or the flow."""
 
     model_config = SettingsConfigDict(
         env_prefix=ENV_PREFIX,

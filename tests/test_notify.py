@@ -11,7 +11,6 @@ import ssl
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
-from datetime import UTC, datetime, timedelta
 from email import policy
 from email.message import EmailMessage
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -19,12 +18,10 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 import pytest
-from cryptography import x509
-from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import ec
-from cryptography.x509.oid import NameOID
 
+from certificate import make_certificate
 from lifecycle import notify as module
+from lifecycle.errors import SettingsError
 from lifecycle.notify import notify
 from lifecycle.settings import Settings, load
 
@@ -39,9 +36,9 @@ contact = "support@example.com"
 
 @pytest.fixture
 def make_settings(tmp_path: Path) -> Any:
-    def make(**keys: Any) -> Settings:
+    def make(smtp: dict[str, Any] | None = None, **keys: Any) -> Settings:
         (tmp_path / "lifecycle.toml").write_text(TOML, encoding="utf-8")
-        return load(tmp_path / "lifecycle.toml", notify=keys)
+        return load(tmp_path / "lifecycle.toml", notify=keys, smtp=smtp or {})
 
     return make
 
@@ -127,7 +124,8 @@ def webhook() -> Iterator[tuple[str, type[Webhook]]]:
 def mailbox() -> Iterator[tuple[dict[str, Any], type[Mailbox]]]:
     handler = type("Handler", (Mailbox,), {"heard": []})
     with serving(socketserver.ThreadingTCPServer(("127.0.0.1", 0), handler)) as port:
-        keys = {"email": "watch@example.com", "smtp_host": "127.0.0.1", "smtp_port": port}
+        relay = {"smtp_host": "127.0.0.1", "smtp_port": port, "smtp_tls": "none"}
+        keys = {"email": "watch@example.com", **relay}
         yield keys, handler
 
 
@@ -154,7 +152,7 @@ def test_the_mail_can_be_read_in_japanese(make_settings: Any, mailbox: Any) -> N
     body = "データが届いていません。\n見てください。\n"
     assert notify(make_settings(**keys), subject="停止しました", body=body) == []
     [(encrypted, recipients, message)] = server.heard
-    assert recipients == ["rcpt TO:<watch@example.com>"]
+    assert recipients == ["RCPT TO:<watch@example.com>"]
     assert not encrypted
     assert message["Subject"] == "停止しました"
     assert message["From"] == "success@example.com"
@@ -163,14 +161,57 @@ def test_the_mail_can_be_read_in_japanese(make_settings: Any, mailbox: Any) -> N
     assert message.get_content().replace("\r\n", "\n") == body
 
 
-def test_the_mail_is_encrypted_where_the_server_offers_it(
+def test_the_mail_is_encrypted_and_the_certificate_checked(
     make_settings: Any, mailbox: Any, tmp_path: Path
 ) -> None:
     keys, server = mailbox
-    server.tls = self_signed(tmp_path)
-    assert notify(make_settings(**keys), subject="stopped", body="why") == []
+    server.tls = server_context(tmp_path)
+    trusted = {"ca_file": tmp_path / "server.pem"}
+    settings = make_settings(**keys | {"smtp_tls": "starttls"}, smtp=trusted)
+    assert notify(settings, subject="stopped", body="why") == []
     [(encrypted, _, _)] = server.heard
     assert encrypted
+
+
+def test_a_relay_that_nobody_vouches_for_gets_nothing(
+    make_settings: Any, mailbox: Any, tmp_path: Path
+) -> None:
+    keys, server = mailbox
+    server.tls = server_context(tmp_path)
+    [problem] = notify(
+        make_settings(**keys | {"smtp_tls": "starttls"}), subject="stopped", body="why"
+    )
+    assert problem.startswith(
+        f"notify: the mail was not taken: no connection to 127.0.0.1:{keys['smtp_port']}:"
+    )
+    assert "certificate verify failed" in problem.lower().replace("_", " ")
+    assert server.heard == []
+
+
+def test_a_relay_without_tls_gets_nothing_unless_the_settings_allow_it(
+    make_settings: Any, mailbox: Any
+) -> None:
+    keys, server = mailbox
+    [problem] = notify(
+        make_settings(**keys | {"smtp_tls": "starttls"}), subject="stopped", body="why"
+    )
+    assert "STARTTLS" in problem
+    assert server.heard == []
+
+
+def test_only_a_relay_on_this_machine_may_be_spoken_to_in_the_open(make_settings: Any) -> None:
+    with pytest.raises(SettingsError, match=r"mail\.example\.com in the open"):
+        make_settings(smtp_host="mail.example.com", smtp_tls="none")
+
+
+def test_without_a_relay_of_its_own_the_mail_goes_by_the_relay_of_deliveries(
+    make_settings: Any, mailbox: Any
+) -> None:
+    keys, server = mailbox
+    relay = {"host": keys["smtp_host"], "port": keys["smtp_port"], "tls": "none"}
+    settings = make_settings(email=keys["email"], smtp=relay)
+    assert notify(settings, subject="stopped", body="why") == []
+    assert len(server.heard) == 1
 
 
 def test_both_ways_are_used_and_one_may_fail(
@@ -229,37 +270,17 @@ def test_a_refused_recipient_is_told_without_the_address(make_settings: Any, mai
     keys, server = mailbox
     server.rejects_recipients = True
     problems = notify(make_settings(**keys), subject="stopped", body="why")
-    assert problems == ["notify: the mail was not taken: the server answered 550 to the recipient"]
+    refusal = "RCPT: 550 no mailbox w***@example.com here"
+    assert problems == [f"notify: the mail was not taken: {refusal}"]
 
 
 def test_a_mail_without_a_server_is_a_problem_and_not_silence(make_settings: Any) -> None:
     [problem] = notify(make_settings(email="watch@example.com"), subject="stopped", body="why")
-    assert problem == "notify: the mail was not taken: [notify] smtp_host is empty"
+    what = "[notify] smtp_host is empty, and so is [smtp] host"
+    assert problem == f"notify: the mail was not taken: {what}"
 
 
-def self_signed(folder: Path) -> ssl.SSLContext:
-    key = ec.generate_private_key(ec.SECP256R1())
-    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "loopback")])
-    now = datetime.now(UTC)
-    certificate = (
-        x509.CertificateBuilder()
-        .subject_name(name)
-        .issuer_name(name)
-        .public_key(key.public_key())
-        .serial_number(x509.random_serial_number())
-        .not_valid_before(now - timedelta(days=1))
-        .not_valid_after(now + timedelta(days=1))
-        .sign(key, hashes.SHA256())
-    )
-    pem = folder / "server.pem"
-    pem.write_bytes(
-        key.private_bytes(
-            serialization.Encoding.PEM,
-            serialization.PrivateFormat.PKCS8,
-            serialization.NoEncryption(),
-        )
-        + certificate.public_bytes(serialization.Encoding.PEM)
-    )
+def server_context(folder: Path) -> ssl.SSLContext:
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    context.load_cert_chain(pem)
+    context.load_cert_chain(make_certificate(folder / "server.pem"))
     return context

@@ -15,10 +15,10 @@
     last_active_at > (select as_of from {{ ref('stg_run_context') }})
     or not exists (
       select 1
-      from {{ ref('int_counting_rules') }} as counting_rules
+      from {{ ref('int_activity_definition') }} as activity_definition
       where
-        counting_rules.account_id = {{ this.identifier }}.account_id
-        and counting_rules.counted_under = {{ this.identifier }}.counted_under
+        activity_definition.account_id = {{ this.identifier }}.account_id
+        and activity_definition.counted_under = {{ this.identifier }}.counted_under
     )
   )
 {%- endmacro %}
@@ -49,8 +49,8 @@
     ) as by_name
     inner join {{ ref('int_event_roles') }} as event_roles
       on by_name.event_name = event_roles.event_name
-    inner join {{ ref('int_counting_rules') }} as counting_rules
-      on by_name.account_id = counting_rules.account_id
+    inner join {{ ref('int_activity_definition') }} as activity_definition
+      on by_name.account_id = activity_definition.account_id
     group by by_name.account_id
   ) as there
   full outer join (

@@ -14,9 +14,9 @@ from pathlib import Path, PurePosixPath
 
 from lifecycle.authoring.template_check import check_templates
 from lifecycle.errors import Problem, TriggerError, did_you_mean
-from lifecycle.ledger.tables import OWNER_LIST
 from lifecycle.mail.folder import Templates, nearest
 from lifecycle.settings import Settings
+from lifecycle.template_names import OWNER_LIST
 from lifecycle.triggers.columns import account_columns, contact_columns
 from lifecycle.triggers.model import Trigger, named_steps, names, read_folder
 from lifecycle.triggers.yaml_file import YamlFile

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 
 from lifecycle.authoring.files import TriggerFiles, read_files
+from lifecycle.authoring.overlap import overlaps
 from lifecycle.errors import Problem, SourceError
 from lifecycle.mail.folder import Templates, nearest
 from lifecycle.settings import Settings
@@ -31,6 +32,9 @@ def check_files(settings: Settings, files: TriggerFiles) -> list[Problem]:
         *_in_one_language(files.templates, files.readable),
         *_without_a_cap(files.readable),
         *_without_their_feed(settings, files.readable),
+        *_of_one_priority(files.readable),
+        *_shut_too_soon(settings, files.readable),
+        *overlaps(settings, files.readable),
         *files.remarks,
     ]
 
@@ -45,7 +49,7 @@ def _in_one_language(templates: Templates, triggers: Sequence[Trigger]) -> Itera
             locale for step in trigger.steps for locale in mails.get((trigger.name, step.id), ())
         }
         others = sorted(language for language in spoken if nearest(language, has) is None)
-        if trigger.on and trigger.locale is None and len(has) == 1 and others:
+        if trigger.is_broadcast and trigger.locale is None and len(has) == 1 and others:
             (only,) = has
             yield trigger.problem(
                 "steps",
@@ -84,6 +88,40 @@ def _without_their_feed(settings: Settings, triggers: Iterable[Trigger]) -> Iter
                 if table not in supplied:
                     what = f"{_listed(columns)}: always unknown, for the source has no {table}"
                     yield trigger.problem(key, what, stops_a_run=False)
+
+
+def _of_one_priority(triggers: Sequence[Trigger]) -> Iterator[Problem]:
+    """Triggers with a cap that share their priority: the name decides who comes first."""
+    capped = [it for it in triggers if it.caps.contact or it.caps.account]
+    for trigger in capped:
+        others = sorted(
+            other.name
+            for other in capped
+            if other.priority == trigger.priority and other.name < trigger.name
+        )
+        if others:
+            yield trigger.problem(
+                "priority",
+                f"is {trigger.priority} as that of {_listed(others)}, so under a cap the name"
+                " decides which mail goes first",
+                "give one of them a higher number",
+                stops_a_run=False,
+            )
+
+
+def _shut_too_soon(settings: Settings, triggers: Sequence[Trigger]) -> Iterator[Problem]:
+    """Windows that may open and shut between two deliveries."""
+    every = settings.plan.delivery_every_minutes
+    for trigger in triggers:
+        minutes = trigger.send_window.minutes
+        if minutes < every:
+            yield trigger.problem(
+                "send_window",
+                f"is open for {minutes} minutes, and mails leave every {every:g}"
+                " (plan.delivery_every_minutes): a delivery may miss it",
+                "open it for longer, or deliver more often",
+                stops_a_run=False,
+            )
 
 
 def _listed(names: Sequence[str]) -> str:

@@ -6,13 +6,13 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from lifecycle.authoring.files import TriggerFiles, read_files
+from lifecycle.authoring.suite_check import check_suites
+from lifecycle.authoring.template_check import empty_values
 from lifecycle.authoring.trigger_check import check_files
 from lifecycle.document import Document, Section, counted, table
-from lifecycle.errors import InputError, Problem, Problems
+from lifecycle.errors import Problem
 from lifecycle.settings import Settings
 from lifecycle.triggers.model import Trigger
-from lifecycle.warehouse.expected_schema import check_suites
-from lifecycle.warehouse.gate import suites
 
 
 @dataclass(frozen=True)
@@ -22,6 +22,9 @@ class Validation:
     files: TriggerFiles
     suites: int
     problems: tuple[Problem, ...]
+    notes: tuple[Problem, ...] = ()
+    """Mails that print a value which some do not have: these are not mailed. Nothing is wrong with
+    the files."""
 
     @property
     def triggers(self) -> tuple[Trigger, ...]:
@@ -43,6 +46,7 @@ class Validation:
             "triggers": [trigger.name for trigger in self.triggers],
             "suites": self.suites,
             "problems": [asdict(problem) for problem in self.problems],
+            "notes": [asdict(note) for note in self.notes],
         }
 
     def as_document(self) -> Document:
@@ -59,21 +63,17 @@ class Validation:
         triggers = table(("trigger", "launch", "steps", "needs the usage feed"), rows)
         title = f"{counted(len(self.triggers), 'trigger')} with their mails, "
         title += f"{counted(self.suites, 'suite')} of expectations: nothing wrong."
-        return [Section(title, (triggers,), "good")]
+        document = [Section(title, (triggers,), "good")]
+        if self.notes:
+            why = "Whoever lacks such a value does not get the mail:"
+            document.append(Section("Values that may be empty", (why, *map(str, self.notes))))
+        return document
 
 
 def validate(settings: Settings) -> Validation:
     """Check triggers, templates and expectations; problems are returned, not raised."""
     files = read_files(settings)
-    problems = check_files(settings, files)
-    guarded = 0
-    for door in ("raw", "marts"):
-        try:
-            loaded = suites.load(settings, door)
-            guarded += len(loaded)
-            check_suites(settings, loaded)
-        except Problems as error:
-            problems += error.problems
-        except InputError as error:
-            problems.append(Problem(f"expectations/{door}", None, str(error)))
-    return Validation(files, guarded, tuple(problems))
+    suites, wrong_suites = check_suites(settings)
+    problems = [*check_files(settings, files), *wrong_suites]
+    notes = empty_values(files.templates, files.usable, settings.company)
+    return Validation(files, suites, tuple(problems), tuple(dict.fromkeys(notes)))

@@ -252,12 +252,12 @@ def unsuppress(
     with context.obj.ledger() as (settings, ledger):
         if delivery is not None:
             people = leaving.unsuppress_delivery(ledger, delivery, by=by, why=why)
-            told = f"{people} who left by the delivery of run {delivery} may be mailed again"
+            sentence = f"{people} who left by the delivery of run {delivery} may be mailed again"
             data: dict[str, object] = {"run_id": delivery, "addresses": people}
         else:
             key = settings.privacy.erasure_key.get_secret_value()
             named = str(address).strip().lower()
             against = leaving.unsuppress(ledger, named, by=by, why=why, key=key)
-            told = f"{named} may be mailed again (it was not: {', '.join(against)})"
+            sentence = f"{named} may be mailed again (it was not: {', '.join(against)})"
             data = {"address": named, "was": against}
-    say(f"{told}, unless the CRM's next delivery still says that they left.", data, as_json)
+    say(f"{sentence}, unless the CRM's next delivery still says that they left.", data, as_json)

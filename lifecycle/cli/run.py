@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from enum import StrEnum
 from importlib import import_module
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -34,6 +35,14 @@ class SourceKind(StrEnum):
 def run(
     context: typer.Context,
     as_of: AsOf = None,
+    delivered: Annotated[
+        str | None,
+        typer.Option(
+            metavar="DAY",
+            help="The files are a delivery of that day, and count as known from it on: to live "
+            "through dated exports. Without --as-of the run is as of the end of that day.",
+        ),
+    ] = None,
     dry_run: Annotated[
         bool,
         typer.Option(
@@ -49,13 +58,15 @@ def run(
     as_json: AsJson = False,
 ) -> None:
     """Run the whole pipeline once: pull, gate, build, gate, publish, plan, deliver, report."""
-    from lifecycle.clock import parse_as_of
+    from lifecycle.clock import delivered_on, parse_as_of
     from lifecycle.report.progress import RunProgress
     from lifecycle.report.watcher import watcher
 
     settings = context.obj.settings(**({"source": {"kind": source.value}} if source else {}))
     if as_of is not None:
         parse_as_of(as_of)
+    if delivered is not None:
+        delivered_on(settings, delivered, as_of)
     progress = RunProgress()
     watcher.set(progress)
     try:
@@ -67,6 +78,7 @@ def run(
                 dry_run=dry_run,
                 source=source.value if source else None,
                 config=context.obj.config_path,
+                delivered=delivered,
             )
     except Exception:
         if progress.report is not None:
@@ -150,12 +162,21 @@ def backfill(
             "leave it out.",
         ),
     ] = False,
+    deliveries: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FOLDER",
+            help="Dated exports, a folder of files a day (2026-06-10): each counts as known from "
+            "its day on.",
+        ),
+    ] = None,
     as_json: AsJson = False,
 ) -> None:
     """Write the history of past days, as a run on each day would have. Nothing is sent.
 
-    Before the first run it loads the data itself. You can interrupt it at any moment: the same
-    command continues with the first missing day. Days that a run wrote are refused.
+    Before the first run it loads the data itself, from dated exports where you name them. You can
+    interrupt it at any moment: the same command continues with the first missing day. Days that a
+    run wrote are refused.
     """
     from lifecycle.clock import moment_of
     from lifecycle.days import days_between, time_of_day
@@ -164,13 +185,23 @@ def backfill(
     from lifecycle.run import keep_to_one_source
     from lifecycle.state_lock import only_one
     from lifecycle.warehouse.backfill import backfill
-    from lifecycle.warehouse.load import load
+    from lifecycle.warehouse.load import load, load_dated
 
     settings = context.obj.settings()
     days, moment = days_between(first, last), time_of_day(at)
     with only_one(settings.state_dir):
         keep_to_one_source(settings)
-        if not settings.published_db.exists():
+        if deliveries is not None:
+            with RunProgress() as progress:
+                load_dated(
+                    settings,
+                    deliveries,
+                    until=days[-1],
+                    at=moment,
+                    stage=progress.stage,
+                    progress=progress.step,
+                )
+        elif not settings.published_db.exists():
             with RunProgress() as progress:
                 now = moment_of(settings)
                 load(settings, now=now, stage=progress.stage, progress=progress.step)

@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-import io
-from base64 import b64encode
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, date, datetime
-from html import escape
 from pathlib import Path
 from typing import Any
 
+from markupsafe import Markup
+
 from lifecycle.document import Document, Section, Table, moment, table
 from lifecycle.errors import WarehouseError
+from lifecycle.evaluation.score_curves import TEMPLATES, draw
 from lifecycle.health import score_validation
 from lifecycle.health.score_validation import ENOUGH, Comparison, Figures, Validation
 from lifecycle.health.validation import Interval
@@ -61,8 +61,8 @@ class ScoreReport:
     source: str
     time_zone: str
     validation: Validation | None
-    picture: bytes | None = field(default=None, repr=False)
-    """PNG of the curves."""
+    picture: str | None = field(default=None, repr=False)
+    """SVG of the curves."""
 
     @property
     def verdict(self) -> str:
@@ -132,28 +132,21 @@ class ScoreReport:
         return ""
 
     def write(self, folder: Path) -> None:
-        """Leave `score_report.html`, which needs no other file, and `score_report.png`."""
+        """Leave `score_report.html`, which needs no other file, and `score_report.svg`."""
         folder.mkdir(parents=True, exist_ok=True)
-        picture = folder / f"{NAME}.png"
+        picture = folder / f"{NAME}.svg"
         if self.picture is None:
             picture.unlink(missing_ok=True)  # of an earlier report
         else:
-            picture.write_bytes(self.picture)
+            picture.write_text(self.picture, encoding="utf-8")
         (folder / f"{NAME}.html").write_text(self.as_html(), encoding="utf-8")
 
     def as_html(self) -> str:
         """The report as one page with its picture inside."""
-        body = []
-        for number, section in enumerate(self.as_document()):
-            level = 2 if number else 1
-            tone = f' class="{section.tone}"' if section.tone else ""
-            body.append(f"<h{level}{tone}>{escape(section.title)}</h{level}>")
-            body += [_html(part) for part in section.parts]
-            if not number and self.picture:
-                data = b64encode(self.picture).decode()
-                alt = "ROC and calibration curves of each score version"
-                body.append(f'<img alt="{alt}" src="data:image/png;base64,{data}">')
-        return PAGE.format(body="\n".join(body))
+        template = TEMPLATES.get_template("score_report.html")
+        return template.render(
+            sections=self.as_document(), picture=self.picture and Markup(self.picture)
+        )
 
 
 def score_report(
@@ -174,9 +167,7 @@ def score_report(
         score_tables.ensure(connection)
         validation = score_validation.validate_scores(connection, progress=progress)
         score_validation.store(connection, validation)
-    return ScoreReport(
-        kind, time_zone, validation, _drawn(validation) if validation.curves else None
-    )
+    return ScoreReport(kind, time_zone, validation, draw(validation) if validation.curves else None)
 
 
 def _shown(figures: Figures) -> Figure:
@@ -232,88 +223,3 @@ def _number(value: float | None, form: str) -> str:
 
 def _utc(value: datetime) -> datetime:
     return value.replace(tzinfo=UTC)
-
-
-# The page and the picture. ------------------------------------------------------------------
-
-PAGE = """<!doctype html>
-<html lang="en">
-<meta charset="utf-8">
-<meta name="viewport" content="width=device-width, initial-scale=1">
-<title>Score report</title>
-<style>
-body {{ font: 16px/1.5 system-ui, sans-serif; color: #222; max-width: 75rem; margin: 2rem auto;
-  padding: 0 1rem; }}
-h1 {{ font-size: 1.6rem; }} h2 {{ font-size: 1.2rem; margin-top: 2rem; }}
-.bad {{ color: #a31515; }} .good {{ color: #14652c; }} .warning {{ color: #7a5200; }}
-img {{ max-width: 100%; height: auto; }}
-div {{ overflow-x: auto; }}
-table {{ border-collapse: collapse; font-size: .9rem; }}
-th, td {{ text-align: left; padding: .3rem .8rem .3rem 0; border-bottom: 1px solid #ddd;
-  white-space: nowrap; font-variant-numeric: tabular-nums; }}
-p {{ white-space: pre-line; max-width: 60rem; }}
-</style>
-{body}
-</html>
-"""
-
-
-def _html(part: str | Table) -> str:
-    if isinstance(part, str):
-        return f"<p>{escape(part)}</p>"
-
-    def cells(tag: str, values: tuple[object, ...]) -> str:
-        texts = (escape("–" if value is None else str(value)) for value in values)
-        return "<tr>" + "".join(f"<{tag}>{value}</{tag}>" for value in texts) + "</tr>"
-
-    rows = "\n".join(cells("td", row) for row in part.rows)
-    return f"<div><table>\n{cells('th', part.columns)}\n{rows}\n</table></div>"
-
-
-def _drawn(validation: Validation) -> bytes:
-    """PNG: the ROC curves beside each other's, and expected against observed churn."""
-    # Not pyplot: it would open windows and read the user's own settings.
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
-    from matplotlib.figure import Figure as Picture
-
-    picture = Picture(figsize=(11, 5), layout="constrained", dpi=120)
-    FigureCanvasAgg(picture)
-    roc_axes, right = picture.subplots(1, 2)
-    if validation.silence is not None:
-        roc_axes.plot(
-            *validation.silence, color="grey", linestyle=":", label="days since last activity"
-        )
-    for curves in validation.curves:
-        (line,) = roc_axes.plot(*curves.roc, label=curves.version)
-        if curves.calibration:
-            expected = [bin_.expected for bin_ in curves.calibration]
-            observed = [bin_.observed for bin_ in curves.calibration]
-            right.plot(expected, observed, marker="o", color=line.get_color(), label=curves.version)
-    for axes in (roc_axes, right):
-        axes.grid(color="#e5e5e5")
-        axes.set_axisbelow(True)
-    roc_axes.plot([0, 1], [0, 1], color="#bbbbbb", linewidth=1)
-    roc_axes.set(
-        title="Who left within 90 days: ROC",
-        xlabel="share of those who stayed",
-        ylabel="share of those who left",
-        aspect="equal",
-    )
-    roc_axes.legend(loc="lower right")
-    if right.lines:
-        most = max(
-            max(bin_.expected, bin_.observed) for c in validation.curves for bin_ in c.calibration
-        )
-        right.plot([0, most], [0, most], color="#bbbbbb", linewidth=1)
-        right.legend(loc="upper left")
-    else:
-        note = "equal weights tell no chances"
-        right.text(0.5, 0.5, note, ha="center", transform=right.transAxes)
-    right.set(
-        title="Calibration: ten bins of as many accounts each",
-        xlabel="expected share that leaves",
-        ylabel="observed share that left",
-    )
-    file = io.BytesIO()
-    picture.savefig(file, format="png", metadata={"Software": None})
-    return file.getvalue()

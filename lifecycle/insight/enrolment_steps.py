@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import Any
 
-from lifecycle.planning.decision import Enrolment, Place, timing
+from lifecycle.ledger.tables import MAILED, NOT_LEFT
+from lifecycle.planning.decision import Departure, Enrolment, Pace, Place, timing
 from lifecycle.report.run_report import WHY
-from lifecycle.triggers.model import Trigger
+from lifecycle.triggers.model import Step, Trigger
 
 
 @dataclass(frozen=True)
@@ -40,12 +41,13 @@ def schedule(
     decided: Sequence[Any],
     mails: Sequence[Any],
     now: datetime,
-    spread: timedelta,
+    pace: Pace,
 ) -> list[StepStory]:
     """The steps of an enrolment as of `now`, in the order of the trigger version that it follows.
 
     `row` is one of the ledger's enrollments, `decided` and `mails` are its rows of steps and of
-    sends. `spread` is `plan.spread_minutes`. An earlier mail may still delay a future step.
+    sends. Each future step keeps its distance from the mail before it, as that is expected to
+    leave.
     """
     fates = {fate.step: fate for fate in decided}
     enrolment = Enrolment(
@@ -56,15 +58,19 @@ def schedule(
         place=Place(row.time_zone, row.time_zone_source, row.country),
     )
     stories = []
+    previous: Departure | None = None
     for step in trigger.steps:
         if settled := fates.get(step.id):
             why = WHY.get(settled.reason, settled.reason) if settled.reason else ""
             times = (settled.due_at, settled.not_before)
             states = sorted({str(mail.state) for mail in mails if mail.step == step.id})
             fate = ", ".join(states) or settled.fate
+            previous = _departure(step, mails) or previous
             stories.append(StepStory(row.cycle, step.id, *times, fate, why))
             continue
-        due = timing(trigger, step, enrolment, now, spread)
+        due = timing(trigger, step, enrolment, previous, now, pace)
+        if due.not_before is not None:
+            previous = Departure(step, due.not_before, due.not_before)
         fate, why, not_before = "to come", "", due.not_before
         if row.held_out:
             fate, why, not_before = "held out", WHY["held_out"], None
@@ -75,3 +81,13 @@ def schedule(
             why = f"if {step.when.text} then"
         stories.append(StepStory(row.cycle, step.id, due.due_at, not_before, fate, why))
     return stories
+
+
+def _departure(step: Step, mails: Sequence[Any]) -> Departure | None:
+    """When the last mail of a step left, or is expected to."""
+    moments = [
+        (mail.accepted_at or mail.not_before, mail.not_before)
+        for mail in mails
+        if mail.step == step.id and mail.state in {*MAILED, *NOT_LEFT}
+    ]
+    return Departure(step, *max(moments)) if moments else None

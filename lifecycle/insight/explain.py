@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import UTC, date, datetime, timedelta
+from datetime import UTC, date, datetime
 from typing import Any
 from zoneinfo import ZoneInfo
 
@@ -20,6 +20,7 @@ from lifecycle.ledger import account_history, approvals
 from lifecycle.ledger.account_history import AccountHistory
 from lifecycle.ledger.store import Ledger
 from lifecycle.planning import ledger_state, versions
+from lifecycle.planning.decision import Pace
 from lifecycle.settings import Settings
 from lifecycle.triggers.condition import Outcome
 from lifecycle.triggers.model import Trigger
@@ -88,7 +89,7 @@ class Explanation:
             _fact("touch model", account["touch_model"]),
             _fact("seats", account["seats"]),
             _fact("country", account["country"]),
-            f"time zone {account['time_zone']} (of the {account['time_zone_source']})",
+            f"time zone {account['time_zone']} ({_OF[account['time_zone_source']]})",
         ]
         text = ", ".join(fact for fact in facts if fact)
         parts = [f"{text[0].upper()}{text[1:]}."]
@@ -287,7 +288,7 @@ def explain(
                 unapproved=unapproved,
                 time_zone=_zone(account, settings),
                 now=now,
-                spread=timedelta(minutes=settings.plan.spread_minutes),
+                pace=Pace.of(settings.plan),
                 versions=_versions(ledger, settings, name, readable.get(name)),
                 is_asked_for=only is not None,
             )
@@ -347,6 +348,16 @@ def _version(name: str, trigger: Trigger | None, past: AccountHistory) -> str:
 
 def _zone(account: Mapping[str, Any] | None, settings: Settings) -> str:
     return str(account["time_zone"]) if account else settings.company.time_zone
+
+
+_OF = {
+    "account": "of the account",
+    "country": "of the country",
+    "zones": "one of several of its country: mail goes in hours that all of them share",
+    "company": "of the company",
+    "unknown": "of the company: nobody can tell its country, so mail waits",
+}
+"""What each `time_zone_source` means."""
 
 
 def _fact(label: str, value: Any) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import datetime
 from functools import cached_property
 from typing import Any
 
@@ -13,6 +13,7 @@ from lifecycle.insight.condition_tree import tree_as_json, tree_as_rows
 from lifecycle.insight.enrolment_steps import StepStory, schedule
 from lifecycle.ledger.account_history import AccountHistory
 from lifecycle.ledger.tables import NOT_LEFT, PAUSED
+from lifecycle.planning.decision import Pace
 from lifecycle.report.waiting import BROKEN
 from lifecycle.triggers.commit import commit_of
 from lifecycle.triggers.condition import Outcome
@@ -52,8 +53,8 @@ class TriggerStory:
     time_zone: str
     now: datetime
     """As-of of the published marts (UTC); future steps are computed from it."""
-    spread: timedelta
-    """The setting plan.spread_minutes: waiting mails are spread over this part of a send window."""
+    pace: Pace
+    """How mails that waited for a window leave."""
     versions: Mapping[str, tuple[Trigger | None, str | None]]
     """Version that the account entered with or follows: its trigger (None where it cannot be read
     any more) and its git commit."""
@@ -76,7 +77,7 @@ class TriggerStory:
                     [row for row in self._of(table) if row.cycle == enrollment.cycle]
                     for table in ("steps", "sends")
                 )
-                steps += schedule(version, enrollment, decided, mails, self.now, self.spread)
+                steps += schedule(version, enrollment, decided, mails, self.now, self.pace)
         return steps
 
     def as_json(self) -> dict[str, Any]:

@@ -15,7 +15,6 @@ from lifecycle.ledger.tables import (
     MAILED,
     NOT_LEFT,
     OPEN,
-    OWNER_LIST,
     State,
     enrollments,
     feedback,
@@ -32,6 +31,7 @@ from lifecycle.ledger.tables import (
     trigger_versions,
     withheld,
 )
+from lifecycle.template_names import OWNER_LIST
 
 Rows = Sequence[Row[Any]]
 
@@ -49,13 +49,13 @@ def runs_by_id(ledger: Ledger, run_ids: Collection[str]) -> Rows:
 
 def sends_by_state(ledger: Ledger) -> dict[str, Counter[str]]:
     """For each trigger, its mails by state."""
-    found: dict[str, Counter[str]] = defaultdict(Counter)
+    counts: dict[str, Counter[str]] = defaultdict(Counter)
     query = select(sends.c.trigger, sends.c.state, func.count().label("n")).group_by(
         sends.c.trigger, sends.c.state
     )
     for row in _all(ledger, query):
-        found[row.trigger][row.state] = row.n
-    return dict(found)
+        counts[row.trigger][row.state] = row.n
+    return dict(counts)
 
 
 def enrolled_now(ledger: Ledger) -> dict[str, int]:
@@ -153,7 +153,7 @@ def suppressed(ledger: Ledger, addresses: Sequence[str]) -> dict[str, str]:
     reasons = {row.address: row.reason for row in _all(ledger, query)}
     with ledger.read() as connection:
         left = departures.in_force(connection, addresses)
-    return {address: departures.told(row) for address, row in left.items()} | reasons
+    return {address: departures.describe(row) for address, row in left.items()} | reasons
 
 
 class AccountHistory:
@@ -219,7 +219,7 @@ def _all(ledger: Ledger, query: Select[Any]) -> Rows:
 
 
 def _by_send(rows: Rows) -> dict[str, list[Row[Any]]]:
-    found: dict[str, list[Row[Any]]] = defaultdict(list)
+    rows_of: dict[str, list[Row[Any]]] = defaultdict(list)
     for row in rows:
-        found[row.send_id].append(row)
-    return found
+        rows_of[row.send_id].append(row)
+    return rows_of

@@ -15,12 +15,11 @@ from sqlalchemy import Connection, Row, Select, func, select, update
 
 from lifecycle.errors import InputError, UnknownName, did_you_mean
 from lifecycle.ledger import controls, departures, held_deliveries, held_losses, leaving
-from lifecycle.ledger.states import move
+from lifecycle.ledger.states import transition
 from lifecycle.ledger.store import Ledger
 from lifecycle.ledger.tables import (
     APPROVED,
     NOT_LEFT,
-    OWNER_LIST,
     REJECTED,
     State,
     actions,
@@ -28,6 +27,7 @@ from lifecycle.ledger.tables import (
     runs,
     sends,
 )
+from lifecycle.template_names import OWNER_LIST
 
 
 def mark(ledger: Connection, run_id: str, *, people: int, over_budget: str | None) -> None:
@@ -112,7 +112,7 @@ def reject(ledger: Ledger, run_id: str, *, now: datetime, by: str, why: str) -> 
         _decide(connection, run_id, REJECTED, "reject", by, why)
         leaving.withdraw(connection, run_id)
         which = sends.c.run_id == run_id, *_theirs()
-        mails = move(connection, State.CANCELLED, detail, now, *which)
+        mails = transition(connection, State.CANCELLED, detail, now, *which)
         ended = controls.end(connection, "rejected", detail, now, run_id=run_id)
     return controls.Cancelled(ended.accounts, ended.mails + len(mails))
 

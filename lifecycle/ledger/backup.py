@@ -19,7 +19,7 @@ from sqlalchemy import Connection, delete, func, insert, select
 
 from lifecycle.errors import InputError, NewerVersion
 from lifecycle.ledger import erased
-from lifecycle.ledger.states import batches, move
+from lifecycle.ledger.states import batches, transition
 from lifecycle.ledger.store import Ledger
 from lifecycle.ledger.tables import NOT_LEFT, State, actions, metadata, recording, runs, sends
 
@@ -87,7 +87,7 @@ def restore(
         taken = datetime.fromtimestamp(file.stat().st_mtime, UTC)
         detail = DOUBT.format(taken=f"{taken:%Y-%m-%d %H:%M} UTC")
         states = [*NOT_LEFT, State.ATTEMPTING]
-        doubtful = move(
+        doubtful = transition(
             new,
             State.UNCERTAIN,
             detail,
@@ -134,9 +134,9 @@ def _copy(old: Connection, new: Connection) -> int:
     new.execute(delete(recording))  # the row that came with the tables gives way to the copy's
     for table in metadata.sorted_tables:
         rows = old.execute(select(table), execution_options={"yield_per": 1_000})
-        for some in batches(rows):
-            new.execute(insert(table), [dict(row._mapping) for row in some])
-            copied += len(some)
+        for batch in batches(rows):
+            new.execute(insert(table), [dict(row._mapping) for row in batch])
+            copied += len(batch)
         if new.dialect.name == "postgresql" and "id" in table.c:
             # The numbers were copied, so the counter that gives them out has to catch up.
             counter = func.pg_get_serial_sequence(table.name, "id")

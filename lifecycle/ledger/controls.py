@@ -13,7 +13,7 @@ from typing import Any
 from sqlalchemy import Connection, Row, delete, select, union, update
 
 from lifecycle.errors import InputError
-from lifecycle.ledger.states import move
+from lifecycle.ledger.states import transition
 from lifecycle.ledger.store import Ledger
 from lifecycle.ledger.tables import (
     NOT_LEFT,
@@ -115,7 +115,9 @@ def end(ledger: Connection, reason: str, detail: str, now: datetime, **of: str) 
     """End the open enrolments whose columns are so, and cancel their mails that have not left."""
     which = [enrollments.c.ended_at.is_(None), *(enrollments.c[k] == v for k, v in of.items())]
     theirs = select(enrollments.c.cycle).where(OF_ITS_ENROLLMENT, *which)
-    mails = move(ledger, State.CANCELLED, detail, now, sends.c.state.in_(NOT_LEFT), theirs.exists())
+    mails = transition(
+        ledger, State.CANCELLED, detail, now, sends.c.state.in_(NOT_LEFT), theirs.exists()
+    )
     ended = ledger.execute(
         update(enrollments).where(*which).values(ended_at=now, end_reason=reason)
     )

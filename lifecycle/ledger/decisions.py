@@ -1,34 +1,12 @@
-"""What a run decided, written to the ledger in one transaction: all of it or nothing."""
+"""What a run decides: plain values, which `record` writes to the ledger."""
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, Table, bindparam, func, or_, select, update
-from sqlalchemy.dialects import postgresql, sqlite
-
-from lifecycle.ledger import controls
-from lifecycle.ledger.backup import in_doubt
-from lifecycle.ledger.states import batches, insert, log, move
-from lifecycle.ledger.tables import (
-    NOT_LEFT,
-    OF_ITS_ENROLLMENT,
-    OPEN,
-    State,
-    enrollments,
-    launch_baseline,
-    launches,
-    messages,
-    recipients,
-    sends,
-    steps,
-    trigger_versions,
-    withheld,
-)
+from lifecycle.ledger.tables import State
 
 
 @dataclass(frozen=True)
@@ -85,12 +63,45 @@ class Ending:
 
 @dataclass(frozen=True)
 class Progress:
-    """When an enrolment's next step may go; None: no step is left."""
+    """When an enrolment's next step may go, and where its account is now."""
 
     account_id: str
     trigger: str
     cycle: int
     next_at: datetime | None
+    """None: no step is left."""
+    time_zone: str
+    time_zone_source: str
+    country: str | None
+
+
+@dataclass(frozen=True)
+class Absence:
+    """The account of an enrolment is missing in the CRM, or there again."""
+
+    account_id: str
+    trigger: str
+    cycle: int
+    since: datetime | None
+    """None: it is there again."""
+    runs: int
+
+
+@dataclass(frozen=True)
+class Reader:
+    """A contact that reads the mails of an enrolment, as far as that is new."""
+
+    account_id: str
+    trigger: str
+    cycle: int
+    contact_id: str
+    follows: str | None = None
+    """Whose place it takes."""
+    is_new: bool = False
+    absent_since: datetime | None = None
+    absent_runs: int = 0
+    gone_why: str | None = None
+    """None: it goes on reading."""
 
 
 @dataclass(frozen=True)
@@ -124,7 +135,7 @@ class GoalMet:
 
 @dataclass(frozen=True)
 class StepFate:
-    """A step of an enrolment is decided, once."""
+    """What was decided about a step of an enrolment; what was decided before gives way to it."""
 
     account_id: str
     trigger: str
@@ -161,6 +172,11 @@ class PlannedSend:
     not_before: datetime
     closes_at: datetime
     expires_at: datetime | None
+    time_zone: str
+    """IANA: by its days the caps are counted."""
+    after_send: str | None
+    """The mail that has to leave before it, and by how much: `2d` (local days) or `21600s`."""
+    after_distance: str | None
     mime: bytes
 
 
@@ -179,25 +195,32 @@ class Withheld:
 
 
 @dataclass(frozen=True)
-class PutOff:
-    """A mail that may not leave now waits for the next opening."""
+class Move:
+    """A mail that has not left, decided anew: its words, reader's address and moment of now."""
 
-    send_id: str
-    not_before: datetime
-    closes_at: datetime
-    why: str = "its window shut before it left"
+    mail: PlannedSend
+    why: str | None
+    """What is written down: its moment or its address is another one; None: neither is."""
+    rewritten: bool = True
+    """Whether its bytes are new ones, too."""
 
 
 @dataclass(frozen=True)
-class Objection:
-    """A mail that is planned or queued and may not be sent any more."""
+class KeptBack:
+    """A mail that has not left and may not leave before the next run decides about it."""
 
     send_id: str
+    why: str
+
+
+@dataclass(frozen=True)
+class Withdrawal:
+    """A mail that has not left and will not."""
+
+    send_id: str
+    state: State
+    """SUPPRESSED, CANCELLED or EXPIRED."""
     detail: str
-    reason: str
-    trigger: str
-    account_id: str
-    contact_id: str
 
 
 @dataclass
@@ -218,285 +241,8 @@ class Decisions:
     steps: list[StepFate] = field(default_factory=list)
     sends: list[PlannedSend] = field(default_factory=list)
     withheld: list[Withheld] = field(default_factory=list)
-    objections: list[Objection] = field(default_factory=list)
-    put_off: list[PutOff] = field(default_factory=list)
-
-
-def record(ledger: Connection, made: Decisions, *, run_id: str, at: datetime) -> None:
-    """Write what was decided. `at` is the run's as-of; the caller's transaction holds it all.
-
-    Nobody enters what was stopped, and no account that was put on hold, since it was decided.
-    """
-    made = _without_stopped(ledger, made, at)
-    _use_first(ledger, made.first_uses, run_id, at)
-    _wait(ledger, made.waiting, at)
-    _launch(ledger, made.launches, run_id, at)
-    _mark_seen_false(ledger, made.seen_false, at)
-    _enrol(ledger, made.entries, run_id)
-    insert(ledger, steps, ({**asdict(fate), "decided_at": at} for fate in made.steps))
-    _plan(ledger, made.sends, run_id, at)
-    _withhold(ledger, made.withheld, run_id, at)
-    for objection in made.objections:
-        move(
-            ledger,
-            State.SUPPRESSED,
-            objection.detail,
-            at,
-            sends.c.send_id == objection.send_id,
-            sends.c.state.in_(NOT_LEFT),
-        )
-    for mail in made.put_off:
-        move(
-            ledger,
-            State.PLANNED,
-            mail.why,
-            at,
-            sends.c.send_id == mail.send_id,
-            sends.c.state.in_(NOT_LEFT),
-            not_before=mail.not_before,
-            closes_at=mail.closes_at,
-        )
-    _meet_goals(ledger, made.goals, at)
-    _end(ledger, made.endings, at)
-    _migrate(ledger, made.migrations, at)
-    _move_on(ledger, made.progress)
-    _complete(ledger, at)
-
-
-def _without_stopped(ledger: Connection, made: Decisions, at: datetime) -> Decisions:
-    stopped, on_hold = controls.stops(ledger), controls.holds(ledger, at)
-    kept_out = {
-        (one.account_id, one.trigger, one.cycle)
-        for one in made.entries
-        if one.trigger in stopped or one.account_id in on_hold
-    }
-
-    def may_stay(one: Entry | StepFate | PlannedSend) -> bool:
-        return (one.account_id, one.trigger, one.cycle) not in kept_out
-
-    if not kept_out:
-        return made
-    return replace(
-        made,
-        entries=[one for one in made.entries if may_stay(one)],
-        steps=[one for one in made.steps if may_stay(one)],
-        sends=[one for one in made.sends if may_stay(one)],
-    )
-
-
-def _use_first(ledger: Connection, versions: list[FirstUse], run_id: str, at: datetime) -> None:
-    insert(
-        ledger,
-        trigger_versions,
-        (
-            {
-                **vars(one),
-                "templates": json.dumps(one.templates, ensure_ascii=False),
-                "first_run_id": run_id,
-                "first_at": at,
-            }
-            for one in versions
-        ),
-    )
-
-
-def _wait(ledger: Connection, waiting: Mapping[tuple[str, str], str | None], at: datetime) -> None:
-    since = trigger_versions.c.waiting_since
-    for (trigger, version), why in waiting.items():
-        one = update(trigger_versions).where(
-            trigger_versions.c.trigger == trigger, trigger_versions.c.version == version
-        )
-        if why is None:
-            ledger.execute(one.values(waiting_since=None, waiting_for=None))
-        else:
-            ledger.execute(one.values(waiting_since=func.coalesce(since, at), waiting_for=why))
-
-
-def _launch(ledger: Connection, made: list[Launch], run_id: str, at: datetime) -> None:
-    for launch in made:
-        ledger.execute(
-            launches.insert().values(
-                trigger=launch.trigger, mode=launch.mode, launched_at=at, run_id=run_id
-            )
-        )
-        rows = ({"trigger": launch.trigger, "account_id": account} for account in launch.baseline)
-        insert(ledger, launch_baseline, rows)
-
-
-def _mark_seen_false(ledger: Connection, seen: list[tuple[str, str]], at: datetime) -> None:
-    for table in (launch_baseline, enrollments):
-        change = (
-            update(table)
-            .where(
-                table.c.trigger == bindparam("of_trigger"),
-                table.c.account_id == bindparam("of_account"),
-                table.c.seen_false_at.is_(None),
-            )
-            .values(seen_false_at=at)
-        )
-        for batch in batches(seen):
-            ledger.execute(
-                change, [{"of_trigger": name, "of_account": account} for name, account in batch]
-            )
-
-
-def _enrol(ledger: Connection, entries: list[Entry], run_id: str) -> None:
-    def enrolment(entry: Entry) -> dict[str, Any]:
-        row = {**asdict(entry), "run_id": run_id, "entered_version": entry.trigger_version}
-        del row["contact_ids"]
-        return row
-
-    insert(ledger, enrollments, map(enrolment, entries))
-    insert(
-        ledger,
-        recipients,
-        (
-            {
-                "account_id": entry.account_id,
-                "trigger": entry.trigger,
-                "cycle": entry.cycle,
-                "contact_id": contact_id,
-            }
-            for entry in entries
-            for contact_id in entry.contact_ids
-        ),
-    )
-
-
-def _plan(ledger: Connection, planned: list[PlannedSend], run_id: str, at: datetime) -> None:
-    state, detail = State.PLANNED, None
-    if planned and in_doubt(ledger):
-        state, detail = State.UNCERTAIN, "may have left before the ledger was restored"
-
-    def send(mail: PlannedSend) -> dict[str, Any]:
-        row = {name: value for name, value in vars(mail).items() if name != "mime"}
-        row["domain"] = mail.address.rpartition("@")[2]
-        return {
-            **row,
-            "run_id": run_id,
-            "state": state,
-            "state_at": at,
-            "detail": detail,
-            "attempts": 0,
-        }
-
-    insert(ledger, sends, map(send, planned))
-    insert(ledger, messages, ({"send_id": mail.send_id, "mime": mail.mime} for mail in planned))
-    log(ledger, ((mail.send_id, None, state, detail) for mail in planned), at)
-
-
-def _withhold(ledger: Connection, kept: list[Withheld], run_id: str, at: datetime) -> None:
-    dialect = postgresql if ledger.dialect.name == "postgresql" else sqlite
-    row = dialect.insert(withheld)
-    upsert = row.on_conflict_do_update(
-        index_elements=list(withheld.primary_key.columns),
-        set_={name: row.excluded[name] for name in ("reason", "detail", "last_at", "run_id")},
-    )
-    for batch in batches(kept):
-        ledger.execute(
-            upsert,
-            [{**vars(one), "first_at": at, "last_at": at, "run_id": run_id} for one in batch],
-        )
-
-
-def _of_cycle(table: Table) -> tuple[ColumnElement[bool], ...]:
-    """The rows of one entry of an account into a trigger, the one that `_cycle` names."""
-    return (
-        table.c.account_id == bindparam("of_account"),
-        table.c.trigger == bindparam("of_trigger"),
-        table.c.cycle == bindparam("of_cycle"),
-    )
-
-
-def _cycle(one: GoalMet | Progress | Migration) -> dict[str, Any]:
-    return {"of_account": one.account_id, "of_trigger": one.trigger, "of_cycle": one.cycle}
-
-
-def _meet_goals(ledger: Connection, goals: list[GoalMet], at: datetime) -> None:
-    change = update(enrollments).where(*_of_cycle(enrollments)).values(goal_met_at=at)
-    for batch in batches(goals):
-        ledger.execute(change, [_cycle(one) for one in batch])
-
-
-def _end(ledger: Connection, endings: list[Ending], at: datetime) -> None:
-    for ending in endings:
-        ledger.execute(
-            update(enrollments)
-            .where(
-                enrollments.c.account_id == ending.account_id,
-                enrollments.c.trigger == ending.trigger,
-                enrollments.c.cycle == ending.cycle,
-                enrollments.c.ended_at.is_(None),
-            )
-            .values(ended_at=at, end_reason=ending.reason)
-        )
-        move(
-            ledger,
-            State.CANCELLED,
-            f"left the sequence: {ending.reason}",
-            at,
-            sends.c.account_id == ending.account_id,
-            sends.c.trigger == ending.trigger,
-            sends.c.cycle == ending.cycle,
-            sends.c.state.in_(NOT_LEFT),
-        )
-
-
-def _move_on(ledger: Connection, progress: list[Progress]) -> None:
-    change = update(enrollments).where(*_of_cycle(enrollments)).values(next_at=bindparam("next_at"))
-    for batch in batches(progress):
-        ledger.execute(change, [{**_cycle(one), "next_at": one.next_at} for one in batch])
-
-
-def _migrate(ledger: Connection, migrations: list[Migration], at: datetime) -> None:
-    change = (
-        update(enrollments)
-        .where(*_of_cycle(enrollments))
-        .values(
-            trigger_version=bindparam("to_version"),
-            next_at=bindparam("next_at"),
-            goal_until=bindparam("goal_until"),
-        )
-    )
-    # What is under way waits for what its sequence waits for.
-    follow = (
-        update(sends)
-        .where(
-            *_of_cycle(sends),
-            or_(*(sends.c.state == state for state in OPEN)),  # a list cannot go with many rows
-        )
-        .values(trigger_version=bindparam("to_version"))
-    )
-    for batch in batches(migrations):
-        moved = [{**_cycle(one), "to_version": one.to_version} for one in batch]
-        ledger.execute(follow, moved)
-        ledger.execute(
-            change,
-            [
-                {**row, "next_at": one.next_at, "goal_until": one.goal_until}
-                for row, one in zip(moved, batch, strict=True)
-            ],
-        )
-    for trigger, version, steps_left in {
-        (one.trigger, one.to_version, one.steps) for one in migrations
-    }:
-        move(
-            ledger,
-            State.CANCELLED,
-            "its step is not in the trigger any more",
-            at,
-            sends.c.trigger == trigger,
-            sends.c.trigger_version == version,
-            sends.c.step.not_in(steps_left),
-            sends.c.state.in_(NOT_LEFT),
-        )
-
-
-def _complete(ledger: Connection, at: datetime) -> None:
-    """End the enrolments that have no step left and no mail under way."""
-    under_way = select(sends.c.send_id).where(OF_ITS_ENROLLMENT, sends.c.state.in_(OPEN)).exists()
-    ledger.execute(
-        update(enrollments)
-        .where(enrollments.c.ended_at.is_(None), enrollments.c.next_at.is_(None), ~under_way)
-        .values(ended_at=at, end_reason="completed")
-    )
+    moves: list[Move] = field(default_factory=list)
+    kept_back: list[KeptBack] = field(default_factory=list)
+    withdrawals: list[Withdrawal] = field(default_factory=list)
+    absences: list[Absence] = field(default_factory=list)
+    readers: list[Reader] = field(default_factory=list)

@@ -13,10 +13,8 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from functools import cache
-from itertools import chain
 from typing import Any
 
-import psutil
 from sqlalchemy import (
     BindParameter,
     ColumnElement,
@@ -33,15 +31,14 @@ from sqlalchemy import (
     update,
 )
 
-from lifecycle.caps import Cap
-from lifecycle.ledger import approvals, departures, held_losses, same_step, suppressions
-from lifecycle.ledger.states import batches, log_moved, move
+from lifecycle.caps import Cap, MailCount, local_day
+from lifecycle.ledger import approvals, departures, held_losses, same_step, spacing, suppressions
+from lifecycle.ledger.states import batches, log_transitions, transition
 from lifecycle.ledger.tables import (
     HAS_NOT_LEFT,
     MAILED,
     NOT_LEFT,
     OF_ITS_ENROLLMENT,
-    OWNER_LIST,
     PAUSED,
     State,
     UtcDateTime,
@@ -53,6 +50,7 @@ from lifecycle.ledger.tables import (
     trigger_stops,
     trigger_versions,
 )
+from lifecycle.template_names import OWNER_LIST
 
 IN_FLIGHT = 64
 """Single mails a worker may hold at a time, so that a crash leaves no more in doubt."""
@@ -61,6 +59,8 @@ IN_FLIGHT = 64
 @cache
 def worker_name() -> str:
     """This process, so that another one on the same machine can tell whether it still lives."""
+    import psutil
+
     me = psutil.Process()
     return f"{socket.gethostname()}:{os.getpid()}:{me.create_time():.2f}"
 
@@ -74,6 +74,8 @@ def is_gone(worker: str, lease_until: datetime) -> bool:
     host, pid, started = worker.rsplit(":", 2)
     if host != socket.gethostname():
         return lease_until <= datetime.now(UTC)
+    import psutil
+
     try:
         process = psutil.Process(int(pid))
         is_zombie = process.status() == psutil.STATUS_ZOMBIE
@@ -104,9 +106,9 @@ def recover(ledger: Connection, now: datetime) -> int:
         )
     ).all()
     orphans = [row.send_id for row in held if is_gone(row.lease_owner, row.lease_until)]
-    for some in batches(orphans):
+    for batch in batches(orphans):
         detail = "its worker ended during the attempt"
-        move(ledger, State.UNCERTAIN, detail, now, sends.c.send_id.in_(some))
+        transition(ledger, State.UNCERTAIN, detail, now, sends.c.send_id.in_(batch))
     return len(orphans)
 
 
@@ -125,7 +127,7 @@ def hold(ledger: Connection, now: datetime, horizon: timedelta) -> None:
     """Sends that nothing has proved either way by the horizon wait for a person's decision."""
     detail = f"no evidence within {horizon.total_seconds() / 3600:g} hours"
     old = (sends.c.state == State.UNCERTAIN, sends.c.state_at <= now - horizon)
-    move(ledger, State.HELD, detail, now, *old)
+    transition(ledger, State.HELD, detail, now, *old)
 
 
 def release(ledger: Connection, now: datetime) -> None:
@@ -136,12 +138,12 @@ def release(ledger: Connection, now: datetime) -> None:
     shut, until the next run finds them another opening: none, where their sequence was left.
     """
     late = (HAS_NOT_LEFT, sends.c.expires_at <= now)
-    move(ledger, State.EXPIRED, "too late to be useful", now, *late)
+    transition(ledger, State.EXPIRED, "too late to be useful", now, *late)
     has_left = enrollments.c.ended_at.is_not(None) & (enrollments.c.end_reason != "completed")
     shut = (HAS_NOT_LEFT, sends.c.not_before <= now, sends.c.closes_at <= now)
     sequence = select(enrollments.c.account_id).where(OF_ITS_ENROLLMENT, has_left)
-    move(ledger, State.CANCELLED, "left the sequence", now, *shut, sequence.exists())
-    move(ledger, State.QUEUED, None, now, sends.c.state == State.PLANNED, *may_go(now))
+    transition(ledger, State.CANCELLED, "left the sequence", now, *shut, sequence.exists())
+    transition(ledger, State.QUEUED, None, now, sends.c.state == State.PLANNED, *may_go(now))
 
 
 class Room:
@@ -207,9 +209,10 @@ def claim(
 ) -> tuple[list[Claim], bool]:
     """Take up to `limit` queued mails, each checked once more in this transaction.
 
-    One whose account left, whose address is suppressed or got the step already, or whose cap is
-    full is taken out of the queue instead; one whose domain has no room stays in it. Returns the
-    claims, and whether the queue had anything at all.
+    One whose account left, or whose address is suppressed or got the step already, is taken out
+    of the queue instead. One whose cap is full waits for the next run; one that would come too
+    soon after the mail before it waits for its distance; one whose domain has no room stays in
+    the queue. Returns the claims, and whether the queue had anything at all.
     """
     room = room or Room()
     room.look(ledger)
@@ -218,15 +221,23 @@ def claim(
     suppressed = suppressions.reasons(ledger, {row.address for row in rows}, erasure_key)
     taken: list[Row[Any]] = []
     limits = {row.send_id: list(_limits(row)) for row in rows}
-    mailed = _mailed(ledger, limits.values(), now)
+    mailed = _mailed(ledger, rows, limits)
     steps_of = same_step.SameStep(ledger, rows)
     for row in rows:
         if row.ended_at is not None and row.end_reason != "completed":
             refusal = State.CANCELLED, f"left the sequence: {row.end_reason}"
         elif row.address in suppressed:
             refusal = State.SUPPRESSED, f"address suppressed: {suppressed[row.address]}"
-        elif full := _full_cap(limits[row.send_id], mailed, now):
-            refusal = State.SUPPRESSED, full
+        elif full := _full_cap(limits[row.send_id], mailed, local_day(now, row.time_zone)):
+            transition(
+                ledger, State.PLANNED, full, now, sends.c.send_id == row.send_id, waiting_for=full
+            )
+            continue
+        elif (again_at := spacing.may_follow(row)) > now:
+            why = "keeps its distance from the mail before it"
+            which = sends.c.send_id == row.send_id
+            transition(ledger, State.PLANNED, why, now, which, not_before=again_at)
+            continue
         elif other := steps_of.before(row, now):
             refusal = State.SUPPRESSED, f"same_step_recently: {other}"
         else:
@@ -234,15 +245,15 @@ def claim(
                 taken.append(row)
                 steps_of.take(row, now)
                 for holder, _, _ in limits[row.send_id]:
-                    mailed[holder].append(now)
+                    mailed.add(holder, local_day(now, row.time_zone))
             continue
-        move(ledger, *refusal, now, sends.c.send_id == row.send_id)
+        transition(ledger, *refusal, now, sends.c.send_id == row.send_id)
     # Nobody else writes meanwhile; there is no need to look at the rows again.
     ids = [row.send_id for row in taken]
     until = datetime.now(UTC) + lease
-    for some in batches(ids):
-        ledger.execute(_ATTEMPT, {"ids": some, "at": now, "worker": worker, "until": until})
-    log_moved(ledger, ids, State.QUEUED, now)
+    for batch in batches(ids):
+        ledger.execute(_ATTEMPT, {"ids": batch, "at": now, "worker": worker, "until": until})
+    log_transitions(ledger, ids, State.QUEUED, now)
     return [_claimed(row) for row in taken], bool(rows)
 
 
@@ -264,7 +275,7 @@ class Settlement:
     """Which attempt at the send it was, as its claim says; None: found out by other means."""
 
 
-_MADE = select(sends.c.send_id, sends.c.state, sends.c.attempts, sends.c.lease_owner).where(
+_ATTEMPTED = select(sends.c.send_id, sends.c.state, sends.c.attempts, sends.c.lease_owner).where(
     sends.c.send_id.in_(bindparam("ids", expanding=True))
 )
 _IN_DOUBT = (State.UNCERTAIN, State.HELD)
@@ -278,7 +289,11 @@ person may have said meanwhile that the mail shall go again: not if it was taken
 
 
 def settle_all(
-    ledger: Connection, made: Sequence[Settlement], now: datetime, *, worker: str | None = None
+    ledger: Connection,
+    settlements: Sequence[Settlement],
+    now: datetime,
+    *,
+    worker: str | None = None,
 ) -> set[str]:
     """Write what became of attempts; returns the ids of those for which it was written.
 
@@ -288,24 +303,31 @@ def settle_all(
     meanwhile, is cancelled.
     """
     written: set[str] = set()
-    for some in batches(made):
-        found = ledger.execute(_MADE, {"ids": [one.send_id for one in some]})
-        rows = {row.send_id: row for row in found}
-        open_ones = [
-            one for one in some if (row := rows.get(one.send_id)) and _decides(one, row, worker)
+    for batch in batches(settlements):
+        attempts = ledger.execute(_ATTEMPTED, {"ids": [settlement.send_id for settlement in batch]})
+        rows = {row.send_id: row for row in attempts}
+        decisive = [
+            settlement
+            for settlement in batch
+            if (row := rows.get(settlement.send_id)) and _decides(settlement, row, worker)
         ]
-        erased = _erased(ledger, [one.send_id for one in open_ones if one.state is State.QUEUED])
-        open_ones = [
-            replace(one, state=State.CANCELLED, detail="erased") if one.send_id in erased else one
-            for one in open_ones
+        erased = _erased(
+            ledger,
+            [settlement.send_id for settlement in decisive if settlement.state is State.QUEUED],
+        )
+        decisive = [
+            replace(settlement, state=State.CANCELLED, detail="erased")
+            if settlement.send_id in erased
+            else settlement
+            for settlement in decisive
         ]
-        if open_ones:
-            ledger.execute(_SETTLE, [_settled(one, now) for one in open_ones])
+        if decisive:
+            ledger.execute(_SETTLE, [_settled(settlement, now) for settlement in decisive])
         by_state: defaultdict[State, list[str]] = defaultdict(list)
-        for one in open_ones:
-            by_state[rows[one.send_id].state].append(one.send_id)
+        for settlement in decisive:
+            by_state[rows[settlement.send_id].state].append(settlement.send_id)
         for came_from, ids in by_state.items():
-            log_moved(ledger, ids, came_from, now)
+            log_transitions(ledger, ids, came_from, now)
             written.update(ids)
     return written
 
@@ -318,16 +340,16 @@ def _erased(ledger: Connection, send_ids: Sequence[str]) -> set[str]:
     return set(send_ids).difference(ledger.scalars(stored))
 
 
-def _decides(one: Settlement, send: Row[Any], worker: str | None) -> bool:
+def _decides(settlement: Settlement, send: Row[Any], worker: str | None) -> bool:
     """Whether what was heard is about the send as it is."""
     if worker is None:
         return send.state in _IN_DOUBT
     # Each claim counts the attempts up: whoever knows the number made the attempt.
-    if one.attempt != send.attempts:
+    if settlement.attempt != send.attempts:
         return False
     if send.state == State.ATTEMPTING:
         return bool(send.lease_owner == worker)
-    return send.state in _LATE.get(one.state, ())
+    return send.state in _LATE.get(settlement.state, ())
 
 
 _SETTLE = (
@@ -348,13 +370,13 @@ _SETTLE = (
 )
 
 
-def _settled(one: Settlement, now: datetime) -> dict[str, Any]:
+def _settled(settlement: Settlement, now: datetime) -> dict[str, Any]:
     return {
-        "of_send": one.send_id,
-        "new_state": one.state,
-        "new_detail": one.detail,
+        "of_send": settlement.send_id,
+        "new_state": settlement.state,
+        "new_detail": settlement.detail,
         "at": now,
-        "again": one.again_at,
+        "again": settlement.again_at,
     }
 
 
@@ -370,8 +392,8 @@ def settle(
     again_at: datetime | None = None,
 ) -> bool:
     """Write what became of one attempt, as `settle_all` does. Returns whether it was written."""
-    made = Settlement(send_id, state, detail, again_at, attempt)
-    return bool(settle_all(ledger, [made], now, worker=worker))
+    settlement = Settlement(send_id, state, detail, again_at, attempt)
+    return bool(settle_all(ledger, [settlement], now, worker=worker))
 
 
 def next_due(ledger: Connection, now: datetime) -> datetime | None:
@@ -403,6 +425,8 @@ def waits(now: Moment) -> ColumnElement[bool]:
         ),
         sends.c.trigger.in_(paused),
         sends.c.account_id.in_(on_hold),
+        sends.c.waiting_for.is_not(None),
+        spacing.comes_first(),
         sends.c.address.in_(departures.unconfirmed()),
         sends.c.account_id.in_(held_losses.accounts()),
         and_(sends.c.run_id.in_(approvals.not_approved()), sends.c.trigger != OWNER_LIST),
@@ -415,12 +439,14 @@ _DUE = (
     select(
         *(sends.c[name] for name in ("send_id", "account_id", "address", "domain")),
         *(sends.c[name] for name in ("contact_cap", "account_cap", "trigger", "attempts")),
-        *(sends.c[name] for name in ("step", "cycle", "not_again_days")),
-        *(sends.c[name] for name in ("closes_at", "expires_at")),
+        *(sends.c[name] for name in ("step", "cycle", "not_again_days", "time_zone")),
+        *(sends.c[name] for name in ("closes_at", "expires_at", "not_before", "after_distance")),
+        spacing.first.c.accepted_at.label("first_left_at"),
         *(enrollments.c.ended_at, enrollments.c.end_reason, messages.c.mime),
     )
     .join(messages, messages.c.send_id == sends.c.send_id)
     .join(enrollments, OF_ITS_ENROLLMENT, isouter=True)
+    .join(spacing.first, spacing.first.c.send_id == sends.c.after_send, isouter=True)
     .where(
         sends.c.state == State.QUEUED,
         *may_go(bindparam("now", type_=UtcDateTime)),
@@ -470,29 +496,25 @@ _SENT_TO = {
 
 
 def _mailed(
-    ledger: Connection, limits: Iterable[Sequence[Limit]], now: datetime
-) -> defaultdict[Holder, list[datetime]]:
-    """When those whom these caps protect were mailed, as far back as they look."""
-    days: Counter[str] = Counter()
+    ledger: Connection, rows: Sequence[Row[Any]], limits: Mapping[str, Sequence[Limit]]
+) -> MailCount[Holder]:
+    """The days on which those were mailed whom these caps protect, by their own calendars."""
+    zones = {holder: row.time_zone for row in rows for holder, _, _ in limits[row.send_id]}
     values: defaultdict[str, set[str]] = defaultdict(set)
-    for (name, value), cap, _ in chain.from_iterable(limits):
-        days[name] = max(days[name], cap.days)
+    for name, value in zones:
         values[name].add(value)
-    mailed: defaultdict[Holder, list[datetime]] = defaultdict(list)
+    mailed: MailCount[Holder] = MailCount()
     for name, wanted in values.items():
-        since = now - timedelta(days=days[name])
         for some in batches(wanted):
             for row in ledger.execute(_SENT_TO[name], {"holders": some}):
-                if row.state in MAILED and row.at > since and row.trigger != OWNER_LIST:
-                    mailed[name, row.holder].append(row.at)
+                if row.state in MAILED and row.trigger != OWNER_LIST:
+                    holder = name, row.holder
+                    mailed.add(holder, local_day(row.at, zones[holder]))
     return mailed
 
 
-def _full_cap(
-    limits: Iterable[Limit], mailed: Mapping[Holder, list[datetime]], now: datetime
-) -> str | None:
+def _full_cap(limits: Iterable[Limit], mailed: MailCount[Holder], today: int) -> str | None:
     for holder, cap, whom in limits:
-        since = now - timedelta(days=cap.days)
-        if sum(at > since for at in mailed.get(holder, ())) >= cap.count:
-            return f"{whom} may get {cap}"
+        if not mailed.allows(holder, today, cap):
+            return f"capped: {whom} may get {cap}"
     return None

@@ -44,8 +44,8 @@ def in_force(ledger: Connection, addresses: Collection[str]) -> dict[str, Row[An
     """Those of the normalised addresses that left, as rows of `departures`."""
     return {
         row.address: row
-        for some in batches(addresses)
-        for row in ledger.execute(_OF_ADDRESSES, {"addresses": some})
+        for batch in batches(addresses)
+        for row in ledger.execute(_OF_ADDRESSES, {"addresses": batch})
     }
 
 
@@ -67,7 +67,7 @@ def count(ledger: Connection) -> int:
     return int(ledger.scalar(query) or 0)
 
 
-def told(row: Any) -> str:
+def describe(row: Any) -> str:
     """Where it stands and since when, without an address."""
     if row.left_at is not None:
         since = f"on {row.left_at:%Y-%m-%d}"

@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 from sqlalchemy import Connection, delete, func, select, update
 
 from lifecycle.ledger import suppressions
-from lifecycle.ledger.states import batches, move
+from lifecycle.ledger.states import batches, transition
 from lifecycle.ledger.suppressions import Suppression
 from lifecycle.ledger.tables import (
     NOT_LEFT,
@@ -34,16 +34,18 @@ def erase(ledger: Connection, forms: Collection[str], key: str, *, by: str, why:
     now = datetime.now(UTC)
     hashes = {form: suppressions.digest(form, key) for form in sorted(forms)}
     hashed = next(iter(hashes.values()))
-    suppressions.stop(ledger, [Suppression(one, "erased", now, by) for one in hashes.values()], now)
+    suppressions.stop(
+        ledger, [Suppression(keyed, "erased", now, by) for keyed in hashes.values()], now
+    )
     theirs = select(sends.c.send_id).where(sends.c.address.in_(hashes))
     send_ids = sorted({*ledger.scalars(theirs), *_naming(ledger, hashes)})
-    for some in batches(send_ids):
-        among = sends.c.send_id.in_(some)
-        move(ledger, State.SUPPRESSED, "erased", now, among, sends.c.state.in_(NOT_LEFT))
+    for batch in batches(send_ids):
+        among = sends.c.send_id.in_(batch)
+        transition(ledger, State.SUPPRESSED, "erased", now, among, sends.c.state.in_(NOT_LEFT))
         # Nobody can send them again: there is nothing left to decide.
         doubtful = sends.c.state.in_([State.UNCERTAIN, State.HELD])
-        move(ledger, State.CANCELLED, "erased; it may have left", now, among, doubtful)
-        ledger.execute(delete(messages).where(messages.c.send_id.in_(some)))
+        transition(ledger, State.CANCELLED, "erased; it may have left", now, among, doubtful)
+        ledger.execute(delete(messages).where(messages.c.send_id.in_(batch)))
     for table in (sends, recipients, withheld):
         by_address = func.lower(table.c.contact_id).in_(hashes)
         ledger.execute(update(table).where(by_address).values(contact_id=hashed))
@@ -73,12 +75,14 @@ def erase_again(
         return []
     suppressions.check_key(key)
     now = datetime.now(UTC)
-    suppressions.stop(ledger, [Suppression(one, "erased", now, by) for one in missing], now)
+    suppressions.stop(ledger, [Suppression(keyed, "erased", now, by) for keyed in missing], now)
     back: set[str] = set()
     for table in (sends, feedback, suppressions_table, departures):
         query = select(table.c.address).where(table.c.address.is_not(None)).distinct()
         addresses: list[str] = list(ledger.scalars(query))
-        back.update(one for one in addresses if suppressions.digest(one, key) in missing)
+        back.update(
+            address for address in addresses if suppressions.digest(address, key) in missing
+        )
     return [
         send_id
         for address in sorted(back)

@@ -25,10 +25,9 @@ from enum import StrEnum
 from typing import Any, NamedTuple
 
 from sqlalchemy import Column, Connection, Row, bindparam, func, select, update
-from sqlalchemy.dialects import postgresql, sqlite
 
 from lifecycle.errors import GateStopped
-from lifecycle.ledger import suppressions
+from lifecycle.ledger import dialect, suppressions
 from lifecycle.ledger.states import batches, log
 from lifecycle.ledger.store import Ledger
 from lifecycle.ledger.suppressions import SOFT, Suppression, normalized
@@ -116,10 +115,10 @@ def apply(
 
     Facts are taken as `fit` has them, and what it cannot fit is passed over.
     """
-    told = [fact for one in facts if (fact := fit(one))]
-    about = _sends_of(ledger, told)
-    told = [_with_the_ledgers_address(fact, about) for fact in told]
-    new = _keep(ledger, _without_erased(ledger, told, erasure_key), received_at)
+    fitted = [fact for reported in facts if (fact := fit(reported))]
+    about = _sends_of(ledger, fitted)
+    fitted = [_with_the_ledgers_address(fact, about) for fact in fitted]
+    new = _keep(ledger, _without_erased(ledger, fitted, erasure_key), received_at)
     _acknowledge(ledger, new, about, received_at)
     _suppress(ledger, new, received_at)
     return len(new)
@@ -148,7 +147,7 @@ def _name(text: str | None, longest: int) -> str | None:
 def record_sync(ledger: Connection, source: str, *, read_until: datetime, now: datetime) -> None:
     """Write down that a list was pulled whole, up to a moment of the provider's clock."""
     row = {"source": source, "read_until": read_until, "succeeded_at": now}
-    insert = _dialect(ledger).insert(feedback_syncs).values(row)
+    insert = dialect.insert(ledger, feedback_syncs).values(row)
     ledger.execute(
         insert.on_conflict_do_update(
             index_elements=[feedback_syncs.c.source],
@@ -199,8 +198,8 @@ def _sends_of(ledger: Connection, facts: Sequence[Fact]) -> dict[str, Row[Any]]:
     columns = (sends.c.send_id, sends.c.state, sends.c.address, sends.c.accepted_at)
     return {
         row.send_id: row
-        for some in batches(ids)
-        for row in ledger.execute(select(*columns).where(sends.c.send_id.in_(some)))
+        for batch in batches(ids)
+        for row in ledger.execute(select(*columns).where(sends.c.send_id.in_(batch)))
     }
 
 
@@ -212,8 +211,8 @@ def _with_the_ledgers_address(fact: Fact, about: dict[str, Row[Any]]) -> Fact:
 
 def _without_erased(ledger: Connection, facts: Sequence[Fact], key: str) -> list[Fact]:
     addresses = {fact.address for fact in facts if fact.address}
-    found = suppressions.reasons(ledger, addresses, key)
-    erased = {address for address, reason in found.items() if reason == "erased"}
+    reasons = suppressions.reasons(ledger, addresses, key)
+    erased = {address for address, reason in reasons.items() if reason == "erased"}
     kept = (replace(fact, address=None) if fact.address in erased else fact for fact in facts)
     return [fact for fact in kept if fact.send_id or fact.address]
 
@@ -221,18 +220,18 @@ def _without_erased(ledger: Connection, facts: Sequence[Fact], key: str) -> list
 def _keep(ledger: Connection, facts: Sequence[Fact], received_at: datetime) -> list[Fact]:
     """Write down those that nobody has told yet, and return them."""
     by_key = {fact.key: fact for fact in facts}
-    told = _known(ledger, feedback.c.key, by_key)
+    known_keys = _known(ledger, feedback.c.key, by_key)
     by_event = {fact.event_id: key for key, fact in by_key.items() if fact.event_id}
-    told_ids = _known(ledger, feedback.c.event_id, by_event)
+    known_events = _known(ledger, feedback.c.event_id, by_event)
     new = {
         key: fact
         for key, fact in by_key.items()
-        if key not in told
-        and fact.event_id not in told_ids
+        if key not in known_keys
+        and fact.event_id not in known_events
         and by_event.get(fact.event_id or "", key) == key
     }
-    insert = _dialect(ledger).insert(feedback).on_conflict_do_nothing()
-    for some in batches(new.items()):
+    insert = dialect.insert(ledger, feedback).on_conflict_do_nothing()
+    for batch in batches(new.items()):
         ledger.execute(
             insert,
             [
@@ -247,7 +246,7 @@ def _keep(ledger: Connection, facts: Sequence[Fact], received_at: datetime) -> l
                     "event_id": fact.event_id,
                     "detail": mask_addresses(fact.detail)[:LONGEST_DETAIL] or None,
                 }
-                for key, fact in some
+                for key, fact in batch
             ],
         )
     return list(new.values())
@@ -256,13 +255,9 @@ def _keep(ledger: Connection, facts: Sequence[Fact], received_at: datetime) -> l
 def _known(ledger: Connection, column: Column[Any], values: Collection[str]) -> set[str]:
     return {
         row[0]
-        for some in batches(values)
-        for row in ledger.execute(select(column).where(column.in_(some)))
+        for batch in batches(values)
+        for row in ledger.execute(select(column).where(column.in_(batch)))
     }
-
-
-def _dialect(ledger: Connection) -> Any:
-    return postgresql if ledger.dialect.name == "postgresql" else sqlite
 
 
 # States. ----------------------------------------------------------------------------------
@@ -319,9 +314,9 @@ def _proves(fact: Fact) -> State:
     return State.DELIVERED if fact.kind is Kind.DELIVERED else State.ACCEPTED
 
 
-def _joined(one: _Proof, other: _Proof) -> _Proof:
-    further = max(one, other, key=lambda proof: (_REACHED[proof.state], -proof.at.timestamp()))
-    return _Proof(further.state, min(one.at, other.at), further.fact)
+def _joined(proof: _Proof, other: _Proof) -> _Proof:
+    further = max(proof, other, key=lambda proof: (_REACHED[proof.state], -proof.at.timestamp()))
+    return _Proof(further.state, min(proof.at, other.at), further.fact)
 
 
 # Addresses. -------------------------------------------------------------------------------
@@ -349,14 +344,14 @@ def _judge_soft(ledger: Connection, addresses: Collection[str], now: datetime) -
     often = often.group_by(feedback.c.address).having(func.count() >= SOFT_LIMIT)
     suspects = {
         row.address
-        for some in batches(sorted(addresses))
-        for row in ledger.execute(often.where(feedback.c.address.in_(some)))
+        for batch in batches(sorted(addresses))
+        for row in ledger.execute(often.where(feedback.c.address.in_(batch)))
     }
     history: dict[str, list[Happened]] = defaultdict(list)
     columns = (feedback.c.address, feedback.c.at, feedback.c.kind, feedback.c.send_id)
-    for some in batches(sorted(suspects)):
+    for batch in batches(sorted(suspects)):
         query = select(*columns).where(
-            feedback.c.address.in_(some), feedback.c.kind.in_([Kind.BLOCKED, Kind.DELIVERED])
+            feedback.c.address.in_(batch), feedback.c.kind.in_([Kind.BLOCKED, Kind.DELIVERED])
         )
         for row in ledger.execute(query):
             history[row.address].append(Happened(row.at, Kind(row.kind), row.send_id))
@@ -383,23 +378,23 @@ def reached_soft_limit(happened: Iterable[Happened]) -> datetime | None:
     A mail counts once, however often it was refused, and one that bounced after all was not
     delivered. A bounce that only a list tells of counts where no mail's own event does.
     """
-    story = sorted(happened, key=lambda one: (one.at, one.kind, one.send_id or ""))
-    of_mails = [one for one in story if one.kind is Kind.BLOCKED and one.send_id]
-    bounced = {one.send_id for one in of_mails}
+    events = sorted(happened, key=lambda event: (event.at, event.kind, event.send_id or ""))
+    mail_bounces = [event for event in events if event.kind is Kind.BLOCKED and event.send_id]
+    bounced = {event.send_id for event in mail_bounces}
     counted: set[str] = set()
     in_a_row = 0
-    for one in story:
-        if one.kind is Kind.DELIVERED:
-            in_a_row = in_a_row if one.send_id in bounced else 0
+    for event in events:
+        if event.kind is Kind.DELIVERED:
+            in_a_row = in_a_row if event.send_id in bounced else 0
             continue
-        if one.send_id is None:
-            if any(abs(one.at - other.at) <= SAME_BOUNCE for other in of_mails):
+        if event.send_id is None:
+            if any(abs(event.at - other.at) <= SAME_BOUNCE for other in mail_bounces):
                 continue
-        elif one.send_id in counted:
+        elif event.send_id in counted:
             continue
         else:
-            counted.add(one.send_id)
+            counted.add(event.send_id)
         in_a_row += 1
         if in_a_row == SOFT_LIMIT:
-            return one.at
+            return event.at
     return None

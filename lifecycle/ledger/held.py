@@ -9,9 +9,10 @@ from typing import Any, Literal
 from sqlalchemy import Connection, Row, case, select
 
 from lifecycle.errors import InputError, UnknownName
-from lifecycle.ledger.states import move
+from lifecycle.ledger.states import transition
 from lifecycle.ledger.store import Ledger
-from lifecycle.ledger.tables import OWNER_LIST, State, actions, messages, sends
+from lifecycle.ledger.tables import State, actions, messages, sends
+from lifecycle.template_names import OWNER_LIST
 
 Verdict = Literal["resend", "give_up"]
 
@@ -39,7 +40,7 @@ def decide(ledger: Ledger, send_id: str, verdict: Verdict, *, by: str, why: str)
         if verdict == "resend" and _is_erased(connection, send_id):
             raise InputError(f"the mail of send {send_id!r} was erased: nothing can be sent again")
         which = (sends.c.send_id == send_id, sends.c.state == State.HELD)
-        if not move(connection, to, f"{verdict} by {by}: {why}", now, *which, **values):
+        if not transition(connection, to, f"{verdict} by {by}: {why}", now, *which, **values):
             raise UnknownName(f"no send {send_id!r} is held; `lifecycle held` lists them")
         connection.execute(
             actions.insert().values(at=now, action=verdict, subject=send_id, by=by, why=why)

@@ -16,7 +16,7 @@ from lifecycle.addresses import is_address
 from lifecycle.errors import InputError, UnknownName, did_you_mean
 from lifecycle.ledger import suppressions
 from lifecycle.ledger.departures import IN_FORCE, IS_PROVISIONAL, Departure
-from lifecycle.ledger.states import batches, insert, move
+from lifecycle.ledger.states import batches, insert, transition
 from lifecycle.ledger.store import Ledger
 from lifecycle.ledger.tables import NOT_LEFT, State, actions, departures, sends
 from lifecycle.ledger.tables import suppressions as suppressions_table
@@ -28,44 +28,49 @@ EARLIER = "keep earlier departures"
 """The action that says that those of before departures were kept here are known."""
 
 
-def record(ledger: Ledger, found: Sequence[Departure], *, run_id: str, key: str = "") -> int:
+def record(ledger: Ledger, shown: Sequence[Departure], *, run_id: str, key: str = "") -> int:
     """Keep those who left by a delivery, provisionally; returns how many are new.
 
     What is known already stays as it is; what a person took back stays so while the CRM repeats
     the same words. `key` is `[privacy] erasure_key`. Safe to repeat. Raises LedgerError where
     people were erased and the key is missing.
     """
-    by_address = {form: one for one in found for form in suppressions.forms(one.address) if form}
+    by_address = {
+        form: departure
+        for departure in shown
+        for form in suppressions.forms(departure.address)
+        if form
+    }
     with ledger.write() as connection:
         for erased in suppressions.erased_among(connection, by_address, key):
             del by_address[erased]
         known = {
             row.address: row
-            for some in batches(by_address)
-            for row in connection.execute(select(departures).where(departures.c.address.in_(some)))
+            for batch in batches(by_address)
+            for row in connection.execute(select(departures).where(departures.c.address.in_(batch)))
         }
         fresh: list[dict[str, Any]] = []
         renewed: list[str] = []
         later: list[dict[str, Any]] = []
         again: list[str] = []
-        for address, one in sorted(by_address.items()):
+        for address, departure in sorted(by_address.items()):
             old = known.get(address)
-            row = {**vars(one), "address": address, "run_id": run_id}
+            row = {**vars(departure), "address": address, "run_id": run_id}
             if old is None:
                 fresh.append(row)
             elif old.lifted_at is not None:
-                if (old.column_name, old.value) != (one.column_name, one.value):
+                if (old.column_name, old.value) != (departure.column_name, departure.value):
                     renewed.append(address)
                     fresh.append(row)
             else:
                 if old.confirmed_at is None and old.run_id != run_id:
                     again.append(address)
-                if old.left_at and one.left_at and one.left_at > old.left_at:
-                    later.append({"of_address": address, "new_left_at": one.left_at})
+                if old.left_at and departure.left_at and departure.left_at > old.left_at:
+                    later.append({"of_address": address, "new_left_at": departure.left_at})
         _delete(connection, renewed)
         insert(connection, departures, fresh)
-        for some in batches(again):
-            same = departures.c.address.in_(some)
+        for batch in batches(again):
+            same = departures.c.address.in_(batch)
             connection.execute(update(departures).where(same).values(run_id=run_id))
         if later:
             theirs = departures.c.address == bindparam("of_address")
@@ -150,11 +155,11 @@ def confirm(ledger: Connection, run_id: str, now: datetime) -> int:
     """Make a delivery's departures permanent, and stop what waits for them; returns how many."""
     which = (departures.c.run_id == run_id) & IS_PROVISIONAL
     addresses: list[str] = list(ledger.scalars(select(departures.c.address).where(which)))
-    for some in batches(addresses):
-        among = departures.c.address.in_(some)
+    for batch in batches(addresses):
+        among = departures.c.address.in_(batch)
         ledger.execute(update(departures).where(among).values(confirmed_at=now))
-        waits = sends.c.address.in_(some), sends.c.state.in_(NOT_LEFT)
-        move(ledger, State.SUPPRESSED, "address suppressed: left in the CRM", now, *waits)
+        waits = sends.c.address.in_(batch), sends.c.state.in_(NOT_LEFT)
+        transition(ledger, State.SUPPRESSED, "address suppressed: left in the CRM", now, *waits)
     return len(addresses)
 
 
@@ -213,5 +218,5 @@ def _lift(ledger: Connection, which: ColumnElement[bool], by: str, why: str) -> 
 
 
 def _delete(ledger: Connection, addresses: Iterable[str]) -> None:
-    for some in batches(addresses):
-        ledger.execute(delete(departures).where(departures.c.address.in_(some)))
+    for batch in batches(addresses):
+        ledger.execute(delete(departures).where(departures.c.address.in_(batch)))

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any
 
-from sqlalchemy import exists, insert, or_, select, update
+from sqlalchemy import Connection, exists, insert, or_, select, update
 
 from lifecycle.errors import ClockError, InputError
 from lifecycle.ledger.store import Ledger
@@ -17,6 +17,12 @@ ANOTHER_FOLDER = "in another state folder: LIFECYCLE__STATE__DIR=.lifecycle-repl
 
 
 def newest_decision(ledger: Ledger) -> datetime | None:
+    """As `last_decision`."""
+    with ledger.read() as connection:
+        return last_decision(connection)
+
+
+def last_decision(ledger: Connection) -> datetime | None:
     """The as-of of the newest run that decided something, or None.
 
     A run that was stopped before it planned decided nothing, so a mistyped as-of that
@@ -31,8 +37,7 @@ def newest_decision(ledger: Ledger) -> datetime | None:
         exists().where(launches.c.run_id == runs.c.run_id),
     )
     newest = select(runs.c.as_of).where(decided).order_by(runs.c.as_of.desc()).limit(1)
-    with ledger.read() as connection:
-        found: datetime | None = connection.execute(newest).scalar()
+    found: datetime | None = ledger.execute(newest).scalar()
     return found
 
 

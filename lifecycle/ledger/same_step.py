@@ -10,7 +10,8 @@ from typing import Any
 from sqlalchemy import Connection, Row, bindparam, func, select
 
 from lifecycle.ledger.states import batches
-from lifecycle.ledger.tables import MAILED, OWNER_LIST, sends
+from lifecycle.ledger.tables import MAILED, sends
+from lifecycle.template_names import OWNER_LIST
 
 Key = tuple[str, str, str]
 """Trigger, address (normalised), step."""
@@ -28,8 +29,8 @@ class SameStep:
     def __init__(self, ledger: Connection, mails: Sequence[Row[Any]]) -> None:
         keys = {_key(row) for row in mails if row.trigger != OWNER_LIST}
         self._sent: defaultdict[Key, list[tuple[str, int, datetime]]] = defaultdict(list)
-        for some in batches(sorted({address for _, address, _ in keys})):
-            for row in ledger.execute(_SENT, {"addresses": some}):
+        for batch in batches(sorted({address for _, address, _ in keys})):
+            for row in ledger.execute(_SENT, {"addresses": batch}):
                 # A condition on the state would lead SQLite to all mails that ever left.
                 if row.state in MAILED and _key(row) in keys:
                     self._sent[_key(row)].append((row.account_id, row.cycle, row.at))

@@ -1,4 +1,4 @@
-"""Moves sends from one state to the next, and logs every move."""
+"""Transitions of sends from one state to the next; the ledger logs each of them."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ Change = tuple[str, str | None, str, str | None]
 BATCH = 1_000
 
 
-def move(
+def transition(
     ledger: Connection,
     to: State,
     detail: str | None,
@@ -26,19 +26,20 @@ def move(
     *which: ColumnElement[bool],
     **values: Any,
 ) -> list[str]:
-    """Move the sends that match every condition; returns their ids, oldest moment first.
+    """Bring the sends that match every condition into a state; returns their ids, oldest moment
+    first.
 
-    A move ends a lease unless `values` gives one.
+    A transition ends a lease unless `values` gives one.
     """
-    found = ledger.execute(
+    matching = ledger.execute(
         select(sends.c.send_id, sends.c.state).where(*which).order_by(sends.c.not_before)
     ).all()
     new = {"state": to, "state_at": at, "detail": detail, "lease_owner": None, "lease_until": None}
-    for some in batches(found):
-        ids = [row.send_id for row in some]
+    for batch in batches(matching):
+        ids = [row.send_id for row in batch]
         ledger.execute(update(sends).where(sends.c.send_id.in_(ids)).values({**new, **values}))
-    log(ledger, ((row.send_id, row.state, to, detail) for row in found), at)
-    return [row.send_id for row in found]
+    log(ledger, ((row.send_id, row.state, to, detail) for row in matching), at)
+    return [row.send_id for row in matching]
 
 
 def log(ledger: Connection, changes: Iterable[Change], at: datetime) -> None:
@@ -53,7 +54,7 @@ def log(ledger: Connection, changes: Iterable[Change], at: datetime) -> None:
     )
 
 
-_LOG_MOVED = send_log.insert().from_select(
+_LOG_TRANSITIONS = send_log.insert().from_select(
     ["send_id", "at", "from_state", "to_state", "detail"],
     select(
         sends.c.send_id,
@@ -65,10 +66,12 @@ _LOG_MOVED = send_log.insert().from_select(
 )
 
 
-def log_moved(ledger: Connection, send_ids: Iterable[str], came_from: State, at: datetime) -> None:
-    """Write down, after their move, sends that all came from one state."""
-    for some in batches(send_ids):
-        ledger.execute(_LOG_MOVED, {"ids": some, "came_from": came_from, "at": at})
+def log_transitions(
+    ledger: Connection, send_ids: Iterable[str], came_from: State, at: datetime
+) -> None:
+    """Log sends that all came from one state, after their transition."""
+    for batch in batches(send_ids):
+        ledger.execute(_LOG_TRANSITIONS, {"ids": batch, "came_from": came_from, "at": at})
 
 
 def last_change(ledger: Connection) -> int:
@@ -79,12 +82,12 @@ def last_change(ledger: Connection) -> int:
 def insert(ledger: Connection, table: Table, rows: Iterable[dict[str, Any]]) -> None:
     """Insert rows, a batch at a time."""
     statement = table.insert()
-    for some in batches(rows):
-        ledger.execute(statement, some)
+    for batch in batches(rows):
+        ledger.execute(statement, batch)
 
 
 def batches(items: Iterable[Item]) -> Iterator[list[Item]]:
     """The items in lists of at most BATCH: what one statement may carry."""
     iterator = iter(items)
-    while some := list(islice(iterator, BATCH)):
-        yield some
+    while batch := list(islice(iterator, BATCH)):
+        yield batch

@@ -49,7 +49,10 @@ class Ledger:
                 address = address.set(drivername="postgresql+psycopg")
             # Values are kept out of errors: many of them are somebody's address.
             engine = create_engine(address, pool_pre_ping=True, hide_parameters=True)
-        except (ArgumentError, NoSuchModuleError, ModuleNotFoundError) as error:
+        except ModuleNotFoundError as error:
+            hint = "install lifecycle[postgres]" if error.name == "psycopg" else "install it"
+            raise SettingsError(f"ledger.url: {error.name} is not installed; {hint}") from None
+        except (ArgumentError, NoSuchModuleError) as error:
             raise SettingsError(f"ledger.url: {error}") from None
         if engine.dialect.name == "sqlite":
             if address.database:

@@ -16,12 +16,11 @@ from datetime import UTC, datetime
 from typing import Any, Literal, get_args
 
 from sqlalchemy import Connection, bindparam, delete, select, update
-from sqlalchemy.dialects import postgresql, sqlite
 
 from lifecycle.addresses import is_address
 from lifecycle.errors import InputError, LedgerError, UnknownName, did_you_mean
-from lifecycle.ledger import departures
-from lifecycle.ledger.states import batches, move
+from lifecycle.ledger import departures, dialect
+from lifecycle.ledger.states import batches, transition
 from lifecycle.ledger.store import Ledger
 from lifecycle.ledger.tables import NOT_LEFT, State, actions, sends, suppressions
 
@@ -66,8 +65,8 @@ def forms(address: str) -> frozenset[str]:
     with contextlib.suppress(UnicodeError):
         domains.add(domain.encode("ascii").decode("idna"))
     # A domain of many labels may be too long as punycode: nobody is mailed there.
-    found = {f"{local}{at}{form}" for form in domains}
-    return frozenset(form for form in found if len(form) <= LONGEST_ADDRESS)
+    spellings = {f"{local}{at}{form}" for form in domains}
+    return frozenset(form for form in spellings if len(form) <= LONGEST_ADDRESS)
 
 
 def digest(address: str, key: str) -> str:
@@ -101,10 +100,10 @@ def reasons(ledger: Connection, addresses: Collection[str], key: str = "") -> di
         check_key(key)
         wanted |= {digest(address, key): address for address in addresses}
     left = departures.in_force(ledger, addresses)
-    return {address: departures.told(row) for address, row in left.items()} | {
+    return {address: departures.describe(row) for address, row in left.items()} | {
         wanted[row.address]: row.reason
-        for some in batches(wanted)
-        for row in ledger.execute(_REASONS, {"addresses": some})
+        for batch in batches(wanted)
+        for row in ledger.execute(_REASONS, {"addresses": batch})
     }
 
 
@@ -116,30 +115,31 @@ def erased_among(ledger: Connection, addresses: Collection[str], key: str) -> se
     hashes = {digest(address, key): address for address in addresses}
     return {
         hashes[row.address]
-        for some in batches(hashes)
-        for row in ledger.execute(_REASONS, {"addresses": some})
+        for batch in batches(hashes)
+        for row in ledger.execute(_REASONS, {"addresses": batch})
     }
 
 
-def stop(ledger: Connection, found: Iterable[Suppression], now: datetime) -> int:
+def stop(ledger: Connection, found_suppressions: Iterable[Suppression], now: datetime) -> int:
     """Never mail these addresses again, and stop what is planned or queued for them.
 
     Saying so again changes nothing. Returns how many addresses were not known before.
     """
     wanted: dict[str, Suppression] = {}
-    for one in found:
-        for address in forms(one.address):
-            form = Suppression(address, one.reason, one.at, one.source)
+    for suppression in found_suppressions:
+        for address in forms(suppression.address):
+            form = Suppression(address, suppression.reason, suppression.at, suppression.source)
             wanted[address] = _heavier(wanted.get(address, form), form)
     known = {
         row.address: Suppression(row.address, row.reason, row.at, row.source)
-        for some in batches(sorted(wanted))
-        for row in ledger.execute(select(suppressions).where(suppressions.c.address.in_(some)))
+        for batch in batches(sorted(wanted))
+        for row in ledger.execute(select(suppressions).where(suppressions.c.address.in_(batch)))
     }
-    new = [vars(one) for address, one in sorted(wanted.items()) if address not in known]
-    dialect = postgresql if ledger.dialect.name == "postgresql" else sqlite
+    new = [
+        vars(suppression) for address, suppression in sorted(wanted.items()) if address not in known
+    ]
     for rows in batches(new):
-        ledger.execute(dialect.insert(suppressions).on_conflict_do_nothing(), rows)
+        ledger.execute(dialect.insert(ledger, suppressions).on_conflict_do_nothing(), rows)
     heavier = [
         {"of_address": address, **_values(kept)}
         for address, old in known.items()
@@ -155,10 +155,10 @@ def stop(ledger: Connection, found: Iterable[Suppression], now: datetime) -> int
 def lift_soft(ledger: Connection, addresses: Collection[str]) -> None:
     """Take back suppressions for soft bounces, where a late fact showed them to be none."""
     forms_of = sorted({form for address in addresses for form in forms(address)})
-    for some in batches(forms_of):
+    for batch in batches(forms_of):
         ledger.execute(
             delete(suppressions).where(
-                suppressions.c.address.in_(some), suppressions.c.reason == SOFT
+                suppressions.c.address.in_(batch), suppressions.c.reason == SOFT
             )
         )
 
@@ -204,29 +204,29 @@ def _any_erased(ledger: Connection) -> bool:
     return ledger.execute(_ERASED).first() is not None
 
 
-def _heavier(one: Suppression, other: Suppression) -> Suppression:
-    return min(one, other, key=lambda of: (_weight(of.reason), of.at, of.source))
+def _heavier(suppression: Suppression, other: Suppression) -> Suppression:
+    return min(suppression, other, key=lambda of: (_weight(of.reason), of.at, of.source))
 
 
 def _weight(reason: str) -> int:
     return BY_WEIGHT.index(reason) if reason in BY_WEIGHT else len(BY_WEIGHT)
 
 
-def _values(one: Suppression) -> dict[str, Any]:
-    return {"reason": one.reason, "at": one.at, "source": one.source}
+def _values(suppression: Suppression) -> dict[str, Any]:
+    return {"reason": suppression.reason, "at": suppression.at, "source": suppression.source}
 
 
 def _stop_what_waits(ledger: Connection, wanted: dict[str, Suppression], now: datetime) -> None:
     by_reason: dict[str, list[str]] = defaultdict(list)
-    for address, one in wanted.items():
-        by_reason[one.reason].append(address)
+    for address, suppression in wanted.items():
+        by_reason[suppression.reason].append(address)
     for reason, addresses in by_reason.items():
-        for some in batches(addresses):
-            move(
+        for batch in batches(addresses):
+            transition(
                 ledger,
                 State.SUPPRESSED,
                 f"address suppressed: {reason}",
                 now,
-                sends.c.address.in_(some),
+                sends.c.address.in_(batch),
                 sends.c.state.in_(NOT_LEFT),
             )

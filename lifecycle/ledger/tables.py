@@ -87,11 +87,6 @@ PAUSED, OFF = "paused", "off"
 APPROVED, REJECTED = "approved", "rejected"
 """What a person decides about a run over its budget."""
 
-OWNER_LIST = "_owner_list"
-"""The trigger of the mails to account owners; no trigger file can have the name."""
-MORNING = "morning"
-"""The one step of it."""
-
 NOT_TOLD = (State.REJECTED, State.SUPPRESSED, State.EXPIRED, State.CANCELLED)
 """States in which nobody has read what stands in a mail, nor will."""
 
@@ -219,19 +214,26 @@ enrollments = Table(
     Column("enrolled_at", UtcDateTime, nullable=False),
     Column("run_id", String(64), ForeignKey("runs.run_id"), nullable=False),
     Column("time_zone", String(64), nullable=False, doc="IANA"),
-    Column("time_zone_source", String(16), nullable=False, doc="account, country or company"),
+    Column(
+        "time_zone_source",
+        String(16),
+        nullable=False,
+        doc="account, country, zones, company or unknown",
+    ),
     Column("country", String(2), doc="whose holidays count"),
     Column("next_at", UtcDateTime, doc="when its next step may go; null: no step is left"),
     Column("ended_at", UtcDateTime),
     Column(
         "end_reason",
         String(32),
-        doc="exit, completed, churned, deleted, trigger_removed, cancelled, rejected",
+        doc="exit, completed, churned, deleted, no_reader, trigger_removed, cancelled, rejected",
     ),
     Column("seen_false_at", UtcDateTime, doc="audience seen false with a fresh feed since entry"),
     Column("held_out", Boolean, nullable=False, doc="entered without mails, to compare with"),
     Column("goal_until", UtcDateTime, doc="the end of the time its goal has; null: no goal"),
     Column("goal_met_at", UtcDateTime, doc="when a run first saw the goal, within its time"),
+    Column("absent_since", UtcDateTime, doc="first run of those that miss its account; null: none"),
+    Column("absent_runs", Integer, nullable=False, server_default="0", doc="runs since then"),
     Index("ix_enrollments_open", "trigger", "ended_at", "next_at"),
     comment="One row per entry of an account into a trigger.",
 )
@@ -243,7 +245,13 @@ recipients = Table(
     Column("trigger", String(100), primary_key=True),
     Column("cycle", Integer, primary_key=True),
     Column("contact_id", String(255), primary_key=True),
-    comment="One row per contact chosen when its account entered.",
+    Column("joined_at", UtcDateTime, doc="null: it was chosen when the account entered"),
+    Column("follows", String(255), doc="the contact whose place it took; null: none's"),
+    Column("absent_since", UtcDateTime, doc="first run of those that miss it as a reader"),
+    Column("absent_runs", Integer, nullable=False, server_default="0", doc="runs since then"),
+    Column("gone_at", UtcDateTime, doc="from then on it gets nothing more of the sequence"),
+    Column("gone_why", Text),
+    comment="One row per contact that reads, or read, the mails of an entry.",
 )
 
 steps = Table(
@@ -294,6 +302,10 @@ sends = Table(
     Column("not_before", UtcDateTime, nullable=False, doc="first moment its window is open"),
     Column("closes_at", UtcDateTime, nullable=False, doc="that opening of its window ends"),
     Column("expires_at", UtcDateTime, doc="null: never too late"),
+    Column("time_zone", String(64), doc="IANA, of the account: by its days caps are counted"),
+    Column("after_send", String(32), doc="the mail that leaves before it; null: it has left"),
+    Column("after_distance", String(16), doc="between both: 2d (local days) or 21600s"),
+    Column("waiting_for", Text, doc="why it may not leave before the next run; null: it may"),
     Column("state", String(16), nullable=False),
     Column("state_at", UtcDateTime, nullable=False),
     Column("detail", Text, doc="why it is in this state"),

@@ -90,8 +90,12 @@ def _faults(ledger: Connection, since: datetime) -> dict[str, Counter[str]]:
         .where(feedback.c.kind.in_(["bounced", "complained"]), feedback.c.at >= since)
     )
     rows: Sequence[Any] = ledger.execute(query).all()
-    seen = {(kind, mailed or told) for told, mailed, kind in rows if (mailed or told) is not None}
-    found: dict[str, Counter[str]] = {}
+    seen = {
+        (kind, mailed or reported)
+        for reported, mailed, kind in rows
+        if (mailed or reported) is not None
+    }
+    faults: dict[str, Counter[str]] = {}
     for kind, address in seen:
-        found.setdefault(address.rpartition("@")[2], Counter())[kind] += 1
-    return found
+        faults.setdefault(address.rpartition("@")[2], Counter())[kind] += 1
+    return faults

@@ -14,10 +14,10 @@ from collections.abc import Collection, Iterable, Mapping
 from pathlib import Path
 
 from lifecycle.errors import Problem, TemplateError
-from lifecycle.ledger.tables import MORNING, OWNER_LIST
 from lifecycle.locales import LOCALE
 from lifecycle.mail.template import Template, Text, parse_template, read_text
 from lifecycle.settings import CHECKOUT
+from lifecycle.template_names import MORNING, OWNER_LIST
 
 
 class Templates:

@@ -6,8 +6,9 @@ from a CRM that anybody may have typed into:
 - In an address anything but a plain ASCII address is refused: to change an address is to
   write to somebody else.
 - In a name or subject line breaks, NUL and other control characters become one space;
-  characters without a shape (zero width, bidi marks and overrides, joiners, soft hyphens,
-  lone surrogates) are taken out. The reader loses nothing, and no header can be forged.
+  characters without a shape (zero width, bidi marks and overrides, soft hyphens, lone
+  surrogates) are taken out. A joiner stays where its script writes with it (Persian, Hindi,
+  an emoji family). The reader loses nothing, and no header can be forged.
 - In the body line breaks and tabs stay, and every other control character goes.
 
 The bytes are written here rather than by `email.message.EmailMessage`: that one either cuts a
@@ -48,8 +49,27 @@ def one_line(text: str) -> str:
     Line breaks and controls become a space, runs of spaces one, the ends are trimmed.
     """
     if not text.isprintable():
-        text = "".join(map(_visible, text))
+        text = "".join(char if _joins(text, at) else _visible(char) for at, char in enumerate(text))
     return (_SPACES.sub(" ", text) if "  " in text else text).strip()
+
+
+_JOINERS = "\u200c\u200d"
+_JOINING = re.compile(
+    # Arabic to Syriac and N'Ko, the scripts of India, Myanmar, Khmer, Mongolian.
+    "[\u0600-\u07ff\u0860-\u08ff\ufb50-\ufdff\ufe70-\ufefc\u0900-\u0dff\u1000-\u109f"
+    "\u1780-\u18af\ua840-\ua8ff\uaa60-\uaa7f]"
+)
+
+
+def _joins(text: str, at: int) -> bool:
+    """Whether the sign at a place is a joiner that the script around it writes with."""
+    if text[at] not in _JOINERS or at == 0:
+        return False
+    before, after = text[at - 1], text[at + 1 : at + 2]
+    if _JOINING.match(before):
+        return not after or after == " " or _JOINING.match(after) is not None
+    is_emoji = before == "\ufe0f" or unicodedata.category(before) in ("So", "Sk")
+    return text[at] == "\u200d" and is_emoji and after != "" and unicodedata.category(after) == "So"
 
 
 def _visible(char: str) -> str:

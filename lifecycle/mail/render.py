@@ -9,28 +9,34 @@ footer: a colleague cannot unsubscribe.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from datetime import datetime
+from datetime import UTC, datetime
 from functools import cache, cached_property
 from typing import Any, Literal
+from zoneinfo import ZoneInfo
 
 from email_validator import EmailNotValidError, validate_email
 from wcwidth import width
 
 from lifecycle.addresses import is_address
 from lifecycle.errors import Problem, TemplateError
-from lifecycle.ledger.tables import MORNING, OWNER_LIST
 from lifecycle.mail.folder import Templates, nearest
 from lifecycle.mail.message import Message, one_line
 from lifecycle.mail.sandbox import Values
 from lifecycle.mail.template import Template
 from lifecycle.mail.unsubscribe import NO_SEND, UnsubscribeAddress
-from lifecycle.mail.wrap import wrap
+from lifecycle.mail.wrap import shortened, wrap
 from lifecycle.settings import Settings
+from lifecycle.template_names import MORNING, OWNER_LIST
+from lifecycle.triggers.columns import account_columns
 
 LocaleSource = Literal["trigger", "contact", "account", "company"]
 
 WIDEST_SUBJECT = 200
 """Display columns. Mail clients show some 70; more is an accident."""
+NAME_IN_SUBJECT = 60
+"""Display columns of an account's name in a subject that is too wide with all of it."""
+WIDEST_NAME = 200
+"""Display columns of an account's name anywhere in a mail."""
 FOOTER_SAYS = ("company.name", "company.postal_address", "unsubscribe_url")
 """The values that every footer must print."""
 
@@ -115,16 +121,21 @@ class Renderer:
         """Render one mail to one contact. `locale` is a result of `choose_locale`; `account` and
         `contact` are rows of account_360 and dim_contacts.
 
+        `date` is when the mail may leave: columns that count days are of that day.
         Raises TemplateError with the file, the line and the value at fault.
         """
         template = self._template(trigger, step, locale)
+        account = self._on_the_day(account, date)
+        name = str(account.get("name") or "")
+        account["name"] = shortened(name, WIDEST_NAME)
         unsubscribe_url = self._unsubscribe.url(NO_SEND if self._is_preview else send_id)
         values = {
             "account": Values("account", account),
             "contact": Values("contact", contact),
             "company": self._company_values,
         }
-        subject = _subject(template, values)
+        shorter = {**account, "name": shortened(name, NAME_IN_SUBJECT)}
+        subject = _subject(template, values, {**values, "account": Values("account", shorter)})
         body = template.body.render(values).strip("\n")
         footer = self._signed_off(locale, {**values, "unsubscribe_url": unsubscribe_url})
         owner = _on_the_wire(account.get("owner_email") or "")
@@ -148,6 +159,39 @@ class Renderer:
             )
         except ValueError as error:
             raise TemplateError([Problem(template.file, None, str(error))]) from None
+
+    def counts_days(self, trigger: str, step: str, locale: str) -> bool:
+        """Whether a mail names a number of days that is another one tomorrow.
+
+        Raises TemplateError.
+        """
+        used = self._template(trigger, step, locale).uses() | self._footer(locale).uses()
+        return any(f"account.{column}" in used for column in self._counting)
+
+    @cached_property
+    def _counting(self) -> dict[str, int]:
+        """The columns of accounts that count days: by how much one is more with each day."""
+        step = {"since": 1, "until": -1}
+        return {
+            name: step[column.counts_days]
+            for name, column in account_columns().items()
+            if column.counts_days
+        }
+
+    def _on_the_day(self, account: Mapping[str, Any], date: datetime) -> dict[str, Any]:
+        """A row of account_360 as it is on the account's day on which a mail leaves."""
+        as_of, zone = account.get("as_of"), account.get("time_zone")
+        if as_of is None or zone is None:
+            return dict(account)
+        here = ZoneInfo(zone)
+        seen_on = as_of.replace(tzinfo=UTC).astimezone(here).date()
+        later = (date.astimezone(here).date() - seen_on).days
+        moved = {
+            name: account[name] + step * later
+            for name, step in self._counting.items()
+            if account.get(name) is not None
+        }
+        return {**account, **moved}
 
     def choose_list_locale(self, owner_locale: str | None) -> tuple[str, str]:
         """The language of an owner's list and its source: the owner's, the company's, or English.
@@ -216,8 +260,13 @@ class Renderer:
         return Values("company", self._company.model_dump())
 
 
-def _subject(template: Template, values: Mapping[str, Any]) -> str:
+def _subject(
+    template: Template, values: Mapping[str, Any], shorter: Mapping[str, Any] | None = None
+) -> str:
+    """The subject; with the `shorter` values where it is too wide with the others."""
     subject = one_line(template.subject.render(values))
+    if shorter is not None and width(subject) > WIDEST_SUBJECT:
+        subject = one_line(template.subject.render(shorter))
     if not subject or width(subject) > WIDEST_SUBJECT:
         what = f"the subject is {width(subject)} columns wide, not 1 to {WIDEST_SUBJECT}"
         raise TemplateError([Problem(template.file, template.subject.line, what)])

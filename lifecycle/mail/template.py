@@ -12,6 +12,7 @@ from typing import Any
 from jinja2 import Template as CompiledTemplate
 from jinja2 import TemplateRuntimeError, TemplateSyntaxError, nodes
 from jinja2.meta import find_undeclared_variables
+from jinja2.visitor import NodeTransformer
 
 from lifecycle.errors import Problem, TemplateError, did_you_mean
 from lifecycle.mail.sandbox import SANDBOX
@@ -76,12 +77,11 @@ class Text:
     def problems(self, names: Names) -> Iterator[Problem]:
         """Its static problems: syntax, and names that do not exist."""
         try:
-            _ = self._compiled
-        except TemplateError as error:
-            yield from error.problems
+            tree = self._tree
+            unknown = find_undeclared_variables(tree) - set(names)
+        except TemplateSyntaxError as error:
+            yield self._problem(error.lineno, error.message or "")
             return
-        tree = self._tree
-        unknown = find_undeclared_variables(tree) - set(names)
         for node in tree.find_all(nodes.Name):
             if node.name in unknown and node.ctx == "load":
                 hint = did_you_mean(node.name, names) or f"there are {', '.join(sorted(names))}"
@@ -91,14 +91,40 @@ class Text:
             if known is not None and word in names and column not in known:
                 hint = did_you_mean(column, known)
                 yield self._problem(line, f"there is no {word}.{column}", hint)
-        for kind, what in _FORBIDDEN.items():
-            for node_ in tree.find_all(kind):
-                yield self._problem(node_.lineno, what)
+        for node_ in tree.find_all(tuple(_FORBIDDEN)):
+            yield self._problem(node_.lineno, _FORBIDDEN[type(node_)])
+
+    def misprints(self, values: Mapping[str, Any]) -> Iterator[Problem]:
+        """What is wrong with its values by their type, whichever branches a mail takes.
+
+        `values` are samples; an error that hangs on what they are, and not on their type, is none.
+        """
+        tree = SANDBOX.parse(_jinja(self), self.file, self.file)
+        if tree.find(nodes.Assign) is None:  # else what one branch sets is not meant for another
+            tree = _EveryBranch().visit(tree)
+        code = SANDBOX.compile(tree, self.file, self.file)
+        text = SANDBOX.template_class.from_code(SANDBOX, code, {})
+        try:
+            for _ in text.generate(values):
+                pass
+        except (TemplateRuntimeError, TypeError) as error:
+            yield self._problem(_line_of(error, self.file), str(error).rstrip("; "))
+        except Exception:  # a division by zero, and the like
+            return
 
     def uses(self) -> frozenset[str]:
         """The names that it uses: `company.name`, `unsubscribe_url`, …"""
         words = {node.name for node in self._tree.find_all(nodes.Name)}
         return frozenset(words | {f"{word}.{column}" for word, column, _ in _columns(self._tree)})
+
+
+class _EveryBranch(NodeTransformer):
+    """Makes a template write all branches of each {% if %}, so that each is looked at."""
+
+    def visit_If(self, node: nodes.If) -> list[nodes.Node]:  # noqa: N802 (Jinja's name)
+        tests = [nodes.If(it.test, [], [], [], lineno=it.lineno) for it in (node, *node.elif_)]
+        bodies = [*node.body, *(part for it in node.elif_ for part in it.body), *node.else_]
+        return [*tests, *(part for body in bodies for part in self.visit_list(body))]
 
 
 _TAG = r"(?:\{%(?:(?!%\}).)*%\}|\{#(?:(?!#\}).)*#\})"
@@ -151,6 +177,14 @@ class Template:
         """Its problems, by line."""
         problems = [*self.subject.problems(names), *self.body.problems(names)]
         return sorted(problems, key=lambda problem: problem.line or 0)
+
+    def misprints(self, values: Mapping[str, Any]) -> list[Problem]:
+        """What is wrong with its values by their type (`Text.misprints`), by line."""
+        return [*self.subject.misprints(values), *self.body.misprints(values)]
+
+    def uses(self) -> frozenset[str]:
+        """The names that it uses: `company.name`, …"""
+        return self.subject.uses() | self.body.uses()
 
 
 def parse_template(text: str, file: str) -> Template:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import re
 
-from wcwidth import width
+from wcwidth import iter_graphemes, width
 
 COLUMNS = 70
 NEAR = 24
@@ -43,6 +43,19 @@ def wrap(text: str, columns: int = COLUMNS) -> str:
     follow a list item's first stand under its text.
     """
     return "\n".join(part for line in text.split("\n") for part in _broken(line, columns))
+
+
+def shortened(text: str, columns: int) -> str:
+    """The text, or as much of it as fits before an ellipsis; no character is cut in two."""
+    if width(text) <= columns:
+        return text
+    kept, room = "", columns - 1
+    for sign in iter_graphemes(text):
+        room -= width(sign)
+        if room < 0:
+            break
+        kept += sign
+    return kept.rstrip() + "…"
 
 
 def _broken(line: str, columns: int) -> list[str]:

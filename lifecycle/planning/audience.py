@@ -6,14 +6,23 @@ A million accounts stay in the warehouse; Python sees only those something happe
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from datetime import UTC, datetime
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import duckdb
 import pyarrow as pa
-from sqlalchemy import Connection, Select, String, and_, cast, func, select
+from sqlalchemy import Connection, Select, String, and_, case, cast, func, literal, select
 
-from lifecycle.ledger.tables import enrollments, launch_baseline
+from lifecycle.caps import local_day
+from lifecycle.ledger.tables import (
+    OF_ITS_ENROLLMENT,
+    OPEN,
+    UtcDateTime,
+    enrollments,
+    launch_baseline,
+    sends,
+)
 from lifecycle.triggers.condition import Condition
 from lifecycle.triggers.model import Enter, Trigger
 
@@ -25,6 +34,10 @@ def naive(moment: datetime) -> datetime:
     return moment.astimezone(UTC).replace(tzinfo=None)
 
 
+CHURN = frozenset({"stage", "churned_at", "is_churned"})
+"""Columns that say whether an account churned."""
+
+
 def evaluate(
     warehouse: duckdb.DuckDBPyConnection, trigger: Trigger, *, only_entered: bool = False
 ) -> None:
@@ -33,12 +46,15 @@ def evaluate(
     With `only_entered`, only the accounts that `register` found to have entered.
 
     Columns: account_id, is_member, is_false, leaves, reached (the goal), and step_0, step_1, …
-    A condition whose columns are null is null: neither member nor false.
+    A condition whose columns are null is null: neither member nor false. Who churned is outside,
+    and meets no goal but one that asks about it.
     """
     audience = trigger.audience.sql("a")
     churned = "false" if trigger.include_churned else "coalesce(a.stage = 'churned', false)"
     leaves = trigger.exit_when.sql("a") if trigger.exit_when else "false"
     reached = trigger.goal.when.sql("a") if trigger.goal else "false"
+    if trigger.goal and not trigger.goal.when.columns & CHURN:
+        reached = f"({reached}) and not {churned}"
     steps = [
         f"({step.when.sql('a') if step.when else 'true'}) as step_{number}"
         for number, step in enumerate(trigger.steps)
@@ -47,7 +63,7 @@ def evaluate(
         [
             "a.account_id",
             f"({audience}) and not {churned} as is_member",
-            f"not ({audience}) as is_false",
+            f"(not ({audience}) or {churned}) as is_false",
             f"{churned} as is_churned",
             f"({leaves}) as leaves",
             f"({reached}) as reached",
@@ -76,13 +92,21 @@ def register(
         .group_by(enrollments.c.account_id)
         .subquery()
     )
+    under_way = select(sends.c.send_id).where(OF_ITS_ENROLLMENT, sends.c.state.in_(OPEN)).exists()
+    is_through = enrollments.c.next_at.is_(None) & ~under_way
     latest = select(
         enrollments.c.account_id,
         enrollments.c.cycle,
         enrollments.c.trigger_version,
         enrollments.c.enrolled_at,
-        enrollments.c.ended_at,
+        # Who is through, and was not looked at since, may enter again in this run.
+        case(
+            (enrollments.c.ended_at.is_not(None), enrollments.c.ended_at),
+            (is_through, literal(now, UtcDateTime)),
+        ).label("ended_at"),
         enrollments.c.seen_false_at,
+        enrollments.c.absent_since,
+        enrollments.c.absent_runs,
     ).join(
         newest,
         and_(
@@ -115,6 +139,8 @@ LATEST = pa.schema(
         "enrolled_at": MOMENT,
         "ended_at": MOMENT,
         "seen_false_at": MOMENT,
+        "absent_since": MOMENT,
+        "absent_runs": pa.int64(),
     }
 )
 BASELINE = pa.schema({"account_id": pa.string()})
@@ -143,8 +169,24 @@ def _arrow(ledger: Connection, query: Select[Any], schema: pa.Schema) -> pa.Tabl
     return pa.table(arrays, schema=schema)
 
 
-def entrants(warehouse: duckdb.DuckDBPyConnection, enter: Enter, now: datetime) -> dict[str, int]:
-    """The accounts that may enter now, each with the cycle that this opens."""
+@dataclass(frozen=True)
+class Entrant:
+    """An account that may enter now."""
+
+    cycle: int
+    """That its entry opens."""
+    would_leave: bool
+    """It meets `exit_when` already."""
+    goal_is_met: bool
+
+
+def entrants(
+    warehouse: duckdb.DuckDBPyConnection, enter: Enter, now: datetime
+) -> dict[str, Entrant]:
+    """The accounts that may enter now.
+
+    `every` counts calendar days of the account's own time zone.
+    """
     match enter.mode:
         case "once":
             may_return = "false"
@@ -153,15 +195,27 @@ def entrants(warehouse: duckdb.DuckDBPyConnection, enter: Enter, now: datetime) 
         case _:
             may_return = "l.ended_at is not null and l.enrolled_at <= $before"
     query = f"""
-        select v.account_id, coalesce(l.cycle, 0) + 1 as next_cycle
-        from verdicts v left join latest l using (account_id)
+        select v.account_id, coalesce(l.cycle, 0) + 1 as cycle, l.enrolled_at, a.time_zone,
+            coalesce(v.leaves, false) as would_leave, coalesce(v.reached, false) as goal_is_met
+        from verdicts v join marts.account_360 a using (account_id)
+        left join latest l using (account_id)
         where v.is_member
           and (l.account_id is null or ({may_return}))
           and not exists (from baseline b where b.account_id = v.account_id)
         order by 1
     """
-    before = {"before": naive(now - enter.every)} if enter.every else {}
-    return {row["account_id"]: row["next_cycle"] for row in rows(warehouse, query, before)}
+    # A calendar day begins at most a day before the moment on it.
+    before = {"before": naive(now - enter.every + timedelta(days=1))} if enter.every else {}
+    found: dict[str, Entrant] = {}
+    for row in rows(warehouse, query, before):
+        entered_at = row["enrolled_at"]
+        if enter.every and entered_at is not None:
+            zone = row["time_zone"]
+            days = local_day(now, zone) - local_day(entered_at.replace(tzinfo=UTC), zone)
+            if days < enter.every.days:
+                continue
+        found[row["account_id"]] = Entrant(row["cycle"], row["would_leave"], row["goal_is_met"])
+    return found
 
 
 def seen_false(warehouse: duckdb.DuckDBPyConnection) -> list[str]:
@@ -195,15 +249,28 @@ def members(warehouse: duckdb.DuckDBPyConnection, *, or_unknown: bool = False) -
 
 
 def leavers(warehouse: duckdb.DuckDBPyConnection, versions: Sequence[str]) -> list[Row]:
-    """Open enrolments by these versions that end now: account_id, cycle, reason (deleted,
-    churned or exit)."""
+    """Open enrolments by these versions that end now: account_id, cycle, reason (churned or
+    exit)."""
     query = """
         select l.account_id, l.cycle,
-            case when v.account_id is null then 'deleted'
-                 when v.is_churned then 'churned' else 'exit' end as reason
+            case when v.is_churned then 'churned' else 'exit' end as reason
+        from latest l join verdicts v using (account_id)
+        where l.ended_at is null and list_contains($versions, l.trigger_version)
+            and (v.is_churned or v.leaves)
+        order by 1
+    """
+    return rows(warehouse, query, {"versions": list(versions)})
+
+
+def absent(warehouse: duckdb.DuckDBPyConnection, versions: Sequence[str]) -> list[Row]:
+    """Open enrolments by these versions whose account is missing, or was at the run before:
+    account_id, cycle, is_missing, absent_since (UTC, without a zone), absent_runs."""
+    query = """
+        select l.account_id, l.cycle, v.account_id is null as is_missing, l.absent_since,
+            l.absent_runs
         from latest l left join verdicts v using (account_id)
         where l.ended_at is null and list_contains($versions, l.trigger_version)
-            and (v.account_id is null or v.is_churned or v.leaves)
+            and (v.account_id is null or l.absent_since is not null)
         order by 1
     """
     return rows(warehouse, query, {"versions": list(versions)})
@@ -249,6 +316,13 @@ def contacts(
     for row in rows(warehouse, query):
         found.setdefault(row["account_id"], []).append(row)
     return found
+
+
+def elsewhere(warehouse: duckdb.DuckDBPyConnection, contact_ids: Sequence[str]) -> dict[str, str]:
+    """The accounts of contacts, by contact."""
+    warehouse.register("wanted", pa.table({"contact_id": pa.array(contact_ids, pa.string())}))
+    query = "select contact_id, account_id from wanted join marts.dim_contacts using (contact_id)"
+    return {row["contact_id"]: row["account_id"] for row in rows(warehouse, query)}
 
 
 def rows(

@@ -6,13 +6,15 @@ All moments are aware UTC datetimes.
 from __future__ import annotations
 
 import hashlib
-import json
-from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from enum import StrEnum
+from zoneinfo import ZoneInfo
 
+from lifecycle.calendar import zones_of_country
+from lifecycle.settings import Plan
 from lifecycle.triggers.model import Step, Trigger
+from lifecycle.triggers.send_window import Delay, SendWindow, first_moment
 
 
 class Reason(StrEnum):
@@ -40,10 +42,19 @@ class Reason(StrEnum):
     CONTACT_SET_ASIDE = "contact_set_aside"
     LEFT_PROVISIONALLY = "left_provisionally"
     SAME_STEP_RECENTLY = "same_step_recently"
+    WOULD_LEAVE = "would_leave"
+    ABSENT = "absent"
+    NO_CIVIL_HOUR = "no_civil_hour"
 
 
-MAY_PASS = (Reason.CONTACT_SET_ASIDE, Reason.LEFT_PROVISIONALLY)
+MAY_PASS = (
+    *(Reason.CONTACT_SET_ASIDE, Reason.LEFT_PROVISIONALLY, Reason.CAPPED, Reason.TEMPLATE_ERROR),
+    *(Reason.ABSENT, Reason.CONTACT_GONE, Reason.NO_RECIPIENT, Reason.NO_CONSENT),
+)
 """Reasons for which a mail is put off and not given up: a later delivery, or a person, decides."""
+
+LEFT_FOR_GOOD = (Reason.UNSUBSCRIBED, Reason.SUPPRESSED)
+"""Reasons for which a reader is out of a sequence at once."""
 
 
 @dataclass(frozen=True)
@@ -51,23 +62,46 @@ class Place:
     """Where an account keeps its hours, and how we know."""
 
     time_zone: str
+    """By which its days are counted."""
     source: str
-    """account, country or company."""
+    """account, country, zones (its country has several), company or unknown (nobody can tell which
+    country its CRM means)."""
     country: str | None
-    """ISO alpha-2: whose holidays count."""
+    """ISO alpha-2: whose week and holidays count."""
+
+    @property
+    def zones(self) -> tuple[str, ...]:
+        """The zones in one of which its people are; none where nobody can tell."""
+        match self.source:
+            case "zones":
+                return zones_of_country(self.country)
+            case "unknown":
+                return ()
+        return (self.time_zone,)
 
 
 @dataclass(frozen=True)
 class Enrolment:
-    """One entry of an account into a trigger, as far as it got."""
+    """One entry of an account into a trigger, with the place that its account has now."""
 
     account_id: str
     trigger: str
     cycle: int
     enrolled_at: datetime
     place: Place
-    decided: Mapping[str, datetime | None] = field(default_factory=dict)
-    """Step id: its `not_before`, or None where it was skipped."""
+
+
+@dataclass(frozen=True)
+class Departure:
+    """The mail of a step that left, or is expected to leave, before the step in question."""
+
+    step: Step
+    at: datetime
+    """When it left; expected: when it may go."""
+    not_before: datetime
+    """From when it could leave: a delivery that ran a minute later moves no step after it."""
+    send_id: str | None = None
+    """Expected: the mail that has to leave first. None: it has left."""
 
 
 @dataclass(frozen=True)
@@ -122,38 +156,71 @@ class Opening:
 def next_opening(trigger: Trigger, place: Place, moment: datetime) -> Opening | None:
     """The first opening of the trigger's window at or after a moment; None if it never opens."""
     window = trigger.send_window
-    opens = window.next_open(moment, place.time_zone, place.country)
+    opens = window.next_open(moment, place.zones, place.country)
     if opens is None:
         return None
-    closes = window.closes(opens, place.time_zone, place.country)
+    closes = window.closes(opens, place.zones, place.country)
     assert closes is not None
     return Opening(opens, closes)
 
 
-NO_SPREAD = timedelta()
+def without_a_civil_hour(trigger: Trigger, place: Place, moment: datetime) -> str | None:
+    """Why nobody can tell a minute inside the window where an account is; None where one can."""
+    if place.source == "unknown":
+        return "nobody can tell its country, and it has no time_zone"
+    if place.source == "zones" and next_opening(trigger, place, moment) is None:
+        return (
+            f"{place.country} has no minute that is inside {trigger.send_window} in all of its "
+            "time zones, and it has no time_zone of its own"
+        )
+    return None
+
+
+NO_TIME = timedelta()
+
+
+@dataclass(frozen=True)
+class Pace:
+    """How mails that waited for a window to open leave."""
+
+    spread: timedelta = NO_TIME
+    """Over the first part of the opening of this length, each account at its own minute."""
+    delivery_every: timedelta = NO_TIME
+    """The time between two deliveries: the last of them has to find the window open."""
+
+    @classmethod
+    def of(cls, plan: Plan) -> Pace:
+        """Of the settings."""
+        return cls(
+            spread=timedelta(minutes=plan.spread_minutes),
+            delivery_every=timedelta(minutes=plan.delivery_every_minutes),
+        )
+
+
+AT_ONCE = Pace()
 
 
 def in_turn(
-    opening: Opening, waited_from: datetime, turn: float, spread: timedelta, until: datetime | None
+    opening: Opening, waited_from: datetime, turn: float, pace: Pace, until: datetime | None
 ) -> Opening:
-    """The opening as one mail uses it, whose turn is a share (0 to 1) of the first minutes.
+    """The opening as one account uses it, whose turn is a share (0 to 1) of the first minutes.
 
-    A window that opens finds all that waited for it: they leave over its first `spread`, or
-    as much of it as there is before it closes and before `until`, and not in one burst. What
-    did not wait, because the window was open, goes at once.
+    A window that opens finds all that waited for it: they leave over its first minutes, as many
+    as `pace` says and as the last delivery can still carry before the window closes and before
+    `until`. What did not wait, because the window was open, goes at once.
     """
     opens = opening.not_before
     if opens <= waited_from:
         return opening
-    room = min(spread, opening.closes_at - opens, (until or opening.closes_at) - opens)
-    seconds = int(max(room, NO_SPREAD).total_seconds() * turn)
+    closes = min(opening.closes_at, until or opening.closes_at)
+    room = min(pace.spread, closes - opens - pace.delivery_every)
+    seconds = int(max(room, NO_TIME).total_seconds() * turn)
     return replace(opening, not_before=opens + timedelta(seconds=seconds))
 
 
-def turn_of(account_id: str, trigger: str, step: str, cycle: int) -> float:
-    """When in a backlog the mails of a step go: from 0 to just under 1, the same for ever."""
-    key = json.dumps([account_id, trigger, step, cycle], ensure_ascii=False).encode()
-    return int.from_bytes(hashlib.sha256(key).digest()[:4]) / 2**32
+def turn_of(account_id: str) -> float:
+    """When in a backlog the mails of an account go: from 0 to just under 1, the same for ever."""
+    return int.from_bytes(hashlib.sha256(account_id.encode()).digest()[:4]) / 2**32
 
 
 @dataclass(frozen=True)
@@ -176,36 +243,70 @@ def timing(
     trigger: Trigger,
     step: Step,
     enrolment: Enrolment,
+    previous: Departure | None,
     now: datetime,
-    spread: timedelta = NO_SPREAD,
+    pace: Pace = AT_ONCE,
 ) -> Timing:
-    """When a step of an enrolment is due, may go, and is too late, seen from `now`."""
-    place = enrolment.place
-    due_at = step.after.add_to(enrolment.enrolled_at, place.time_zone, place.country)
+    """When a step of an enrolment is due, may go, and is too late, seen from `now`.
+
+    It is due when its `after` is over since entry, and not before the reader's previous mail has
+    been out for the difference of both steps' `after`.
+    """
+    place, window = enrolment.place, trigger.send_window
+    due_at = step.due(enrolment.enrolled_at, place.time_zone, place.country, window)
+    if previous is not None:
+        due_at = max(due_at, _distant(step, enrolment, previous, window))
     first = next_opening(trigger, place, due_at)
     if first is None:
         return Timing(due_at, None, None)
-    expires_at = first.not_before + trigger.late.after if trigger.late.do == "skip" else None
-    turn = turn_of(enrolment.account_id, trigger.name, step.id, enrolment.cycle)
-    mine = in_turn(first, due_at, turn, spread, expires_at)
+    expires_at = None
+    if trigger.late.do == "skip":
+        expires_at = trigger.late.ends(first.not_before, place.time_zone, place.country, window)
+    turn = turn_of(enrolment.account_id)
+    mine = in_turn(first, due_at, turn, pace, expires_at)
     if now > mine.not_before:
         later = next_opening(trigger, place, now)
-        return Timing(due_at, later and in_turn(later, now, turn, spread, expires_at), expires_at)
+        return Timing(due_at, later and in_turn(later, now, turn, pace, expires_at), expires_at)
     return Timing(due_at, mine, expires_at)
 
 
+def _distant(step: Step, enrolment: Enrolment, previous: Departure, window: SendWindow) -> datetime:
+    """The previous mail's departure plus the difference of both steps' `after`.
+
+    Hours are hours. Days are local calendar days: on the day that is so many days later, at the
+    hour of entry, or of that mail where it left earlier in the day.
+    """
+    zone, country = enrolment.place.time_zone, enrolment.place.country
+    before, after = previous.step.after, step.after
+    due = [one.due(enrolment.enrolled_at, zone, country, window) for one in (previous.step, step)]
+    if "h" in {one.unit for one in (before, after) if one.count}:
+        return previous.at + (due[1] - due[0])
+    here = ZoneInfo(zone)
+    left_on = previous.at.astimezone(here).date()
+    if before.unit == after.unit or not before.count:
+        day = Delay(after.count - before.count, after.unit).day(left_on, country, window)
+    else:
+        first, second = (moment.astimezone(here).date() for moment in due)
+        day = left_on + (second - first)
+    clock = min(
+        moment.astimezone(here).time()
+        for moment in (enrolment.enrolled_at, previous.at, previous.not_before)
+    )
+    return max(previous.at, first_moment(day, clock, here))
+
+
 def last_due(trigger: Trigger, enrolment: Enrolment) -> datetime:
-    """When the last step of an enrolment is due."""
-    place = enrolment.place
+    """When the last step of an enrolment is due, where nothing delays the mails."""
+    place, window = enrolment.place, trigger.send_window
     return max(
-        step.after.add_to(enrolment.enrolled_at, place.time_zone, place.country)
+        step.due(enrolment.enrolled_at, place.time_zone, place.country, window)
         for step in trigger.steps
     )
 
 
 @dataclass(frozen=True)
 class StepDecision:
-    """What becomes of one step of one enrolment now."""
+    """What becomes of one step for one reader now."""
 
     step: Step
     action: str
@@ -215,47 +316,10 @@ class StepDecision:
     detail: str = ""
 
 
-def decide_steps(
-    trigger: Trigger,
-    enrolment: Enrolment,
-    *,
-    now: datetime,
-    ahead: timedelta,
-    holds: Mapping[str, bool | None],
-    spread: timedelta = NO_SPREAD,
-) -> list[StepDecision]:
-    """Decide the steps that come due before the next run, in order.
-
-    `ahead` is how far the next run is away; `holds` says for each step id whether its own
-    condition is true; `spread` is over how long a backlog leaves (`in_turn`). The first step
-    that has to wait ends the list, so that no step overtakes the one before it. Two steps keep
-    at least the distance that the file gives them, or a day where it is longer: a backlog is
-    not sent in one burst.
-    """
-    decisions: list[StepDecision] = []
-    previous: tuple[datetime, datetime] | None = None  # (due_at, not_before) of the last mail
-    for step in trigger.steps:
-        due_at = step.after.add_to(
-            enrolment.enrolled_at, enrolment.place.time_zone, enrolment.place.country
-        )
-        if step.id in enrolment.decided:
-            went = enrolment.decided[step.id]
-            previous = (due_at, went) if went is not None else previous
-            continue
-        earliest = now
-        if previous is not None:
-            earliest = max(now, previous[1] + min(due_at - previous[0], timedelta(days=1)))
-        when = timing(trigger, step, enrolment, earliest, spread)
-        decision = _decide_step(step, when, now + ahead, holds[step.id])
-        decisions.append(decision)
-        if decision.action == "wait":
-            break
-        if decision.action == "plan" and decision.timing.not_before is not None:
-            previous = (due_at, decision.timing.not_before)
-    return decisions
-
-
-def _decide_step(step: Step, when: Timing, next_run: datetime, holds: bool | None) -> StepDecision:
+def decide_step(
+    step: Step, when: Timing, *, next_run: datetime, holds: bool | None
+) -> StepDecision:
+    """Decide a step whose moment is known; `holds` is whether its own condition is true."""
     if when.not_before is None:
         return StepDecision(step, "skip", when, Reason.NO_WINDOW, "its window never opens")
     if when.expires_at is not None and when.not_before >= when.expires_at:

@@ -6,14 +6,12 @@ from collections.abc import Collection, Iterator, Sequence
 from datetime import datetime, timedelta
 from typing import Any, Literal
 
-from sqlalchemy import ColumnElement, Connection, Row, func, select
+from sqlalchemy import Connection, Row, func, or_, select, tuple_
 
 from lifecycle.ledger.states import batches
 from lifecycle.ledger.tables import (
     MAILED,
     NOT_LEFT,
-    OF_ITS_ENROLLMENT,
-    OWNER_LIST,
     enrollments,
     launches,
     recipients,
@@ -21,6 +19,7 @@ from lifecycle.ledger.tables import (
     steps,
     trigger_versions,
 )
+from lifecycle.template_names import OWNER_LIST
 from lifecycle.triggers.model import Trigger
 
 Rows = Sequence[Row[Any]]
@@ -31,12 +30,10 @@ CAPS_LOOK_BACK = timedelta(days=366)
 COUNTED = frozenset((*MAILED, *NOT_LEFT))
 
 
-def launched_at(ledger: Connection, trigger: str) -> datetime | None:
-    """The as-of of the trigger's first live run, or None."""
-    found: datetime | None = ledger.execute(
-        select(launches.c.launched_at).where(launches.c.trigger == trigger)
-    ).scalar()
-    return found
+def launched(ledger: Connection) -> dict[str, datetime]:
+    """By trigger, the as-of of its first live run."""
+    query = select(launches.c.trigger, launches.c.launched_at)
+    return {row.trigger: row.launched_at for row in ledger.execute(query)}
 
 
 def known_versions(ledger: Connection, trigger: str) -> dict[str, Row[Any]]:
@@ -76,23 +73,29 @@ def inside_by_others(ledger: Connection, trigger: Trigger) -> Rows:
 
 
 def to_decide(ledger: Connection, trigger: Trigger, until: datetime) -> Rows:
-    """Open enrolments of this version with a step that may go until then."""
+    """Open enrolments of this version with a step that may go until then, or a mail that has
+    not left: what decided it is asked again."""
+    of_version = (
+        enrollments.c.trigger == trigger.name,
+        enrollments.c.trigger_version == trigger.version,
+        enrollments.c.ended_at.is_(None),
+        enrollments.c.held_out.is_(False),
+    )
+    not_left = select(sends.c.account_id, sends.c.cycle).where(
+        sends.c.state.in_(NOT_LEFT), sends.c.trigger == trigger.name
+    )
+    has_mail = tuple_(enrollments.c.account_id, enrollments.c.cycle).in_(not_left)
     return ledger.execute(
-        select(enrollments).where(
-            enrollments.c.trigger == trigger.name,
-            enrollments.c.trigger_version == trigger.version,
-            enrollments.c.ended_at.is_(None),
-            enrollments.c.held_out.is_(False),
-            enrollments.c.next_at <= until,
-        )
+        select(enrollments)
+        .where(*of_version, or_(enrollments.c.next_at <= until, has_mail))
+        .order_by(enrollments.c.account_id, enrollments.c.cycle)
     ).all()
 
 
 def held_out_through(ledger: Connection, trigger: Trigger, now: datetime) -> Rows:
-    """Held-out enrolments of this version whose last mail would have been due: account_id and
-    cycle."""
+    """Held-out enrolments of this version whose last mail would have been due."""
     return ledger.execute(
-        select(enrollments.c.account_id, enrollments.c.cycle).where(
+        select(enrollments).where(
             enrollments.c.trigger == trigger.name,
             enrollments.c.trigger_version == trigger.version,
             enrollments.c.ended_at.is_(None),
@@ -109,43 +112,6 @@ def left_behind(ledger: Connection, names: Sequence[str]) -> Rows:
             enrollments.c.ended_at.is_(None), enrollments.c.trigger.not_in(names)
         )
     ).all()
-
-
-def to_put_off(
-    ledger: Connection, trigger: str, versions: Sequence[str], which: ColumnElement[bool]
-) -> Rows:
-    """Such mails that have not left, of enrolments that go on by one of the versions: send_id,
-    account_id, step, cycle, expires_at, and where the account keeps hours."""
-    return ledger.execute(
-        select(
-            *(sends.c[name] for name in ("send_id", "account_id", "step", "cycle", "expires_at")),
-            enrollments.c.time_zone,
-            enrollments.c.time_zone_source,
-            enrollments.c.country,
-        )
-        .join(enrollments, OF_ITS_ENROLLMENT)
-        .where(
-            sends.c.trigger == trigger,
-            sends.c.state.in_(NOT_LEFT),
-            which,
-            enrollments.c.trigger_version.in_(versions),
-        )
-    ).all()
-
-
-def shut_in(ledger: Connection, trigger: str, versions: Sequence[str], now: datetime) -> Rows:
-    """The mails whose window shut before they left, as `to_put_off` returns them."""
-    return to_put_off(ledger, trigger, versions, sends.c.closes_at <= now)
-
-
-def open_mails(
-    ledger: Connection, trigger: str, versions: Sequence[str], account_ids: Collection[str]
-) -> Rows:
-    """The mails of these accounts whose window has not shut, as `to_put_off` returns them."""
-    rows: list[Row[Any]] = []
-    for some in batches(account_ids):
-        rows += to_put_off(ledger, trigger, versions, sends.c.account_id.in_(some))
-    return rows
 
 
 def not_left(ledger: Connection) -> Rows:
@@ -165,27 +131,49 @@ def open_count(ledger: Connection) -> int:
 
 def decided_steps(
     ledger: Connection, trigger: str, account_ids: Sequence[str]
-) -> dict[Cycle, dict[str, datetime | None]]:
-    """By enrolment and step id: its `not_before`, or None where it was skipped."""
-    found: dict[Cycle, dict[str, datetime | None]] = {}
+) -> dict[Cycle, dict[str, Row[Any]]]:
+    """By enrolment and step id, its row of `steps`."""
+    found: dict[Cycle, dict[str, Row[Any]]] = {}
     for some in batches(account_ids):
         for row in ledger.execute(
             select(steps).where(steps.c.trigger == trigger, steps.c.account_id.in_(some))
         ):
-            found.setdefault((row.account_id, row.cycle), {})[row.step] = row.not_before
+            found.setdefault((row.account_id, row.cycle), {})[row.step] = row
     return found
 
 
-def chosen(ledger: Connection, trigger: str, account_ids: Sequence[str]) -> dict[Cycle, list[str]]:
-    """The contacts chosen when each enrolment began."""
-    found: dict[Cycle, list[str]] = {}
+def readers(
+    ledger: Connection, trigger: str, account_ids: Sequence[str]
+) -> dict[Cycle, list[Row[Any]]]:
+    """By enrolment, its rows of `recipients`, those who are gone included."""
+    found: dict[Cycle, list[Row[Any]]] = {}
     for some in batches(account_ids):
         for row in ledger.execute(
             select(recipients)
             .where(recipients.c.trigger == trigger, recipients.c.account_id.in_(some))
             .order_by(recipients.c.contact_id)
         ):
-            found.setdefault((row.account_id, row.cycle), []).append(row.contact_id)
+            found.setdefault((row.account_id, row.cycle), []).append(row)
+    return found
+
+
+_MAIL = (
+    *("send_id", "account_id", "cycle", "contact_id", "step", "address", "state", "state_at"),
+    *("accepted_at", "not_before", "attempts", "trigger_version"),
+)
+
+
+def mails_of(
+    ledger: Connection, trigger: str, account_ids: Sequence[str]
+) -> dict[Cycle, list[Row[Any]]]:
+    """By enrolment, its mails in every state."""
+    found: dict[Cycle, list[Row[Any]]] = {}
+    for some in batches(account_ids):
+        query = select(*(sends.c[name] for name in _MAIL)).where(
+            sends.c.account_id.in_(some), sends.c.trigger == trigger
+        )
+        for row in ledger.execute(query):
+            found.setdefault((row.account_id, row.cycle), []).append(row)
     return found
 
 
@@ -210,8 +198,11 @@ def mails(
     keys: Collection[str],
     now: datetime,
 ) -> Iterator[tuple[str, datetime]]:
-    """The mails that a cap of these addresses or accounts could still count, sent, under way or
-    planned: each with its address or account, and its moment."""
+    """The mails that these addresses or accounts got, or may have got, and that a cap could still
+    count: each with its address or account, and its moment.
+
+    What is planned does not count: each run decides it anew, the higher priority first.
+    """
     for some in batches(keys):
         # A condition on the state would lead SQLite to all mails that were ever accepted.
         for row in ledger.execute(
@@ -220,6 +211,6 @@ def mails(
                 *(sends.c[name] for name in ("state", "trigger", "accepted_at", "not_before")),
             ).where(sends.c[holder].in_(some))
         ):
-            counts = row.state in COUNTED and row.trigger != OWNER_LIST
+            counts = row.state in MAILED and row.trigger != OWNER_LIST
             if counts and row.not_before >= now - CAPS_LOOK_BACK:
                 yield row.key, row.accepted_at or row.not_before

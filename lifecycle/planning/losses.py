@@ -34,6 +34,7 @@ OF_THE_DELIVERY = frozenset(
 ENDINGS: dict[str, str] = {
     "churned": "their accounts churned",
     "deleted": "their accounts are not in the CRM any more",
+    "no_reader": "nobody at their accounts may be mailed any more",
     "exit": "they meet exit_when",
 }
 PEOPLE: dict[str, str] = {
@@ -96,24 +97,17 @@ def _endings(result: PlanResult, once: Collection[str]) -> Iterable[Lost]:
 
 def _silenced(result: PlanResult) -> Iterable[Lost]:
     """The people who were chosen when their account entered, and lose a mail."""
+    yield from result.silenced
     for one in result.decisions.withheld:
-        if one.step and one.contact_id and one.reason in OF_THE_DELIVERY:
+        is_inside = (one.trigger, one.account_id) in result.inside
+        if is_inside and one.contact_id and one.reason in OF_THE_DELIVERY:
             yield Lost(one.reason, one.trigger, one.account_id, one.contact_id)
-    for mail in result.decisions.objections:
-        if mail.reason in OF_THE_DELIVERY:
-            yield Lost(mail.reason, mail.trigger, mail.account_id, mail.contact_id)
 
 
 def _due(result: PlanResult) -> int:
     """How many people of those inside are looked at for a mail, or have one planned."""
-    entered = {(one.trigger, one.account_id) for one in result.decisions.entries}
-    due = {
-        (one.trigger, one.account_id, one.contact_id)
-        for one in result.decisions.sends
-        if (one.trigger, one.account_id) not in entered
-    }
-    due |= {(one.trigger, one.account_id, one.contact_id) for one in _silenced(result)}
-    return len(due | result.still_planned)
+    silenced = {(one.trigger, one.account_id, one.contact_id) for one in _silenced(result)}
+    return len(silenced | result.due)
 
 
 def _by_reason(lost: Iterable[Lost], approved: Collection[Lost]) -> dict[str, list[Lost]]:

@@ -20,22 +20,16 @@ from lifecycle.addresses import is_address
 from lifecycle.calendar import is_business_day
 from lifecycle.errors import TemplateError
 from lifecycle.ledger import suppressions
-from lifecycle.ledger.decisions import Decisions, PlannedSend, record
+from lifecycle.ledger.decisions import Decisions, PlannedSend
+from lifecycle.ledger.record import record
 from lifecycle.ledger.states import batches, insert
 from lifecycle.ledger.store import Ledger
-from lifecycle.ledger.tables import (
-    MORNING,
-    NOT_TOLD,
-    OWNER_LIST,
-    enrollments,
-    owner_news,
-    send_identity,
-    sends,
-)
+from lifecycle.ledger.tables import NOT_TOLD, enrollments, owner_news, send_identity, sends
 from lifecycle.mail.render import Renderer
 from lifecycle.planning import audience
 from lifecycle.planning.owner_news import OwnerNews, by_owner
 from lifecycle.settings import Settings
+from lifecycle.template_names import MORNING, OWNER_LIST
 from lifecycle.warehouse.connection import connect_published
 
 NEEDS_NO_FEED = ("renewal", "satisfaction_red", "satisfaction_yellow")
@@ -194,6 +188,9 @@ def _mail(
         not_before=max(opens, as_of),
         closes_at=closes,
         expires_at=closes,
+        time_zone=company.time_zone,
+        after_send=None,
+        after_distance=None,
         mime=message.as_bytes(),
     )
 

@@ -47,6 +47,8 @@ class Entry:
     def look(self) -> str:
         """The one thing to look at first."""
         one, first = self.account, self.news[0]
+        if first == "churned_but_active":
+            return "crm"
         if first == "dormant" and one["last_active_at"] is None:
             return "first_login"
         if one["stage"] == "renewal" and is_unwell(one):

@@ -6,7 +6,7 @@ Reads only what is published, writes only the ledger. A dry run and a preview wr
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, time, timedelta
 from itertools import islice
 from typing import Any
 from zoneinfo import ZoneInfo
@@ -16,45 +16,56 @@ from sqlalchemy import Connection
 from sqlalchemy import Row as SqlRow
 
 from lifecycle.authoring.files import Seen, read_to_plan
+from lifecycle.calendar import country_of_zone
+from lifecycle.caps import local_day
 from lifecycle.consent import ConsentWords
+from lifecycle.days import DAY
+from lifecycle.document import counted
 from lifecycle.errors import Problem
-from lifecycle.ledger import approvals, controls, held_losses
+from lifecycle.ledger import approvals, controls, held_losses, runs
 from lifecycle.ledger.decisions import (
+    Absence,
     Ending,
     Entry,
     GoalMet,
+    KeptBack,
     Launch,
     Migration,
-    Objection,
     Progress,
-    PutOff,
-    record,
+    Withdrawal,
 )
+from lifecycle.ledger.held_losses import Lost
+from lifecycle.ledger.record import record
 from lifecycle.ledger.store import Ledger
-from lifecycle.ledger.tables import PAUSED
+from lifecycle.ledger.tables import NOT_LEFT, PAUSED, State
 from lifecycle.mail.folder import Templates
 from lifecycle.mail.render import Renderer
-from lifecycle.planning import audience, guard, ledger_state, losses, versions
-from lifecycle.planning.audience import Row
+from lifecycle.planning import audience, guard, ledger_state, losses, readers, versions
+from lifecycle.planning.audience import Entrant, Row
 from lifecycle.planning.decision import (
     MAY_PASS,
     Enrolment,
+    Pace,
     Place,
     Reason,
-    in_turn,
     last_due,
     next_opening,
-    turn_of,
+    without_a_civil_hour,
 )
 from lifecycle.planning.launch import baseline
 from lifecycle.planning.plan_result import PlanResult
+from lifecycle.planning.readers import Going, Mails
 from lifecycle.planning.recipients import People
 from lifecycle.planning.steps import Inside, Steps
 from lifecycle.planning.versions import Unreadable, Version
 from lifecycle.settings import Settings
 from lifecycle.triggers.model import Trigger
+from lifecycle.triggers.send_window import first_moment
 from lifecycle.warehouse import published_marts
 from lifecycle.warehouse.connection import connect_published
+
+FIRST_ZONE = "Pacific/Kiritimati"
+"""Where each day begins first."""
 
 CHUNK = 5_000
 """Accounts in Python at a time."""
@@ -141,6 +152,7 @@ def decide(
         planner.end_removed([*(trigger.name for trigger in triggers), *broken])
         planner.object_to_planned()
         planner.end_waiting()
+    planner.result.name_those_without_zone()
     return planner.result
 
 
@@ -164,7 +176,7 @@ class _Planner:
         self.ledger = ledger
         self.as_of = as_of
         self.ahead = timedelta(hours=settings.plan.ahead_hours)
-        self.spread = timedelta(minutes=settings.plan.spread_minutes)
+        self.absent_for = settings.plan.absent_for
         self.result = PlanResult()
         self.made = self.result.decisions
         self.people = People(
@@ -177,11 +189,10 @@ class _Planner:
         self.renderer = Renderer(settings, is_preview=rehearsal, templates=mails)
         self.steps = Steps(
             ledger,
-            self.people,
             self.result,
             now=as_of,
             ahead=self.ahead,
-            spread=self.spread,
+            pace=Pace.of(settings.plan),
             same_step_again_days=settings.plan.same_step_again_days,
         )
         feed = audience.rows(warehouse, "select feed_status, reason from marts.feed_health")[0]
@@ -199,6 +210,10 @@ class _Planner:
             )
         }
 
+        company = settings.company
+        self.here = Place(company.time_zone, "company", company.country)
+        self.last_run = runs.last_decision(ledger)
+        self.launched = ledger_state.launched(ledger)
         self.stops = controls.stops(ledger)
         self.holds = controls.holds(ledger, as_of)
 
@@ -207,10 +222,9 @@ class _Planner:
 
         Who is inside goes on by the version that they entered by; who enters, by the file.
         """
-        launched = ledger_state.launched_at(self.ledger, trigger.name)
-        begins = trigger.begins(self.settings.company.time_zone)
-        if begins and launched is None and self.as_of < begins:
-            return
+        launched = self.launched.get(trigger.name)
+        if (first := trigger.begins(FIRST_ZONE)) and self.as_of + self.ahead < first:
+            return  # the broadcast's day begins nowhere before the next run
         renderer, find_commit = self.renderer, not self.rehearsal
         if new := versions.first_use(self.ledger, trigger, renderer, find_commit=find_commit):
             self.made.first_uses.append(new)
@@ -246,11 +260,7 @@ class _Planner:
         if stop := self.stops.get(trigger.name):
             self._keep_out(trigger, stop, launched)
             return
-        before_launch: set[str] = set()
-        if launched is None:
-            before_launch = self._launch(trigger)
-        if trigger.on is None or launched is None:  # a broadcast goes once
-            self._enter(trigger, before_launch)
+        self._enter(trigger)
 
     def _go_on(self, version: Version) -> bool:
         """Decide about those inside, by the version whose verdict is the warehouse's now.
@@ -267,7 +277,6 @@ class _Planner:
             self._wait(version)
             return False
         self._meet_goals(trigger)
-        self._put_off(version)
         stop = self.stops.get(trigger.name)
         if stop is None or stop.mode != PAUSED:
             self._continue(version, moving)
@@ -286,12 +295,39 @@ class _Planner:
 
     def _leave(self, trigger: str, care: Sequence[str], waits: bool) -> None:
         for row in audience.leavers(self.warehouse, care):
-            account_id, reason = row["account_id"], row["reason"]
-            if reason == "deleted" and account_id in self.set_aside:
-                told = self.set_aside[account_id]
-                self.result.withhold(trigger, account_id, Reason.ACCOUNT_SET_ASIDE, told)
-            elif reason != "exit" or not waits:
-                self.made.endings.append(Ending(account_id, trigger, row["cycle"], reason))
+            if row["reason"] != "exit" or not waits:
+                ending = Ending(row["account_id"], trigger, row["cycle"], row["reason"])
+                self.made.endings.append(ending)
+        self._miss(trigger, audience.absent(self.warehouse, care))
+
+    def _miss(self, trigger: str, absent: Sequence[Row]) -> None:
+        """Count the runs that miss an account; one bad day of the CRM ends nothing."""
+        missing: list[str] = []
+        for row in absent:
+            mine = (row["account_id"], trigger, row["cycle"])
+            if not row["is_missing"]:
+                self.made.absences.append(Absence(*mine, since=None, runs=0))
+                continue
+            if why := self.set_aside.get(row["account_id"]):
+                self.result.withhold(trigger, row["account_id"], Reason.ACCOUNT_SET_ASIDE, why)
+                continue
+            began = row["absent_since"]
+            since = began.replace(tzinfo=UTC) if began else self.as_of
+            runs = row["absent_runs"] + 1
+            zone = self.settings.company.time_zone
+            days = local_day(self.as_of, zone) - local_day(since, zone)
+            if runs >= self.absent_for.runs and days >= self.absent_for.days:
+                self.made.endings.append(Ending(*mine, "deleted"))
+                continue
+            self.made.absences.append(Absence(*mine, since=since, runs=runs))
+            why = f"missing in the CRM for {counted(runs, 'run')}"
+            self.result.withhold(trigger, row["account_id"], Reason.ABSENT, why)
+            missing.append(row["account_id"])
+        for mails in ledger_state.mails_of(self.ledger, trigger, missing).values():
+            for mail in mails:
+                if mail.state in NOT_LEFT:
+                    kept = KeptBack(mail.send_id, f"{Reason.ABSENT}: missing in the CRM")
+                    self.made.kept_back.append(kept)
 
     def _wait(self, version: Version) -> None:
         self.result.waiting.append(f"{version.called} waits: {self.feed_reason}")
@@ -348,7 +384,8 @@ class _Planner:
         inside = ledger_state.inside_by_others(self.ledger, trigger)
         moving = [row for row in inside if row.account_id not in left]
         for row in moving:
-            enrolment = _enrolment(row)
+            place = Place(row.time_zone, row.time_zone_source, row.country)
+            enrolment = _enrolment(row, place)
             self.made.migrations.append(
                 Migration(
                     account_id=row.account_id,
@@ -358,7 +395,7 @@ class _Planner:
                     to_version=trigger.version,
                     steps=tuple(step.id for step in trigger.steps),
                     next_at=last_due(trigger, enrolment) if row.held_out else self.as_of,
-                    goal_until=_goal_until(trigger, row.enrolled_at),
+                    goal_until=row.goal_until and _goal_until(trigger, enrolment),
                 )
             )
         return moving
@@ -371,7 +408,8 @@ class _Planner:
         )
 
     def object_to_planned(self) -> None:
-        """Stop mails planned by an earlier run to contacts that may not be mailed any more."""
+        """Stop mails that were planned before, and that no version decides about in this run, to
+        contacts that may not be mailed any more."""
         for some in _chunks(ledger_state.not_left(self.ledger)):
             found = {
                 (account_id, person["contact_id"]): person
@@ -383,22 +421,28 @@ class _Planner:
             for row in some:
                 whose = row.trigger, row.account_id, row.contact_id
                 if why := self.leaving_unclear.get(row.account_id):
-                    reason = Reason.ACCOUNT_SET_ASIDE
-                    self.made.objections.append(Objection(row.send_id, why, reason, *whose))
-                    self.result.withheld[reason] += 1
+                    self._suppress(row.send_id, why)
+                    self.result.silenced.add(Lost(Reason.ACCOUNT_SET_ASIDE, *whose))
+                    self.result.withheld[Reason.ACCOUNT_SET_ASIDE] += 1
                     continue
-                if row.account_id in self.set_aside:
+                if row.account_id in self.set_aside or row.send_id in self.steps.looked_at:
                     continue
                 person = found.get((row.account_id, row.contact_id))
                 against = (
                     self.people.objection(person) if person else self.people.absence(row.contact_id)
                 )
                 if against and against[0] not in MAY_PASS:
-                    told = ": ".join(against)
-                    self.made.objections.append(Objection(row.send_id, told, against[0], *whose))
+                    self._suppress(row.send_id, ": ".join(against))
+                    if against[0] in losses.OF_THE_DELIVERY:
+                        self.result.silenced.add(Lost(against[0], *whose))
                     self.result.withheld[against[0]] += 1
-                elif against is None:
-                    self.result.still_planned.add(whose)
+                elif against:
+                    self.made.kept_back.append(KeptBack(row.send_id, ": ".join(against)))
+                else:
+                    self.result.due.add(whose)
+
+    def _suppress(self, send_id: str, why: str) -> None:
+        self.made.withdrawals.append(Withdrawal(send_id, State.SUPPRESSED, why))
 
     # Entering. ---------------------------------------------------------------------------
 
@@ -415,7 +459,7 @@ class _Planner:
         if launched is not None:
             reason = Reason.PAUSED if is_paused else Reason.TURNED_OFF
             entrants = audience.entrants(self.warehouse, trigger.enter, self.as_of)
-            if entrants and trigger.on is None:
+            if entrants and not trigger.is_broadcast:
                 self.result.withheld[reason] += len(entrants)
 
     def _waits_for_its_feed(self, trigger: Trigger, account_id: str) -> bool:
@@ -436,8 +480,14 @@ class _Planner:
         self.result.withhold(trigger.name, account_id, Reason.ON_HOLD, told)
         return True
 
-    def _enter(self, trigger: Trigger, before_launch: set[str]) -> None:
+    def _enter(self, trigger: Trigger) -> None:
+        is_launched = trigger.name in self.launched
         candidates = audience.entrants(self.warehouse, trigger.enter, self.as_of)
+        if trigger.is_broadcast:
+            candidates = self._on_its_day(trigger, candidates)
+            if not (candidates or is_launched or self._comes_due(trigger, self.here, self.as_of)):
+                return
+        before_launch = set() if is_launched else self._launch(trigger)
         for account_id in before_launch & candidates.keys():
             del candidates[account_id]
         matched_before = self.warehouse.execute(
@@ -448,16 +498,22 @@ class _Planner:
             why = self.set_aside[account_id]
             self.result.withhold(trigger.name, account_id, Reason.ACCOUNT_SET_ASIDE, why)
             del candidates[account_id]
-        for account_id in sorted(self.holds.keys() & candidates.keys()):
-            self._on_hold(trigger, account_id)
-            del candidates[account_id]
+        if not trigger.is_broadcast:  # whose mail waits for the end of the hold
+            for account_id in sorted(self.holds.keys() & candidates.keys()):
+                self._on_hold(trigger, account_id)
+                del candidates[account_id]
+        if trigger.exit_when:
+            why = f"it meets exit_when, {trigger.exit_when.text}"
+            for account_id in [one for one, it in candidates.items() if it.would_leave]:
+                self.result.withhold(trigger.name, account_id, Reason.WOULD_LEAVE, why)
+                del candidates[account_id]
         held_back = matched_before[0] + len(before_launch)
         if held_back:
             self.result.withheld[Reason.MATCHED_BEFORE_LAUNCH] += held_back
         for account_ids in _chunks(list(candidates)):
             accounts = audience.accounts(self.warehouse, account_ids)
             people = self.people.of(account_ids, trigger.recipients)
-            self.steps.recall(trigger, people)
+            self.steps.recall(trigger, people, accounts)
             for account_id in account_ids:
                 self._enter_account(
                     trigger,
@@ -466,8 +522,38 @@ class _Planner:
                     people.get(account_id, []),
                 )
 
+    def _on_its_day(
+        self, trigger: Trigger, candidates: Mapping[str, Entrant]
+    ) -> dict[str, Entrant]:
+        """Those whom a broadcast is decided about in this run, and in no other one.
+
+        It is the first run of its day where the account is, or the run before, where the mail
+        has to leave before that one.
+        """
+        zones = {
+            row["account_id"]: self._place(row)
+            for some in _chunks(list(candidates))
+            for row in audience.accounts(self.warehouse, some).values()
+        }
+        return {
+            account_id: entrant
+            for account_id, entrant in candidates.items()
+            if self._comes_due(trigger, zones[account_id], self.as_of)
+            and (
+                self.last_run is None
+                or trigger.name not in self.launched
+                or not self._comes_due(trigger, zones[account_id], self.last_run)
+            )
+        }
+
+    def _comes_due(self, trigger: Trigger, place: Place, run: datetime) -> bool:
+        begins = trigger.begins(place.time_zone)
+        assert begins is not None
+        opening = next_opening(trigger, place, begins)
+        return begins <= run or (opening is not None and opening.not_before < run + self.ahead)
+
     def _enter_account(
-        self, trigger: Trigger, account: Row, cycle: int, people: Sequence[Row]
+        self, trigger: Trigger, account: Row, entrant: Entrant, people: Sequence[Row]
     ) -> None:
         account_id = account["account_id"]
         matching = [person for person in people if person["is_recipient"]]
@@ -479,6 +565,10 @@ class _Planner:
             )
             self.result.withhold(trigger.name, account_id, Reason.NO_RECIPIENT, detail)
             return
+        place = self._place(account)
+        if why := without_a_civil_hour(trigger, place, self.as_of):
+            self.result.waits_for_a_zone(trigger.name, account, why)
+            return
         mailable: dict[str, Row] = {}
         for person in matching:
             if against := self.people.objection(person):
@@ -487,13 +577,14 @@ class _Planner:
                 mailable[person["contact_id"]] = person
         if not mailable:
             return
+        place = self._place(account)
         enrolment = Enrolment(
             account_id=account_id,
             trigger=trigger.name,
-            cycle=cycle,
+            cycle=entrant.cycle,
             # A broadcast that comes late is late from its day on.
-            enrolled_at=trigger.begins(self.settings.company.time_zone) or self.as_of,
-            place=_place(account),
+            enrolled_at=trigger.begins(place.time_zone) or self.as_of,
+            place=place,
         )
         held_out = trigger.holds_out(account_id)
         if held_out:
@@ -502,13 +593,20 @@ class _Planner:
             next_at: datetime | None = last_due(trigger, enrolment)
         else:
             next_at = self.steps.decide(
-                Inside(trigger, enrolment, account, mailable, list(mailable), self.renderer)
+                Inside(
+                    trigger,
+                    enrolment,
+                    account,
+                    [Going(one, person, None, Mails()) for one, person in mailable.items()],
+                    self.renderer,
+                    decided={},
+                )
             )
         self.made.entries.append(
             Entry(
                 account_id=account_id,
                 trigger=trigger.name,
-                cycle=cycle,
+                cycle=entrant.cycle,
                 trigger_version=trigger.version,
                 enrolled_at=enrolment.enrolled_at,
                 time_zone=enrolment.place.time_zone,
@@ -517,7 +615,8 @@ class _Planner:
                 next_at=next_at,
                 contact_ids=() if held_out else tuple(mailable),
                 held_out=held_out,
-                goal_until=_goal_until(trigger, enrolment.enrolled_at),
+                # What is so at entry, the mails did not bring about.
+                goal_until=None if entrant.goal_is_met else _goal_until(trigger, enrolment),
             )
         )
 
@@ -535,80 +634,135 @@ class _Planner:
             and not self._on_hold(trigger, row.account_id)
             and not self._waits_for_its_feed(trigger, row.account_id)
         ]
+        if trigger.needs_feed and self.late:
+            self._keep_back_late(trigger)
         for some in _chunks(due):
             ids = [row.account_id for row in some]
             accounts = audience.accounts(self.warehouse, ids)
             people = self.people.of(ids, trigger.recipients)
-            self.steps.recall(trigger, people)
+            self.steps.recall(trigger, people, accounts)
             decided = ledger_state.decided_steps(self.ledger, trigger.name, ids)
-            chosen = ledger_state.chosen(self.ledger, trigger.name, ids)
+            chosen = ledger_state.readers(self.ledger, trigger.name, ids)
+            mails = ledger_state.mails_of(self.ledger, trigger.name, ids)
+            missing = {
+                one.contact_id
+                for rows in chosen.values()
+                for one in rows
+                if one.contact_id not in {it["contact_id"] for it in people.get(one.account_id, ())}
+            }
+            elsewhere = audience.elsewhere(self.warehouse, sorted(missing)) if missing else {}
             for row in some:
+                if row.account_id not in accounts:
+                    continue  # it is missing: counted by `_miss`
                 key = (row.account_id, row.cycle)
+                contacts = {it["contact_id"]: it for it in people.get(row.account_id, [])}
+                enrolment = _enrolment(row, self._place(accounts[row.account_id]))
+                looked_at = readers.review(
+                    trigger,
+                    readers.Enrolled(
+                        account_id=row.account_id,
+                        trigger=trigger.name,
+                        cycle=row.cycle,
+                        time_zone=enrolment.place.time_zone,
+                        readers=chosen.get(key, []),
+                        mails=mails.get(key, []),
+                    ),
+                    contacts,
+                    self.people,
+                    elsewhere,
+                    now=self.as_of,
+                    absent_for=self.absent_for,
+                )
+                self._write_readers(trigger, row.account_id, looked_at)
+                self.result.inside.add((trigger.name, row.account_id))
+                self.result.due.update(
+                    (trigger.name, row.account_id, one.contact_id) for one in looked_at.going
+                )
+                if not looked_at.going:
+                    self.made.endings.append(
+                        Ending(row.account_id, trigger.name, row.cycle, "no_reader")
+                    )
+                    continue
                 next_at = self.steps.decide(
                     Inside(
                         trigger,
-                        _enrolment(row, decided.get(key, {})),
+                        enrolment,
                         accounts[row.account_id],
-                        {person["contact_id"]: person for person in people.get(row.account_id, [])},
-                        chosen.get(key, []),
+                        looked_at.going,
                         version.renderer,
+                        decided.get(key, {}),
+                        mails.get(key, []),
                     )
                 )
+                place = enrolment.place
                 self.made.progress.append(
-                    Progress(row.account_id, trigger.name, row.cycle, next_at)
+                    Progress(
+                        account_id=row.account_id,
+                        trigger=trigger.name,
+                        cycle=row.cycle,
+                        next_at=next_at,
+                        time_zone=place.time_zone,
+                        time_zone_source=place.source,
+                        country=place.country,
+                    )
                 )
+
+    def _keep_back_late(self, trigger: Trigger) -> None:
+        """Keep back the mails of accounts whose part of the feed is late."""
+        for mails in ledger_state.mails_of(self.ledger, trigger.name, sorted(self.late)).values():
+            for mail in mails:
+                if mail.state in NOT_LEFT:
+                    self.steps.looked_at.add(mail.send_id)
+                    why = "its account's part of the usage feed is late"
+                    self.made.kept_back.append(KeptBack(mail.send_id, why))
+
+    def _write_readers(self, trigger: Trigger, account_id: str, looked_at: readers.Readers) -> None:
+        self.made.readers.extend(looked_at.changes)
+        for contact_id, against in looked_at.gone:
+            self.result.withhold(trigger.name, account_id, *against, contact_id)
+        for mail in looked_at.withdrawn:
+            self.steps.looked_at.add(mail.send_id)
+            self._suppress(mail.send_id, "its reader is gone")
 
     def _finish_held_out(self, trigger: Trigger) -> None:
         """Those held out are through when their last mail would have been due."""
         self.made.progress.extend(
-            Progress(row.account_id, trigger.name, row.cycle, None)
+            Progress(
+                row.account_id,
+                trigger.name,
+                row.cycle,
+                None,
+                row.time_zone,
+                row.time_zone_source,
+                row.country,
+            )
             for row in ledger_state.held_out_through(self.ledger, trigger, self.as_of)
         )
 
-    def _put_off(self, version: Version) -> None:
-        """Find the next opening for mails whose window shut before they left."""
-        trigger = version.trigger
-        for row in ledger_state.shut_in(self.ledger, trigger.name, version.care, self.as_of):
-            place = Place(row.time_zone, row.time_zone_source, row.country)
-            opening = next_opening(trigger, place, self.as_of)
-            if opening is None:
-                continue
-            turn = turn_of(row.account_id, trigger.name, row.step, row.cycle)
-            mine = in_turn(opening, self.as_of, turn, self.spread, row.expires_at)
-            self.made.put_off.append(PutOff(row.send_id, mine.not_before, mine.closes_at))
-        if trigger.needs_feed and self.late:
-            self._put_off_late(version)
-
-    def _put_off_late(self, version: Version) -> None:
-        """Keep the mails of accounts whose part of the feed is late for a day."""
-        trigger, tomorrow = version.trigger, self.as_of + timedelta(days=1)
-        for row in ledger_state.open_mails(self.ledger, trigger.name, version.care, self.late):
-            place = Place(row.time_zone, row.time_zone_source, row.country)
-            if opening := next_opening(trigger, place, tomorrow):
-                why = "its account's part of the usage feed is late"
-                self.made.put_off.append(
-                    PutOff(row.send_id, opening.not_before, opening.closes_at, why)
-                )
+    def _place(self, account: Row) -> Place:
+        """Where an account keeps its hours now; without a country it keeps the week of its zone's,
+        or the company's."""
+        zone, source = account["time_zone"], account["time_zone_source"]
+        country = account["country_code"]
+        if country is None and source == "account":
+            country = country_of_zone(zone)
+        if country is None and source in ("account", "company"):
+            country = self.settings.company.country
+        return Place(zone, source, country)
 
 
-def _place(account: Mapping[str, Any]) -> Place:
-    return Place(account["time_zone"], account["time_zone_source"], account["country_code"])
+def _enrolment(row: SqlRow[Any], place: Place) -> Enrolment:
+    """An enrolment as the ledger has it, where its account is now."""
+    return Enrolment(row.account_id, row.trigger, row.cycle, row.enrolled_at, place)
 
 
-def _enrolment(row: SqlRow[Any], decided: Mapping[str, datetime | None] | None = None) -> Enrolment:
-    """An enrolment as the ledger has it, with its steps that are decided."""
-    return Enrolment(
-        account_id=row.account_id,
-        trigger=row.trigger,
-        cycle=row.cycle,
-        enrolled_at=row.enrolled_at,
-        place=Place(row.time_zone, row.time_zone_source, row.country),
-        decided=decided or {},
-    )
-
-
-def _goal_until(trigger: Trigger, enrolled_at: datetime) -> datetime | None:
-    return enrolled_at + trigger.goal.within if trigger.goal else None
+def _goal_until(trigger: Trigger, enrolment: Enrolment) -> datetime | None:
+    """The last moment of the goal's last calendar day, in the account's time zone."""
+    if trigger.goal is None:
+        return None
+    zone = ZoneInfo(enrolment.place.time_zone)
+    day = enrolment.enrolled_at.astimezone(zone).date() + trigger.goal.within
+    return first_moment(day + DAY, time.min, zone) - timedelta(seconds=1)
 
 
 def _chunks(items: Sequence[Any]) -> Iterator[list[Any]]:

@@ -63,7 +63,7 @@ class People:
         """Why this person, one that `of` returned, may not be mailed at all, or None."""
         address = person["email_normalized"]
         left = self._left.get(address)
-        in_crm = departures.told(left) if left else None
+        in_crm = departures.describe(left) if left else None
         suppressed_for = self._suppressed.get(address)
         return objection(
             Contact(

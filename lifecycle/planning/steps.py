@@ -1,28 +1,44 @@
-"""The mails of one enrolment's steps: decided, checked against the caps, rendered."""
+"""The mails of one enrolment's steps: decided, checked against the caps, rendered.
+
+Each reader goes through the steps by themselves. A mail that has not left is decided anew by
+each run: its moment, its reader's address, its words, and whether it goes at all.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from collections import defaultdict
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
-from typing import Literal
+from typing import Any, Literal
+from zoneinfo import ZoneInfo
 
 from sqlalchemy import Connection
+from sqlalchemy import Row as SqlRow
 
-from lifecycle.caps import MailCount
+from lifecycle.caps import MailCount, local_day
 from lifecycle.errors import TemplateError
-from lifecycle.ledger.decisions import PlannedSend, StepFate
-from lifecycle.ledger.tables import send_identity
+from lifecycle.ledger import spacing
+from lifecycle.ledger.decisions import KeptBack, Move, PlannedSend, StepFate, Withdrawal
+from lifecycle.ledger.tables import MAILED, State, send_identity
 from lifecycle.mail.render import Renderer
 from lifecycle.planning import ledger_state
 from lifecycle.planning.audience import Row
-from lifecycle.planning.decision import MAY_PASS, Enrolment, Reason, StepDecision, decide_steps
+from lifecycle.planning.decision import (
+    MAY_PASS,
+    Departure,
+    Enrolment,
+    Pace,
+    Reason,
+    StepDecision,
+    decide_step,
+    timing,
+    without_a_civil_hour,
+)
 from lifecycle.planning.plan_result import PlanResult
-from lifecycle.planning.recipients import People
+from lifecycle.planning.readers import Going, Objection
 from lifecycle.planning.same_step import SameSteps
 from lifecycle.triggers.model import Trigger
-
-Objection = tuple[Reason, str]
 
 
 @dataclass(frozen=True)
@@ -33,12 +49,18 @@ class Inside:
     enrolment: Enrolment
     account: Row
     """Its row of account_360, with step_0, … (`audience.accounts`)."""
-    people: Mapping[str, Row]
-    """The account's contacts, by id."""
-    chosen: Sequence[str]
-    """The contacts that were chosen when it entered."""
+    readers: Sequence[Going]
     renderer: Renderer
     """Of the mails that its version of the trigger has."""
+    decided: Mapping[str, SqlRow[Any]]
+    """By step: its row of `steps`."""
+    sent: Sequence[SqlRow[Any]] = ()
+    """All its mails that the ledger knows."""
+
+    @property
+    def skipped(self) -> Collection[str]:
+        """The steps that were decided against, for all readers."""
+        return {step for step, row in self.decided.items() if row.fate == "skipped"}
 
 
 class Steps:
@@ -50,124 +72,188 @@ class Steps:
     def __init__(
         self,
         ledger: Connection,
-        people: People,
         result: PlanResult,
         *,
         now: datetime,
         ahead: timedelta,
-        spread: timedelta,
+        pace: Pace,
         same_step_again_days: int = 30,
     ) -> None:
-        self._people = people
         self._result = result
         self._now = now
         self._ahead = ahead
-        self._spread = spread
+        self._pace = pace
         self._ledger = ledger
-        self._by_address, self._by_account = MailCount(), MailCount()
+        self._by_address: MailCount[str] = MailCount()
+        self._by_account: MailCount[str] = MailCount()
         self._recalled: set[tuple[str, str]] = set()
         self._same_step_again_days = same_step_again_days
         self._same_steps = SameSteps()
+        self.looked_at: set[str] = set()
+        """The mails of earlier runs that it decided anew."""
 
-    def recall(self, trigger: Trigger, people: Mapping[str, Sequence[Row]]) -> None:
+    def recall(
+        self, trigger: Trigger, people: Mapping[str, Sequence[Row]], accounts: Mapping[str, Row]
+    ) -> None:
         """Look up the mails that the trigger's caps count for these accounts and their people.
 
         Before `decide` is asked about them; what was looked up once is remembered.
         """
-        addresses = {one["email_normalized"] for some in people.values() for one in some}
+        zone_of: dict[str, str] = {}
+        for account_id, contacts in people.items():
+            if account_id in accounts:
+                for one in contacts:
+                    zone_of[one["email_normalized"]] = accounts[account_id]["time_zone"]
         if trigger.not_again_days(self._same_step_again_days) is not None:
-            self._same_steps.recall(self._ledger, trigger.name, addresses)
+            self._same_steps.recall(self._ledger, trigger.name, zone_of)
         if trigger.caps.contact:
-            self._look_up("address", addresses, self._by_address)
+            self._look_up("address", zone_of, self._by_address)
         if trigger.caps.account:
-            self._look_up("account_id", people, self._by_account)
+            zones = {one: row["time_zone"] for one, row in accounts.items()}
+            self._look_up("account_id", zones, self._by_account)
 
     def _look_up(
-        self, holder: Literal["address", "account_id"], keys: Iterable[str], count: MailCount
+        self,
+        holder: Literal["address", "account_id"],
+        zone_of: Mapping[str, str],
+        count: MailCount[str],
     ) -> None:
-        new = [key for key in keys if (holder, key) not in self._recalled]
+        new = [key for key in zone_of if (holder, key) not in self._recalled]
         self._recalled.update((holder, key) for key in new)
         for key, at in ledger_state.mails(self._ledger, holder, new, self._now):
-            count.add(key, at)
+            count.add(key, local_day(at, zone_of[key]))
 
     def decide(self, inside: Inside) -> datetime | None:
         """Decide the steps that come due; returns when the next one may go, None for none."""
-        trigger, enrolment = inside.trigger, inside.enrolment
-        holds = {
-            step.id: inside.account[f"step_{number}"] for number, step in enumerate(trigger.steps)
-        }
-        for decision in decide_steps(
-            trigger,
-            enrolment,
-            now=self._now,
-            ahead=self._ahead,
-            holds=holds,
-            spread=self._spread,
-        ):
-            if decision.action == "wait":
+        if why := without_a_civil_hour(inside.trigger, inside.enrolment.place, self._now):
+            self._result.waits_for_a_zone(inside.trigger.name, inside.account, why)
+            self._keep_back(inside, f"{Reason.NO_CIVIL_HOUR}: {why}")
+            return self._now
+        made = _Made()
+        moments = [self._go_through(inside, reader, made) for reader in inside.readers]
+        self._settle(inside, made)
+        return min((at for at in moments if at is not None), default=None)
+
+    def _go_through(self, inside: Inside, reader: Going, made: _Made) -> datetime | None:
+        """Decide one reader's steps in order, until one has to wait.
+
+        A step waits until the one before it has left, or will have; so none overtakes another.
+        """
+        previous: Departure | None = None
+        mails = reader.mails
+        for number, step in enumerate(inside.trigger.steps):
+            old = mails.not_left.get(step.id)
+            if old is not None:
+                self.looked_at.add(old.send_id)
+            elif step.id in mails.left:
+                previous = Departure(step, *mails.left[step.id])
+                continue
+            elif step.id in mails.in_doubt:
+                return self._now
+            elif step.id in mails.settled or step.id in inside.skipped:
+                continue
+            decision = decide_step(
+                step,
+                timing(inside.trigger, step, inside.enrolment, previous, self._now, self._pace),
+                next_run=self._now + self._ahead,
+                holds=inside.account[f"step_{number}"],
+            )
+            if decision.action == "wait" and old is None:
                 return decision.timing.not_before
             if decision.action == "skip":
-                assert decision.reason is not None
-                self._result.withhold(
-                    trigger.name,
-                    enrolment.account_id,
-                    decision.reason,
-                    decision.detail,
-                    step=decision.step.id,
-                )
-                self._settle(enrolment, decision, [])
+                self._skip(inside, reader, decision, old, made)
                 continue
-            planned, put_off = self._mails(inside, decision)
-            if put_off and not planned:
-                return self._now  # nothing went, and it may go later: the next run tries again
-            self._result.decisions.sends.extend(planned)
-            self._settle(enrolment, decision, planned)
+            mail, against = self._mail(inside, reader, decision, previous, made)
+            if mail is not None:
+                self._take(inside, mail, old, made)
+                previous = Departure(step, mail.not_before, mail.not_before, mail.send_id)
+                continue
+            assert against is not None
+            self._withhold(inside, against, reader.contact_id, step.id)
+            if against[0] in MAY_PASS:
+                if old is not None:
+                    kept = KeptBack(old.send_id, ": ".join(against))
+                    self._result.decisions.kept_back.append(kept)
+                made.waits.add(step.id)
+                return self._now  # it may go later: the next run tries again
+            if old is not None:
+                self._withdraw(old, State.SUPPRESSED, ": ".join(against))
+            made.against.setdefault(step.id, (decision, against[0]))
         return None
 
-    def _mails(self, inside: Inside, decision: StepDecision) -> tuple[list[PlannedSend], bool]:
-        """The mails of one step, and whether any was put off for a reason that may pass."""
-        planned: list[PlannedSend] = []
-        put_off = False
-        step = decision.step.id
-        reached: set[str] = set()
-        for contact_id in inside.chosen:
-            person = inside.people.get(contact_id)
-            against = self._people.objection_now(inside.trigger, contact_id, person)
-            if against is None and person is not None:
-                against = self._same_step(inside, step, decision, person, reached)
-            if against is None and person is not None:
-                mail, against = self._mail(inside, decision, person)
-                if mail is not None:
-                    planned.append(mail)
-                    reached.add(mail.address)
-                    key = inside.trigger.name, mail.address, step
-                    self._same_steps.add(key, mail.account_id, mail.not_before)
-                    self._by_address.add(mail.address, mail.not_before)
-                    self._by_account.add(mail.account_id, mail.not_before)
-                else:
-                    put_off = True
-            if against is not None:
-                put_off |= against[0] in MAY_PASS
-                self._result.withhold(
-                    inside.trigger.name,
-                    inside.enrolment.account_id,
-                    *against,
-                    contact_id,
-                    decision.step.id,
-                )
-        return planned, put_off
-
-    def _same_step(
+    def _skip(
         self,
         inside: Inside,
-        step: str,
+        reader: Going,
         decision: StepDecision,
-        person: Row,
-        reached: Collection[str],
+        old: SqlRow[Any] | None,
+        made: _Made,
+    ) -> None:
+        assert decision.reason is not None
+        step = decision.step.id
+        if old is not None:
+            is_late = decision.reason is Reason.LATE
+            state = State.EXPIRED if is_late else State.CANCELLED
+            self._withdraw(old, state, f"{decision.reason}: {decision.detail}")
+        against = decision.reason, decision.detail
+        if reader.against is not None and decision.reason is Reason.LATE:
+            against = decision.reason, f"{decision.detail}; {': '.join(reader.against)}"
+        has_it = step in made.planned or any(
+            mail.step == step and mail.state in MAILED for mail in inside.sent
+        )
+        if has_it or step not in made.against:
+            self._withhold(inside, against, reader.contact_id if has_it else "", step)
+        made.against.setdefault(step, (decision, decision.reason))
+
+    def _withhold(self, inside: Inside, against: Objection, contact_id: str, step: str) -> None:
+        self._result.withhold(
+            inside.trigger.name, inside.enrolment.account_id, *against, contact_id, step
+        )
+
+    def _keep_back(self, inside: Inside, why: str) -> None:
+        for reader in inside.readers:
+            for mail in reader.mails.not_left.values():
+                self.looked_at.add(mail.send_id)
+                self._result.decisions.kept_back.append(KeptBack(mail.send_id, why))
+
+    def _withdraw(self, mail: SqlRow[Any], state: State, detail: str) -> None:
+        self._result.decisions.withdrawals.append(Withdrawal(mail.send_id, state, detail))
+
+    def _take(
+        self, inside: Inside, mail: PlannedSend, old: SqlRow[Any] | None, made: _Made
+    ) -> None:
+        """Plan a mail, or what has not left of an earlier plan anew, and count it."""
+        if old is None:
+            self._result.decisions.sends.append(mail)
+        else:
+            if old.attempts:  # the provider asked for this pause
+                later = max(mail.not_before, old.not_before)
+                mail = replace(mail, not_before=later)
+            # Every attempt at a mail has the same bytes, but for one to another address.
+            same_bytes = bool(old.attempts) and old.address == mail.address
+            move = Move(mail, _what_moved(old, mail), rewritten=not same_bytes)
+            self._result.decisions.moves.append(move)
+        made.planned.setdefault(mail.step, mail)
+        made.reached[mail.step].add(mail.address)
+        key = inside.trigger.name, mail.address, mail.step
+        self._same_steps.add(key, mail.account_id, mail.not_before)
+        day = local_day(mail.not_before, mail.time_zone)
+        self._by_address.add(mail.address, day)
+        self._by_account.add(mail.account_id, day)
+
+    def _same_step(
+        self, inside: Inside, decision: StepDecision, address: str, contact_id: str, made: _Made
     ) -> Objection | None:
         """Why a person who has a step's mail already does not get it once more, or None."""
-        address = person["email_normalized"]
-        if address in reached:
+        step = decision.step.id
+        has_it = address in made.reached[step] or any(
+            mail.step == step
+            and mail.address == address
+            and mail.contact_id != contact_id
+            and mail.state in MAILED
+            for mail in inside.sent
+        )
+        if has_it:
             told = "another contact of the account has this address"
             return Reason.SAME_STEP_RECENTLY, told
         days = inside.trigger.not_again_days(self._same_step_again_days)
@@ -182,19 +268,32 @@ class Steps:
         return Reason.SAME_STEP_RECENTLY, f"this address got the step {span} through {other}"
 
     def _mail(
-        self, inside: Inside, decision: StepDecision, person: Row
+        self,
+        inside: Inside,
+        reader: Going,
+        decision: StepDecision,
+        previous: Departure | None,
+        made: _Made,
     ) -> tuple[PlannedSend | None, Objection | None]:
+        """The mail of a step, or why the reader does not get it now."""
+        if reader.against is not None:
+            return None, reader.against
+        person = reader.person
+        assert person is not None
         trigger, enrolment, account = inside.trigger, inside.enrolment, inside.account
         step, when = decision.step, decision.timing
         assert when.opening is not None
         opening = when.opening
         address = person["email_normalized"]
+        if against := self._same_step(inside, decision, address, reader.contact_id, made):
+            return None, against
+        day = local_day(opening.not_before, enrolment.place.time_zone)
         caps = trigger.caps
         for count, key, cap, whom in (
             (self._by_address, address, caps.contact, "this address"),
             (self._by_account, enrolment.account_id, caps.account, "this account"),
         ):
-            if not count.allows(key, opening.not_before, cap):
+            if not count.allows(key, day, cap):
                 return None, (Reason.CAPPED, f"{whom} may get {cap}")
         send_id = send_identity(
             enrolment.account_id, person["contact_id"], trigger.name, step.id, enrolment.cycle
@@ -214,6 +313,7 @@ class Steps:
             )
         except TemplateError as error:
             return None, (Reason.TEMPLATE_ERROR, str(error))
+        after = previous if previous and previous.send_id else None
         planned = PlannedSend(
             send_id=send_id,
             account_id=enrolment.account_id,
@@ -233,22 +333,80 @@ class Steps:
             not_before=opening.not_before,
             closes_at=opening.closes_at,
             expires_at=when.expires_at,
+            time_zone=enrolment.place.time_zone,
+            after_send=after.send_id if after else None,
+            after_distance=_distance(after, step.after.unit, when.due_at, enrolment)
+            if after
+            else None,
             mime=message.as_bytes(),
         )
         return planned, None
 
-    def _settle(
-        self, enrolment: Enrolment, decision: StepDecision, planned: Sequence[PlannedSend]
-    ) -> None:
-        self._result.decisions.steps.append(
-            StepFate(
-                account_id=enrolment.account_id,
-                trigger=enrolment.trigger,
-                cycle=enrolment.cycle,
-                step=decision.step.id,
-                fate="planned" if planned else "skipped",
-                reason=decision.reason,
-                due_at=decision.timing.due_at,
-                not_before=decision.timing.not_before if planned else None,
-            )
+    def _settle(self, inside: Inside, made: _Made) -> None:
+        """Write down each step that is decided: planned for a reader, or for nobody."""
+        enrolment = inside.enrolment
+        has_mail = {mail.step for mail in inside.sent if mail.state in MAILED}
+        fates: list[StepFate] = []
+        for step, mail in made.planned.items():
+            fates.append(self._fate(enrolment, step, "planned", None, mail.due_at, mail.not_before))
+        for step, (decision, reason) in made.against.items():
+            if step not in made.planned and step not in made.waits and step not in has_mail:
+                due_at = decision.timing.due_at
+                fates.append(self._fate(enrolment, step, "skipped", reason, due_at, None))
+        for fate in fates:
+            old = inside.decided.get(fate.step)
+            now = (fate.fate, fate.reason, fate.due_at, fate.not_before)
+            if old is None or (old.fate, old.reason, old.due_at, old.not_before) != now:
+                self._result.decisions.steps.append(fate)
+
+    @staticmethod
+    def _fate(
+        enrolment: Enrolment,
+        step: str,
+        fate: str,
+        reason: Reason | None,
+        due_at: datetime,
+        not_before: datetime | None,
+    ) -> StepFate:
+        return StepFate(
+            account_id=enrolment.account_id,
+            trigger=enrolment.trigger,
+            cycle=enrolment.cycle,
+            step=step,
+            fate=fate,
+            reason=reason,
+            due_at=due_at,
+            not_before=not_before,
         )
+
+
+class _Made:
+    """What was decided about one enrolment's steps, over all its readers."""
+
+    def __init__(self) -> None:
+        self.planned: dict[str, PlannedSend] = {}
+        """By step: the first mail of it."""
+        self.reached: defaultdict[str, set[str]] = defaultdict(set)
+        """By step: the addresses that get it."""
+        self.against: dict[str, tuple[StepDecision, Reason]] = {}
+        """By step: why a reader does not get it, the first one."""
+        self.waits: set[str] = set()
+        """Steps that a reader may still get."""
+
+
+def _what_moved(old: SqlRow[Any], new: PlannedSend) -> str | None:
+    moved = []
+    if old.not_before != new.not_before:
+        moved.append(f"moved to {new.not_before:%Y-%m-%d %H:%M} UTC")
+    if old.address != new.address:
+        moved.append("its reader has another address")
+    return ", ".join(moved) or None
+
+
+def _distance(previous: Departure, unit: str, due_at: datetime, enrolment: Enrolment) -> str:
+    """What both mails keep between each other, should the first leave later than expected."""
+    if "h" in (previous.step.after.unit, unit):
+        return spacing.distance(None, max(due_at - previous.at, timedelta()))
+    zone = ZoneInfo(enrolment.place.time_zone)
+    days = due_at.astimezone(zone).date() - previous.at.astimezone(zone).date()
+    return spacing.distance(max(days.days, 0), timedelta())

@@ -15,8 +15,9 @@ import duckdb
 
 from lifecycle.document import Cell, Document, Id, Section, Table, as_text, counted, moment, table
 from lifecycle.errors import GateStopped, LifecycleError, Problem
-from lifecycle.ledger.tables import OWNER_LIST, State
+from lifecycle.ledger.tables import State
 from lifecycle.report.waiting import BROKEN, broken_lines, left_alone, waits
+from lifecycle.template_names import OWNER_LIST
 from lifecycle.warehouse import published_marts
 
 if TYPE_CHECKING:  # The command line shows a report without importing the modules that filled it.
@@ -27,6 +28,7 @@ if TYPE_CHECKING:  # The command line shows a report without importing the modul
     from lifecycle.sources.pull import PullResult
     from lifecycle.warehouse.build import BuildResult
     from lifecycle.warehouse.gate.checkpoint import GateResult
+    from lifecycle.warehouse.known_then import KnownThen
 
 
 class MeasuredEffect(Protocol):
@@ -53,6 +55,7 @@ WHY = {
     "step_condition": "the step's own condition does not hold",
     "late": "too late to be useful",
     "no_window": "its send window never opens",
+    "no_civil_hour": "nobody can tell an hour inside the window where the account is",
     "template_error": "the mail could not be written",
     "waiting_for_feed": "the usage feed is late: nobody is judged by missing data",
     "account_set_aside": "the account's row in the CRM is not usable",
@@ -63,6 +66,8 @@ WHY = {
     "on_hold": "somebody put the account on hold",
     "contact_set_aside": "the contact's row in the CRM is not usable",
     "same_step_recently": "the person has this step's mail already, as another contact or account",
+    "would_leave": "it meets exit_when already, so it does not enter",
+    "absent": "the account is missing in the CRM: its sequence waits for it",
     "left_provisionally": "it left by the word of a delivery that has not passed the gates",
 }
 """What each reason for withholding means, in words."""
@@ -104,6 +109,9 @@ class RunReport:
     """Where the report for a person is written when the run ends."""
     status: str = "running"
     """running, done, stopped (by a gate, or for want of an approval) or failed."""
+    known_then: dict[str, Any] | None = None
+    """Of a run of the past: from when on the newest delivery is known (loaded_at), and by table
+    the rows that came later, or changed later."""
     accounts: int | None = None
     feed_status: str | None = None
     feed_reason: str | None = None
@@ -193,6 +201,11 @@ class RunReport:
     def add_build(self, built: BuildResult) -> None:
         """Add dbt's warnings."""
         self.warnings += built.warnings
+
+    def add_known_then(self, known: KnownThen | None) -> None:
+        """Add what a run of the past saw of the CRM."""
+        if known is not None:
+            self.known_then = {**asdict(known), "loaded_at": known.loaded_at.isoformat()}
 
     def add_published(self, warehouse: duckdb.DuckDBPyConnection) -> None:
         """Add figures of the published marts."""
@@ -327,6 +340,8 @@ class RunReport:
         parts = [f"As of {as_of}. Source: {self.source}."]
         if self.accounts is not None:
             parts.append(f"{counted(self.accounts, 'account')}.")
+        if self.known_then is not None:
+            parts.append(self._seen(self.known_then))
         if self.gone_rows:
             counts = ", ".join(f"{n:,} of {name}" for name, n in self.gone_rows.items())
             parts.append(f"No longer in the CRM, so not mailed any more: {counts}.")
@@ -347,6 +362,16 @@ class RunReport:
                 f"{counted(checks['warnings'], 'warning')}."
             )
         return Section(f"{kind} {self.run_id}: {self.status}", tuple(parts), tone)
+
+    def _seen(self, known: dict[str, Any]) -> str:
+        """What a run of the past saw of the CRM, in a line."""
+        since = moment(datetime.fromisoformat(known["loaded_at"]), self.time_zone)
+        text = f"The CRM is seen as it was known then; this delivery counts from {since} on."
+        if changed := _listed(known["changed_later"]):
+            text += f" Its changes of {changed} are not seen."
+        if came := _listed(known["came_later"]):
+            text += f" What no delivery had by then is seen as it first came: {came}."
+        return f"{text} `lifecycle run --delivered DAY` reads a dated export as of its day."
 
     def _stop(self) -> Section:
         if self.stopped is None:
@@ -513,6 +538,11 @@ class RunReport:
         total = sum(self.seconds.values())
         where = f"Mails, reports and Data Docs: {self.state_dir}"
         return Section("", (f"{total:.1f} seconds: {stages}.", where))
+
+
+def _listed(counts: dict[str, int]) -> str:
+    """Counts of accounts and contacts, those that are not 0."""
+    return " and ".join(counted(n, table.removesuffix("s")) for table, n in counts.items() if n)
 
 
 def _stage_order(stage: str) -> tuple[int, str]:

@@ -18,8 +18,17 @@ from pathlib import Path
 import duckdb
 from email_validator import SPECIAL_USE_DOMAIN_NAMES, EmailNotValidError, validate_email
 
-from lifecycle.calendar import country_code, zone_of_country
+from lifecycle.calendar import zones_of_country
+from lifecycle.countries import country_code
 from lifecycle.errors import did_you_mean
+from lifecycle.person_names import (
+    ENTITY,
+    LONGEST_NAME,
+    MAY_NEED_A_LOOK,
+    checked,
+    company_name,
+    decoded,
+)
 from lifecycle.sources import departures, words
 from lifecycle.sources.contract import Column, Kind, Table
 from lifecycle.sources.iso_time import PLAIN, read_time
@@ -350,6 +359,9 @@ def _value(column: Column, field: Field, rules: Rules, zone: str) -> str:
         case Kind.HAS_LEFT:
             is_date = f"TRY_CAST({text} AS TIMESTAMP) IS NOT NULL"
             return f"CASE WHEN {words.is_one_of(text, words.YES)} OR {is_date} THEN true END"
+        case Kind.YES_NO:
+            yes, no = words.is_one_of(text, words.YES), words.is_one_of(text, words.NO)
+            return f"CASE WHEN {yes} THEN true WHEN {no} THEN false END"
         case Kind.NUMBER:
             number = f"TRY_CAST({text} AS DOUBLE)"
             return f"CASE WHEN isfinite({number}) THEN {number} END"
@@ -362,7 +374,7 @@ def _value(column: Column, field: Field, rules: Rules, zone: str) -> str:
             return f"CASE WHEN {is_whole} THEN TRY_CAST({number} AS BIGINT) END"
         case Kind.TOUCH:
             value = f"lower({text})"
-        case Kind.ADDRESS:
+        case Kind.ADDRESS | Kind.PERSON | Kind.COMPANY | Kind.WORDS:
             value = f"coalesce({_judge_alias(column)}.accepted_as, {text})"
         case _:
             value = text
@@ -407,7 +419,7 @@ def _as_utc(naive: str, zone: str) -> str:
 
 
 def _find_country_zones(db: duckdb.DuckDBPyConnection, present: list[Column], rows: str) -> None:
-    """Fill `country_zones` with the countries that have one time zone."""
+    """Fill `country_zones` with the zone by which each country's days are counted."""
     if "country" not in {column.name for column in present}:
         return
     names = db.execute(
@@ -415,11 +427,8 @@ def _find_country_zones(db: duckdb.DuckDBPyConnection, present: list[Column], ro
         " EXCEPT SELECT country FROM country_zones ORDER BY 1"
     ).fetchall()
     for (name,) in names:
-        code = country_code(name)
-        db.execute(
-            "INSERT INTO country_zones VALUES ($1, $2)",
-            [name, zone_of_country(code) if code else None],
-        )
+        zones = zones_of_country(country_code(name))
+        db.execute("INSERT INTO country_zones VALUES ($1, $2)", [name, zones[0] if zones else None])
 
 
 def _zone(table: Table, present: list[Column], rules: Rules) -> tuple[str, str]:
@@ -612,6 +621,18 @@ def _judge_touch(value: str, _: bool) -> tuple[str | None, str | None]:
     return None, f"is no touch model; {near or 'expected ' + Kind.TOUCH}"
 
 
+def _judge_person(value: str, _: bool) -> tuple[str | None, str | None]:
+    return checked(value)
+
+
+def _judge_company(value: str, _: bool) -> tuple[str | None, str | None]:
+    return company_name(value), None
+
+
+def _judge_words(value: str, _: bool) -> tuple[str | None, str | None]:
+    return decoded(value), None
+
+
 _SPECIAL = "|".join(re.escape(name) for name in SPECIAL_USE_DOMAIN_NAMES)
 
 
@@ -640,6 +661,21 @@ def _is_touch(value: str) -> str:
     return f"lower({value}) IN {_TOUCH_MODELS}"
 
 
+def _is_plain_person(value: str) -> str:
+    return (
+        f"length({value}) <= {LONGEST_NAME}"
+        f" AND NOT regexp_matches({value}, {literal(MAY_NEED_A_LOOK)})"
+    )
+
+
+def _is_plain_company(value: str) -> str:
+    return f"{_is_plain_words(value)} AND NOT regexp_matches({value}, '(様|御中)$')"
+
+
+def _is_plain_words(value: str) -> str:
+    return f"NOT (contains({value}, '&') AND regexp_matches({value}, {literal(ENTITY)}))"
+
+
 _JUDGES: dict[
     Kind, tuple[Callable[[str, bool], tuple[str | None, str | None]], Callable[[str], str]]
 ] = {
@@ -649,6 +685,9 @@ _JUDGES: dict[
     Kind.ZONE: (_judge_zone, _is_zone),
     Kind.LOCALE: (_judge_locale, _is_tag),
     Kind.TOUCH: (_judge_touch, _is_touch),
+    Kind.PERSON: (_judge_person, _is_plain_person),
+    Kind.COMPANY: (_judge_company, _is_plain_company),
+    Kind.WORDS: (_judge_words, _is_plain_words),
 }
 """For some kinds: who judges one value (it as accepted, or what is wrong with it), and the SQL
 rule that recognises most good ones."""

@@ -25,6 +25,10 @@ class Kind(StrEnum):
     TOUCH = "high, low or tech"
     LEFT_AT = "the time at which they left, or yes or no"
     HAS_LEFT = "yes or no, whether they left"
+    YES_NO = "yes or no"
+    WORDS = "words that a mail may print"
+    COMPANY = "the name of a company"
+    PERSON = "the name of a person"
 
     @property
     def sql_type(self) -> str:
@@ -33,6 +37,7 @@ class Kind(StrEnum):
             Kind.TIME: "TIMESTAMP",
             Kind.LEFT_AT: "TIMESTAMP",
             Kind.HAS_LEFT: "BOOLEAN",
+            Kind.YES_NO: "BOOLEAN",
             Kind.NUMBER: "DOUBLE",
             Kind.SCORE: "DOUBLE",
             Kind.COUNT: "BIGINT",
@@ -89,7 +94,7 @@ TABLES: dict[SourceTable, Table] = {
             "accounts",
             (
                 _required("account_id"),
-                _required("name"),
+                _required("name", Kind.COMPANY),
                 _required("created_at", Kind.TIME),
                 Column("went_live_at", Kind.TIME, is_day=True),
                 Column("segment"),
@@ -100,13 +105,14 @@ TABLES: dict[SourceTable, Table] = {
                 Column("country"),
                 Column("time_zone", Kind.ZONE),
                 Column("locale", Kind.LOCALE),
-                Column("owner_name"),
+                Column("owner_name", Kind.PERSON),
                 Column("owner_email", Kind.ADDRESS),
-                Column("purpose"),
-                Column("background"),
+                Column("purpose", Kind.WORDS),
+                Column("background", Kind.WORDS),
                 Column("renewal_at", Kind.TIME, is_day=True),
                 Column("churned_at", Kind.LEFT_AT, is_day=True),
                 Column("is_churned", Kind.HAS_LEFT),
+                Column("has_usage_feed", Kind.YES_NO),
             ),
             is_snapshot=True,
         ),
@@ -116,7 +122,7 @@ TABLES: dict[SourceTable, Table] = {
                 _required("contact_id"),
                 _required("account_id"),
                 _required("email", Kind.ADDRESS),
-                Column("name"),
+                Column("name", Kind.PERSON),
                 Column("role"),
                 Column("locale", Kind.LOCALE),
                 Column("consent_basis"),

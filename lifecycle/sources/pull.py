@@ -38,6 +38,7 @@ from lifecycle.sources.contract import (
     REJECTED_ROWS,
     REPEATED_IDS,
     TABLES,
+    Kind,
     Table,
 )
 from lifecycle.sources.files import File, Folder
@@ -63,6 +64,14 @@ ADDRESS = {"email": "VARCHAR"}
 
 ALWAYS_ALLOWED = 5
 """So many bad rows, or values, of a table never stop a run, however small the table is."""
+
+_PERSONS = ", ".join(
+    literal(column.name)
+    for table in TABLES.values()
+    for column in table.columns
+    if column.kind is Kind.PERSON
+)
+"""Names that no mail greets with are named, and stop no run: strangers choose theirs."""
 
 _ALL_OF_THEM = (
     "A row counts records: in a spreadsheet with a header it is one further. All of them:"
@@ -552,6 +561,8 @@ class _Pull:
         aside = f"FROM aside_{name} WHERE _first_at IS NULL"
         delivery.rejected = _one(db, f"SELECT count(*) {aside}")
         delivery.rejected_cells = _one(db, f"SELECT count(*) FROM cells_{name}")
+        counted = f"FROM cells_{name} WHERE _value IS NULL OR _column NOT IN ({_PERSONS})"
+        bad_cells = _one(db, f"SELECT count(*) {counted}")
         total = sum(delivery.usable.values()) + delivery.rejected
         if delivery.rejected > max(ALWAYS_ALLOWED, gate.max_rejected_share * total):
             delivery.stops.append(
@@ -560,11 +571,11 @@ class _Pull:
                 f"{_examples(db, aside)}. {_ALL_OF_THEM} raw.rejected_rows in "
                 f"{self.settings.work_db.name}"
             )
-        if delivery.rejected_cells > max(ALWAYS_ALLOWED, gate.max_rejected_cells_share * total):
+        if bad_cells > max(ALWAYS_ALLOWED, gate.max_rejected_cells_share * total):
             delivery.stops.append(
-                f"{name}: {delivery.rejected_cells:,} values of {total:,} rows cannot be used, "
+                f"{name}: {bad_cells:,} values of {total:,} rows cannot be used, "
                 f"more than the {gate.max_rejected_cells_share:.1%} that [gate] "
-                f"max_rejected_cells_share allows: {_examples(db, f'FROM cells_{name}')}. "
+                f"max_rejected_cells_share allows: {_examples(db, counted)}. "
                 f"{_ALL_OF_THEM} raw.rejected_cells in {self.settings.work_db.name}"
             )
 

@@ -9,9 +9,9 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from lifecycle import schedules as schedules_file
-from lifecycle.authoring.files import read_files
+from lifecycle.authoring.broken import broken_files
 from lifecycle.document import Document, counted, moment
-from lifecycle.errors import Problem, SettingsError, TriggerError
+from lifecycle.errors import Problem, SettingsError
 from lifecycle.ledger import (
     account_history,
     approvals,
@@ -144,7 +144,7 @@ def status(settings: Settings, ledger: Ledger, *, as_of: datetime | None = None)
         due = due_now(settings, connection, now)
         stale_feedback = feedback.stale(connection, settings, wall_clock)
     total = sum(mails.values(), Counter())
-    broken, wrong_everywhere = _broken(settings)
+    broken = broken_files(settings)
     kept_schedules = timeliness(settings, schedules, recorded, wall_clock)
     facts = Facts(
         now=wall_clock,
@@ -232,8 +232,8 @@ def status(settings: Settings, ledger: Ledger, *, as_of: datetime | None = None)
         feedback_read={
             source: at.isoformat() for source, at in account_history.feedback_read(ledger).items()
         },
-        broken=broken,
-        wrong_everywhere=wrong_everywhere,
+        broken=broken.by_trigger,
+        wrong_everywhere=broken.everywhere,
     )
 
 
@@ -243,15 +243,6 @@ def _schedules(settings: Settings) -> tuple[list[schedules_file.Schedule], str |
         return schedules_file.read(settings), None
     except SettingsError as error:
         return [], str(error)
-
-
-def _broken(settings: Settings) -> tuple[dict[str, list[Problem]], list[Problem]]:
-    """The problems of the files now: by trigger, and those that concern all triggers."""
-    try:
-        files = read_files(settings)
-    except TriggerError as error:
-        return {}, list(error.problems)
-    return {name: list(wrong) for name, wrong in files.broken.items()}, list(files.everywhere)
 
 
 def _no_room(settings: Settings, ledger: Ledger) -> dict[str, int]:

@@ -11,10 +11,9 @@ from dataclasses import dataclass
 from enum import StrEnum
 from functools import lru_cache
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
-from ruamel.yaml import YAML
-from ruamel.yaml.error import YAMLError
+import yaml
 
 from lifecycle.errors import Problem, TriggerError
 from lifecycle.settings import CHECKOUT
@@ -63,6 +62,11 @@ class Column:
     description: str = ""
     accepted_values: frozenset[str] = frozenset()
     """All values it can have, where its model's tests say so."""
+    never_null: bool = False
+    """Whether its model's tests say that it always has a value."""
+    counts_days: Literal["", "since", "until"] = ""
+    """Whether it counts days since something or until something: with each day it is one more, or
+    one less."""
 
     @property
     def needs_feed(self) -> bool:
@@ -123,8 +127,9 @@ def _columns_of(path: Path, modified_at: int, size: int) -> Columns:
     """Read once as it is now: parsing it takes longer than checking all triggers against it."""
     name = _named(path)
     try:
-        content = YAML(typ="safe", pure=True).load(path.read_text(encoding="utf-8"))
-    except (UnicodeDecodeError, YAMLError) as error:
+        # As dbt reads it, with the parser in C.
+        content = yaml.load(path.read_text(encoding="utf-8"), yaml.CSafeLoader)
+    except (UnicodeDecodeError, yaml.YAMLError) as error:
         raise TriggerError([Problem(name, None, f"cannot be read: {error}")]) from None
     models = content.get("models", []) if isinstance(content, dict) else []
     model = next((model for model in models if model.get("name") == path.stem), None)
@@ -139,19 +144,26 @@ def _columns_of(path: Path, modified_at: int, size: int) -> Columns:
 def _column(item: dict[str, Any]) -> Column:
     meta = {**item.get("meta", {}), **item.get("config", {}).get("meta", {})}
     needs = meta.get("needs") or []
+    counts = meta.get("counts_days")
     return Column(
         name=str(item["name"]),
         data_type=str(item["data_type"]),
         needs=frozenset([needs] if isinstance(needs, str) else needs),
         description=str(item.get("description", "")).strip(),
         accepted_values=_accepted_values(item),
+        never_null=any(test in ("not_null", "key") for test in _tests(item)),
+        counts_days=counts if counts in ("since", "until") else "",
     )
 
 
+def _tests(item: dict[str, Any]) -> list[Any]:
+    return [*item.get("data_tests", []), *item.get("tests", [])]
+
+
 def _accepted_values(item: dict[str, Any]) -> frozenset[str]:
-    for test in [*item.get("data_tests", []), *item.get("tests", [])]:
+    for test in _tests(item):
         if isinstance(test, dict) and isinstance(test.get("accepted_values"), dict):
-            told = test["accepted_values"]
-            values = told.get("values", told.get("arguments", {}).get("values", []))
+            accepted = test["accepted_values"]
+            values = accepted.get("values", accepted.get("arguments", {}).get("values", []))
             return frozenset(value for value in values if isinstance(value, str))
     return frozenset()

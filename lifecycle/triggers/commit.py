@@ -12,7 +12,7 @@ def commit_of(file: Path) -> str | None:
     """
     asked = "--porcelain=v2 --branch --untracked-files=all --ignored=matching"
     try:
-        found = subprocess.run(
+        git_status = subprocess.run(
             ["git", "-C", str(file.parent), "status", *asked.split(), "--", file.name],
             capture_output=True,
             text=True,
@@ -20,7 +20,7 @@ def commit_of(file: Path) -> str | None:
         )
     except (OSError, subprocess.CalledProcessError):
         return None
-    told, *changes = found.stdout.splitlines() or [""]
+    head_line, *changes = git_status.stdout.splitlines() or [""]
     is_clean = all(line.startswith("# ") for line in changes)
-    oid = told.removeprefix("# branch.oid ")
-    return oid if is_clean and oid != told and oid != "(initial)" else None
+    oid = head_line.removeprefix("# branch.oid ")
+    return oid if is_clean and oid != head_line and oid != "(initial)" else None

@@ -22,7 +22,7 @@ import sqlglot
 from sqlglot import TokenType, exp
 from sqlglot.errors import ParseError, TokenError
 
-from lifecycle.duckdb_connection import connect
+from lifecycle.duckdb_connection import connect, without_pandas
 from lifecycle.errors import did_you_mean
 from lifecycle.triggers.columns import Column, Columns, Kind
 
@@ -260,7 +260,8 @@ class Condition:
         parts = list(self.checked.with_parts())
         judged = ", ".join(part.write(lambda column: f"r.{_quoted(column.name)}") for part in parts)
         query = f"select {judged} from (select {', '.join(casts)}) r"
-        outcomes = _engine().cursor().execute(query, values).fetchone()
+        with without_pandas():
+            outcomes = _engine().cursor().execute(query, values).fetchone()
         assert outcomes is not None
         return _outcome(self.checked, row, time_zone, iter(outcomes))
 

@@ -7,7 +7,7 @@ import json
 import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from datetime import date, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -90,7 +90,7 @@ class Enter:
         if value == "once" or value == "once_per_episode":
             return cls(value)
         if isinstance(value, dict) and set(value) == {"every"}:
-            return cls("every", _span(value["every"], units="d"))
+            return cls("every", _days(value["every"]))
         raise ValueError(
             f"{_shown(value)} is not a way to enter; write once, once_per_episode or {{every: 90d}}"
             + _hint(value, "once", "once_per_episode", "every")
@@ -128,15 +128,35 @@ def _day(value: Any) -> date | None:
     return value
 
 
-def _span(value: Any, *, units: str) -> timedelta:
-    """A fixed span of time, in days or hours."""
-    if isinstance(value, timedelta):
+def _moment(value: Any) -> datetime | None:
+    """From `2026-06-10T10:00+09:00`, as text or as YAML reads it."""
+    if value is None:
+        return None
+    try:
+        moment = value if isinstance(value, datetime) else datetime.fromisoformat(str(value))
+    except ValueError:
+        moment = None
+    if moment is None or moment.tzinfo is None:
+        raise ValueError(
+            f"{str(value)!r} is not a moment with its time zone; write it as 2026-06-10T10:00+09:00"
+        )
+    return moment
+
+
+def _delay(value: Any, *, units: str) -> Delay:
+    """A span of time, in days or hours."""
+    if isinstance(value, Delay):
         return value
     delay = Delay.parse(value)
     if delay.unit not in units or not delay.count:
         example = "90d" if units == "d" else "3d or 12h"
         raise ValueError(f"{value!r} is not a span of time; write {example}")
-    return delay.nominal
+    return delay
+
+
+def _days(value: Any) -> timedelta:
+    """A number of calendar days."""
+    return value if isinstance(value, timedelta) else _delay(value, units="d").nominal
 
 
 def _shown(value: Any) -> str:
@@ -180,8 +200,8 @@ DelayText = Annotated[
     WithJsonSchema({"type": "string", "pattern": r"^\d+ ?(h|d|bd)$", "examples": ["0d", "5bd"]}),
 ]
 LateSpan = Annotated[
-    timedelta,
-    BeforeValidator(lambda value: _span(value, units="dh")),
+    Delay,
+    BeforeValidator(lambda value: _delay(value, units="dh")),
     WithJsonSchema({"type": "string", "pattern": r"^\d+ ?(h|d)$"}),
 ]
 
@@ -202,8 +222,19 @@ class Caps(TriggerPart):
 class Late(TriggerPart):
     """What becomes of a mail that could not go in time."""
 
-    after: LateSpan = Field(timedelta(days=3), json_schema_extra={"default": "3d"})
+    after: LateSpan = Field(Delay(3, "d"), json_schema_extra={"default": "3d"})
     do: Literal["skip", "send"] = "skip"
+
+    def ends(
+        self, first: datetime, zone: str, country: str | None, window: SendWindow
+    ) -> datetime | None:
+        """When (UTC) a mail is too late that could first go at `first`; None: never.
+
+        Hours are counted by the clock, days by those on which the window opens.
+        """
+        if self.after.unit == "h":
+            return first + timedelta(hours=self.after.count)
+        return window.open_days_later(first, self.after.count, zone, country)
 
 
 class Goal(TriggerPart):
@@ -212,7 +243,7 @@ class Goal(TriggerPart):
     when: AccountCondition
     within: Annotated[
         timedelta,
-        BeforeValidator(lambda value: _span(value, units="d")),
+        BeforeValidator(_days),
         WithJsonSchema({"type": "string", "pattern": r"^\d+ ?d$", "examples": ["28d"]}),
     ] = Field(description="since the account entered")
 
@@ -223,6 +254,12 @@ class Step(TriggerPart):
     id: StrictStr = Field(json_schema_extra={"pattern": f"^{SLUG.pattern}$"})
     after: DelayText = Field(description="since the account entered")
     when: AccountCondition | None = Field(None, description="judged when the step is due")
+
+    def due(
+        self, enrolled_at: datetime, zone: str, country: str | None, window: SendWindow
+    ) -> datetime:
+        """When (UTC) its `after` is over since an account entered."""
+        return self.after.add_to(enrolled_at, zone, country, window)
 
     @field_validator("id")
     @classmethod
@@ -277,6 +314,15 @@ class TriggerFile(TriggerPart):
         BeforeValidator(_day),
         WithJsonSchema({"type": "string", "format": "date"}),
     ] = Field(None, description="a broadcast: the one day it goes on; no launch, no enter")
+    at: Annotated[
+        datetime | None,
+        BeforeValidator(_moment),
+        WithJsonSchema({"type": "string", "format": "date-time"}),
+    ] = Field(
+        None,
+        description="a broadcast to all places at one moment, whatever the hour there",
+        examples=["2026-06-10T10:00+09:00"],
+    )
     exit_when: AccountCondition | None = None
     goal: Goal | None = None
     holdout: Annotated[
@@ -295,6 +341,11 @@ class TriggerFile(TriggerPart):
         description="person: who got a step gets it through no other account for a while;"
         " account: each account's people get it",
     )
+    recipients_chosen: Literal["at_entry", "at_each_step"] = Field(
+        "at_entry",
+        description="at_entry: who comes later takes only the place of one who is gone;"
+        " at_each_step: whoever meets `recipients` by then",
+    )
     locale: StrictStr | None = Field(
         None, description="the language of all its mails; else each reader's own", examples=["ja"]
     )
@@ -310,18 +361,23 @@ class TriggerFile(TriggerPart):
     @model_validator(mode="before")
     @classmethod
     def _broadcast(cls, data: Any) -> Any:
-        """A broadcast goes once, to all that match on its day."""
-        if not isinstance(data, dict) or data.get("on") is None:
+        """A broadcast goes once, to all that match on its day, or at its moment."""
+        if not isinstance(data, dict):
             return data
-        if isinstance(data.get("launch"), Launch):
-            return data  # a file that was read before
-        what, hint = "does not go with a day to send on", "leave out either"
-        faults = [((key,), what, hint) for key in ("launch", "enter") if key in data]
+        keys = [key for key in ("on", "at") if data.get(key) is not None]
+        if not keys or isinstance(data.get("launch"), Launch):  # or a file that was read before
+            return data
+        wrong = ["launch", "enter"]
+        if "at" in keys:
+            wrong += ["on", "send_window"]
+        what, hint = f"does not go with `{keys[-1]}`", "leave out either"
+        faults = [((key,), what, hint) for key in wrong if key in data]
         if isinstance(data.get("steps"), list) and len(data["steps"]) > 1:
             faults.append((("steps",), "a broadcast has one step", ""))
         if faults:
             raise PlacedFaults(*faults)
-        return {**data, "launch": "existing", "enter": "once"}
+        always = {} if "on" in keys else {"send_window": SendWindow.always()}
+        return {**data, "launch": "existing", "enter": "once", **always}
 
     @field_validator("locale")
     @classmethod
@@ -370,8 +426,8 @@ class Trigger(TriggerFile):
 
     @property
     def conditions(self) -> Iterator[Condition]:
-        """Every condition that it asks of an account, to let it in, keep it or mail it."""
-        yield from (condition for key, condition in self.placed_conditions if key != "goal.when")
+        """Every condition that it asks of an account."""
+        yield from (condition for _, condition in self.placed_conditions)
 
     @property
     def placed_conditions(self) -> Iterator[tuple[str, Condition]]:
@@ -401,8 +457,15 @@ class Trigger(TriggerFile):
             return 0
         return after_days or None
 
+    @property
+    def is_broadcast(self) -> bool:
+        """Whether it goes once, to all who match then."""
+        return self.on is not None or self.at is not None
+
     def begins(self, time_zone: str) -> datetime | None:
-        """When a broadcast's day begins in a time zone, as UTC; None for a sequence."""
+        """When a broadcast's day, or moment, begins in a time zone, as UTC; None for a sequence."""
+        if self.at is not None:
+            return self.at.astimezone(UTC)
         return midnight(self.on, time_zone) if self.on else None
 
     @property
@@ -431,7 +494,7 @@ def json_schema() -> dict[str, Any]:
         {"required": ["launch"]},
         {
             "description": "a broadcast",
-            "required": ["on"],
+            "anyOf": [{"required": ["on"]}, {"required": ["at"]}],
             "properties": {"launch": False, "enter": False, "steps": {"maxItems": 1}},
         },
     ]
@@ -523,13 +586,13 @@ def parse_trigger(text: str, path: Path, accounts: Columns, contacts: Columns) -
         problems.append(Problem(file.name, None, what, SLUG_HINT))
     context = {"account_columns": accounts, "contact_columns": contacts}
     try:
-        told = TriggerFile.model_validate(file.plain, context=context)
+        content = TriggerFile.model_validate(file.plain, context=context)
     except ValidationError as error:
         problems += file.problems(error, TriggerFile)
         problems += _repeated_steps(file)
     if problems:
         raise TriggerError(dict.fromkeys(problems))
-    fields = {field: getattr(told, field) for field in TriggerFile.model_fields}
+    fields = {field: getattr(content, field) for field in TriggerFile.model_fields}
     return Trigger(
         **fields,
         name=path.stem,
@@ -552,10 +615,10 @@ def named_steps(file: YamlFile) -> list[str]:
     """The ids of a file's steps whatever else is wrong in it; empty where one cannot be read."""
     steps = file.plain.get("steps")
     ids = [
-        one.get("id") if isinstance(one, dict) else None
-        for one in (steps if isinstance(steps, list) else ())
+        step.get("id") if isinstance(step, dict) else None
+        for step in (steps if isinstance(steps, list) else ())
     ]
-    return [one if isinstance(one, str) else "" for one in ids]
+    return [step_id if isinstance(step_id, str) else "" for step_id in ids]
 
 
 def _is_trigger(path: Path) -> bool:

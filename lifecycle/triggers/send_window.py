@@ -8,8 +8,10 @@ twice is its first occurrence.
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, time, timedelta
+from functools import lru_cache
 from typing import Annotated, Any, Literal, Self
 from zoneinfo import ZoneInfo
 
@@ -23,13 +25,20 @@ from pydantic import (
     model_validator,
 )
 
-from lifecycle.calendar import holidays_of, is_business_day
+from lifecycle.calendar import WEEKEND, holidays_of, weekend_of
 from lifecycle.errors import did_you_mean
 
 WEEKDAYS = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
 
+Zones = str | Sequence[str]
+"""An IANA zone, or all those in one of which people are: nobody knows in which."""
+
+WORKING_DAYS = frozenset(range(5))
+
 HORIZON_DAYS = 366
 """A window that stays closed for this long never opens."""
+COMMON_HORIZON_DAYS = 60
+"""Zones whose windows are not open at one moment for this long never are."""
 
 LONGEST_DELAY = {"h": 8784, "d": 3660, "bd": 2610}
 """About ten years of days: beyond it is a slip of the pen. (Hours: one year.)"""
@@ -83,27 +92,33 @@ class Delay:
         """Its usual length, by which delays are put in order: five business days are a week."""
         return timedelta(hours=self.count * NOMINAL_HOURS[self.unit])
 
-    def add_to(self, start: datetime, zone: str, country: str | None) -> datetime:
+    def add_to(
+        self, start: datetime, zone: str, country: str | None, window: SendWindow | None = None
+    ) -> datetime:
         """The moment (UTC) that is this much after `start`, for an account in an IANA zone.
 
         `h` counts elapsed hours. `d` is the same local time that many calendar days later.
-        `bd` is the same local time on the nth business day (Monday to Friday, no public
-        holiday of the account's ISO country) after the local day of `start`, which itself
-        never counts: from a Friday as from a Sunday, 1bd is the next working Monday. `0d` and
-        `0bd` are `start` itself.
+        `bd` is the same local time on the nth business day after the local day of `start`,
+        which itself never counts: from a Friday as from a Sunday, 1bd is the next working
+        Monday. `window` says whose holidays are no business days. `0d` and `0bd` are `start`
+        itself.
         """
         if self.count == 0 or self.unit == "h":
             return start.astimezone(UTC) + timedelta(hours=self.count)
         local = start.astimezone(ZoneInfo(zone))
-        day = local.date()
-        if self.unit == "d":
-            day += timedelta(days=self.count)
-        else:
-            for _ in range(self.count):
-                day += timedelta(days=1)
-                while not is_business_day(day, country):
-                    day += timedelta(days=1)
+        day = self.day(local.date(), country, window or SendWindow())
         return first_moment(day, local.time(), ZoneInfo(zone))
+
+    def day(self, start: date, country: str | None, window: SendWindow) -> date:
+        """The day that is so many days, or business days, after another one."""
+        if self.unit == "d":
+            return start + timedelta(days=self.count)
+        day = start
+        for _ in range(self.count):
+            day += timedelta(days=1)
+            while not window.is_business_day(day, country):
+                day += timedelta(days=1)
+        return day
 
 
 Days = Annotated[
@@ -134,6 +149,10 @@ Closing = Annotated[
 class SendWindow(BaseModel):
     """The local hours at which mail may go: from `from` until just before `to`.
 
+    `mon-fri` is the working week of the account's country: Sunday to Thursday in Riyadh. Other
+    days are those that are written, less the country's days of rest where none of them is a
+    Saturday or Sunday.
+
     A `to` of 24:00, kept as 00:00, is the end of the day. `holidays` is whose public holidays
     keep the window shut: `account` (those of the account's country), `none`, or those of one
     ISO 3166 country.
@@ -145,6 +164,11 @@ class SendWindow(BaseModel):
     from_: Opening = Field(time(9), alias="from", json_schema_extra={"default": "09:00"})
     to: Closing = Field(time(17), json_schema_extra={"default": "17:00"})
     holidays: Annotated[str, BeforeValidator(lambda value: parse_holidays(value))] = "account"
+
+    @classmethod
+    def always(cls) -> Self:
+        """A window that is never shut."""
+        return cls(days=frozenset(range(7)), **{"from": time(), "to": time()}, holidays="none")
 
     @model_validator(mode="after")
     def _opens(self) -> Self:
@@ -160,6 +184,12 @@ class SendWindow(BaseModel):
         to = "24:00" if self.to == time.min else f"{self.to:%H:%M}"
         return f"{days} {self.from_:%H:%M}-{to}, holidays: {self.holidays}"
 
+    @property
+    def minutes(self) -> int:
+        """For how long it is open on a day."""
+        opens, closes = (it.hour * 60 + it.minute for it in (self.from_, self.to))
+        return (closes or 24 * 60) - opens
+
     def is_holiday(self, day: date, country: str | None) -> bool:
         """Whether that day is a holiday for this window; `country` is the account's (ISO).
 
@@ -170,20 +200,60 @@ class SendWindow(BaseModel):
         code = country if self.holidays == "account" else self.holidays
         return day in holidays_of(code, day.year)
 
-    def is_open(self, moment: datetime, zone: str, country: str | None) -> bool:
-        """Whether mail may go at that moment to an account in an IANA zone and ISO country."""
-        return self.closes(moment, zone, country) is not None
+    def is_business_day(self, day: date, country: str | None) -> bool:
+        """Whether people work on that day: neither weekend nor holiday as this window has them."""
+        return day.weekday() not in weekend_of(country) and not self.is_holiday(day, country)
 
-    def closes(self, moment: datetime, zone: str, country: str | None) -> datetime | None:
-        """When (UTC) the window shuts that is open at that moment; None if it is shut."""
-        hours = self._hours(moment.astimezone(ZoneInfo(zone)).date(), ZoneInfo(zone), country)
-        return hours[1] if hours is not None and hours[0] <= moment < hours[1] else None
-
-    def next_open(self, moment: datetime, zone: str, country: str | None) -> datetime | None:
-        """The first moment (UTC) from `moment` on at which the window is open.
+    def open_days_later(
+        self, moment: datetime, count: int, zone: str, country: str | None
+    ) -> datetime | None:
+        """The same local time (UTC) on the nth day after a moment's on which the window opens.
 
         None if it stays shut for a year.
         """
+        local = moment.astimezone(ZoneInfo(zone))
+        day = local.date()
+        for _ in range(count):
+            opens = self.next_open(
+                first_moment(day + timedelta(days=1), time.min, ZoneInfo(zone)), zone, country
+            )
+            if opens is None:
+                return None
+            day = opens.astimezone(ZoneInfo(zone)).date()
+        return first_moment(day, local.time(), ZoneInfo(zone))
+
+    def opens_on(self, day: date, country: str | None) -> bool:
+        """Whether that day of the week is one of the window's in an ISO country."""
+        weekday = day.weekday()
+        if self.days == WORKING_DAYS:
+            return weekday not in weekend_of(country)
+        return weekday in self.days and (
+            bool(self.days & WEEKEND) or weekday not in weekend_of(country)
+        )
+
+    def is_open(self, moment: datetime, zone: Zones, country: str | None) -> bool:
+        """Whether mail may go at that moment to an account in an ISO country and an IANA zone, or
+        in all of several."""
+        return self.closes(moment, zone, country) is not None
+
+    def closes(self, moment: datetime, zone: Zones, country: str | None) -> datetime | None:
+        """When (UTC) the window shuts that is open at that moment; None if it is shut.
+
+        Of several zones, when it shuts in the first of them.
+        """
+        if not isinstance(zone, str):
+            ends = [self.closes(moment, each, country) for each in zone]
+            return min((end for end in ends if end), default=None) if all(ends) else None
+        hours = self._hours(moment.astimezone(ZoneInfo(zone)).date(), ZoneInfo(zone), country)
+        return hours[1] if hours is not None and hours[0] <= moment < hours[1] else None
+
+    def next_open(self, moment: datetime, zone: Zones, country: str | None) -> datetime | None:
+        """The first moment (UTC) from `moment` on at which the window is open, in all zones.
+
+        None if it stays shut for a year, or is not open in all of several zones for two months.
+        """
+        if not isinstance(zone, str):
+            return _next_common(self, moment.astimezone(UTC), tuple(zone), country)
         today = moment.astimezone(ZoneInfo(zone)).date()
         for ahead in range(HORIZON_DAYS + 1):
             hours = self._hours(today + timedelta(days=ahead), ZoneInfo(zone), country)
@@ -195,11 +265,28 @@ class SendWindow(BaseModel):
         self, day: date, zone: ZoneInfo, country: str | None
     ) -> tuple[datetime, datetime] | None:
         """From when (UTC) until just before when the window is open on a local day."""
-        if day.weekday() not in self.days or self.is_holiday(day, country):
+        if not self.opens_on(day, country) or self.is_holiday(day, country):
             return None
         last = day + timedelta(days=1) if self.to == time.min else day
         opens, closes = first_moment(day, self.from_, zone), first_moment(last, self.to, zone)
         return (opens, closes) if opens < closes else None
+
+
+@lru_cache(maxsize=10_000)
+def _next_common(
+    window: SendWindow, moment: datetime, zones: tuple[str, ...], country: str | None
+) -> datetime | None:
+    """The first moment (UTC) from `moment` on at which the window is open in all zones."""
+    until = moment + timedelta(days=COMMON_HORIZON_DAYS)
+    while moment <= until:
+        opens = [window.next_open(moment, zone, country) for zone in zones]
+        known = [each for each in opens if each is not None]
+        if not known or len(known) < len(opens):
+            return None
+        if (latest := max(known)) == moment:
+            return moment
+        moment = latest
+    return None
 
 
 def parse_days(value: Any) -> frozenset[int]:

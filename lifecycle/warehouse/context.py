@@ -12,8 +12,9 @@ from zoneinfo import ZoneInfo, available_timezones
 import duckdb
 import pyarrow as pa
 
-from lifecycle.calendar import country_code, holidays_of, zone_of_country
+from lifecycle.calendar import holidays_of, weekend_of, zones_of_country
 from lifecycle.consent import ConsentWords
+from lifecycle.countries import country_code
 from lifecycle.settings import Settings
 from lifecycle.sources.contract import DEPARTURES, REJECTED_CELLS
 from lifecycle.warehouse import score_tables
@@ -40,7 +41,8 @@ TABLES = {
     "feed_changes": "part varchar, since date",
     "holidays": "country_code varchar, day date",
     "consent_words": "basis varchar, verdict varchar",
-    "countries": "name varchar, country_code varchar, time_zone varchar",
+    "countries": "name varchar, country_code varchar, time_zone varchar, zones bigint",
+    "weekends": "country_code varchar, iso_weekday bigint",
     "zone_offsets": (
         "time_zone varchar, utc_year bigint, from_utc timestamp, until_utc timestamp,"
         " offset_minutes bigint"
@@ -61,7 +63,8 @@ def write(
     """Replace the context tables of `raw`, all in one transaction.
 
     run_context has one row; event_roles one per role and pattern; holidays one per country and
-    day; countries one per spelling in the data; zone_offsets one per time zone, UTC year and
+    day; weekends one per country and day of the week on which people rest there; countries one
+    per spelling in the data; zone_offsets one per time zone, UTC year and
     span of that year with one offset. The tables of parameters are made where they are not there
     yet. `as_of` and `loaded_at` are aware. Raises WarehouseError.
     """
@@ -72,9 +75,9 @@ def write(
         consent = ConsentWords(settings.consent.bases)
         bases = _column(connection, "select distinct consent_basis from raw.contacts")
         years = _years(connection, as_of)
-        countries = [(name, code, zone_of_country(code)) for name, code in _codes(names)]
-        codes = {settings.company.country, *(code for _, code, _ in countries)}
-        zones = {settings.company.time_zone, *own_zones, *(zone for *_, zone in countries if zone)}
+        countries = list(_countries(names))
+        codes = {settings.company.country, *(code for _, code, *_ in countries)}
+        zones = {settings.company.time_zone, *own_zones, *(zone for _, _, zone, *_ in countries)}
         rows: dict[str, list[Row]] = {
             "run_context": [
                 (run_id, _naive(as_of), _naive(loaded_at), *thresholds(settings, project))
@@ -90,6 +93,7 @@ def write(
             ],
             "consent_words": [(basis, consent.verdict(basis)) for basis in bases],
             "countries": list(countries),
+            "weekends": [(code, day + 1) for code in codes for day in weekend_of(code)],
             "zone_offsets": [
                 (zone, *span)
                 for zone in zones & available_timezones()
@@ -153,14 +157,18 @@ def _ensure_delivered(connection: duckdb.DuckDBPyConnection) -> None:
         schema, _, name = table.partition(".")
         query = "select 1 from duckdb_tables() where schema_name = ? and table_name = ?"
         if connection.execute(query, [schema, name]).fetchone():
-            add = f"alter table {table} add column if not exists is_churned boolean"
-            connection.execute(add)
+            for column in ("is_churned", "has_usage_feed"):
+                add = f"alter table {table} add column if not exists {column} boolean"
+                connection.execute(add)
 
 
-def _codes(names: Sequence[str]) -> Iterator[tuple[str, str]]:
+def _countries(names: Sequence[str]) -> Iterator[tuple[str, str, str, int]]:
+    """Of each spelling that is understood: code, main zone, number of zones."""
     for name in names:
-        if code := country_code(name):
-            yield name, code
+        code = country_code(name)
+        zones = zones_of_country(code)
+        if code and zones:
+            yield name, code, zones[0], len(zones)
 
 
 def _years(connection: duckdb.DuckDBPyConnection, as_of: datetime) -> range:

@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterator, Sequence
 
 import duckdb
-from ruamel.yaml import YAML
+import yaml
 
 from lifecycle.duckdb_connection import connect
 from lifecycle.errors import Problem, SourceError, SuiteError
@@ -36,14 +36,16 @@ _NO_COLUMN = re.compile(
 _CANDIDATE = re.compile(r'Candidate bindings:[ :]*"([^"]+)"')
 
 
-def check_suites(settings: Settings, suites: Sequence[Suite]) -> None:
+def check_suites(settings: Settings, suites: Sequence[Suite]) -> bool:
     """Refuse suites that name a table or a column that a run would not find, also in their SQL.
 
     Tables whose columns only a run knows are left to it, and so is a column beyond the contract
-    while the export that may bring it cannot be read.
+    while the export that may bring it cannot be read. Returns whether the suites and the declared
+    columns decided alone: False where the export had to be looked at.
     Raises SuiteError with the nearest name, TriggerError if a model's YAML cannot be read.
     """
     problems: list[Problem] = []
+    is_decided = True
     with connect() as warehouse:
         _create(warehouse)
         left_to_a_run = _sources() - columns_of(warehouse).keys()
@@ -52,6 +54,7 @@ def check_suites(settings: Settings, suites: Sequence[Suite]) -> None:
                 continue
             wrong = _problems(warehouse, suite)
             if wrong and suite.schema == "raw" and settings.source.kind == "files":
+                is_decided = False
                 try:
                     _add_exported(warehouse, settings, suite)
                 except SourceError:
@@ -60,6 +63,7 @@ def check_suites(settings: Settings, suites: Sequence[Suite]) -> None:
             problems += wrong
     if problems:
         raise SuiteError(problems)
+    return is_decided
 
 
 def _create(warehouse: duckdb.DuckDBPyConnection) -> None:
@@ -129,6 +133,7 @@ def _queries(suite: Suite) -> Iterator[tuple[int, str]]:
 
 def _sources() -> set[str]:
     """All tables of `raw`, as the models declare them."""
-    declared = YAML(typ="safe", pure=True).load(MODELS / "staging" / "sources.yml")
+    text = (MODELS / "staging" / "sources.yml").read_text(encoding="utf-8")
+    declared = yaml.load(text, yaml.CSafeLoader)
     tables = next(source["tables"] for source in declared["sources"] if source["name"] == "raw")
     return {f"raw.{table['name']}" for table in tables}

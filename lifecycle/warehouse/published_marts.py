@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import nullcontext
 from datetime import UTC, datetime
 from typing import Any
 
 import duckdb
 
+from lifecycle.duckdb_connection import without_pandas
 from lifecycle.masking import mask_addresses
 
 Row = dict[str, Any]
@@ -25,7 +27,9 @@ def rows(
     warehouse: duckdb.DuckDBPyConnection, query: str, values: Sequence[object] = ()
 ) -> list[Row]:
     """The rows of a query as dictionaries."""
-    cursor = warehouse.execute(query, list(values))
+    has_list = any(isinstance(value, list) for value in values)
+    with nullcontext() if has_list else without_pandas():
+        cursor = warehouse.execute(query, list(values))
     names = [column[0] for column in cursor.description or ()]
     return [dict(zip(names, row, strict=True)) for row in cursor.fetchall()]
 

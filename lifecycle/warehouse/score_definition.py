@@ -24,7 +24,7 @@ RULES = (
     "models/marts/dim_accounts.sql",
     "models/staging/stg_usage_events.sql",
     "models/staging/stg_event_roles.sql",
-    "models/intermediate/int_counting_rules.sql",
+    "models/intermediate/int_activity_definition.sql",
     "models/intermediate/int_event_roles.sql",
     "models/intermediate/int_usage_events.sql",
     "models/marts/fct_account_activity_daily.sql",

@@ -49,15 +49,15 @@ def service(settings: Settings, ledger: Ledger) -> FastAPI:
         reader = unsubscribing.reader_of(token)
         if reader is None:
             return unknown(request)
-        return page("done" if reader.has_left else "ask", settings.company, reader.locale)
+        return page("done" if reader.is_unsubscribed else "ask", settings.company, reader.locale)
 
     @app.post(PATH + "{token}")
-    async def leave(token: str, request: Request) -> Response:
+    async def unsubscribe(token: str, request: Request) -> Response:
         form = await _body(request, LARGEST_CLICK)
         reader = await run_in_threadpool(unsubscribing.reader_of, token)
         if reader is None:
             return unknown(request)
-        await run_in_threadpool(unsubscribing.leave, reader)
+        await run_in_threadpool(unsubscribing.unsubscribe, reader)
         if b"page" in parse_qs(form).get(b"from", []):
             return page("done", settings.company, reader.locale)
         return PlainTextResponse("Unsubscribed.\n", headers=HEADERS)

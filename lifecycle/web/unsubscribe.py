@@ -25,7 +25,7 @@ class Reader:
     send_id: str
     locale: str
     """Of the mail."""
-    has_left: bool
+    is_unsubscribed: bool
 
 
 class Unsubscribing:
@@ -52,7 +52,7 @@ class Unsubscribing:
                 return None
             return Reader(send_id, locale, connection.execute(unsubscribed).first() is not None)
 
-    def leave(self, reader: Reader) -> None:
+    def unsubscribe(self, reader: Reader) -> None:
         """Suppress the reader's address, and stop the mails that are planned or queued for it."""
         now = datetime.now(UTC)
         fact = Fact(

@@ -11,12 +11,13 @@ import duckdb
 from sqlalchemy import Connection, Row, select
 
 from lifecycle.ledger.decisions import Withheld
-from lifecycle.ledger.tables import NOT_LEFT, OWNER_LIST, enrollments, messages, sends
+from lifecycle.ledger.tables import NOT_LEFT, enrollments, messages, sends
 from lifecycle.mail.folder import Templates
 from lifecycle.mail.message import Message
 from lifecycle.planning import audience
 from lifecycle.planning.plan import decide
 from lifecycle.planning.plan_result import PlanResult
+from lifecycle.template_names import OWNER_LIST
 from lifecycle.triggers.model import Trigger
 from lifecycle.triggers.yaml_file import YamlFile
 from lifecycle.whatif.variant import Variant
@@ -327,7 +328,7 @@ def _reason(mail: Withheld | None) -> str | None:
 def _stopped(ledger: Connection, result: PlanResult) -> Iterable[Mail]:
     decisions = result.decisions
     ended = {(row.account_id, row.trigger, row.cycle) for row in decisions.endings}
-    refused = {row.send_id for row in decisions.objections}
+    refused = {row.send_id for row in decisions.withdrawals}
     if not ended and not refused:
         return
     query = (

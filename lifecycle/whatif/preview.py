@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
-from datetime import datetime
+from datetime import datetime, timedelta
 from functools import cached_property
 from typing import Any
 
@@ -28,6 +28,8 @@ from lifecycle.warehouse import published_marts
 from lifecycle.warehouse.connection import connect_published
 from lifecycle.whatif.later_mails import mails_to_come
 
+MORNING_RUN = timedelta(hours=6)
+"""After midnight: when the run of a broadcast's day is."""
 ROWS = 50
 """Rows that a person is shown of a long list."""
 
@@ -271,7 +273,7 @@ def preview(
 ) -> Preview:
     """What a run at `as_of` would decide for one trigger, on the published marts.
 
-    For a future broadcast: what a run at the start of its day would decide. Raises UnknownName,
+    For a future broadcast: what a run at six on its day would decide. Raises UnknownName,
     TriggerError with all that is wrong where the trigger or its mails cannot be used, or
     WarehouseError when nothing was published yet.
     """
@@ -280,7 +282,7 @@ def preview(
         raise TriggerError(files.broken[name])
     trigger = find(files.usable, name)
     begins = trigger.begins(settings.company.time_zone)
-    goes_on = begins if begins and begins > as_of else None
+    goes_on = begins + MORNING_RUN if begins and begins > as_of else None
     result = plan(
         settings, ledger, run_id="preview", as_of=goes_on or as_of, dry_run=True, only=name
     )

@@ -22,13 +22,12 @@ from lifecycle.days import DAY, moments_of
 from lifecycle.errors import ClockError
 from lifecycle.ledger import delivery, runs
 from lifecycle.ledger.backup import back_up
-from lifecycle.ledger.decisions import record
+from lifecycle.ledger.record import record
 from lifecycle.ledger.states import insert
 from lifecycle.ledger.store import Ledger
 from lifecycle.ledger.tables import (
     MAILED,
     NOT_LEFT,
-    OWNER_LIST,
     State,
     UtcDateTime,
     departures,
@@ -39,6 +38,7 @@ from lifecycle.planning.decision import Reason
 from lifecycle.planning.plan import decide
 from lifecycle.planning.plan_result import PlanResult
 from lifecycle.settings import Settings
+from lifecycle.template_names import OWNER_LIST
 from lifecycle.warehouse.daily_marts import DailyMarts
 from lifecycle.whatif.variant import Variant, have_same_marts
 
@@ -244,8 +244,8 @@ class World:
         key = self._settings.privacy.erasure_key.get_secret_value()
         mails, any_queued = 0, True
         with self._ledger.write() as connection:
-            delivery.release(connection, moment)
             while any_queued:
+                delivery.release(connection, moment)  # what waited for the mail before it
                 claims, any_queued = delivery.claim(
                     connection,
                     moment,

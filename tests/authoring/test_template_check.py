@@ -6,7 +6,10 @@ from typing import Any
 
 import pytest
 
-from lifecycle.authoring.template_check import check_templates
+from lifecycle.authoring.template_check import check_templates, empty_values
+from lifecycle.mail.folder import Templates
+from lifecycle.triggers.columns import account_columns, contact_columns
+from lifecycle.triggers.model import read_trigger
 
 STEPS = [("win_back", ["hello"])]
 
@@ -119,3 +122,68 @@ def test_a_footer_is_checked_like_a_mail_and_for_what_it_must_say(company: Any) 
 def test_all_problems_are_told_at_once(company: Any) -> None:
     made = company({"win_back/hello.en.txt": "Subject: {{ x }}\n\n{{ y }}\n{{ account.z }}\n"})
     assert len(problems(made)) == 3
+
+
+# Filled with samples. ------------------------------------------------------------------------
+
+
+def filled(settings: Any) -> list[str]:
+    found = check_templates(settings, STEPS, account_columns(), contact_columns())
+    return [str(problem) for problem in found]
+
+
+@pytest.mark.parametrize(
+    ("body", "said"),
+    [
+        ("{{ account.renewal_at }}", ":3: a date is printed with | day"),
+        ("x\n{% if account.plan %}a{% else %}{{ account.renewal_at }}{% endif %}", ":4: a date"),
+        ("{% if not account.plan %}\n{{ account.churned_at }}\n{% endif %}", ":4: a date"),
+        ("{% if account.seats < 1 %}{% elif account.mrr %}{{ account.is_dormant }}{% endif %}",
+         ":3: a yes or no cannot be printed"),
+        ("{{ account.plan | day('%d') }}", ":3: 'plan' is not a date"),
+        ("{% if account.renewal_at < 5 %}soon{% endif %}", ":3: '<' not supported between"),
+        ("{{ contact.consented_at }}", ":3: a date"),
+        ("{{ account.mrr }} {{ account.renewal_at | day('%-d %B') }} {{ account.stage }}", None),
+        ("{% if account.seats > 9 %}{{ 100 / (account.seats - 7919) }}{% endif %}", None),
+        ("{% set d = account.plan %}{% if not d %}{% set d = account.created_at %}{% endif %}"
+         "{{ d }}", None),
+    ],
+)  # fmt: skip
+def test_every_branch_of_a_mail_is_filled_with_values_of_the_right_type(
+    company: Any, body: str, said: str | None
+) -> None:
+    for locale in ("en", "ja"):
+        file = f"win_back/hello.{locale}.txt"
+        found = filled(company({file: f"Subject: s\n\n{body}\n"}))
+        assert [f"email_templates/{file}{said}" in one for one in found] == ([True] if said else [])
+
+
+def test_a_subject_and_a_footer_are_filled_too(company: Any) -> None:
+    made = company({
+        "win_back/hello.en.txt": "Subject: {{ account.created_at }}\n\nx\n",
+        "_footer.ja.txt": "{{ company.name }} {{ company.postal_address }}\n{{ unsubscribe_url }}\n"
+        "{{ account.renewal_at }}\n",
+    })  # fmt: skip
+    assert [one.partition(" a date")[0] for one in filled(made)] == [
+        "email_templates/win_back/hello.en.txt:1:",
+        "email_templates/_footer.ja.txt:3:",
+    ]
+
+
+def test_a_mail_that_prints_what_some_do_not_have_is_named(company: Any, tmp_path: Any) -> None:
+    settings = company({
+        "win_back/hello.ja.txt": "Subject: s\n\n{{ account.days_to_renewal }}\n",
+        "win_back/hello.en.txt": "Subject: s\n\n{% if contact.name %}Hi{% endif %}\n"
+        "{{ account.owner_name }}\n",
+    })  # fmt: skip
+    file = tmp_path / "win_back.yaml"
+    file.write_text(
+        "audience: days_to_renewal between 0 and 90\nrecipients: role = 'admin'\nlaunch: existing\n"
+        "enter: once\nsteps:\n  - {id: hello, after: 0d}\n"
+    )
+    trigger = read_trigger(file, account_columns(), contact_columns())
+    templates = Templates(settings.folder("email_templates"))
+    notes = list(empty_values(templates, [trigger], settings.company))
+    assert [str(note).partition(" here")[0] for note in notes] == [
+        "email_templates/win_back/hello.en.txt:4: account.owner_name is empty"
+    ]

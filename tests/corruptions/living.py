@@ -160,7 +160,14 @@ class Living:
         if not (self.folder / "data" / "usage_events.csv").exists():
             self.file("usage_events.csv", events)
 
-    def run(self, as_of: str, *, dry_run: bool = False, deliver: bool = True) -> list[str]:
+    def run(
+        self,
+        as_of: str,
+        *,
+        dry_run: bool = False,
+        deliver: bool = True,
+        delivered: str | None = None,
+    ) -> list[str]:
         """One day; returns the addresses that were mailed on it, in order.
 
         What stopped it is `error`; what it said is `report`.
@@ -172,7 +179,12 @@ class Living:
         with ExitStack() as stack:
             stack.enter_context(_caught(self))
             run = stack.enter_context(
-                Run.begin(as_of=as_of, dry_run=dry_run, config=str(self.folder / "lifecycle.toml"))
+                Run.begin(
+                    as_of=as_of,
+                    dry_run=dry_run,
+                    config=str(self.folder / "lifecycle.toml"),
+                    delivered=delivered,
+                )
             )
             self.report = run.report
             run.loaded_at = run.as_of  # each delivery is known from its own day on

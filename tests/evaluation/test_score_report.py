@@ -10,6 +10,7 @@ from datetime import datetime, timedelta
 from functools import partial
 from pathlib import Path
 from shutil import copyfile
+from xml.etree import ElementTree
 
 import duckdb
 import numpy as np
@@ -261,9 +262,10 @@ def test_the_command_leaves_a_page_and_a_picture_and_fails(world: World, with_ve
     assert told == [f"lifecycle: {found['verdict']}"]
     page = (settings.reports_dir / "score_report.html").read_text(encoding="utf-8")
     assert found["verdict"][1:] in page
-    assert "data:image/png;base64," in page
+    picture = (settings.reports_dir / "score_report.svg").read_text(encoding="utf-8")
+    assert picture in page
     assert not re.findall(r'(?:src|href)="http', page), "it needs no other file"
-    assert (settings.reports_dir / "score_report.png").read_bytes()[:4] == b"\x89PNG"
+    assert ElementTree.fromstring(picture).tag == "{http://www.w3.org/2000/svg}svg"
     with duckdb.connect(settings.work_db) as db:
         kept = db.execute("select version, day, auc from raw.score_validation").fetchall()
     assert len(kept) == len(found["figures"])
@@ -276,7 +278,7 @@ def test_the_demo_company_proves_nothing(tmp_path: Path) -> None:
     page = (tmp_path / "score_report.html").read_text(encoding="utf-8")
     assert "made from the same rules" in page
     assert "AUC" not in page
-    assert not (tmp_path / "score_report.png").exists()
+    assert not (tmp_path / "score_report.svg").exists()
     assert report.as_json()["figures"] == []
     assert report.verdict == ""
 

@@ -18,7 +18,7 @@ import warm
 from lifecycle import settings
 from lifecycle.errors import DeliveryError
 from lifecycle.ledger import delivery
-from lifecycle.ledger.states import move
+from lifecycle.ledger.states import transition
 from lifecycle.ledger.store import Ledger
 from lifecycle.ledger.tables import State, sends, suppressions
 from lifecycle.mail.deliver import deliver
@@ -34,7 +34,7 @@ def orphans_requeued() -> None:
 
     def mutated(ledger: Any, now: datetime) -> int:
         found = recover(ledger, now)
-        move(ledger, State.QUEUED, None, now, sends.c.detail.like("its worker ended%"))
+        transition(ledger, State.QUEUED, None, now, sends.c.detail.like("its worker ended%"))
         return found
 
     delivery.recover = mutated
@@ -45,7 +45,7 @@ def horizon_requeued() -> None:
 
     def mutated(ledger: Any, now: datetime, horizon: Any) -> None:
         old = (sends.c.state == State.UNCERTAIN, sends.c.state_at <= now - horizon)
-        move(ledger, State.QUEUED, None, now, *old)
+        transition(ledger, State.QUEUED, None, now, *old)
 
     delivery.hold = mutated
 
@@ -57,12 +57,12 @@ def claim_without_lease() -> None:
     def mutated(ledger: Any, now: datetime, **more: Any) -> Any:
         claims, any_queued = claim(ledger, now, **more)
         ids = [one.send_id for one in claims]
-        move(ledger, State.QUEUED, None, now, sends.c.send_id.in_(ids))
+        transition(ledger, State.QUEUED, None, now, sends.c.send_id.in_(ids))
         return claims, any_queued
 
     def settle_all(ledger: Any, settled: Any, now: datetime, **_: Any) -> None:
         for one in settled:
-            move(ledger, one.state, one.detail, now, sends.c.send_id == one.send_id)
+            transition(ledger, one.state, one.detail, now, sends.c.send_id == one.send_id)
 
     delivery.claim, delivery.settle_all = mutated, settle_all
 

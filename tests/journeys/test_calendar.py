@@ -14,9 +14,9 @@ steps:
 
 def test_golden_week_delays_what_falls_into_it(live):
     # Closed: Wed 29 April, and from Sat 2 May to Wed 6 May.
-    assert live(SILENT + STEPS, "2026-04-29  silent", until="2026-05-11") == [
+    assert live(SILENT + STEPS, "2026-04-29  silent", until="2026-05-12") == [
         "Thu 30 Apr 09:00 check_in",
-        "Mon 11 May 09:00 case_study",  # business days: 30 April, 1, 7, 8, 11 May
+        "Tue 12 May 09:00 case_study",  # five business days later: 1, 7, 8, 11, 12 May
     ]
 
 
@@ -75,10 +75,10 @@ steps:
 def test_christmas_in_germany(live):
     # Friday 25 and Saturday 26 December.
     assert live(
-        SILENT + STEPS, "2026-12-25  silent", until="2027-01-04", where="Europe/Berlin DE"
+        SILENT + STEPS, "2026-12-25  silent", until="2027-01-05", where="Europe/Berlin DE"
     ) == [
         "Mon 28 Dec 09:00 check_in",
-        "Mon 04 Jan 09:00 case_study",  # Friday 1 January does not count
+        "Tue 05 Jan 09:00 case_study",  # Friday 1 January does not count
     ]
 
 
@@ -144,3 +144,67 @@ steps:
 def test_a_window_that_never_opens_is_refused_before_it_costs_a_mail(prepare, window, told):
     with pytest.raises(TriggerError, match=told):
         prepare(SILENT + f"send_window: {window}" + STEPS)
+
+
+# The week is the country's. -----------------------------------------------------------------
+
+
+def test_the_week_of_riyadh_begins_on_sunday(live):
+    # Thursday 11 June is the last working day; Friday and Saturday are the weekend.
+    assert live(
+        SILENT + STEPS, "2026-06-12  silent", until="2026-06-21", where="Asia/Riyadh SA"
+    ) == [
+        "Sun 14 Jun 09:00 check_in",
+        "Thu 18 Jun 09:00 case_study",  # business days from Friday: 14, 15, 16, 17, 18 June
+    ]
+
+
+def test_the_week_of_cairo_for_an_account_that_says_its_zone_alone(live):
+    days = "2026-06-12  silent, country_code = null"
+    mails = live(SILENT + STEPS, days, until="2026-06-14", where="Africa/Cairo EG")
+    assert mails == ["Sun 14 Jun 09:00 check_in"]
+
+
+def test_days_that_are_written_leave_out_the_country_s_weekend(live):
+    for days, mail in [("[thu, fri]", "Thu 18 Jun"), ("[fri, sat]", "Fri 12 Jun")]:
+        trigger = SILENT + (
+            f'send_window: {{days: {days}, from: "09:00", to: "17:00", holidays: none}}\n'
+            "steps:\n  - {id: check_in, after: 0d}\n"
+        )
+        folder = days.strip("[]").replace(", ", "_")
+        found = live(
+            trigger, "2026-06-12  silent", until="2026-06-19", where="Asia/Riyadh SA", folder=folder
+        )
+        assert found == [f"{mail} 09:00 check_in"]
+
+
+# Countries of several zones. ----------------------------------------------------------------
+
+
+def test_a_country_of_several_zones_gets_mail_in_hours_that_all_of_them_share(live):
+    # 9 in Honolulu is 15 in New York in the summer.
+    days = "2026-06-10  silent, a1: time_zone_source = zones"
+    assert live(SILENT + STEPS, days, until="2026-06-17", where="America/New_York US") == [
+        "Wed 10 Jun 15:00 check_in",
+        "Wed 17 Jun 15:00 case_study",
+    ]
+
+
+def test_where_the_zones_share_no_hour_the_account_waits_until_it_has_one(live, prepare):
+    days = """
+        2026-06-09  silent, a1: time_zone_source = zones
+        2026-06-16  a1: time_zone_source = account
+    """
+    journey = prepare(SILENT + STEPS, where="Europe/Moscow RU")
+    assert journey.live(days, until="2026-06-16") == ["Tue 16 Jun 09:00 check_in"]
+    assert journey.withheld == [
+        f"{day} Jun no_civil_hour"
+        for day in ("Tue 09", "Wed 10", "Thu 11", "Fri 12", "Sat 13", "Sun 14", "Mon 15")
+    ]
+
+
+def test_where_nobody_can_tell_the_country_the_account_waits(prepare):
+    days = "2026-06-10  silent, a1: time_zone_source = unknown, a1: country_code = null"
+    journey = prepare(SILENT + STEPS)
+    assert journey.live(days, until="2026-06-10") == []
+    assert journey.withheld == ["Wed 10 Jun no_civil_hour"]

@@ -85,7 +85,7 @@ steps:
     assert live(trigger, days, until="2026-06-18") == [
         "Mon 08 Jun 09:00 check_in",
         "Tue 16 Jun 09:00 case_study",
-        "Wed 17 Jun 09:00 last_call",
+        "Thu 18 Jun 09:00 last_call",  # two days after the one before it, as in the file
     ]
 
 

@@ -19,10 +19,10 @@ def test_a_silent_account_gets_its_mails_on_their_days(live):
 
 
 def test_who_falls_silent_at_the_weekend_is_written_to_on_monday(live):
-    assert live(SILENT + THREE, "2026-06-13  silent", until="2026-06-26") == [
+    assert live(SILENT + THREE, "2026-06-13  silent", until="2026-06-29") == [
         "Mon 15 Jun 09:00 check_in",
-        "Thu 18 Jun 09:00 case_study",  # five days from Saturday, not from the first mail
-        "Thu 25 Jun 09:00 last_call",
+        "Mon 22 Jun 09:00 case_study",  # five days after the first mail is a Saturday
+        "Mon 29 Jun 09:00 last_call",
     ]
 
 
@@ -49,13 +49,13 @@ def test_a_delay_in_hours_is_counted_by_the_clock(live):
         + """
 steps:
   - {id: check_in, after: 0h}
-  - {id: question, after: 32h}   # Wednesday 6:00 and 32 hours: Thursday 14:00
-  - {id: reminder, after: 60h}   # Friday 18:00 is past the window
+  - {id: question, after: 28h}   # after the mail of Wednesday 9:00: Thursday 13:00
+  - {id: reminder, after: 60h}   # Friday 21:00 is past the window
 """
     )
     assert live(trigger, "2026-06-10  silent", until="2026-06-20") == [
         "Wed 10 Jun 09:00 check_in",
-        "Thu 11 Jun 14:00 question",
+        "Thu 11 Jun 13:00 question",
         "Mon 15 Jun 09:00 reminder",
     ]
 

@@ -12,7 +12,8 @@ from company import Company
 from lifecycle.errors import InputError
 from lifecycle.ledger import held, runs
 from lifecycle.ledger.backup import back_up, restore
-from lifecycle.ledger.decisions import Decisions, record
+from lifecycle.ledger.decisions import Decisions
+from lifecycle.ledger.record import record
 from lifecycle.ledger.store import Ledger
 from lifecycle.ledger.tables import actions, metadata, send_log, sends
 from lifecycle.mail.deliver import deliver

@@ -11,10 +11,12 @@ from company import Company, utc
 from lifecycle.erasure import erase
 from lifecycle.errors import InputError
 from lifecycle.ledger import delivery, held, runs
-from lifecycle.ledger.decisions import Decisions, record
+from lifecycle.ledger.decisions import Decisions
+from lifecycle.ledger.record import record
 from lifecycle.ledger.store import Ledger
-from lifecycle.ledger.tables import OWNER_LIST, State, enrollments, sends
+from lifecycle.ledger.tables import State, enrollments, sends
 from lifecycle.settings import Settings
+from lifecycle.template_names import OWNER_LIST
 from planned_sends import plan, planned
 
 NOW = utc("2026-06-10 01:00")

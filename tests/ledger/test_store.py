@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import threading
 from pathlib import Path
 
@@ -10,7 +11,7 @@ from alembic.autogenerate import compare_metadata
 from alembic.runtime.migration import MigrationContext
 from sqlalchemy import text
 
-from lifecycle.errors import NewerVersion
+from lifecycle.errors import NewerVersion, SettingsError
 from lifecycle.ledger.backup import back_up, restore
 from lifecycle.ledger.store import Ledger
 from lifecycle.ledger.tables import metadata
@@ -59,3 +60,14 @@ def test_a_ledger_of_a_newer_version_is_refused_and_left_alone(
     newer = pytest.raises(NewerVersion, match=r"backup\.db: this backup was written by a newer")
     with Ledger.open(f"sqlite:///{tmp_path / 'empty.db'}") as empty, newer:
         restore(empty, tmp_path / "backup.db", by="aiko", why="test")
+
+
+def test_a_postgres_ledger_without_its_driver_says_what_to_install(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setitem(sys.modules, "psycopg", None)
+    with pytest.raises(SettingsError) as refused:
+        Ledger.open("postgresql://localhost/ledger")
+    assert str(refused.value) == (
+        "ledger.url: psycopg is not installed; install lifecycle[postgres]"
+    )

@@ -11,6 +11,7 @@ from unittest.mock import patch
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from wcwidth import width
 
 from lifecycle.errors import TemplateError
 from lifecycle.mail.message import Message
@@ -242,11 +243,11 @@ def test_a_value_longer_than_sane_is_refused_unless_unused(company: Any) -> None
     assert body_of(company, "hi", purpose=huge) == "hi"
 
 
-@pytest.mark.parametrize("name", ["", "\u200b", "あ" * 101])
-def test_a_subject_has_a_sane_width(company: Any, name: str) -> None:
-    made = company({"win_back/hello.ja.txt": "Subject: {{ account.name or '' }}\n\nbody\n"})
+@pytest.mark.parametrize("plan", ["", "\u200b", "あ" * 101])
+def test_a_subject_has_a_sane_width(company: Any, plan: str) -> None:
+    made = company({"win_back/hello.ja.txt": "Subject: {{ account.plan or '' }}\n\nbody\n"})
     with pytest.raises(TemplateError, match=r"hello\.ja\.txt:1: the subject is \d+ columns wide"):
-        rendered(made, {"name": name})
+        rendered(made, {"plan": plan})
 
 
 def test_an_impossible_address_is_named(company: Any) -> None:
@@ -327,3 +328,50 @@ def test_a_template_is_compiled_once(company: Any) -> None:
     first = renderer.render(**arguments)
     with patch.object(SANDBOX, "compile", side_effect=AssertionError("compiled again")):
         assert renderer.render(**arguments) == first
+
+
+# The day on which it leaves, and names. ------------------------------------------------------
+
+
+def test_days_are_counted_for_the_day_on_which_the_mail_leaves(company: Any) -> None:
+    body = (
+        "{{ account.days_to_renewal }} {{ account.days_since_go_live }} {{ account.days_silent }}"
+    )
+    seen = datetime(2026, 6, 6, 14, 30)  # noqa: DTZ001  # Saturday 23:30 in Tokyo, as UTC
+    counts = {"days_to_renewal": 5, "days_since_go_live": 10, "days_silent": None}
+    line = "{{ account.days_to_renewal }} {{ account.days_since_go_live }}"
+    assert body_of(company, line, as_of=seen, **counts) == "1 14"  # Wednesday 10:00 there
+    assert "account.days_silent is empty" in refused(company, body, as_of=seen, **counts)
+    later = datetime(2026, 6, 9, 15, 30)  # noqa: DTZ001  # Wednesday 00:30 there: the same day
+    assert body_of(company, line, as_of=later, **counts) == "5 10"
+
+
+@pytest.mark.parametrize("name", ["X" * 230, "株式会社" * 40, "👩‍👩‍👧" * 150])
+def test_a_long_account_name_is_shortened_in_a_subject(company: Any, name: str) -> None:
+    subject = rendered(company(), {"name": name}).subject
+    assert subject.startswith("Hello " + name[0])
+    assert subject.endswith("…")
+    assert 60 <= width(subject) <= 66
+    assert not subject.removesuffix("…").endswith("\u200d")
+
+
+def test_an_account_name_that_fits_stays_whole(company: Any) -> None:
+    name = "株式会社" * 20
+    assert rendered(company(), {"name": name}).subject == f"Hello {name}"
+
+
+def test_a_name_of_thousands_of_signs_is_no_reason_for_silence(company: Any) -> None:
+    said = body_of(company, "{{ account.name }}", name="Y" * 5_000)
+    assert said == "Y" * 199 + "…"
+
+
+@pytest.mark.parametrize("name", ["می‌خواهم", "क्‍ष", "শ্র‍্যা", "👩‍👩‍👧 Ann", "ක්‍ෂ"])
+def test_joiners_stay_where_a_script_writes_with_them(company: Any, name: str) -> None:
+    assert rendered(company(), {"name": name}, {"name": name}).to_name == name
+
+
+@pytest.mark.parametrize(
+    "name", ["Jo\u200dhn", "J\u200cohn", "\u200dJohn", "John\u200d", "J\u200bohn"]
+)
+def test_joiners_that_no_script_needs_are_taken_out(company: Any, name: str) -> None:
+    assert rendered(company(), {}, {"name": name}).to_name == "John"

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from company import utc
-from lifecycle.planning.decision import Opening, in_turn, turn_of
+from lifecycle.planning.decision import Opening, Pace, in_turn, turn_of
 
 OPENS = utc("2026-06-10 00:00")
 CLOSES = OPENS + timedelta(hours=8)
@@ -19,10 +19,12 @@ spreads = st.integers(0, 24 * 60).map(lambda minutes: minutes * MINUTE)
 lengths = st.integers(1, 24 * 60).map(lambda minutes: minutes * MINUTE)
 
 
-def leaves(turn: float, spread: timedelta, **changes: datetime) -> datetime:
+def leaves(
+    turn: float, spread: timedelta, every: timedelta = timedelta(), **changes: datetime
+) -> datetime:
     times = {"waited_from": OPENS - MINUTE, "closes_at": CLOSES, "until": None} | changes
     opening = Opening(OPENS, times.pop("closes_at"))
-    return in_turn(opening, turn=turn, spread=spread, **times).not_before
+    return in_turn(opening, turn=turn, pace=Pace(spread, every), **times).not_before
 
 
 @given(turns, spreads, lengths, st.none() | lengths)
@@ -38,14 +40,14 @@ def test_what_waited_leaves_in_the_first_minutes_and_while_it_may(turn, spread, 
 def test_what_comes_due_while_the_window_is_open_goes_at_once(turn, spread, minutes):
     due = OPENS + minutes * MINUTE
     opening = Opening(due, CLOSES)  # as `next_opening` gives it inside a window
-    assert in_turn(opening, due, turn, spread, None) == opening
+    assert in_turn(opening, due, turn, Pace(spread), None) == opening
 
 
 def test_a_backlog_fills_its_minutes_evenly():
     spread = 30 * MINUTE
     minutes = [0] * 30
     for number in range(3000):
-        at = leaves(turn_of(f"a{number}", "win_back", "check_in", 1), spread)
+        at = leaves(turn_of(f"a{number}"), spread)
         minutes[int((at - OPENS) / MINUTE)] += 1
     # 100 each on average, with a standard deviation of 10.
     assert min(minutes) > 55
@@ -53,12 +55,16 @@ def test_a_backlog_fills_its_minutes_evenly():
 
 
 def test_without_a_spread_all_leave_together():
-    assert {leaves(turn_of(f"a{n}", "t", "s", 1), timedelta()) for n in range(50)} == {OPENS}
+    assert {leaves(turn_of(f"a{n}"), timedelta()) for n in range(50)} == {OPENS}
 
 
-def test_a_turn_is_another_one_for_each_account_trigger_step_and_cycle():
-    mine = ("a1", "win_back", "check_in", 1)
-    others = [("a2", *mine[1:]), ("a1", "news", "check_in", 1)]
-    others += [("a1", "win_back", "last_call", 1), ("a1", "win_back", "check_in", 2)]
-    assert len({turn_of(*mine), *(turn_of(*one) for one in others)}) == 5
-    assert turn_of(*mine) == turn_of(*mine)
+def test_an_account_has_one_turn_of_its_own():
+    assert turn_of("a1") == turn_of("a1")
+    assert len({turn_of(f"a{number}") for number in range(100)}) == 100
+
+
+@given(turns, spreads, lengths, lengths)
+def test_the_last_delivery_before_the_window_closes_can_carry_each(turn, spread, length, every):
+    """Wherever the deliveries fall: one comes after the mail's moment and before the closing."""
+    at = leaves(turn, spread, every, closes_at=OPENS + length)
+    assert at == OPENS if length <= every else at + every <= OPENS + length

@@ -224,6 +224,10 @@ def test_who_may_not_be_mailed_any_more_leaves_a_broken_trigger_at_once(world: W
     )
     world.run(THURSDAY)
     ended = dict(world.rows(enrollments, "account_id", "end_reason"))
+    assert ended == {"a1": "churned", "a2": None, "a3": None, "a4": None}
+    for day in (12, 13, 14):
+        world.run(f"2026-06-{day} 01:00")
+    ended = dict(world.rows(enrollments, "account_id", "end_reason"))
     assert ended == {"a1": "churned", "a2": "deleted", "a3": None, "a4": None}
     met = dict(world.rows(enrollments, "account_id", "goal_met_at"))
     assert [one for one, at in met.items() if at] == ["a4"]

@@ -8,7 +8,17 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from company import utc
-from lifecycle.planning.decision import Enrolment, Place, Reason, decide_steps
+from lifecycle.planning.decision import (
+    AT_ONCE,
+    Departure,
+    Enrolment,
+    Pace,
+    Place,
+    Reason,
+    StepDecision,
+    decide_step,
+    timing,
+)
 from lifecycle.triggers.columns import account_columns, contact_columns
 from lifecycle.triggers.model import Trigger, parse_trigger
 
@@ -30,16 +40,48 @@ def trigger(text: str = BASE) -> Trigger:
     return parse_trigger(text, Path("triggers/win_back.yaml"), account_columns(), contact_columns())
 
 
-def enrolment(enrolled_at: str, place: Place = TOKYO, **decided: datetime | None) -> Enrolment:
-    return Enrolment("a1", "win_back", 1, utc(enrolled_at), place, decided)
+def enrolment(enrolled_at: str, place: Place = TOKYO) -> Enrolment:
+    return Enrolment("a1", "win_back", 1, utc(enrolled_at), place)
 
 
-def decide(one: Enrolment, now: str, text: str = BASE, **holds: bool | None):
+def go_through(
+    known: Trigger,
+    one: Enrolment,
+    now: datetime,
+    decided: dict[str, datetime | None],
+    holds: dict[str, bool | None],
+    pace: Pace = AT_ONCE,
+) -> list[StepDecision]:
+    """What becomes of the steps that are not decided, until one waits; each mail that is planned
+    leaves as soon as it may."""
+    previous: Departure | None = None
+    made: list[StepDecision] = []
+    for step in known.steps:
+        if step.id in decided:
+            if (left_at := decided[step.id]) is not None:
+                previous = Departure(step, left_at, left_at)
+            continue
+        when = timing(known, step, one, previous, now, pace)
+        made.append(decide_step(step, when, next_run=now + DAY, holds=holds[step.id]))
+        if made[-1].action == "wait":
+            break
+        if made[-1].action == "plan" and (at := when.not_before) is not None:
+            previous = Departure(step, at, at)
+    return made
+
+
+def decide(
+    one: Enrolment,
+    now: str,
+    text: str = BASE,
+    decided: dict[str, datetime | None] | None = None,
+    **holds: bool | None,
+):
     known = trigger(text)
     answers = {step.id: True for step in known.steps} | holds
     return [
         (made.step.id, made.action, made.timing.not_before, made.reason)
-        for made in decide_steps(known, one, now=utc(now), ahead=DAY, holds=answers)
+        for made in go_through(known, one, utc(now), decided or {}, answers)
     ]
 
 
@@ -82,16 +124,57 @@ def test_a_late_mail_that_may_still_be_sent_is():
     assert decide(one, "2026-06-10 01:00", text)[0][:2] == ("check_in", "plan")
 
 
-def test_a_backlog_keeps_its_distance():
+def test_a_backlog_keeps_the_distance_of_the_file():
     text = BASE.replace("steps:", "late: {after: 3d, do: send}\nsteps:")
-    made = decide(enrolment("2026-05-01 01:00"), "2026-06-10 01:00", text)
-    assert [(step, action) for step, action, *_ in made] == [
-        ("check_in", "plan"),
-        ("case_study", "plan"),
-        ("last_call", "wait"),
+    one = enrolment("2026-05-01 01:00")
+    left = {"check_in": utc("2026-06-10 01:00")}
+    assert decide(one, "2026-06-10 01:00", text)[0][:3] == (
+        "check_in",
+        "plan",
+        utc("2026-06-10 01:00"),
+    )
+    assert decide(one, "2026-06-10 02:00", text, left) == [
+        ("case_study", "wait", utc("2026-06-17 01:00"), None)
     ]
-    assert made[1][2] == utc("2026-06-11 01:00")
-    assert made[2][2] == utc("2026-06-12 01:00")
+
+
+@pytest.mark.parametrize(
+    ("steps", "left_at", "goes_at"),
+    [
+        # A day is the next day, at the hour of entry, however late the mail before left.
+        ("0d 1d", "2026-06-10 07:50", "2026-06-11 01:00"),
+        ("0d 1d", "2026-06-11 00:10", "2026-06-12 00:10"),
+        ("0d 2bd", "2026-06-12 01:00", "2026-06-16 01:00"),
+        ("1bd 3bd", "2026-06-15 01:00", "2026-06-17 01:00"),
+        ("5bd 14d", "2026-06-18 01:00", "2026-06-25 01:00"),
+        # Hours are hours.
+        ("0d 3h", "2026-06-10 02:30", "2026-06-10 05:30"),
+        ("0h 24h", "2026-06-10 07:50", "2026-06-11 07:50"),
+        ("12h 36h", "2026-06-11 03:00", "2026-06-12 03:00"),
+        ("0d 0d", "2026-06-10 02:30", "2026-06-10 02:30"),
+    ],
+)
+def test_a_step_follows_the_mail_before_it_at_the_distance_of_the_file(steps, left_at, goes_at):
+    first, second = steps.split()
+    text = (
+        BASE.split("steps:")[0]
+        + f"steps:\n  - {{id: s1, after: {first}}}\n  - {{id: s2, after: {second}}}\n"
+    )
+    one = enrolment("2026-06-10 01:00")  # Wednesday, 10:00 in Tokyo
+    ((step, _, at, _),) = decide(one, left_at, text, {"s1": utc(left_at)})
+    assert (step, at) == ("s2", utc(goes_at))
+
+
+def test_the_days_on_which_the_window_is_shut_are_no_delay():
+    # Friday; then a weekend. Too late is the fourth day on which the window opens.
+    one = enrolment("2026-06-12 00:00")
+    assert decide(one, "2026-06-16 07:59")[0][:2] == ("check_in", "plan")
+    assert decide(one, "2026-06-17 00:01")[0][3] is Reason.LATE
+    wednesdays = BASE.replace(
+        "steps:", 'send_window: {days: wed, from: "09:00", to: "10:00"}\nsteps:'
+    )
+    assert decide(one, "2026-06-30 23:00", wednesdays)[0][:2] == ("check_in", "plan")
+    assert decide(one, "2026-07-08 00:01", wednesdays)[0][3] is Reason.LATE
 
 
 @pytest.mark.parametrize(
@@ -103,16 +186,11 @@ def test_a_backlog_keeps_its_distance():
     ],
 )
 def test_a_step_with_a_condition_goes_only_if_it_is_true(holds, action, reason):
-    one = enrolment("2026-06-10 01:00", check_in=utc("2026-06-10 01:00"))
-    made = decide(one, "2026-06-17 01:00", case_study=holds)[0]
+    left = {"check_in": utc("2026-06-10 01:00")}
+    made = decide(enrolment("2026-06-10 01:00"), "2026-06-17 01:00", BASE, left, case_study=holds)[
+        0
+    ]
     assert (made[1], made[3]) == (action, reason)
-
-
-def test_a_decided_step_is_never_decided_again():
-    one = enrolment(
-        "2026-06-10 01:00", check_in=utc("2026-06-10 01:00"), case_study=None, last_call=None
-    )
-    assert decide(one, "2026-06-30 01:00") == []
 
 
 ZONES = ["Asia/Tokyo", "Europe/Berlin", "America/New_York", "Australia/Sydney", "Asia/Kolkata"]
@@ -154,9 +232,9 @@ def test_steps_go_once_in_order_inside_the_window_and_in_time(
     decided: dict[str, datetime | None] = {}
     now, went = enrolled_at, []
     for gap in gaps:
-        one = Enrolment("a1", "win_back", 1, enrolled_at, place, dict(decided))
+        one = Enrolment("a1", "win_back", 1, enrolled_at, place)
         holds = {step.id: data.draw(st.sampled_from([True, False, None])) for step in known.steps}
-        for made in decide_steps(known, one, now=now, ahead=DAY, holds=holds, spread=spread):
+        for made in go_through(known, one, now, dict(decided), holds, Pace(spread)):
             if made.action == "wait":
                 continue
             assert made.step.id not in decided

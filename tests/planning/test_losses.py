@@ -9,7 +9,7 @@ import pytest
 
 from company import utc
 from lifecycle.ledger import approvals, due, held_losses, runs
-from lifecycle.ledger.decisions import Decisions, Ending, Objection, Withheld
+from lifecycle.ledger.decisions import Decisions, Ending, Withheld
 from lifecycle.ledger.held_losses import Lost
 from lifecycle.ledger.store import Ledger
 from lifecycle.planning import losses
@@ -58,21 +58,16 @@ def test_a_share_and_a_number_of_sequences_may_end(ledger: Ledger) -> None:
 
 def test_people_who_are_due_and_were_chosen_are_counted(ledger: Ledger) -> None:
     result = PlanResult()
-    for n in range(12):
+    for n in (*range(11), 50):  # the last one would have entered
         result.decisions.withheld.append(
-            Withheld("win_back", f"a{n}", f"c{n}", "next", Reason.NO_CONSENT, "")
+            Withheld("win_back", f"a{n}", f"c{n}", "", Reason.NO_CONSENT, "")
         )
-        result.decisions.withheld.append(
-            Withheld("win_back", f"a{n}", f"c{n}", "", Reason.NO_CONSENT, "before entry")
-        )
-    for n in range(12, 24):
-        result.decisions.objections.append(
-            Objection(f"s{n}", "", Reason.NO_CONSENT, "win_back", f"a{n}", f"c{n}")
-        )
+    result.inside = {("win_back", f"a{n}") for n in range(11)}
+    result.silenced = {Lost(Reason.NO_CONSENT, "win_back", f"a{n}", f"c{n}") for n in range(11, 24)}
     found = judged(ledger, result)
     assert found is not None
     assert "24 of 24 people who are due lose their mail" in found.why
-    result.still_planned = {("win_back", f"a{n}", f"c{n}") for n in range(24, 150)}
+    result.due = {("win_back", f"a{n}", f"c{n}") for n in range(24, 150)}
     assert judged(ledger, result) is None, "24 of 150 are 16%"
 
 

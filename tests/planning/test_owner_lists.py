@@ -369,7 +369,7 @@ def test_the_planner_leaves_the_lists_alone(owned: Owned) -> None:
     at = utc("2026-06-09 21:00")  # 06:00 in Tokyo: it waits for eight
     owned.run(at)
     made = plan(owned.settings, owned.ledger, run_id="r1", as_of=at)
-    assert not made.decisions.objections
+    assert not made.decisions.withdrawals
     assert len(owned.deliver(at + timedelta(hours=2))) == 1
 
 

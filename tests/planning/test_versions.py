@@ -165,7 +165,7 @@ def test_with_migrate_all_who_are_inside_move_on_by_the_new_file(world):
     assert {account for account, step, _ in mails if step == "check_in"} == reached
     assert len(mails) == 2 * len(reached)
     assert set(versions(world)) == {result.decisions.migrations[0].to_version}
-    assert set(world.rows(enrollments, "goal_until")) == {(utc("2026-06-20 01:00"),)}
+    assert set(world.rows(enrollments, "goal_until")) == {(utc("2026-06-20 14:59:59"),)}
     assert world.run("2026-06-15 01:00").decisions.migrations == []
     assert {row.end_reason for row in world.rows(enrollments, "end_reason")} == {"completed"}
 

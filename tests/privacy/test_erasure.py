@@ -15,7 +15,8 @@ from lifecycle.erasure import erase, remembered
 from lifecycle.errors import InputError, LedgerError, SettingsError
 from lifecycle.ledger import suppressions
 from lifecycle.ledger.backup import back_up, restore
-from lifecycle.ledger.decisions import Decisions, Withheld, record
+from lifecycle.ledger.decisions import Decisions, Withheld
+from lifecycle.ledger.record import record
 from lifecycle.ledger.store import Ledger
 from lifecycle.ledger.tables import actions, messages, metadata, recipients, sends, withheld
 from lifecycle.mail.deliver import deliver

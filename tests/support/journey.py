@@ -16,6 +16,8 @@ are there before the morning's run. They stay until another one changes them:
     no runs, runs                  the machine is off, and on again
     no mail, mail                  nothing is delivered, and it is again
     run                            one more run, now
+    pause NAME, resume NAME        a person stops a trigger, and lets it go on
+    hold NAME HOURS                a person holds an account back for so long
     file NAME                      the trigger file now says what `files` has by that name
 
 `a2: silent` is about one account, `bob: role = user` about one person, a line without a name
@@ -24,6 +26,7 @@ about every account.
 
 from __future__ import annotations
 
+import contextlib
 import re
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
@@ -36,8 +39,9 @@ import duckdb
 from sqlalchemy import select
 
 from company import Company, Marts
-from lifecycle.ledger import delivery, runs
-from lifecycle.ledger.decisions import record
+from lifecycle.errors import InputError
+from lifecycle.ledger import controls, delivery, runs
+from lifecycle.ledger.record import record
 from lifecycle.ledger.store import Ledger
 from lifecycle.ledger.suppressions import suppress
 from lifecycle.ledger.tables import NOT_LEFT, State, sends
@@ -61,6 +65,8 @@ exit_when: not is_dormant
 """How most trigger files of the journeys begin."""
 
 SIX = time(6)
+DELIVERY_EVERY = timedelta(minutes=10)
+SOMEBODY = {"by": "Aiko", "why": "a test"}
 
 Row = dict[str, Any]
 Act = Callable[[datetime], object]
@@ -122,6 +128,7 @@ class Journey:
             self.write(name, text)
         self.has_runs = self.has_mail = True
         self.run_number = 0
+        self.again_at: datetime | None = None
         self.mails: list[str] = []
         """Each mail that left: `Wed 10 Jun 09:00 check_in`; where there are several of them
         also its trigger, its reader and its language."""
@@ -183,10 +190,22 @@ class Journey:
                 return lambda now: self._switch(f"has_{what}", not no, now)
             case ["run"]:
                 return self._run
+            case ["pause", name]:
+                return lambda _: controls.pause(self.ledger, name, **SOMEBODY)
+            case ["resume", name]:
+                return lambda _: self._resume(name)
+            case ["hold", name, hours]:
+                return lambda now: controls.hold(
+                    self.ledger, name, until=now + timedelta(hours=int(hours)), **SOMEBODY
+                )
             case ["file", name]:
                 return lambda _: self.write(next(iter(self.triggers)), self.files[name])
         name, _, what = event.rpartition(": ")
         return lambda now: self._change([name] if name else list(self.accounts), what, now)
+
+    def _resume(self, name: str) -> None:
+        with contextlib.suppress(InputError):  # it was not stopped
+            controls.resume(self.ledger, name, **SOMEBODY)
 
     def _switch(self, what: str, is_on: bool, now: datetime) -> None:
         setattr(self, what, is_on)
@@ -200,7 +219,7 @@ class Journey:
                 case "deleted":
                     self.absent.add(name)
                 case "back":
-                    self.absent.remove(name)
+                    self.absent.discard(name)
                 case "unsubscribes":
                     row["unsubscribed_at"] = now.replace(tzinfo=None)
                 case "complains":
@@ -259,12 +278,14 @@ class Journey:
                     .where(sends.c.not_before < moment)
                     .order_by(sends.c.not_before)
                 ).first()
-            if due is None:
+            due = min((at for at in (due, self.again_at) if at is not None), default=None)
+            if due is None or due >= moment:
                 return
             self.now = due
             self._deliver(due)
 
     def _deliver(self, now: datetime) -> None:
+        self.again_at = None
         if not self.has_mail:
             return
         with self.ledger.write() as connection:
@@ -281,6 +302,8 @@ class Journey:
         active = dict(self.seen_active)
         self.left += [Left(row, now, active.get(row.account_id)) for row in rows]
         self.mails += sorted(self._told(row, now) for row in rows)
+        if rows:  # what waited for one of them may go with the next delivery
+            self.again_at = now + DELIVERY_EVERY
 
     def _told(self, row: Any, now: datetime) -> str:
         words = [f"{now.astimezone(self.zone):%a %d %b %H:%M}", row.step]

@@ -5,7 +5,8 @@ from __future__ import annotations
 from datetime import datetime, timedelta
 
 from lifecycle.ledger import runs
-from lifecycle.ledger.decisions import Decisions, Entry, PlannedSend, record
+from lifecycle.ledger.decisions import Decisions, Entry, PlannedSend
+from lifecycle.ledger.record import record
 from lifecycle.ledger.store import Ledger
 from lifecycle.ledger.tables import send_identity
 from lifecycle.mail.message import Message

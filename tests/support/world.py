@@ -10,7 +10,7 @@ from sqlalchemy import select
 from company import Company, Marts, utc
 from lifecycle.authoring.files import Seen, read_to_plan
 from lifecycle.ledger import runs
-from lifecycle.ledger.decisions import record
+from lifecycle.ledger.record import record
 from lifecycle.ledger.store import Ledger
 from lifecycle.ledger.tables import sends
 from lifecycle.mail.deliver import deliver

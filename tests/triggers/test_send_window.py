@@ -8,6 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
+from lifecycle.calendar import weekend_of
 from lifecycle.triggers.send_window import Delay, SendWindow, first_moment
 
 BERLIN, NEW_YORK, SYDNEY, TOKYO = (
@@ -280,7 +281,7 @@ def test_business_days_end_on_a_day_of_work_and_are_never_shorter_than_days(
     start, zone, country, count
 ):
     end = Delay(count, "bd").add_to(start, zone, country)
-    assert end.astimezone(ZoneInfo(zone)).weekday() < 5
+    assert end.astimezone(ZoneInfo(zone)).weekday() not in weekend_of(country)
     assert end >= Delay(count, "d").add_to(start, zone, country)
 
 
@@ -292,3 +293,46 @@ def test_who_starts_later_never_ends_on_an_earlier_day(start, later, zone, count
         for at in (start, start + later)
     )
     assert first <= second
+
+
+# Several zones. -----------------------------------------------------------------------------
+
+US = ("America/New_York", "America/Los_Angeles", "Pacific/Honolulu")
+
+
+def test_a_window_over_several_zones_is_open_where_all_are() -> None:
+    window = SendWindow()
+    morning = datetime(2026, 6, 10, 13, tzinfo=UTC)  # 9 in New York
+    opens = window.next_open(morning, US, "US")
+    assert opens == datetime(2026, 6, 10, 19, tzinfo=UTC)  # 9 in Honolulu
+    assert window.closes(opens, US, "US") == datetime(2026, 6, 10, 21, tzinfo=UTC)  # 17 in New York
+    assert not window.is_open(morning, US, "US")
+
+
+@given(
+    hour=st.integers(0, 24 * 300),
+    hours=st.integers(1, 23),
+)
+def test_every_moment_that_it_gives_is_inside_the_window_in_every_zone(
+    hour: int, hours: int
+) -> None:
+    window = SendWindow.model_validate({"from": "00:00", "to": f"{hours}:30", "holidays": "none"})
+    moment = datetime(2026, 1, 1, tzinfo=UTC) + timedelta(hours=hour)
+    opens = window.next_open(moment, US, "US")
+    if opens is None:
+        assert hours < 7
+        return
+    closes = window.closes(opens, US, "US")
+    assert closes is not None
+    for zone in US:
+        for at in (opens, closes - timedelta(seconds=1)):
+            there = at.astimezone(ZoneInfo(zone))
+            assert (there.weekday() < 5, there.hour * 60 + there.minute < hours * 60 + 30) == (
+                True,
+                True,
+            )
+
+
+def test_zones_that_share_no_hour_never_open() -> None:
+    russia = ("Europe/Kaliningrad", "Asia/Kamchatka")
+    assert SendWindow().next_open(datetime(2026, 6, 10, tzinfo=UTC), russia, "RU") is None

@@ -85,7 +85,7 @@ def test_everything_that_a_file_says_is_in_the_trigger():
     assert trigger.send_window.days == {0, 2}
     assert (trigger.send_window.from_, trigger.send_window.to) == (time(10), time(16, 30))
     assert trigger.send_window.holidays == "JP"
-    assert (trigger.late.after, trigger.late.do) == (timedelta(hours=12), "send")
+    assert (trigger.late.after, trigger.late.do) == (Delay(12, "h"), "send")
     assert trigger.include_churned
     assert [(step.id, step.after) for step in trigger.steps] == [
         ("check_in", Delay(0, "d")),
@@ -108,7 +108,7 @@ def test_what_a_file_leaves_out_is_civil():
     assert trigger.priority == 50
     assert (trigger.caps.contact, trigger.caps.account) == (None, None)
     assert str(trigger.send_window) == "mon, tue, wed, thu, fri 09:00-17:00, holidays: account"
-    assert (trigger.late.after, trigger.late.do) == (timedelta(days=3), "skip")
+    assert (trigger.late.after, trigger.late.do) == (Delay(3, "d"), "skip")
     assert not trigger.include_churned
 
 
@@ -154,10 +154,9 @@ def test_the_version_is_of_what_is_said_not_of_how():
 WRONG = {
     # keys
     "descripton: x": 'descripton: unknown key (did you mean "description"?)',
-    "zzz: x": "zzz: unknown key (keys are description, audience, recipients, launch, enter, on,"
-    " exit_when, goal, holdout, priority, caps, per, locale, send_window, late, steps,"
-    " include_churned,"
-    " migrate)",
+    "zzz: x": "zzz: unknown key (keys are description, audience, recipients, launch, enter, on, at,"
+    " exit_when, goal, holdout, priority, caps, per, recipients_chosen, locale, send_window, late,"
+    " steps, include_churned, migrate)",
     "goal: {when: not is_dormant}": "goal.within: is required",
     "goal: {when: is_dorment, within: 28d}": "goal.when: account_360 has no column 'is_dorment'"
     ' (did you mean "is_dormant"?)',
@@ -424,8 +423,8 @@ def test_a_broadcast_has_a_day_and_one_step():
 @pytest.mark.parametrize(
     ("line", "problem"),
     [
-        ("launch: existing", "5: launch: does not go with a day to send on (leave out either)"),
-        ("enter: once", "5: enter: does not go with a day to send on (leave out either)"),
+        ("launch: existing", "5: launch: does not go with `on` (leave out either)"),
+        ("enter: once", "5: enter: does not go with `on` (leave out either)"),
     ],
 )
 def test_a_broadcast_has_neither_launch_nor_enter(line, problem):

@@ -47,7 +47,10 @@ def test_a_second_run_replaces_what_the_first_said(company: Company) -> None:
 
 def test_every_hour_of_every_zone_has_the_offset_it_has(company: Company) -> None:
     assert company.sql("select distinct time_zone from raw.zone_offsets order by 1") == [
-        (zone,) for zone in sorted([*ZONES, "Asia/Tokyo", "Europe/London", "Europe/Berlin"])
+        (zone,)
+        for zone in sorted(
+            {*ZONES, "Asia/Tokyo", "Europe/London", "Europe/Berlin", "America/New_York"}
+        )
     ]
     for zone in ZONES:
         spans = company.sql(
@@ -67,11 +70,16 @@ def test_every_hour_of_every_zone_has_the_offset_it_has(company: Company) -> Non
 
 def test_countries_are_known_by_their_spellings(company: Company) -> None:
     assert company.sql("select * from raw.countries order by 1") == [
-        ("DE", "DE", "Europe/Berlin"),
-        ("Japan", "JP", "Asia/Tokyo"),
-        ("USA", "US", None),
-        ("United Kingdom", "GB", "Europe/London"),
+        ("DE", "DE", "Europe/Berlin", 1),
+        ("Japan", "JP", "Asia/Tokyo", 1),
+        ("USA", "US", "America/New_York", 8),
+        ("United Kingdom", "GB", "Europe/London", 1),
     ]
+
+
+def test_weekends_are_those_of_all_countries_seen(company: Company) -> None:
+    found = company.sql("select country_code, iso_weekday from raw.weekends order by all")
+    assert found == [(code, day) for code in ("DE", "GB", "JP", "US") for day in (6, 7)]
 
 
 def test_holidays_are_those_of_all_countries_seen(company: Company) -> None:

@@ -14,7 +14,7 @@ from lifecycle.document import as_text
 from lifecycle.errors import UnknownName
 from lifecycle.insight.explain import explain
 from lifecycle.ledger import feedback
-from lifecycle.ledger.states import move
+from lifecycle.ledger.states import transition
 from lifecycle.ledger.tables import State, launches, sends
 from lifecycle.status.overview import status
 from lifecycle.whatif.preview import preview
@@ -114,7 +114,7 @@ def test_status_and_explain_tell_what_came_back(told) -> None:
     told.run()
     with told.ledger.write() as connection:
         (send,) = connection.execute(select(sends)).all()
-        move(connection, State.ACCEPTED, None, told.as_of)
+        transition(connection, State.ACCEPTED, None, told.as_of)
         bounced = feedback.Fact(
             kind=feedback.Kind.BOUNCED,
             at=told.as_of,

@@ -2,7 +2,7 @@
 with
 
 activity as (
-  select * from {{ ref('fct_account_activity_daily') }}
+  select * from {{ ref('int_life_days') }}
 ),
 
 final as (

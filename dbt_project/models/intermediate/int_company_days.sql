@@ -81,11 +81,16 @@ dated as (
     days.*,
     holidays.holiday is not null as is_holiday,
     extract(isodow from days.company_day) as iso_weekday,
+    weekends.iso_weekday is not null as is_weekend,
     coalesce(events.events, 0) as events,
     coalesce(live.live_accounts, 0) as live_accounts
   from days
   left join {{ ref('stg_holidays') }} as holidays
     on days.company_country = holidays.country_code and days.company_day = holidays.holiday
+  left join {{ ref('stg_weekends') }} as weekends
+    on
+      days.company_country = weekends.country_code
+      and extract(isodow from days.company_day) = weekends.iso_weekday
   left join events on days.company_day = events.company_day
   left join live on days.company_day = live.company_day
 ),
@@ -96,7 +101,7 @@ final as (
     dated.days_ago,
     dated.iso_weekday,
     dated.is_holiday,
-    dated.iso_weekday <= 5 and not dated.is_holiday as is_business_day,
+    not dated.is_weekend and not dated.is_holiday as is_business_day,
     dated.events,
     dated.live_accounts,
     coalesce(dated.company_day > feed.begins_on, false) as has_feed

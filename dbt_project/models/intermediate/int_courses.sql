@@ -29,6 +29,11 @@ final as (
   select
     accounts.account_id,
     case
+      -- Its use is not known: the feed is late, or no source delivers it.
+      when
+        health.usage_band is null and dormancy.is_dormant is null
+        and onboarding.onboarding_status is null
+        then null
       when accounts.is_churned or feed.feed_status = 'late' then null
       when health.usage_band = 'red' or dormancy.is_dormant then 'advice'
       -- An outcome that came late still came: such an account is not helped by onboarding.

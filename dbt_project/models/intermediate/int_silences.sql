@@ -13,7 +13,7 @@ followed as (
     activity_date as active_on,
     last_active_at as silent_since,
     lead(activity_date) over (partition by account_id order by activity_date) as ended_on
-  from {{ ref('fct_account_activity_daily') }}
+  from {{ ref('int_life_days') }}
 ),
 
 final as (

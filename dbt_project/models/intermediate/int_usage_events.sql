@@ -11,8 +11,8 @@ event_roles as (
   select * from {{ ref('int_event_roles') }}
 ),
 
-counting_rules as (
-  select * from {{ ref('int_counting_rules') }}
+activity_definition as (
+  select * from {{ ref('int_activity_definition') }}
 ),
 
 final as (
@@ -25,11 +25,11 @@ final as (
     usage_events.loaded_at,
     event_roles.is_core,
     event_roles.is_outcome,
-    counting_rules.time_zone,
-    counting_rules.counted_under
+    activity_definition.time_zone,
+    activity_definition.counted_under
   from usage_events
   inner join event_roles on usage_events.event_name = event_roles.event_name
-  inner join counting_rules on usage_events.account_id = counting_rules.account_id
+  inner join activity_definition on usage_events.account_id = activity_definition.account_id
 )
 
 select * from final

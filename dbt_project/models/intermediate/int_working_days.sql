@@ -31,12 +31,16 @@ working as (
     days.country_code,
     days.calendar_day,
     case
-      when extract(isodow from days.calendar_day) <= 5 and holidays.holiday is null then 1
+      when weekends.iso_weekday is null and holidays.holiday is null then 1
       else 0
     end as is_working_day
   from days
   left join {{ ref('stg_holidays') }} as holidays
     on days.country_code = holidays.country_code and days.calendar_day = holidays.holiday
+  left join {{ ref('stg_weekends') }} as weekends
+    on
+      days.country_code = weekends.country_code
+      and extract(isodow from days.calendar_day) = weekends.iso_weekday
 ),
 
 final as (

@@ -56,19 +56,49 @@ rhythms as (
   left join segment_gaps on activity.segment = segment_gaps.segment
 ),
 
-measured as (
+-- Nobody is silent before there was something to be silent about: a go-live, the end of a churn.
+silences as (
   select
     accounts.account_id,
+    accounts.country_code,
+    accounts.as_of_day,
     accounts.days_since_go_live,
     watched.days_watched,
+    watched.came_back,
+    coalesce(watched.is_unwatched, false) as is_unwatched,
+    case
+      when rhythms.account_id is not null
+        then greatest(
+          rhythms.last_active_on, coalesce(watched.silent_from, rhythms.last_active_on)
+        )
+      when watched.came_back then watched.silent_from
+    end as silent_since
+  from accounts
+  inner join watched on accounts.account_id = watched.account_id
+  left join rhythms on accounts.account_id = rhythms.account_id
+),
+
+measured as (
+  select
+    silences.account_id,
+    silences.days_since_go_live,
+    silences.days_watched,
+    silences.came_back,
+    silences.is_unwatched,
     rhythms.active_days - 1 as repeat_active_days,
     rhythms.days_since_first_active - rhythms.days_silent as active_span_days,
     rhythms.days_since_first_active as age_days,
     rhythms.last_active_at,
-    rhythms.days_silent,
+    coalesce(
+      case
+        when rhythms.last_active_on is null or silences.silent_since > rhythms.last_active_on
+          then {{ dbt.datediff('silences.silent_since', 'silences.as_of_day', 'day') }}
+      end,
+      rhythms.days_silent
+    ) as days_silent,
     -- Who was last active before the first of the days has had working days enough since.
     case
-      when rhythms.account_id is not null
+      when silences.silent_since is not null or rhythms.account_id is not null
         then
           until_yesterday.working_days
           - least(until_yesterday.working_days, coalesce(until_active.working_days, 0))
@@ -90,20 +120,19 @@ measured as (
         )
       )
     end as bigint) as dormancy_limit_days
-  from accounts
+  from silences
   cross join thresholds
-  inner join watched on accounts.account_id = watched.account_id
-  left join rhythms on accounts.account_id = rhythms.account_id
-  left join return_chances on accounts.account_id = return_chances.account_id
+  left join rhythms on silences.account_id = rhythms.account_id
+  left join return_chances on silences.account_id = return_chances.account_id
   left join working_days as until_yesterday
     on
-      coalesce(accounts.country_code, thresholds.company_country) = until_yesterday.country_code
-      and cast({{ dbt.dateadd('day', -1, 'accounts.as_of_day') }} as date)
+      coalesce(silences.country_code, thresholds.company_country) = until_yesterday.country_code
+      and cast({{ dbt.dateadd('day', -1, 'silences.as_of_day') }} as date)
       = until_yesterday.calendar_day
   left join working_days as until_active
     on
       until_yesterday.country_code = until_active.country_code
-      and rhythms.last_active_on = until_active.calendar_day
+      and silences.silent_since = until_active.calendar_day
 ),
 
 compared as (
@@ -125,6 +154,10 @@ judged as (
           || {{ counted('working_days_silent', 'working day') }} || '; its limit is '
           || {{ as_text('dormancy_limit_days') }} || ', and '
           || {{ counted('min_working_days', 'working day') }}
+      when came_back and last_active_at is null
+        then
+          'no login in the ' || {{ counted('days_silent', 'day') }}
+          || ' since it came back; ' || {{ as_text('dormancy_limit_days') }} || ' are allowed'
       when days_silent is not null
         then
           'silent for ' || {{ counted('days_silent', 'day') }}
@@ -144,19 +177,20 @@ judged as (
 
 final as (
   select
-    judged.account_id,
-    {{ when_fresh('judged.repeat_active_days') }} as repeat_active_days,
-    {{ when_fresh('judged.active_span_days') }} as active_span_days,
-    {{ when_fresh('judged.age_days') }} as age_days,
-    {{ when_fresh('judged.last_active_at') }} as last_active_at,
-    {{ when_fresh('judged.days_silent') }} as days_silent,
-    {{ when_fresh('judged.dormancy_limit_days') }} as dormancy_limit_days,
-    {{ when_fresh('judged.p_return_28d') }} as p_return_28d,
-    {{ when_fresh('judged.is_dormant') }} as is_dormant,
-    {{ when_fresh('judged.dormancy_reason') }} as dormancy_reason,
-    {{ when_fresh('judged.working_days_silent') }} as working_days_silent
-  from judged
-  inner join account_feed on judged.account_id = account_feed.account_id
+    accounts.account_id,
+    {{ when_fresh('known.repeat_active_days') }} as repeat_active_days,
+    {{ when_fresh('known.active_span_days') }} as active_span_days,
+    {{ when_fresh('known.age_days') }} as age_days,
+    {{ when_fresh('known.last_active_at') }} as last_active_at,
+    {{ when_fresh('known.days_silent') }} as days_silent,
+    {{ when_fresh('known.dormancy_limit_days') }} as dormancy_limit_days,
+    {{ when_fresh('known.p_return_28d') }} as p_return_28d,
+    {{ when_fresh('known.is_dormant') }} as is_dormant,
+    {{ when_fresh('known.dormancy_reason') }} as dormancy_reason,
+    {{ when_fresh('known.working_days_silent') }} as working_days_silent
+  from accounts
+  left join judged as known on accounts.account_id = known.account_id and not known.is_unwatched
+  inner join account_feed on accounts.account_id = account_feed.account_id
 )
 
 select * from final

@@ -10,6 +10,11 @@
   'renewal': "stage = 'renewal'",
   'upsell': "course = 'upsell'",
 } %}
+{# It left by the CRM, and its people went on using the product this week. #}
+{% set churned_but_active -%}
+  last_active_at > coalesce({{ dbt.dateadd('day', 1, 'churned_at') }}, {{ dbt.dateadd('day', -2, 'as_of') }})
+  and last_active_at > {{ dbt.dateadd('day', -7, 'as_of') }}
+{%- endset %}
 {# What began long ago is no news in a company's first list: days that it has been so, from 0. #}
 {% set days_old = {
   'dormant': 'coalesce(days_silent, days_watched + 1) - dormancy_limit_days - 1',
@@ -62,7 +67,6 @@ known as (
     on
       accounts.account_id = satisfaction_band_before.account_id
       and satisfaction_band_before.recency = 1
-  where not accounts.is_churned
 ),
 
 final as (
@@ -75,11 +79,18 @@ final as (
     usage_band_before,
     satisfaction_band_before
   from known
-  where {{ is_so }}
-  {%- if not loop.last %}
+  where not is_churned and {{ is_so }}
   union all
-  {%- endif %}
   {%- endfor %}
+  select
+    account_id,
+    'churned_but_active' as kind,
+    {{ news | length + 1 }} as urgency,
+    cast(null as bigint) as days_old,
+    usage_band_before,
+    satisfaction_band_before
+  from known
+  where is_churned and {{ churned_but_active }}
 )
 
 select * from final

@@ -29,6 +29,7 @@ dated as (
     accounts.as_of_day,
     run_context.as_of,
     watched.days_watched,
+    coalesce(watched.is_unwatched, false) as is_unwatched,
     run_context.onboarding_at_risk_day,
     cast(
       {{ dbt.dateadd('month', 'run_context.onboarding_months', 'watched.watched_from') }} as date
@@ -49,6 +50,7 @@ judged as (
   select
     *,
     case
+      when is_unwatched then null
       when not is_live and first_outcome_on is not null then 'achieved'
       when not is_live then 'not_started'
       when first_outcome_on <= onboarding_due_on then 'achieved'

@@ -19,7 +19,7 @@ outcome_days as (
     account_id,
     cast({{ dbt.date_trunc('month', 'activity_date') }} as date) as outcome_month,
     first_outcome_at
-  from {{ ref('fct_account_activity_daily') }}
+  from {{ ref('int_life_days') }}
   where outcome_events > 0
 ),
 
@@ -49,6 +49,7 @@ habit as (
 climbed as (
   select
     accounts.account_id,
+    coalesce(watched.is_unwatched, false) as is_unwatched,
     case
       when habit.reached_at is not null then 4
       when milestones.first_outcome_at is not null then 3
@@ -68,6 +69,7 @@ climbed as (
   from accounts
   left join milestones on accounts.account_id = milestones.account_id
   left join habit on accounts.account_id = habit.account_id
+  left join {{ ref('int_watched_days') }} as watched on accounts.account_id = watched.account_id
 ),
 
 standing as (
@@ -91,7 +93,7 @@ standing as (
 
 final as (
   select
-    standing.account_id,
+    accounts.account_id,
     {{ when_fresh('cast(standing.ladder_step as bigint)') }} as ladder_step,
     {{ when_fresh('standing.step_1_at') }} as step_1_at,
     {{ when_fresh('standing.step_2_at') }} as step_2_at,
@@ -99,8 +101,9 @@ final as (
     {{ when_fresh('standing.step_4_at') }} as step_4_at,
     {{ when_fresh('cast(standing.current_step as bigint)') }} as current_step,
     {{ when_fresh('case when current_step < ladder_step then highest_until end') }} as regressed_on
-  from standing
-  inner join account_feed on standing.account_id = account_feed.account_id
+  from accounts
+  left join standing on accounts.account_id = standing.account_id and not standing.is_unwatched
+  inner join account_feed on accounts.account_id = account_feed.account_id
 )
 
 select * from final

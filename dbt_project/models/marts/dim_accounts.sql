@@ -26,8 +26,10 @@ located as (
     coalesce(known_zones.time_zone, countries.time_zone, run_context.company_time_zone) as zone,
     case
       when known_zones.time_zone is not null then 'account'
+      when countries.zones > 1 then 'zones'
       when countries.time_zone is not null then 'country'
-      else 'company'
+      when nullif(trim(accounts.country), '') is null then 'company'
+      else 'unknown'
     end as time_zone_source
   from accounts
   cross join {{ ref('stg_run_context') }} as run_context

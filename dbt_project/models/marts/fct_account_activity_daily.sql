@@ -10,7 +10,7 @@
 ) }}
 
 -- What the incremental build reads besides:
--- depends_on: {{ ref('stg_run_context') }}, {{ ref('int_counting_rules') }}
+-- depends_on: {{ ref('stg_run_context') }}, {{ ref('int_activity_definition') }}
 -- depends_on: {{ ref('stg_usage_events') }}, {{ ref('int_event_roles') }}
 
 with

@@ -18,6 +18,7 @@ select
   went_live_at,
   renewal_at,
   churned_at,
-  coalesce(is_churned, false) as is_said_churned
+  coalesce(is_churned, false) as is_said_churned,
+  has_usage_feed
 from ({{ known_at_as_of(ref('accounts_snapshot'), 'account_id') }}) as known
 where created_at <= as_of

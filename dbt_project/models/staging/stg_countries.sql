@@ -2,5 +2,6 @@
 select
   name as country,
   country_code,
-  time_zone
+  time_zone,
+  zones
 from {{ source('raw', 'countries') }}

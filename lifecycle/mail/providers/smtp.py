@@ -89,13 +89,19 @@ class Smtp:
             message = Message.from_bytes(mime)
         except ValueError as error:
             return _not_sent(str(error))
+        return self.hand_over(message.from_email, message.to_email, mime, begin_by)
+
+    def hand_over(
+        self, from_email: str, to_email: str, mime: bytes, begin_by: float = inf
+    ) -> Outcome:
+        """Hand over any mail, also one that is not of a trigger; see `Provider.send`."""
         if _BARE_LINE_END.search(mime):
             return _not_sent("a line ends without CR and LF")
         try:
             with self._connection() as connection:
                 if time.time() >= begin_by:  # others may have had the connections for long
                     return TOO_LATE_TO_BEGIN
-                return connection.hand_over(message.from_email, message.to_email, mime)
+                return connection.hand_over(from_email, to_email, mime)
         except _NotTaken as error:
             return error.outcome
 

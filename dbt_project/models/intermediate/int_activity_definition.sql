@@ -1,4 +1,4 @@
--- One row per account: what its account-days depend on besides its events.
+-- One row per account: its activity definition, all that its account-days depend on besides events.
 with
 
 accounts as (
