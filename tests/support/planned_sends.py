@@ -34,6 +34,9 @@ def planned(number: int, *, at: datetime, **changes) -> PlannedSend:
         "not_before": at,
         "closes_at": at + timedelta(hours=7),
         "expires_at": at + timedelta(days=3),
+        "time_zone": "Asia/Tokyo",
+        "after_send": None,
+        "after_distance": None,
         "mime": b"mail",
     }
     return PlannedSend(**{**fields, **changes})
