@@ -81,7 +81,7 @@ def test_retries_wait_for_what_may_pass(error: Exception, again: bool) -> None:
 
 def test_every_parameter_is_described_in_the_form() -> None:
     form = contents.lifecycle_run.parameters.properties
-    assert set(form) == {"as_of", "dry_run", "source", "config"}
+    assert set(form) == {"as_of", "delivered", "dry_run", "source", "config"}
     assert all(field.get("description") for field in form.values())
     assert {"demo", "files"} <= set(form["source"]["anyOf"][0]["enum"])
 
