@@ -187,7 +187,6 @@ class Living:
                 )
             )
             self.report = run.report
-            run.loaded_at = run.as_of  # each delivery is known from its own day on
             stages.pull.fn(run)
             stages.check_door.fn(run, "raw")
             stages.build.fn(run)

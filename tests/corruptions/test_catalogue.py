@@ -77,7 +77,8 @@ class Home:
     def run(self, as_of: str) -> tuple[int, dict[str, Any], str]:
         """The status, the report and what standard error says."""
         config = str(self.folder / "lifecycle.toml")
-        asked = ("--config", config, "run", "--as-of", as_of, "--json")
+        day = ("--as-of", as_of, "--delivered", as_of[:10])
+        asked = ("--config", config, "run", *day, "--json")
         done = warm.lifecycle(*asked, env=self.env, cwd=CHECKOUT)
         return done.returncode, json.loads(done.stdout or "{}"), done.stderr
 

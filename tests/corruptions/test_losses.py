@@ -48,7 +48,7 @@ def company(living: Callable[..., Living]) -> Living:
     suite.parent.mkdir(parents=True)
     suite.write_text(SUITE, encoding="utf-8")
     (made.folder / "expectations" / "marts").mkdir()
-    assert made.run("2026-06-10 10:00 Asia/Tokyo") == ALL
+    assert made.run("2026-06-10 10:00 Asia/Tokyo", delivered="2026-06-10") == ALL
     return made
 
 
@@ -70,24 +70,24 @@ def test_no_consent_anywhere_ends_nothing_and_the_repaired_delivery_goes_on(
 ) -> None:
     good = company.contacts
     company.contacts = given(good, consent_basis="none")
-    assert company.run("2026-06-11 10:00 Asia/Tokyo") == []
+    assert company.run("2026-06-11 10:00 Asia/Tokyo", delivered="2026-06-11") == []
     assert isinstance(company.error, LossesHeld)
     assert company.error.exit_status == 3
     assert "24 of 24 people who are due lose their mail, 100%: they have no consent any more" in (
         str(company.error)
     )
     company.contacts = good
-    assert company.run("2026-06-12 10:00 Asia/Tokyo") == ALL
+    assert company.run("2026-06-12 10:00 Asia/Tokyo", delivered="2026-06-12") == ALL
     assert company.error is None
 
 
 @pytest.mark.long
 def test_all_churned_is_ended_once_a_person_approves(company: Living) -> None:
     company.accounts = given(company.accounts, churned_at="2026-06-10T00:00:00Z")
-    assert company.run("2026-06-11 10:00 Asia/Tokyo") == []
+    assert company.run("2026-06-11 10:00 Asia/Tokyo", delivered="2026-06-11") == []
     assert "24 of 24 open sequences end, 100%: their accounts churned" in str(company.error)
     decide(company, approvals.approve)
-    assert company.run("2026-06-12 10:00 Asia/Tokyo") == []
+    assert company.run("2026-06-12 10:00 Asia/Tokyo", delivered="2026-06-12") == []
     assert company.error is None
     assert company.report is not None
     assert company.report.exited == {"welcome": MANY}
@@ -97,7 +97,7 @@ def test_all_churned_is_ended_once_a_person_approves(company: Living) -> None:
 def test_a_departure_counts_from_the_planning_on(company: Living) -> None:
     good = company.contacts
     company.contacts = given(good, unsubscribed_at="2026-06-10T00:00:00Z")
-    assert company.run("2026-06-11 10:00 Asia/Tokyo") == []
+    assert company.run("2026-06-11 10:00 Asia/Tokyo", delivered="2026-06-11") == []
     assert "they left" in str(company.error)
     decide(
         company,
@@ -110,7 +110,7 @@ def test_a_departure_counts_from_the_planning_on(company: Living) -> None:
         ),
     )
     company.contacts = good
-    assert company.run("2026-06-12 10:00 Asia/Tokyo") == ALL
+    assert company.run("2026-06-12 10:00 Asia/Tokyo", delivered="2026-06-12") == ALL
 
 
 @pytest.mark.long
@@ -119,5 +119,5 @@ def test_a_few_end_at_once(company: Living) -> None:
         {**row, "consent_basis": "none"} if number < 5 else row
         for number, row in enumerate(company.contacts)
     ]
-    assert len(company.run("2026-06-11 10:00 Asia/Tokyo")) == MANY - 5
+    assert len(company.run("2026-06-11 10:00 Asia/Tokyo", delivered="2026-06-11")) == MANY - 5
     assert company.error is None

@@ -114,8 +114,8 @@ def one_day(config: Path, now: datetime) -> str | None:
     """A run; what stopped it, once somebody has let that through."""
     run: Run | None = None
     try:
-        with Run.begin(as_of=now.isoformat(), config=str(config)) as run:
-            run.loaded_at = run.as_of  # each delivery is known from its own day on
+        day = f"{now:%Y-%m-%d}"
+        with Run.begin(as_of=now.isoformat(), delivered=day, config=str(config)) as run:
             stages.pull.fn(run)
             stages.check_door.fn(run, "raw")
             stages.build.fn(run)
