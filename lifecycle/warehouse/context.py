@@ -16,7 +16,8 @@ from lifecycle.calendar import holidays_of, weekend_of, zones_of_country
 from lifecycle.consent import ConsentWords
 from lifecycle.countries import country_code
 from lifecycle.settings import Settings
-from lifecycle.sources.contract import DEPARTURES, REJECTED_CELLS
+from lifecycle.sources.contract import DEPARTURES, FILE, REJECTED_CELLS
+from lifecycle.sources.contract import TABLES as TABLES_OF_SOURCES
 from lifecycle.warehouse import score_tables
 from lifecycle.warehouse.connection import connect_work
 from lifecycle.warehouse.score_definition import PROJECT, definition
@@ -106,6 +107,7 @@ def write(
             _replace(connection, table, columns, sorted(rows[table], key=str))
         score_tables.ensure(connection)
         _ensure_delivered(connection)
+        _ensure_files(connection)
         connection.execute("commit")
 
 
@@ -146,6 +148,19 @@ def thresholds(settings: Settings, project: Path = PROJECT) -> Row:
         health.hysteresis,
         definition(settings, project),
     )
+
+
+def _ensure_files(connection: duckdb.DuckDBPyConnection) -> None:
+    """Which file brought a row of a growing table is null where an older version loaded it."""
+    there = connection.execute(
+        "select table_name from duckdb_tables() where schema_name = 'raw'"
+        " and database_name = current_database()"
+    ).fetchall()
+    for table in TABLES_OF_SOURCES.values():
+        if not table.is_snapshot and (table.name,) in there:
+            connection.execute(
+                f"alter table raw.{table.name} add column if not exists {FILE} varchar"
+            )
 
 
 def _ensure_delivered(connection: duckdb.DuckDBPyConnection) -> None:
