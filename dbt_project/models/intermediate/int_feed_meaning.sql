@@ -103,8 +103,7 @@ live as (
 everybody as (
   select
     max(case when active.days_back = 1 then active.accounts end) as active_now,
-    {{ quantile('case when active.days_back > 1 then active.accounts * 1.0 end', 0.5) }}
-      as active_before,
+    max(case when active.days_back > 1 then active.accounts end) as most_before,
     count(case when active.days_back > 1 then 1 end) as days_before
   from active
 ),
@@ -117,8 +116,8 @@ final as (
       when
         everybody.days_before >= 10
         and live.accounts >= 20
-        and everybody.active_now >= 0.9 * live.accounts
-        and everybody.active_before <= 0.65 * live.accounts
+        and everybody.active_now >= 0.95 * live.accounts
+        and everybody.active_now >= everybody.most_before + 0.1 * live.accounts
         then everybody.active_now
     end as suddenly_active
   from lost_patterns

@@ -74,7 +74,7 @@ final as (
         then
           {{ counted('suddenly_active', 'account') }} || ' were active on '
           || {{ as_text('last_full_day') }}
-          || ', nearly all; usually far fewer are: a test or a bot may log in everywhere'
+          || ', nearly all, as never before: a test or a bot may log in everywhere'
       else
         'the newest event is ' || {{ hours('age_business_hours') }}
         || ' business hours old; ' || {{ hours('feed_max_age_hours') }}
