@@ -284,7 +284,13 @@ def preview(
     begins = trigger.begins(settings.company.time_zone)
     goes_on = begins + MORNING_RUN if begins and begins > as_of else None
     result = plan(
-        settings, ledger, run_id="preview", as_of=goes_on or as_of, dry_run=True, only=name
+        settings,
+        ledger,
+        run_id="preview",
+        as_of=goes_on or as_of,
+        dry_run=True,
+        only=name,
+        files=files,
     )
     decisions = result.decisions
     ids = {
