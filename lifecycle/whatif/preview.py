@@ -283,8 +283,15 @@ def preview(
     trigger = find(files.usable, name)
     begins = trigger.begins(settings.company.time_zone)
     goes_on = begins if begins and begins > as_of else None
-    run_at = goes_on + MORNING_RUN if goes_on else as_of
-    result = plan(settings, ledger, run_id="preview", as_of=run_at, dry_run=True, only=name)
+    result = plan(
+        settings,
+        ledger,
+        run_id="preview",
+        as_of=goes_on + MORNING_RUN if goes_on else as_of,
+        dry_run=True,
+        only=name,
+        files=files,
+    )
     decisions = result.decisions
     ids = {
         account.account_id
