@@ -27,7 +27,7 @@ export DO_NOT_TRACK = 1
 export DBT_SEND_ANONYMOUS_USAGE_STATS = false
 
 .DEFAULT_GOAL := help
-.PHONY: help install run test faults corruptions oracle lint server lock clean
+.PHONY: help install run test faults corruptions oracle year lint server lock clean
 
 help: ## this list
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{ printf "make %-8s %s\n", $$1, $$2 }'
@@ -40,6 +40,9 @@ test: install ## every test
 
 faults: install ## 20,000 mails, 200 kills, a fifth of the answers broken, on both ledgers
 	@$(BIN)/pytest -q -m long tests/faults
+
+year: install ## a year of ordinary life without a false stop (hours; ORDERS=folder: of these)
+	@$(BIN)/python tests/corruptions/year.py $(if $(ORDERS),orders --data "$(ORDERS)",demo)
 
 corruptions: install ## every way in which a delivery breaks overnight
 	@$(BIN)/pytest -q -n 2 -m "long or not long" tests/corruptions

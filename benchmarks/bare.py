@@ -13,7 +13,7 @@ from typing import Any
 import duckdb
 from meter import Meter
 
-from lifecycle.sources.contract import LOADED_AT, TABLES, Table
+from lifecycle.sources.contract import FILE, LOADED_AT, TABLES, Table
 
 
 def bare_day(folder: Path, meter: Meter) -> None:
@@ -58,13 +58,14 @@ def _load(db: duckdb.DuckDBPyConnection, data: Path) -> None:
 
 def _select(table: Table, files: list[str]) -> str:
     listed = "[" + ", ".join(f"'{file}'" for file in files) + "]"
-    source = f"read_parquet({listed})"
+    source = f"read_parquet({listed}, filename = true)"
     if files[0].endswith(".csv"):
         types = ", ".join(f"'{one.name}': '{one.kind.sql_type}'" for one in table.columns)
-        source = f"read_csv({listed}, header = true, columns = {{{types}}})"
+        source = f"read_csv({listed}, header = true, filename = true, columns = {{{types}}})"
     names = ", ".join(table.column_names)
     loaded_at = f"(SELECT loaded_at FROM raw.run_context) AS {LOADED_AT}"
-    return f"SELECT {names}, {loaded_at} FROM {source}"
+    file = "" if table.is_snapshot else f", split_part(filename, '/data/', 2) AS {FILE}"
+    return f"SELECT {names}{file}, {loaded_at} FROM {source}"
 
 
 def _build(db: duckdb.DuckDBPyConnection, target: Path) -> list[str]:

@@ -31,6 +31,7 @@ dir = "state"
 [source]
 kind = "files"
 path = "data"
+time_zone = "UTC"
 
 [events]
 core = ["report_created", "dashboard_viewed"]
@@ -199,7 +200,7 @@ def _write_snapshots(db: duckdb.DuckDBPyConnection, folder: Path) -> None:
                     day(below(400, i, 'renewal')) AS renewal_at,
                     CASE WHEN life = 'churned' THEN day(ends_on + 20)
                          WHEN {overnight} AND chance(i, 'leave') < 0.0005 THEN day(0)
-                    END AS churned_at
+                    END AS churned_at, NULL AS is_churned
                 FROM made WHERE life <> 'tomorrow' OR {overnight} ORDER BY i
             ) TO '{folder / name / "accounts.csv"}'
             """
@@ -216,7 +217,7 @@ def _write_snapshots(db: duckdb.DuckDBPyConnection, folder: Path) -> None:
                     CASE WHEN chance(n, i) < 0.97 THEN 'contract' END AS consent_basis,
                     day(live_on) AS consented_at,
                     CASE WHEN chance(n, i + 1) < 0.03 OR {overnight} AND chance(n, i + 2) < 0.001
-                         THEN day(0) END AS unsubscribed_at
+                         THEN day(0) END AS unsubscribed_at, NULL AS is_unsubscribed
                 FROM (SELECT *, unnest(range(1 + below(4, i, 'people'))) AS n
                       FROM made)
                 WHERE life <> 'tomorrow' OR {overnight} ORDER BY i, n

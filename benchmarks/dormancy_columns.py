@@ -144,6 +144,7 @@ def _make(folder: Path, accounts: int, account_days: int) -> None:
                 SELECT country, NULL::VARCHAR AS time_zone, TIMESTAMP '2023-01-01' AS created_at,
                     NULL::TIMESTAMP AS went_live_at, NULL::TIMESTAMP AS renewal_at
                 FROM (VALUES ('JP'), ('US'), ('GB'), ('DE')) AS countries (country);
+            CREATE TABLE raw.contacts (consent_basis VARCHAR);
             CREATE TABLE raw.usage_events (occurred_at TIMESTAMP);
             CREATE MACRO chance(item, what) AS hash(hash(item, what)) / 18446744073709551616.0;
             -- A life of 30 to 700 days; who was active often is so regularly.
@@ -186,7 +187,8 @@ def _make(folder: Path, accounts: int, account_days: int) -> None:
                 FROM dated
                 ORDER BY activity_date, hash(i);
             DROP TABLE lives;
-            CREATE TABLE marts.feed_health AS SELECT 'fresh' AS feed_status;
+            CREATE TABLE marts.account_feed AS
+                SELECT account_id, 'fresh' AS feed_status FROM marts.dim_accounts;
             """
         )
     context.write(settings, run_id="benchmark", as_of=AS_OF, loaded_at=AS_OF)

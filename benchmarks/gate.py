@@ -48,6 +48,7 @@ create schema raw;
 create table raw.run_context as select 'published' as run_id, timestamp '2026-06-09 01:00' as as_of,
   timestamp '2026-06-09 01:00' as loaded_at;
 create table raw.event_roles (role varchar, pattern varchar);
+create table raw.consent_words (basis varchar, verdict varchar);
 create table raw.countries (name varchar, country_code varchar, time_zone varchar);
 create table raw.rejected_rows (table_name varchar, key varchar);
 create table raw.accounts as
@@ -62,7 +63,7 @@ select 'A' || lpad(i::varchar, 8, '0') as account_id, 'Firm ' || i as name,
   'purpose ' || i as purpose, null::varchar as background,
   timestamp '2027-01-01' + to_minutes(i % 500000) as renewal_at,
   case when i % 50 = 0 then timestamp '2025-01-01' end as churned_at,
-  timestamp '2026-06-09 01:00' as _loaded_at
+  null::boolean as is_churned, timestamp '2026-06-09 01:00' as _loaded_at
 from range({accounts}) as t (i);
 create table raw.contacts as
 select 'C' || lpad(i::varchar, 8, '0') as contact_id,
@@ -71,7 +72,7 @@ select 'C' || lpad(i::varchar, 8, '0') as contact_id,
   ['admin', 'user', 'owner'][1 + i % 3] as role, 'ja' as locale, 'contract' as consent_basis,
   timestamp '2021-01-01' + to_minutes(i) as consented_at,
   case when i % 30 = 0 then timestamp '2025-01-01' + to_minutes(i) end as unsubscribed_at,
-  timestamp '2026-06-09 01:00' as _loaded_at
+  null::boolean as is_unsubscribed, timestamp '2026-06-09 01:00' as _loaded_at
 from range(2 * {accounts}) as t (i);
 create table raw.usage_events (event_id varchar, account_id varchar, occurred_at timestamp,
   event_name varchar, _loaded_at timestamp);

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 from pathlib import Path
+from typing import get_args, get_origin
 
 from pydantic import BaseModel, SecretStr
 from pydantic.fields import FieldInfo
@@ -27,6 +28,8 @@ def settings_as_markdown() -> str:
 def _sections() -> Iterator[str]:
     for name, section in Settings.model_fields.items():
         model = section.annotation
+        if get_origin(model) is dict:
+            name, model = f"{name}.<name>", get_args(model)[1]
         if isinstance(model, type) and issubclass(model, BaseModel):
             yield f"\n## [{name}]\n\n{(model.__doc__ or '').strip()}\n\n"
             yield "| key | default | meaning |\n|---|---|---|\n"

@@ -19,7 +19,8 @@ LifecycleError                      1  the run failed: nothing is wrong with the
 └── Stopped                         3  the run stopped before it sent anything
     ├── GateStopped                 3  the data is not to be trusted
     │   └── DeliveryHeld            3  it is too far from the last one to go without an approval
-    └── OverBudget                  3  it reaches too many people to go without an approval
+    ├── OverBudget                  3  it reaches too many people to go without an approval
+    └── LossesHeld                  3  it would end too much at once to go without an approval
 
 A message says where, what is wrong, and what was probably meant.
 """
@@ -170,6 +171,10 @@ class DeliveryHeld(GateStopped):
     def __init__(self, door: str, failures: Sequence[str], ask: str) -> None:
         super().__init__(door, failures)
         self.args = (f"{self.args[0]}\n{ask}",)
+
+
+class LossesHeld(Stopped):
+    """By the newest delivery so much would end for good that a person has to approve it."""
 
 
 def did_you_mean(word: str, known: Iterable[str]) -> str:

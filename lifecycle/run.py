@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, TextIO
 
 from lifecycle import settings as settings_file
 from lifecycle.clock import delivered_on, moment_of
-from lifecycle.errors import DeliveryHeld, OverBudget, Problems, Stopped
+from lifecycle.errors import DeliveryHeld, LossesHeld, OverBudget, Problems, Stopped
 from lifecycle.ledger import approvals, commands, held_deliveries, leaving, runs
 from lifecycle.ledger.departures import Departure
 from lifecycle.ledger.store import Ledger
@@ -33,6 +33,7 @@ from lifecycle.report.waiting import BROKEN, broken_lines
 from lifecycle.report.watcher import watched
 from lifecycle.settings import Settings
 from lifecycle.state_lock import only_one
+from lifecycle.warehouse import earlier_departures
 from lifecycle.warehouse.connection import connect_work
 from lifecycle.warehouse.known_then import check_order
 from lifecycle.warehouse.published_days import unpublished_run
@@ -203,6 +204,17 @@ class Run:
             f"{self.run_id} --by NAME --why TEXT drops it, and the next run reads again",
         )
 
+    def hold_losses(self, failures: Sequence[str]) -> LossesHeld:
+        """What there is to say of a run that would end too much."""
+        reasons = "\n".join(f"  - {failure}" for failure in failures)
+        return LossesHeld(
+            f"nothing was ended and nothing was sent, run {self.run_id} needs an approval:\n"
+            f"{reasons}\n"
+            f"If this is meant, lifecycle approve {self.run_id} --by NAME --why TEXT, and the next "
+            "`lifecycle run` ends them. Else mend the export: the next run goes on from where "
+            "this one stood"
+        )
+
     def let_through(self, table: str, digest: str) -> str | None:
         """Who let this delivery of a table through, and why; None: nobody."""
         return held_deliveries.let_through(self.ledger, table, digest)
@@ -244,7 +256,10 @@ class Run:
         except BlockingIOError:
             return False
         with connect_work(self.settings) as work:
-            if unpublished_run(work, self.settings) != self.run_id:
+            last = work.execute("select run_id from raw.run_context").fetchall()
+            if last != [(self.run_id,)]:
+                return False
+            if unpublished_run(work, self.settings) not in (self.run_id, None):
                 return False
         runs.go_on(self.ledger, self.run_id)
         return True
@@ -253,6 +268,12 @@ class Run:
         """Keep those who left by the delivery, whatever becomes of the run."""
         key = self.settings.privacy.erasure_key.get_secret_value()
         leaving.record(self.ledger, found, run_id=self.run_id, key=key)
+
+    def keep_earlier_departures(self) -> None:
+        """Keep those who left before departures were kept in the ledger: once, after an upgrade."""
+        key = self.settings.privacy.erasure_key.get_secret_value()
+        if kept := earlier_departures.keep_earlier(self.settings, self.ledger, key=key):
+            log.info("%s addresses had left before the ledger kept departures", f"{kept:,}")
 
     def tell_of_broken_triggers(self) -> None:
         """Tell whoever `[notify]` names which triggers wait because they cannot be used."""

@@ -12,7 +12,7 @@ import json
 import os
 import tomllib
 from collections.abc import Mapping
-from datetime import timedelta
+from datetime import date, timedelta
 from ipaddress import ip_address
 from pathlib import Path
 from typing import Any, ClassVar, Literal, Self, cast
@@ -184,6 +184,27 @@ class Source(Section):
         return self.kind == "demo"
 
 
+class MoreSource(Section):
+    """A system besides `[source]` that brings events and answers. Its ids count within it: they
+    are kept as `<name>/<id>`."""
+
+    kind: Literal["files"] = Field("files", description="files")
+    path: str = Field(description="a folder or any fsspec address")
+    columns: dict[SourceTable, dict[str, str]] = Field(
+        default_factory=dict, description="per table: our column name = the export's column name"
+    )
+    files: dict[SourceTable, str] = Field(
+        default_factory=dict,
+        description="per table: its file or folder, where it is not named after the table",
+    )
+    time_zone: str = Field("", description="IANA; of times without a zone; empty: the company's")
+
+    @field_validator("time_zone")
+    @classmethod
+    def _zone(cls, value: str) -> str:
+        return _known_zone(value) if value else value
+
+
 class Events(Section):
     """Which event names mean what. `*` stands for any run of characters."""
 
@@ -208,6 +229,20 @@ class Feed(Section):
         ge=0,
         le=1,
         description="least share of the same weekday's median in the last eight weeks",
+    )
+    normal_since: dict[str, date] = Field(
+        default_factory=dict,
+        description="where a smaller volume is normal: `all`, or a part such as `segment smb`, and"
+        " the day from which on the usual is taken",
+    )
+    min_part_events: int = Field(
+        40, ge=1, description="a day, usually: a smaller part of the feed is not judged alone"
+    )
+    group_accounts: int = Field(
+        20, ge=2, description="whose activity ends on one day: at least so many tell of the feed"
+    )
+    group_share: float = Field(
+        0.1, gt=0, le=1, description="of the accounts of their segment or country"
     )
 
 
@@ -338,7 +373,7 @@ class Plan(Section):
 
 
 class Guard(Section):
-    """How many people a run may reach before a person has to approve it."""
+    """How many people a run may reach, or lose, before a person has to approve it."""
 
     people: int = Field(
         1_000, ge=0, description="most distinct addresses that a run's new mails may go to"
@@ -355,6 +390,13 @@ class Guard(Section):
     never_below: int = Field(
         50, ge=0, description="`times` never stops a run that mails at most this many people"
     )
+    loss_share: float = Field(
+        0.2,
+        gt=0,
+        le=1,
+        description="of the open sequences, or of the people due, that one reason may end at once",
+    )
+    loss_never_below: int = Field(20, ge=1, description="losses that `loss_share` never forbids")
     wait_hours: float = Field(
         6,
         ge=0,
@@ -645,6 +687,7 @@ class Settings(BaseSettings):
     ledger: Ledger = Ledger()
     backup: Backup = Backup()
     source: Source = Source()
+    sources: dict[str, MoreSource] = Field(default_factory=dict)
     events: Events = Events()
     feed: Feed = Feed()
     gate: Gate = Gate()
@@ -772,6 +815,11 @@ def _resolve_paths(values: dict[str, Any], base: Path) -> None:
     path = source.get("path") if isinstance(source, dict) else None
     if isinstance(source, dict) and isinstance(path, str) and path and "://" not in path:
         source["path"] = str(base / path)
+    more = values.get("sources")
+    for one in more.values() if isinstance(more, dict) else ():
+        path = one.get("path") if isinstance(one, dict) else None
+        if isinstance(path, str) and path and "://" not in path:
+            one["path"] = str(base / path)
     backup = values.get("backup")
     if isinstance(backup, dict) and isinstance(backup.get("dir"), str) and backup["dir"]:
         backup["dir"] = str(base / backup["dir"])

@@ -1,4 +1,5 @@
-{# What needs the usage feed is unknown while the feed is late: neither zero nor dormant. #}
+{# What needs the usage feed is unknown while the account's part of it is late: neither zero nor
+   dormant. #}
 {% macro when_fresh(expression) -%}
-  case when feed_health.feed_status = 'fresh' then {{ expression }} end
+  case when account_feed.feed_status = 'fresh' then {{ expression }} end
 {%- endmacro %}

@@ -114,16 +114,25 @@ def unhold(
 
 @app.command(rich_help_panel=PANEL)
 def approve(context: typer.Context, run: ARun, by: By, why: Why, as_json: AsJson = False) -> None:
-    """Let go what a run waits for: a delivery that moved too far, or mails over its budget."""
-    from lifecycle.ledger import approvals, held_deliveries
+    """Let go what a run waits for: its delivery, mails over its budget, or what would end by it."""
+    from lifecycle.ledger import approvals, held_deliveries, held_losses
 
     with context.obj.ledger() as (_, ledger):
         mails = approvals.approve(ledger, run, by=by, why=why)
         is_delivery = held_deliveries.is_held(ledger, run)
+        is_loss = held_losses.is_held(ledger, run)
     sentence = f"{run} is approved: {mails} mails go with the next delivery, at their hour."
     if is_delivery:
         sentence = f"{run} is approved: the next `lifecycle run` takes exactly this delivery."
-    answer = {"run_id": run, "decision": "approved", "mails": mails, "delivery": is_delivery}
+    if is_loss:
+        sentence = f"{run} is approved: the next `lifecycle run` ends what it would have ended."
+    answer = {
+        "run_id": run,
+        "decision": "approved",
+        "mails": mails,
+        "delivery": is_delivery,
+        "losses": is_loss,
+    }
     say(sentence, answer, as_json)
 
 
@@ -131,23 +140,27 @@ def approve(context: typer.Context, run: ARun, by: By, why: Why, as_json: AsJson
 def reject(context: typer.Context, run: ARun, by: By, why: Why, as_json: AsJson = False) -> None:
     """Drop what a run waits for: its delivery, or its mails over budget and what they began."""
     from lifecycle.clock import delivery_clock
-    from lifecycle.ledger import approvals, held_deliveries
+    from lifecycle.ledger import approvals, held_deliveries, held_losses
 
     with context.obj.ledger() as (settings, ledger):
         now = delivery_clock(settings, ledger)
         done = approvals.reject(ledger, run, now=now, by=by, why=why)
         is_delivery = held_deliveries.is_held(ledger, run)
+        is_loss = held_losses.is_held(ledger, run)
     sentence = (
         f"{run} is rejected: {done.mails} mails were cancelled, {done.accounts} accounts left."
     )
     if is_delivery:
         sentence = f"{run} is rejected: its delivery is dropped, and the next run reads again."
+    if is_loss:
+        sentence = f"{run} is rejected: nothing ended, and the next run reads again."
     answer = {
         "run_id": run,
         "decision": "rejected",
         "mails": done.mails,
         "accounts": done.accounts,
         "delivery": is_delivery,
+        "losses": is_loss,
     }
     say(sentence, answer, as_json)
 

@@ -14,7 +14,7 @@ from typing import Any
 from sqlalchemy import Connection, Row, Select, func, select, update
 
 from lifecycle.errors import InputError, UnknownName, did_you_mean
-from lifecycle.ledger import controls, departures, held_deliveries, leaving
+from lifecycle.ledger import controls, departures, held_deliveries, held_losses, leaving
 from lifecycle.ledger.states import transition
 from lifecycle.ledger.store import Ledger
 from lifecycle.ledger.tables import (
@@ -123,8 +123,9 @@ def _theirs() -> tuple[Any, Any]:
 
 def _decide(ledger: Connection, run_id: str, verdict: str, action: str, by: str, why: str) -> None:
     query = select(runs.c.run_id).where(runs.c.over_budget.is_not(None))
-    held = ledger.scalars(held_deliveries.run_ids())
-    over = {*ledger.scalars(query), *held, *departures.waiting(ledger)}
+    over = {*ledger.scalars(query), *departures.waiting(ledger)}
+    for held in (held_deliveries.run_ids(), held_losses.run_ids()):
+        over.update(ledger.scalars(held))
     if run_id not in over:
         hint = did_you_mean(run_id, over) or "`lifecycle status` names those that wait"
         raise UnknownName(f"no run {run_id!r} waits for a decision; {hint}")

@@ -49,6 +49,8 @@ class Entry:
     held_out: bool = False
     goal_until: datetime | None = None
     """The end of the time that the goal has; None: there is no goal."""
+    despite_hold: bool = False
+    """Whether it enters while its account is on hold: its mail waits for the end of that."""
 
 
 @dataclass(frozen=True)

@@ -32,7 +32,7 @@ from sqlalchemy import (
 )
 
 from lifecycle.caps import Cap, MailCount, local_day
-from lifecycle.ledger import approvals, departures, same_step, spacing, suppressions
+from lifecycle.ledger import approvals, departures, held_losses, same_step, spacing, suppressions
 from lifecycle.ledger.states import batches, log_transitions, transition
 from lifecycle.ledger.tables import (
     HAS_NOT_LEFT,
@@ -428,6 +428,7 @@ def waits(now: Moment) -> ColumnElement[bool]:
         sends.c.waiting_for.is_not(None),
         spacing.comes_first(),
         sends.c.address.in_(departures.unconfirmed()),
+        sends.c.account_id.in_(held_losses.accounts()),
         and_(sends.c.run_id.in_(approvals.not_approved()), sends.c.trigger != OWNER_LIST),
     )
 

@@ -24,6 +24,9 @@ from lifecycle.ledger.tables import suppressions as suppressions_table
 CRM = "crm"
 """Who said so, where nobody of ours did."""
 
+EARLIER = "keep earlier departures"
+"""The action that says that those of before departures were kept here are known."""
+
 
 def record(ledger: Ledger, shown: Sequence[Departure], *, run_id: str, key: str = "") -> int:
     """Keep those who left by a delivery, provisionally; returns how many are new.
@@ -74,6 +77,30 @@ def record(ledger: Ledger, shown: Sequence[Departure], *, run_id: str, key: str 
             change = update(departures).where(theirs).values(left_at=bindparam("new_left_at"))
             connection.execute(change, later)
     return len(fresh)
+
+
+def earlier_are_kept(ledger: Ledger) -> bool:
+    """Whether those who left before departures were kept here have been added."""
+    query = select(func.count()).select_from(actions).where(actions.c.action == EARLIER)
+    with ledger.read() as connection:
+        return bool(connection.scalar(query))
+
+
+def keep_earlier(
+    ledger: Ledger, earlier: Sequence[Departure], *, run_id: str, key: str, now: datetime
+) -> int:
+    """Keep departures of deliveries that were published before, for good; returns how many are new.
+
+    `run_id` is the last run that was published before. Raises LedgerError where people were erased
+    and the key is missing.
+    """
+    fresh = record(ledger, earlier, run_id=run_id, key=key)
+    with ledger.write() as connection:
+        confirm(connection, run_id, now)
+        why = f"{fresh} addresses had left by the snapshots of the warehouse"
+        done = {"at": now, "action": EARLIER, "subject": CRM, "by": CRM, "why": why}
+        connection.execute(actions.insert().values(**done))
+    return fresh
 
 
 def known(ledger: Ledger) -> list[tuple[str, datetime, bool]]:

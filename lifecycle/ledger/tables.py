@@ -182,6 +182,18 @@ held_deliveries = Table(
     comment="One row per run and table whose delivery was too far from the last published one.",
 )
 
+held_losses = Table(
+    "held_losses",
+    metadata,
+    Column("run_id", String(64), ForeignKey("runs.run_id"), primary_key=True),
+    Column("reason", String(40), primary_key=True, doc="churned, no_consent, …"),
+    Column("trigger", String(100), primary_key=True),
+    Column("account_id", String(255), primary_key=True, index=True),
+    Column("contact_id", String(255), primary_key=True, doc="empty: the whole sequence"),
+    Column("why", Text, nullable=False, doc="what would end, a line each reason"),
+    comment="One row per sequence, or person in one, that a run would have ended for good.",
+)
+
 launch_baseline = Table(
     "launch_baseline",
     metadata,

@@ -276,6 +276,12 @@ def absent(warehouse: duckdb.DuckDBPyConnection, versions: Sequence[str]) -> lis
     return rows(warehouse, query, {"versions": list(versions)})
 
 
+def late_accounts(warehouse: duckdb.DuckDBPyConnection) -> set[str]:
+    """The accounts of which nothing that needs the usage feed is known."""
+    query = "select account_id from marts.account_360 where feed_status = 'late'"
+    return {row["account_id"] for row in rows(warehouse, query)}
+
+
 def insiders(warehouse: duckdb.DuckDBPyConnection, versions: Sequence[str]) -> list[Row]:
     """Open enrolments by these versions: account_id."""
     query = """

@@ -6,7 +6,7 @@ from collections.abc import Collection, Iterator, Sequence
 from datetime import datetime, timedelta
 from typing import Any, Literal
 
-from sqlalchemy import Connection, Row, or_, select, tuple_
+from sqlalchemy import Connection, Row, func, or_, select, tuple_
 
 from lifecycle.ledger.states import batches
 from lifecycle.ledger.tables import (
@@ -115,12 +115,18 @@ def left_behind(ledger: Connection, names: Sequence[str]) -> Rows:
 
 
 def not_left(ledger: Connection) -> Rows:
-    """Mails to customers that can still be stopped: send_id, account_id, contact_id."""
+    """Mails to customers that can still be stopped: send_id, trigger, account_id, contact_id."""
     return ledger.execute(
-        select(sends.c.send_id, sends.c.account_id, sends.c.contact_id).where(
+        select(sends.c.send_id, sends.c.trigger, sends.c.account_id, sends.c.contact_id).where(
             sends.c.state.in_(NOT_LEFT), sends.c.trigger != OWNER_LIST
         )
     ).all()
+
+
+def open_count(ledger: Connection) -> int:
+    """How many enrolments are open, of all triggers."""
+    query = select(func.count()).select_from(enrollments).where(enrollments.c.ended_at.is_(None))
+    return int(ledger.scalar(query) or 0)
 
 
 def decided_steps(

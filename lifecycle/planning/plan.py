@@ -15,14 +15,14 @@ import duckdb
 from sqlalchemy import Connection
 from sqlalchemy import Row as SqlRow
 
-from lifecycle.authoring.files import Seen, read_to_plan
+from lifecycle.authoring.files import Seen, TriggerFiles, read_to_plan
 from lifecycle.calendar import country_of_zone
 from lifecycle.caps import local_day
 from lifecycle.consent import ConsentWords
 from lifecycle.days import DAY
 from lifecycle.document import counted
 from lifecycle.errors import Problem
-from lifecycle.ledger import approvals, controls, runs
+from lifecycle.ledger import approvals, controls, held_losses, runs
 from lifecycle.ledger.decisions import (
     Absence,
     Ending,
@@ -34,12 +34,13 @@ from lifecycle.ledger.decisions import (
     Progress,
     Withdrawal,
 )
+from lifecycle.ledger.held_losses import Lost
 from lifecycle.ledger.record import record
 from lifecycle.ledger.store import Ledger
 from lifecycle.ledger.tables import NOT_LEFT, PAUSED, State
 from lifecycle.mail.folder import Templates
 from lifecycle.mail.render import Renderer
-from lifecycle.planning import audience, guard, ledger_state, readers, versions
+from lifecycle.planning import audience, guard, ledger_state, losses, readers, versions
 from lifecycle.planning.audience import Entrant, Row
 from lifecycle.planning.decision import (
     MAY_PASS,
@@ -79,16 +80,19 @@ def plan(
     dry_run: bool = False,
     only: str | None = None,
     seen: Seen | None = None,
+    files: TriggerFiles | None = None,
 ) -> PlanResult:
     """Decide what every trigger does now, and write it to the ledger unless it is a dry run.
 
-    The mails of a run over its budget wait in the ledger for an approval. So does a trigger
+    The mails of a run over its budget wait in the ledger for an approval. Of a run that would end
+    too much (`losses`) nothing is written but that. So waits a trigger
     whose file or mails cannot be used, or are gone since `seen`, when the run began.
 
-    `only` names the one trigger to look at, for a preview. Raises TriggerError where the
-    models' own YAML cannot be read, LedgerError and WarehouseError.
+    `only` names the one trigger to look at, for a preview, and `files` are those that it has read
+    already. Raises TriggerError where the models' own YAML cannot be read, LedgerError and
+    WarehouseError.
     """
-    files = read_to_plan(settings, seen)
+    files = files or read_to_plan(settings, seen)
     with connect_published(settings) as warehouse, ledger.read() as known:
         result = decide(
             settings,
@@ -100,11 +104,17 @@ def plan(
             is_preview=dry_run,
             broken=files.broken,
             templates=files.templates,
+            run_id=run_id,
         )
+        result.losses = losses.judge(settings.guard, known, result, files.usable)
         sends = result.decisions.sends
         result.flood = guard.judge(settings, warehouse, known, sends, as_of=as_of)
     if not dry_run:
         with ledger.write() as connection:
+            lost = result.losses.lost if result.losses else ()
+            held_losses.hold(connection, run_id, lost, result.losses.why if result.losses else "")
+            if result.losses:
+                return result
             record(connection, result.decisions, run_id=run_id, at=as_of)
             why = result.flood.why if result.flood else None
             approvals.mark(connection, run_id, people=guard.people(sends), over_budget=why)
@@ -122,13 +132,17 @@ def decide(
     is_preview: bool = False,
     broken: Mapping[str, Sequence[Problem]] | None = None,
     templates: Templates | None = None,
+    run_id: str | None = None,
 ) -> PlanResult:
     """What `plan` writes: reads the schema `marts` of a warehouse and a ledger, writes neither.
 
-    With `is_preview` no mail may be sent: its unsubscribe link unsubscribes nobody. `broken` are
-    the triggers besides these that cannot be used, `templates` the mails that were read before.
+    Who left by the delivery of `run_id` counts as having left for good. With `is_preview` no mail
+    may be sent: its unsubscribe link unsubscribes nobody. `broken` are the triggers besides these
+    that cannot be used, `templates` the mails that were read before.
     """
-    planner = _Planner(settings, warehouse, ledger, as_of, is_preview=is_preview, mails=templates)
+    planner = _Planner(
+        settings, warehouse, ledger, as_of, is_preview=is_preview, mails=templates, run_id=run_id
+    )
     for trigger in sorted(triggers, key=lambda it: it.rank):
         if only in (None, trigger.name):
             planner.run(trigger)
@@ -157,6 +171,7 @@ class _Planner:
         *,
         is_preview: bool,
         mails: Templates | None,
+        run_id: str | None,
     ) -> None:
         self.settings = settings
         self.is_preview = is_preview
@@ -172,6 +187,7 @@ class _Planner:
             ledger,
             erasure_key=settings.privacy.erasure_key.get_secret_value(),
             consent=ConsentWords(settings.consent.bases),
+            run_id=run_id,
         )
         self.renderer = Renderer(settings, is_preview=is_preview, templates=mails)
         self.steps = Steps(
@@ -185,6 +201,8 @@ class _Planner:
         feed = audience.rows(warehouse, "select feed_status, reason from marts.feed_health")[0]
         self.feed_is_fresh = feed["feed_status"] == "fresh"
         self.feed_reason = feed["reason"]
+        self.late = audience.late_accounts(warehouse) if self.feed_is_fresh else set()
+        """Accounts of a part of the feed that is late, while the feed is not."""
         self.leaving_unclear = published_marts.unclear_departures(warehouse)
         """Accounts of which nobody can read whether they left: nothing goes to them."""
         self.rejected_accounts = self.leaving_unclear | {
@@ -407,8 +425,10 @@ class _Planner:
                 for person in people
             }
             for row in some:
+                whose = row.trigger, row.account_id, row.contact_id
                 if why := self.leaving_unclear.get(row.account_id):
                     self._suppress(row.send_id, why)
+                    self.result.silenced.add(Lost(Reason.ACCOUNT_SET_ASIDE, *whose))
                     self.result.withheld[Reason.ACCOUNT_SET_ASIDE] += 1
                     continue
                 if row.account_id in self.rejected_accounts or row.send_id in self.steps.looked_at:
@@ -421,9 +441,13 @@ class _Planner:
                 )
                 if against and against[0] not in MAY_PASS:
                     self._suppress(row.send_id, ": ".join(against))
+                    if against[0] in losses.OF_THE_DELIVERY:
+                        self.result.silenced.add(Lost(against[0], *whose))
                     self.result.withheld[against[0]] += 1
                 elif against:
                     self.made.kept_back.append(KeptBack(row.send_id, ": ".join(against)))
+                else:
+                    self.result.due.add(whose)
 
     def _suppress(self, send_id: str, why: str) -> None:
         self.made.withdrawals.append(Withdrawal(send_id, State.SUPPRESSED, why))
@@ -455,6 +479,15 @@ class _Planner:
             entrants = audience.entrants(self.warehouse, trigger.enter, self.as_of)
             if entrants and not trigger.is_broadcast:
                 self.result.withheld[reason] += len(entrants)
+
+    def _waits_for_its_feed(self, trigger: Trigger, account_id: str) -> bool:
+        """Whether an account's part of the feed is late, and the trigger asks for it; if so, that
+        is written down."""
+        if not (trigger.needs_feed and account_id in self.late):
+            return False
+        told = "its part of the usage feed is late"
+        self.result.withhold(trigger.name, account_id, Reason.WAITING_FOR_FEED, told)
+        return True
 
     def _on_hold(self, trigger: Trigger, account_id: str) -> bool:
         """Whether somebody holds an account back; if so, that is written down."""
@@ -600,6 +633,7 @@ class _Planner:
                 next_at=next_at,
                 contact_ids=() if held_out else tuple(mailable),
                 held_out=held_out,
+                despite_hold=trigger.is_broadcast,
                 # What is so at entry, the mails did not bring about.
                 goal_until=None if entrant.goal_is_met else _goal_until(trigger, enrolment),
             )
@@ -617,7 +651,10 @@ class _Planner:
             if row.account_id not in left
             and row.account_id not in self.rejected_accounts
             and not self._on_hold(trigger, row.account_id)
+            and not self._waits_for_its_feed(trigger, row.account_id)
         ]
+        if trigger.needs_feed and self.late:
+            self._keep_back_late(trigger)
         for some in _chunks(due):
             ids = [row.account_id for row in some]
             accounts = audience.accounts(self.warehouse, ids)
@@ -656,6 +693,10 @@ class _Planner:
                     absent_for=self.absent_for,
                 )
                 self._write_readers(trigger, row.account_id, looked_at)
+                self.result.inside.add((trigger.name, row.account_id))
+                self.result.due.update(
+                    (trigger.name, row.account_id, one.contact_id) for one in looked_at.going
+                )
                 if not looked_at.going:
                     self.made.endings.append(
                         Ending(row.account_id, trigger.name, row.cycle, "no_reader")
@@ -684,6 +725,15 @@ class _Planner:
                         country=place.country,
                     )
                 )
+
+    def _keep_back_late(self, trigger: Trigger) -> None:
+        """Keep back the mails of accounts whose part of the feed is late."""
+        for mails in ledger_state.mails_of(self.ledger, trigger.name, sorted(self.late)).values():
+            for mail in mails:
+                if mail.state in NOT_LEFT:
+                    self.steps.looked_at.add(mail.send_id)
+                    why = "its account's part of the usage feed is late"
+                    self.made.kept_back.append(KeptBack(mail.send_id, why))
 
     def _write_readers(self, trigger: Trigger, account_id: str, looked_at: readers.Readers) -> None:
         self.made.readers.extend(looked_at.changes)

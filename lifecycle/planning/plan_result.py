@@ -5,12 +5,16 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from lifecycle.errors import Problem
 from lifecycle.ledger.decisions import Decisions, Withheld
+from lifecycle.ledger.held_losses import Lost
 from lifecycle.planning.decision import Reason
 from lifecycle.planning.guard import Flood
+
+if TYPE_CHECKING:  # it judges a PlanResult
+    from lifecycle.planning.losses import Losses
 
 NAMED = 10
 """Accounts that a sentence names."""
@@ -23,6 +27,14 @@ class PlanResult:
     decisions: Decisions = field(default_factory=Decisions)
     withheld: Counter[str] = field(default_factory=Counter)
     """Accounts or mails that were decided against in this run, by reason."""
+    inside: set[tuple[str, str]] = field(default_factory=set)
+    """Trigger and account of the enrolments of earlier runs that were looked at."""
+    due: set[tuple[str, str, str]] = field(default_factory=set)
+    """Trigger, account and contact of those readers of theirs who go on."""
+    silenced: set[Lost] = field(default_factory=set)
+    """Readers whose planned mail was given up for what the newest delivery says of them."""
+    losses: Losses | None = None
+    """What it would end for good; then nothing of it is written before a person approves."""
     flood: Flood | None = None
     """Why it would have to wait for an approval."""
     waiting: list[str] = field(default_factory=list)

@@ -29,7 +29,10 @@ class People:
         memory: Connection,
         erasure_key: str,
         consent: ConsentWords,
+        run_id: str | None = None,
     ) -> None:
+        """Who left by the delivery of `run_id` has left for good, once that run is planned."""
+        self._run_id = run_id
         self._warehouse = warehouse
         self._memory = memory
         self._erasure_key = erasure_key
@@ -73,7 +76,9 @@ class People:
                 address_has_left=person["address_unsubscribed_at"] is not None,
                 suppressed_for=None if suppressed_for == in_crm else suppressed_for,
                 left_in_crm=in_crm,
-                left_provisionally=left is not None and left.confirmed_at is None,
+                left_provisionally=left is not None
+                and left.confirmed_at is None
+                and left.run_id != self._run_id,
             )
         )
 

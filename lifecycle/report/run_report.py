@@ -122,6 +122,14 @@ class RunReport:
     new_rows: dict[str, int] = field(default_factory=dict)
     gone_rows: dict[str, int] = field(default_factory=dict)
     """Table: rows that the CRM delivered before and does not deliver any more."""
+    corrected_rows: int = 0
+    """Rows of events and answers that say something else now, or were taken out."""
+    corrected_accounts: int = 0
+    """Accounts whose history changed by it, and was counted again."""
+    accounts_late: int = 0
+    """Accounts of a part of the usage feed that is late, while the feed is fresh."""
+    late_parts: dict[str, int] = field(default_factory=dict)
+    """Why they are late, and how many accounts of each."""
     rejected_rows: int = 0
     """Rejected rows of all tables."""
     rejected_by_table: dict[str, int] = field(default_factory=dict)
@@ -180,6 +188,8 @@ class RunReport:
         self.rejected_by_table = {name: n for name, n in pulled.rejected.items() if n}
         self.rejected_rows = sum(self.rejected_by_table.values())
         self.rejected_cells = sum(pulled.rejected_cells.values())
+        self.corrected_rows = sum(pulled.corrected.values())
+        self.corrected_accounts = pulled.corrected_accounts
         self.accounts = self.rows.get("accounts")
         if pulled.passed_over:
             named = ", ".join(pulled.passed_over[:5])
@@ -209,6 +219,9 @@ class RunReport:
         feed = published_marts.feed(warehouse)
         self.feed_status, self.feed_reason = feed["feed_status"], feed["reason"]
         self.accounts = published_marts.account_count(warehouse)
+        if self.feed_status == "fresh":
+            self.late_parts = published_marts.late_parts(warehouse)
+            self.accounts_late = sum(self.late_parts.values())
         self.stage_health = published_marts.stage_health(warehouse)
         if self.rejected_cells:
             self.rejected_cell_examples = published_marts.rejected_examples(
@@ -231,6 +244,8 @@ class RunReport:
         self.waiting = list(result.waiting)
         self.broken = {name: list(problems) for name, problems in result.broken.items()}
         self.flood = result.flood
+        if result.losses:  # of a dry run: any other stops
+            self.warnings += [f"a run would stop: {text}" for text in result.losses.failures]
 
     def add_owner_lists(self, owner_lists: OwnerLists) -> None:
         """Add the owners' lists, and the news whose owner has no address."""
@@ -341,6 +356,13 @@ class RunReport:
             parts.append(f"The usage feed is LATE: {self.feed_reason}.")
         elif self.feed_status:
             parts.append(f"The usage feed is {self.feed_status}.")
+        for reason, late in self.late_parts.items():
+            parts.append(f"LATE for {counted(late, 'account')}: {reason}.")
+        if self.corrected_rows:
+            parts.append(
+                f"{counted(self.corrected_rows, 'row')} of events and answers corrected; "
+                f"{counted(self.corrected_accounts, 'account')} counted again."
+            )
         for door, checks in self.gate.items():
             parts.append(
                 f"Gate {door}: {checks['passed']} checks passed, {checks['failed']} failed, "

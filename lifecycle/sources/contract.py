@@ -166,6 +166,9 @@ TABLES: dict[SourceTable, Table] = {
 LOADED_AT = "_loaded_at"
 """The clock of the load that brought a row, in every table above."""
 
+FILE = "_file"
+"""The file that brought a row, in growing tables: its name as messages show it."""
+
 REJECTED_ROWS = {
     "table_name": "VARCHAR",
     "file": "VARCHAR",

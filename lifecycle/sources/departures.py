@@ -129,9 +129,10 @@ def gather(
            WHERE d.address IS NULL AND d.given IS NULL AND b.email IS NOT NULL"""
     )
     clock = loaded_at.astimezone(UTC).replace(tzinfo=None)
+    consented_on = company_day("consented_at", settings)
     db.execute(
         f"""CREATE TABLE departures AS
-            WITH consents AS ({_consents(db, "good_contacts", settings, clock)}),
+            WITH consents AS ({consents(db, "good_contacts", settings, clock)}),
             newest AS (
                 SELECT address, left_at, file, row_number, column_name, left(value, 200) AS value
                 FROM departed WHERE address IS NOT NULL
@@ -141,14 +142,14 @@ def gather(
             SELECT {", ".join(DEPARTURES)}
             FROM newest LEFT JOIN consents USING (address)
             CROSS JOIN (SELECT TIMESTAMP {literal(str(clock))} AS seen_at)
-            WHERE NOT coalesce({_day("consented_at", settings)} > {_day("left_at", settings)},
-                               false)"""
+            WHERE NOT coalesce({consented_on} > {company_day("left_at", settings)}, false)"""
     )
     rows = db.execute(f"SELECT {', '.join(DEPARTURES)} FROM departures ORDER BY address")
-    return [_departure(row) for row in rows.fetchall()]
+    return [departure(row) for row in rows.fetchall()]
 
 
-def _departure(row: Sequence[Any]) -> Departure:
+def departure(row: Sequence[Any]) -> Departure:
+    """A row of `DEPARTURES`, whose times are naive UTC."""
     address, left_at, file, row_number, column, value, seen_at = row
     return Departure(
         address=address,
@@ -161,7 +162,7 @@ def _departure(row: Sequence[Any]) -> Departure:
     )
 
 
-def _consents(
+def consents(
     db: duckdb.DuckDBPyConnection, contacts: str, settings: Settings, clock: datetime
 ) -> str:
     """SQL: the newest consent of each address; one of the future is none."""
@@ -177,7 +178,7 @@ def _consents(
     )
 
 
-def _day(moment: str, settings: Settings) -> str:
+def company_day(moment: str, settings: Settings) -> str:
     """SQL: the company's day of a naive UTC moment."""
     zone = literal(settings.company.time_zone)
     return f"CAST(timezone({zone}, timezone('UTC', {moment})) AS DATE)"
@@ -190,6 +191,7 @@ def settle(settings: Settings, ledger: Ledger, *, run_id: str, loaded_at: dateti
     Reads `raw` of the warehouse. Safe to repeat.
     """
     clock = loaded_at.astimezone(UTC).replace(tzinfo=None)
+    consented_on = company_day("consented_at", settings)
     known = leaving.known(ledger)
     ended: dict[str, datetime] = {}
     forgotten: list[str] = []
@@ -199,11 +201,11 @@ def settle(settings: Settings, ledger: Ledger, *, run_id: str, loaded_at: dateti
         with connect(str(settings.work_db)) as work:
             work.register("known", batch)
             found = work.execute(
-                f"""WITH consents AS ({_consents(work, "raw.contacts", settings, clock)})
+                f"""WITH consents AS ({consents(work, "raw.contacts", settings, clock)})
                     SELECT address, is_lifted, consented_at
                     FROM known ANTI JOIN raw.departures USING (address)
                     LEFT JOIN consents USING (address)
-                    WHERE is_lifted OR {_day("consented_at", settings)} > {_day("since", settings)}
+                    WHERE is_lifted OR {consented_on} > {company_day("since", settings)}
                     ORDER BY address"""
             ).fetchall()
             work.unregister("known")

@@ -10,7 +10,7 @@ import glob
 import hashlib
 import json
 import os
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -55,6 +55,8 @@ class File:
     """Of CSV; empty: UTF-8."""
     delimiter: str = ""
     """Of CSV; empty: the one that its header has most of."""
+    source: str = ""
+    """The name of `[sources.<name>]`; empty: `[source]`."""
 
 
 class Folder:
@@ -68,12 +70,15 @@ class Folder:
         columns: Mapping[SourceTable, Mapping[str, str]] | None = None,
         encodings: Mapping[SourceTable, str] | None = None,
         delimiters: Mapping[SourceTable, str] | None = None,
+        source: str = "",
     ) -> None:
         """`names`, `columns`, `encodings` and `delimiters` are `[source.files]`,
         `[source.columns.<table>]` and so on."""
         if not address:
-            raise SourceError("[source] path is empty: name the folder that holds the files")
+            section = f"[sources.{source}]" if source else "[source]"
+            raise SourceError(f"{section} path is empty: name the folder that holds the files")
         self.address = address
+        self.source = source
         self._names = names or {}
         self._columns = columns or {}
         self._encodings = encodings or {}
@@ -96,17 +101,38 @@ class Folder:
             delimiters=source.delimiters,
         )
 
+    @classmethod
+    def more(cls, settings: Settings) -> dict[str, Folder]:
+        """The folders of `[sources.<name>]`, by name."""
+        return {
+            name: cls(one.path, names=one.files, columns=one.columns, source=name)
+            for name, one in sorted(settings.sources.items())
+        }
+
     def mapping(self, table: Table) -> Mapping[str, str]:
         """`[source.columns.<table>]`: our column name = the export's."""
         return self._columns.get(table.name, {})
 
-    def files(self) -> dict[SourceTable, list[File]]:
-        """All files of each table, by name. Raises SourceError where a table has none."""
+    def growing_files(self) -> dict[SourceTable, list[File]]:
+        """The files of each growing table that it has. Raises SourceError where it has none."""
+        growing = [table for table in TABLES.values() if not table.is_snapshot]
+        with _told(self.address):
+            found = {it.name: files for it in growing if (files := self._files_of(it))}
+        if not found:
+            missing = "\n".join(self._not_found(table) for table in growing)
+            raise SourceError(f"[sources.{self.source}]: {missing}")
+        return found
+
+    def files(self, optional: Collection[SourceTable] = ()) -> dict[SourceTable, list[File]]:
+        """All files of each table, by name. Raises SourceError where a table has none that is not
+        among the optional."""
         found: dict[SourceTable, list[File]] = {}
         missing: list[str] = []
         with _told(self.address):
             for table in TABLES.values():
                 found[table.name] = self._files_of(table)
+                if table.name in optional and table.name not in self._names:
+                    continue
                 if not found[table.name] and (not table.is_optional or table.name in self._names):
                     missing.append(self._not_found(table))
         if missing:
@@ -195,6 +221,7 @@ class Folder:
             digest if known else "",
             encoding=self._encodings.get(table.name, ""),
             delimiter=self._delimiters.get(table.name, ""),
+            source=self.source,
         )
 
     def _below(self, name: str, root: str | None = None) -> str:
@@ -202,7 +229,8 @@ class Folder:
         return f"{root.rstrip('/')}/{name}" if root else name
 
     def _name(self, path: str) -> str:
-        return path.removeprefix(self._root).strip("/")
+        name = path.removeprefix(self._root).strip("/")
+        return f"{self.source}:{name}" if self.source else name
 
     def _not_found(self, table: Table) -> str:
         own = self._names.get(table.name)

@@ -26,10 +26,11 @@ from lifecycle.errors import GateStopped, WarehouseError
 from lifecycle.ledger.departures import Departure
 from lifecycle.masking import mask_addresses
 from lifecycle.settings import Settings
-from lifecycle.sources import checking, demo, departures
+from lifecycle.sources import checking, corrections, demo, departures
 from lifecycle.sources.contract import (
     DELIVERED_COLUMNS,
     DEPARTURES,
+    FILE,
     KNOWN_ACCOUNTS,
     LOADED_AT,
     LOADED_FILES,
@@ -42,7 +43,7 @@ from lifecycle.sources.contract import (
 )
 from lifecycle.sources.files import File, Folder
 from lifecycle.sources.landing import DATASET, Landing, land
-from lifecycle.sources.mapping import arrange
+from lifecycle.sources.mapping import arrange, cleaned
 from lifecycle.sources.reading import (
     Field,
     Incoming,
@@ -92,6 +93,10 @@ class PullResult:
     """Rows of this delivery that were set aside."""
     rejected_cells: dict[str, int]
     """Optional values of this delivery that cannot be used."""
+    corrected: dict[str, int]
+    """Rows of a growing table that say something else now, or are taken out."""
+    corrected_accounts: int
+    """Accounts whose history changed by it."""
     files_read: int
     passed_over: tuple[str, ...] = ()
     """Files in the folders of tables that are not read."""
@@ -143,6 +148,7 @@ class _Delivery:
     rejected_cells: int = 0
     new_rows: int = 0
     gone_rows: int = 0
+    corrections: corrections.Corrections | None = None
     stops: list[str] = field(default_factory=list)
     """Why the gate stops here; empty where it does not."""
 
@@ -158,16 +164,21 @@ class _Pull:
         remember: Remember | None,
     ) -> None:
         self.settings = settings
-        self.folder = folder
+        self.folders = {"": folder}
+        if not settings.source.is_synthetic:
+            self.folders |= Folder.more(settings)
         self.scratch = scratch
         self.loaded_at = loaded_at
         self.clock = f"TIMESTAMP {literal(str(loaded_at.replace(tzinfo=None)))}"
         self.tell = tell
         self.remember = remember
 
-    def _rules(self, table: Table) -> checking.Rules:
+    def _rules(self, table: Table, of: str) -> checking.Rules:
+        """`of` names a source of `[sources]`; empty: `[source]`."""
         source, company = self.settings.source, self.settings.company.time_zone
         zone = source.time_zones.get(table.name) or source.time_zone or company
+        if of:
+            zone = self.settings.sources[of].time_zone or company
         return checking.Rules(self.loaded_at, tuple(source.nothing), zone, company)
 
     def run(self) -> PullResult:
@@ -175,6 +186,8 @@ class _Pull:
             deliveries = self._choose(db)
             for delivery in deliveries:
                 self._read(db, delivery)
+                if not delivery.table.is_snapshot:
+                    delivery.corrections = corrections.find(db, delivery.table, self.scratch)
             rows = [self._good_rows(db, delivery) for delivery in deliveries]
             rows.append(self._known_accounts(db))
             for delivery in deliveries:
@@ -187,6 +200,7 @@ class _Pull:
                 self._delivered_columns(db, deliveries),
                 self._repeated_ids(db, deliveries),
             ]
+        self._remove_replaced(deliveries)
         self.tell("loading")
         land(self.settings, rows)
         self.tell("recording what was read")
@@ -204,6 +218,14 @@ class _Pull:
             },
             rejected={delivery.table.name: delivery.rejected for delivery in deliveries},
             rejected_cells={one.table.name: one.rejected_cells for one in deliveries},
+            corrected={
+                one.table.name: one.corrections.rows
+                for one in deliveries
+                if one.corrections is not None
+            },
+            corrected_accounts=sum(
+                one.corrections.accounts for one in deliveries if one.corrections is not None
+            ),
             files_read=sum(len(delivery.to_read) for delivery in deliveries),
             passed_over=tuple(self.folder.passed_over()),
         )
@@ -232,6 +254,8 @@ class _Pull:
             for table in TABLES.values():
                 columns = [it for it in table.columns if it.required and not table.is_snapshot]
                 kinds = {it.name: it.kind.sql_type for it in columns} | {table.key: "VARCHAR"}
+                if not table.is_snapshot:
+                    kinds[FILE] = "VARCHAR"
                 self._remember(db, f"before_{table.name}", table.name, kinds)
             db.execute("INSERT INTO known_accounts SELECT account_id FROM known")
             yield db
@@ -245,8 +269,19 @@ class _Pull:
             " AND schema_name = $1 AND table_name = $2",
             [DATASET, table],
         ).fetchone()
-        names = ", ".join(map(quoted, columns))
         if there and there[0]:
+            stored = {
+                name
+                for (name,) in db.execute(
+                    "SELECT column_name FROM duckdb_columns() WHERE database_name = 'work'"
+                    " AND schema_name = $1 AND table_name = $2",
+                    [DATASET, table],
+                ).fetchall()
+            }
+            names = ", ".join(
+                quoted(name) if name in stored else f"NULL::{kind} AS {quoted(name)}"
+                for name, kind in columns.items()
+            )
             db.execute(f"CREATE VIEW {view} AS SELECT {names} FROM work.{DATASET}.{table}")
         else:
             typed = ", ".join(f"{quoted(name)} {kind}" for name, kind in columns.items())
@@ -256,9 +291,11 @@ class _Pull:
         """Snapshots are read whole; of growing tables only files that are new or changed."""
         loaded = set(db.execute("SELECT table_name, fingerprint FROM loaded").fetchall())
         deliveries = []
-        for name, files in self.folder.files().items():
+        more = [folder.growing_files() for name, folder in self.folders.items() if name]
+        supplied = {name for files in more for name in files}
+        for name, files in self.folders[""].files(supplied).items():
             delivery = _Delivery(TABLES[name])
-            for file in files:
+            for file in (*files, *(file for its in more for file in its.get(name, ()))):
                 if delivery.table.is_snapshot or (name, file.fingerprint) not in loaded:
                     delivery.to_read.append(file)
             deliveries.append(delivery)
@@ -269,11 +306,16 @@ class _Pull:
         checking.create(db, table)
         for file in delivery.to_read:
             self.tell(f"reading {file.name}")
-            incoming, broken = read(db, self.folder.fetch(file, self.scratch), self.scratch)
-            fields = arrange(incoming, table, self.folder.mapping(table), file.name)
+            folder = self.folders[file.source]
+            incoming, broken = read(db, folder.fetch(file, self.scratch), self.scratch)
+            fields = arrange(incoming, table, folder.mapping(table), file.name)
+            if file.source and table.key in fields:
+                fields[table.key] = _within(file.source, fields[table.key])
             delivery.headers += [(file.name, name) for name in fields]
             try:
-                delivery.usable[file.name] = self._check(db, delivery, incoming, fields)
+                delivery.usable[file.name] = self._check(
+                    db, delivery, incoming, fields, file.source
+                )
             except duckdb.Error as error:
                 raise unreadable(file, error) from None
             checking.add_broken(db, table, file.name, broken)
@@ -298,6 +340,7 @@ class _Pull:
         delivery: _Delivery,
         incoming: Incoming,
         fields: Mapping[str, Field],
+        source: str = "",
     ) -> int:
         number = len(delivery.good)
         good = self.scratch / f"good_{delivery.table.name}_{number}.parquet"
@@ -306,7 +349,7 @@ class _Pull:
             delivery.table,
             incoming,
             fields,
-            rules=self._rules(delivery.table),
+            rules=self._rules(delivery.table, source),
             delivered=number,
             good=good,
         )
@@ -345,15 +388,22 @@ class _Pull:
         is_new = (
             f"NOT EXISTS (SELECT 1 FROM before_{table.name} b WHERE b.{table.key} = g.{table.key})"
         )
+        place = ""
+        if not table.is_snapshot:
+            is_new += f" OR g.{table.key} IN (SELECT key FROM replaced_{table.name})"
+            place = f", {FILE}"
         landing = self._export(
             db,
             table.name,
-            f"""SELECT {", ".join(map(quoted, columns))}, {self.clock} AS {LOADED_AT}
+            f"""SELECT {", ".join(map(quoted, columns))}{place}, {self.clock} AS {LOADED_AT}
                 FROM {good} WHERE {"true" if table.is_snapshot else is_new}""",
-            {**columns, LOADED_AT: "TIMESTAMP"},
+            {**columns, **({FILE: "VARCHAR"} if place else {}), LOADED_AT: "TIMESTAMP"},
             disposition="replace" if table.is_snapshot else "append",
         )
         delivery.new_rows = landing.row_count
+        if not table.is_snapshot:
+            replaced = f"SELECT count(*) FROM replaced_{table.name} WHERE new_account IS NOT NULL"
+            delivery.new_rows -= _one(db, replaced)
         if table.is_snapshot:
             delivery.new_rows = _one(db, f"SELECT count(*) FROM {good} WHERE {is_new}")
             set_aside = _key_of("a._record", table)
@@ -491,6 +541,13 @@ class _Pull:
         count = _one(db, f"COPY ({query}) TO {literal(str(path))} (FORMAT parquet)")
         return Landing(table, columns, [path], count, disposition)
 
+    def _remove_replaced(self, deliveries: Sequence[_Delivery]) -> None:
+        """A process killed after it reads these files again: they are not recorded yet."""
+        with connect(str(self.settings.work_db)) as work:
+            for delivery in deliveries:
+                if delivery.corrections is not None:
+                    corrections.remove(work, delivery.table, delivery.corrections)
+
     def _record(self, books: list[Landing]) -> None:
         """One transaction: a file taken for read before its bad rows are kept would lose them."""
         with connect(str(self.settings.work_db)) as db, db.cursor() as work:
@@ -531,6 +588,12 @@ class _Pull:
     def _rows_in_raw(self) -> dict[str, int]:
         with connect(str(self.settings.work_db)) as db:
             return {name: _one(db, f"SELECT count(*) FROM {DATASET}.{name}") for name in TABLES}
+
+
+def _within(source: str, key: Field) -> Field:
+    """The key of a source of `[sources]`: its ids count within it."""
+    prefix = literal(f"{source}/")
+    return Field(key.header, f"({prefix} || {cleaned(key)})", "VARCHAR")
 
 
 def _key_of(record: str, table: Table) -> str:

@@ -19,6 +19,7 @@ from lifecycle.ledger import (
     delivery,
     feedback,
     held_deliveries,
+    held_losses,
     warmup,
 )
 from lifecycle.ledger.store import Ledger
@@ -64,8 +65,9 @@ class Status:
     """One item a trigger: in_sequence, its versions that wait (version, since, for), who stopped
     it (mode, since, by, why), and its mails by state."""
     needs_approval: list[dict[str, Any]]
-    """Runs without a decision, over their budget or with a delivery that moved too far: run_id,
-    as_of, people, mails, why. A delivery has neither people nor mails."""
+    """Runs without a decision, over their budget, with a delivery that moved too far or by which
+    too much would end: run_id, as_of, people, mails, why. The last two have neither people nor
+    mails."""
     holds: list[dict[str, Any]]
     """Accounts on hold: account_id, until, since, by, why."""
     next_due: str | None
@@ -206,7 +208,7 @@ def status(settings: Settings, ledger: Ledger, *, as_of: datetime | None = None)
                 "mails": None,
                 "why": row.why,
             }
-            for row in held_deliveries.waiting(ledger)
+            for row in (*held_deliveries.waiting(ledger), *held_losses.waiting(ledger))
         ],
         holds=[
             {**hold, "until": _iso(hold["until"]), "since": _iso(hold["since"])}

@@ -16,7 +16,8 @@ from lifecycle.calendar import holidays_of, weekend_of, zones_of_country
 from lifecycle.consent import ConsentWords
 from lifecycle.countries import country_code
 from lifecycle.settings import Settings
-from lifecycle.sources.contract import DEPARTURES, REJECTED_CELLS
+from lifecycle.sources.contract import DEPARTURES, FILE, REJECTED_CELLS
+from lifecycle.sources.contract import TABLES as TABLES_OF_SOURCES
 from lifecycle.warehouse import score_tables
 from lifecycle.warehouse.connection import connect_work
 from lifecycle.warehouse.score_definition import PROJECT, definition
@@ -28,7 +29,8 @@ TABLES = {
     "run_context": (
         "run_id varchar, as_of timestamp, loaded_at timestamp, company_country varchar,"
         " company_time_zone varchar, company_locale varchar, feed_max_age_hours double,"
-        " feed_min_volume_share double, renewal_days bigint,"
+        " feed_min_volume_share double, feed_min_part_events bigint,"
+        " feed_group_accounts bigint, feed_group_share double, renewal_days bigint,"
         " onboarding_months bigint, onboarding_at_risk_day bigint, mature_from_step bigint,"
         " dormancy_min_days bigint, dormancy_max_days bigint, dormancy_factor double,"
         " dormancy_min_working_days bigint,"
@@ -37,6 +39,7 @@ TABLES = {
         " health_smoothing double, band_hysteresis double, health_definition varchar"
     ),
     "event_roles": "role varchar, pattern varchar",
+    "feed_changes": "part varchar, since date",
     "holidays": "country_code varchar, day date",
     "consent_words": "basis varchar, verdict varchar",
     "countries": "name varchar, country_code varchar, time_zone varchar, zones bigint",
@@ -85,6 +88,7 @@ def write(
                 for role, patterns in settings.events
                 for pattern in dict.fromkeys(patterns)
             ],
+            "feed_changes": list(settings.feed.normal_since.items()),
             "holidays": [
                 (code, day) for code in codes for year in years for day in holidays_of(code, year)
             ],
@@ -103,6 +107,7 @@ def write(
             _replace(connection, table, columns, sorted(rows[table], key=str))
         score_tables.ensure(connection)
         _ensure_delivered(connection)
+        _ensure_files(connection)
         connection.execute("commit")
 
 
@@ -122,6 +127,9 @@ def thresholds(settings: Settings, project: Path = PROJECT) -> Row:
         company.locale,
         feed.max_age_hours,
         feed.min_volume_share,
+        feed.min_part_events,
+        feed.group_accounts,
+        feed.group_share,
         stages.renewal_days,
         stages.onboarding_months,
         stages.onboarding_at_risk_day,
@@ -140,6 +148,19 @@ def thresholds(settings: Settings, project: Path = PROJECT) -> Row:
         health.hysteresis,
         definition(settings, project),
     )
+
+
+def _ensure_files(connection: duckdb.DuckDBPyConnection) -> None:
+    """Which file brought a row of a growing table is null where an older version loaded it."""
+    there = connection.execute(
+        "select table_name from duckdb_tables() where schema_name = 'raw'"
+        " and database_name = current_database()"
+    ).fetchall()
+    for table in TABLES_OF_SOURCES.values():
+        if not table.is_snapshot and (table.name,) in there:
+            connection.execute(
+                f"alter table raw.{table.name} add column if not exists {FILE} varchar"
+            )
 
 
 def _ensure_delivered(connection: duckdb.DuckDBPyConnection) -> None:

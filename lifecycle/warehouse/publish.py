@@ -10,7 +10,7 @@ import duckdb
 from lifecycle.errors import WarehouseError
 from lifecycle.settings import Settings
 from lifecycle.warehouse.connection import connect_work
-from lifecycle.warehouse.published_days import HISTORY, keep_published
+from lifecycle.warehouse.published_days import HISTORY, keep_day
 
 
 def publish(settings: Settings, *, run_id: str) -> None:
@@ -18,8 +18,7 @@ def publish(settings: Settings, *, run_id: str) -> None:
 
     Readers see the old marts or the new ones, never a mixture. `marts.published` holds one
     row: run_id, as_of and published_at (wall clock), both UTC. From then on the day counts as
-    history,
-    and its delivery is what the next one is held against. Raises WarehouseError.
+    history. Raises WarehouseError.
     """
     for leftover in settings.state_dir.glob(f"{settings.published_db.name}.*.tmp*"):
         leftover.unlink()  # Left by a killed run: only one run works in a state folder.
@@ -31,7 +30,7 @@ def publish(settings: Settings, *, run_id: str) -> None:
         os.replace(new, settings.published_db)
         _sync(settings.state_dir)
         with connect_work(settings) as connection:
-            keep_published(connection)
+            keep_day(connection)
     except OSError as error:
         raise WarehouseError(f"{settings.published_db} cannot be replaced: {error}") from error
     finally:

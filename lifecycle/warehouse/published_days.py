@@ -54,7 +54,7 @@ def begin_day(settings: Settings, *, run_id: str, as_of: datetime) -> None:
 def take_back(work: duckdb.DuckDBPyConnection, settings: Settings) -> None:
     """Restore the history of the published runs. `work` is the work file, or a copy of it."""
     if not unpublished_run(work, settings):
-        if exists(work, "unpublished", "run") or _was_published_before_it_was_kept(work, settings):
+        if _was_published_before_it_was_kept(work, settings):
             keep_delivery(work)
     elif has_history(work):
         work.execute(
@@ -71,12 +71,15 @@ def keep_day(work: duckdb.DuckDBPyConnection) -> None:
     work.execute("drop schema if exists unpublished cascade")
 
 
-def keep_published(work: duckdb.DuckDBPyConnection) -> None:
-    """What the last run brought and wrote counts from now on: it has published."""
-    work.execute("begin")
-    keep_delivery(work)
-    keep_day(work)
-    work.execute("commit")
+def keep_published_delivery(settings: Settings) -> None:
+    """Have the next delivery be held against this run's, which is published and planned by.
+
+    Raises WarehouseError.
+    """
+    with connect_work(settings) as work:
+        work.execute("begin")
+        keep_delivery(work)
+        work.execute("commit")
 
 
 def _was_published_before_it_was_kept(work: duckdb.DuckDBPyConnection, settings: Settings) -> bool:

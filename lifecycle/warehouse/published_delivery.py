@@ -2,8 +2,8 @@
 
 The schema `published_delivery` of `work.duckdb` holds the snapshot tables as that run had them,
 which columns each file brought, which files were read, and one row `run`: run_id and loaded_at
-(UTC). It changes only when a run has published: a delivery that a gate refused, or whose run was
-killed, never becomes the one to compare with.
+(UTC). It changes only when a run has published and planned: a delivery that a gate refused, by
+which too much would have ended, or whose run was killed, never becomes the one to compare with.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ from __future__ import annotations
 import duckdb
 
 from lifecycle.sources.contract import TABLES
+from lifecycle.sources.corrections import kept_in
 
 SCHEMA = "published_delivery"
 
@@ -29,6 +30,8 @@ def keep_delivery(work: duckdb.DuckDBPyConnection) -> None:
     if not exists(work, "raw", "run_context"):
         return
     work.execute(f"create schema if not exists {SCHEMA}")
+    for table in TABLES.values():
+        work.execute(f"drop table if exists {kept_in(table.name)}")
     for name in KEPT:
         if exists(work, "raw", name):
             work.execute(f"create or replace table {SCHEMA}.{name} as from raw.{name}")

@@ -39,6 +39,17 @@ def feed(warehouse: duckdb.DuckDBPyConnection) -> Row:
     return rows(warehouse, "select * from marts.feed_health")[0]
 
 
+def late_parts(warehouse: duckdb.DuckDBPyConnection) -> dict[str, int]:
+    """Why parts of the usage feed are late, and how many accounts live on each; the most first."""
+    if not _has_mart(warehouse, "account_feed"):
+        return {}
+    query = """
+        select reason, count(*) as accounts from marts.account_feed
+        where feed_status = 'late' group by reason order by accounts desc, reason
+    """
+    return {row["reason"]: row["accounts"] for row in rows(warehouse, query)}
+
+
 def account_count(warehouse: duckdb.DuckDBPyConnection) -> int:
     """How many accounts are published."""
     return int(rows(warehouse, "select count(*) as n from marts.account_360")[0]["n"])
@@ -122,7 +133,7 @@ def rejected(warehouse: duckdb.DuckDBPyConnection, account_id: str) -> list[Row]
         where (table_name = 'accounts' and key = $1)
            or (table_name = 'contacts' and json_extract_string(record, '$.account_id') = $1)
     """
-    if _has_rejected_cells(warehouse):
+    if _has_mart(warehouse, "rejected_cells"):
         query += """
             union all
             select table_name, file, row_number, column_name, reason from marts.rejected_cells
@@ -137,7 +148,7 @@ def rejected(warehouse: duckdb.DuckDBPyConnection, account_id: str) -> list[Row]
 
 def unclear_departures(warehouse: duckdb.DuckDBPyConnection) -> dict[str, str]:
     """Accounts of which nobody can read whether they left, and what stands there."""
-    if not _has_rejected_cells(warehouse):
+    if not _has_mart(warehouse, "rejected_cells"):
         return {}
     query = """
         select key, reason from marts.rejected_cells
@@ -146,16 +157,14 @@ def unclear_departures(warehouse: duckdb.DuckDBPyConnection) -> dict[str, str]:
     return {row["key"]: row["reason"] for row in rows(warehouse, query)}
 
 
-def _has_rejected_cells(warehouse: duckdb.DuckDBPyConnection) -> bool:
+def _has_mart(warehouse: duckdb.DuckDBPyConnection, name: str) -> bool:
     """Whether a version published the marts that had this one."""
     query = """
-        select 1 as found from duckdb_tables()
-        where schema_name = 'marts' and table_name = 'rejected_cells'
+        select 1 as found from duckdb_tables() where schema_name = 'marts' and table_name = $1
         union all
-        select 1 from duckdb_views()
-        where schema_name = 'marts' and view_name = 'rejected_cells'
+        select 1 from duckdb_views() where schema_name = 'marts' and view_name = $1
     """
-    return bool(rows(warehouse, query))
+    return bool(rows(warehouse, query, [name]))
 
 
 def accounts(warehouse: duckdb.DuckDBPyConnection, account_ids: Sequence[str]) -> list[Row]:

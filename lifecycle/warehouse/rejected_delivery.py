@@ -6,6 +6,7 @@ from lifecycle.ledger import held_deliveries
 from lifecycle.ledger.store import Ledger
 from lifecycle.settings import Settings
 from lifecycle.sources.contract import LOADED_AT, TABLES
+from lifecycle.sources.corrections import kept_in
 from lifecycle.warehouse.connection import connect_work
 from lifecycle.warehouse.published_delivery import SCHEMA, exists, has_delivery
 
@@ -13,8 +14,9 @@ _BOOKS = ("loaded_files", "repeated_ids")
 
 
 def drop_rejected(settings: Settings, ledger: Ledger) -> None:
-    """Take out of the growing tables what came since the last published load, where a delivery
-    that somebody rejected is among it: its files are read again, and judged again.
+    """Take out of the growing tables what came since the last published load, and put back what it
+    replaced, where a delivery that somebody rejected is among it: its files are read again, and
+    judged again.
 
     Snapshots need nothing: the next pull replaces them. Safe to repeat. Raises WarehouseError.
     """
@@ -38,4 +40,10 @@ def drop_rejected(settings: Settings, ledger: Ledger) -> None:
                 work.execute(
                     f"delete from raw.{name} where {where}", [] if since is None else [since]
                 )
+        for name in growing:
+            if exists(work, "raw", f"replaced_{name}"):
+                if since is not None:
+                    published_rows = f"from {kept_in(name)} where {LOADED_AT} <= ?"
+                    work.execute(f"insert into raw.{name} by name {published_rows}", [since])
+                work.execute(f"drop table {kept_in(name)}")
         work.execute("commit")

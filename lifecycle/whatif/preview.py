@@ -282,9 +282,15 @@ def preview(
         raise TriggerError(files.broken[name])
     trigger = find(files.usable, name)
     begins = trigger.begins(settings.company.time_zone)
-    goes_on = begins + MORNING_RUN if begins and begins > as_of else None
+    goes_on = begins if begins and begins > as_of else None
     result = plan(
-        settings, ledger, run_id="preview", as_of=goes_on or as_of, dry_run=True, only=name
+        settings,
+        ledger,
+        run_id="preview",
+        as_of=goes_on + MORNING_RUN if goes_on else as_of,
+        dry_run=True,
+        only=name,
+        files=files,
     )
     decisions = result.decisions
     ids = {

@@ -192,7 +192,7 @@ class Living:
             stages.build.fn(run)
             stages.check_door.fn(run, "marts")
             stages.publish.fn(run)
-            stages.plan.fn(run)
+            stages.plan_run.fn(run)
             stages.approve(run)
             stages.deliver.fn(run)
             stages.report.fn(run)

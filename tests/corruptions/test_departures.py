@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+import pytest
 from sqlalchemy import select
 
 from corruptions.living import Living, accounts, changed, contacts, without
@@ -26,6 +27,7 @@ def live_on(*days: int) -> list[dict[str, Any]]:
     ]
 
 
+@pytest.mark.long
 def test_who_left_stays_unmailed_whatever_comes_after(living: Make) -> None:
     company = living(accounts=live_on(10, 11, 11, 12, 12))
     good = contacts(5)

@@ -30,8 +30,7 @@ from lifecycle.mail.deliver import deliver
 from lifecycle.settings import load
 from lifecycle.sources.demo_clock import DEMO_CLOCK
 from lifecycle.state_lock import only_one
-from lifecycle.warehouse.connection import connect_work
-from lifecycle.warehouse.published_days import keep_published
+from lifecycle.warehouse.published_days import keep_published_delivery
 from planned import Told
 
 SAYS_YES = {"approve": True, "by": "aiko", "why": "as agreed"}
@@ -51,7 +50,7 @@ def config(told: Told, monkeypatch: pytest.MonkeyPatch) -> str:
 def rest_of_a_run(config: str, **asked: Any) -> dict[str, Any]:
     """A daily run on marts that are published."""
     with stages.begin(config=config, **asked) as run:
-        stages.plan.fn(run)
+        stages.plan_run.fn(run)
         stages.approve(run)
         stages.deliver.fn(run)
         stages.report.fn(run)
@@ -214,8 +213,7 @@ def moved(tmp_path: Path) -> str:
     settings = company.settings
     with stages.begin(config=str(toml), as_of="2026-06-10 01:00") as run:
         stages.pull.fn(run)
-        with connect_work(settings) as work:
-            keep_published(work)
+        keep_published_delivery(settings)
     small_export.write(
         export,
         until="2026-06-11 01:00",

@@ -58,10 +58,10 @@ def test_the_stages_stand_in_their_order(monkeypatch: pytest.MonkeyPatch) -> Non
 def test_only_what_is_harmless_is_retried() -> None:
     retried = {
         name: getattr(stages, name).retries
-        for name in ("pull", "gate", "build", "publish", "plan", "deliver", "report")
+        for name in ("pull", "check_door", "build", "publish", "plan_run", "deliver", "report")
     }
     assert retried == dict.fromkeys(("pull", "build", "publish"), 2) | dict.fromkeys(
-        ("gate", "plan", "deliver", "report"), 0
+        ("check_door", "plan_run", "deliver", "report"), 0
     )
 
 
@@ -81,7 +81,7 @@ def test_retries_wait_for_what_may_pass(error: Exception, again: bool) -> None:
 
 def test_every_parameter_is_described_in_the_form() -> None:
     form = contents.lifecycle_run.parameters.properties
-    assert set(form) == {"as_of", "dry_run", "source", "config"}
+    assert set(form) == {"as_of", "delivered", "dry_run", "source", "config"}
     assert all(field.get("description") for field in form.values())
     assert {"demo", "files"} <= set(form["source"]["anyOf"][0]["enum"])
 

@@ -52,17 +52,9 @@ def test_an_event_that_arrives_twice_counts_once(world: World) -> None:
     assert (result.rows["usage_events"], result.rejected["usage_events"]) == (8, 0)
     loaded = world.ask("SELECT * FROM raw.usage_events ORDER BY ALL")
 
-    world.csv("usage_events", [{**EVENTS[3], "event_name": "told_again"}, EVENTS[5]])
+    world.csv("usage_events", [*EVENTS, EVENTS[5]])
     assert world.pull(NOW + timedelta(days=1)).new_rows["usage_events"] == 0
     assert world.ask("SELECT * FROM raw.usage_events ORDER BY ALL") == loaded
-
-
-def test_of_one_event_in_two_files_the_first_counts(world: World) -> None:
-    (world.data / "usage_events.csv").unlink()
-    world.csv("usage_events/a", [_event(1, event_name="first")])
-    world.csv("usage_events/b", [_event(1, event_name="second")])
-    world.pull()
-    assert world.ask("SELECT event_name FROM raw.usage_events") == [("first",)]
 
 
 def test_an_event_waits_until_its_account_is_known(world: World) -> None:

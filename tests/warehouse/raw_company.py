@@ -44,7 +44,7 @@ TABLES = {
     ),
     "usage_events": (
         "event_id varchar, account_id varchar, occurred_at timestamp, event_name varchar,"
-        " user_id varchar, feature varchar, _loaded_at timestamp"
+        " user_id varchar, feature varchar, _file varchar, _loaded_at timestamp"
     ),
     "survey_responses": (
         "response_id varchar, account_id varchar, responded_at timestamp, score double,"

@@ -51,7 +51,8 @@ def company_of(folder: Path) -> Company:
     )
     company.sql(
         """
-        insert into raw.usage_events
+        insert into raw.usage_events (event_id, account_id, occurred_at, event_name,
+            user_id, feature, _loaded_at)
         select account || day, account, day + interval 20 hour, name, 'u' || extract(dow from day),
             'f', timestamp '2026-06-10 01:00'
         from range(timestamp '2026-03-01', timestamp '2026-06-10', interval 1 day) days (day),
@@ -269,7 +270,8 @@ def test_a_feed_that_just_began_makes_no_old_account_dormant(tmp_path: Path) -> 
     company.deliver("accounts", WEDNESDAY, *old)
     company.sql(
         """
-        insert into raw.usage_events
+        insert into raw.usage_events (event_id, account_id, occurred_at, event_name,
+            user_id, feature, _loaded_at)
         select account || day, account, day + interval 20 hour, 'login', 'u', 'f', day
         from range(timestamp '2026-06-07', timestamp '2026-06-10', interval 1 day) days (day),
             (values ('a0'), ('a1')) accounts (account)

@@ -50,7 +50,8 @@ def company_of(folder: Path) -> Company:
     company.deliver("contacts", "2026-12-01", *people)
     company.sql(
         """
-        insert into raw.usage_events
+        insert into raw.usage_events (event_id, account_id, occurred_at, event_name,
+            user_id, feature, _loaded_at)
         select account || day || n, account, day + interval 1 hour + to_minutes(n),
             'report_shared', 'u' || n % 4, 'f' || n % 3, timestamp '2026-12-01'
         from range(timestamp '2026-08-01', timestamp '2027-02-01', interval 1 day) days (day),

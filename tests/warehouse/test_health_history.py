@@ -29,7 +29,8 @@ def company_of(folder: Path) -> Company:
     )
     company.sql(
         """
-        insert into raw.usage_events
+        insert into raw.usage_events (event_id, account_id, occurred_at, event_name,
+            user_id, feature, _loaded_at)
         select account || day, account, day + interval 1 hour, 'report_shared', 'u' || n, 'f' || n,
             timestamp '2026-06-01'
         from range(timestamp '2026-03-01', timestamp '2026-07-01', interval 1 day) days (day),
@@ -188,7 +189,7 @@ def test_every_model_that_the_usage_score_is_computed_by_is_part_of_its_definiti
         # what moved it; satisfaction; what a silence may lead to; whether the feed is there
         "int_points_before",
         *("account_satisfaction", "int_satisfaction_health", "int_return_chances"),
-        *("int_account_return_chances", "int_working_days", "feed_health"),
+        *("int_account_return_chances", "int_working_days", "account_feed"),
     }
     literals_and_words = {"macros/moments.sql", "macros/stored_columns.sql", "macros/words.sql"}
     project = CHECKOUT / "dbt_project"

@@ -39,6 +39,38 @@ events as (
   group by company_day
 ),
 
+-- One more lives from its go-live on, one less from its churn on.
+changes as (
+  select
+    went_live_on as changed_on,
+    1 as change
+  from {{ ref('dim_accounts') }}
+  where not (is_churned and churned_at is null)
+  union all
+  select
+    cast(churned_at as date) as changed_on,
+    -1 as change
+  from {{ ref('dim_accounts') }}
+  where churned_at is not null and went_live_on is not null
+),
+
+changes_by_day as (
+  select
+    changed_on,
+    sum(change) as change
+  from changes
+  group by changed_on
+),
+
+live as (
+  select
+    days.company_day,
+    sum(changes_by_day.change) as live_accounts
+  from days
+  inner join changes_by_day on days.company_day >= changes_by_day.changed_on
+  group by days.company_day
+),
+
 -- The feed's first day may be half a day: comparable are the days after it.
 feed as (
   select cast(min(occurred_at) as date) as begins_on from {{ ref('stg_usage_events') }}
@@ -50,7 +82,8 @@ dated as (
     holidays.holiday is not null as is_holiday,
     extract(isodow from days.company_day) as iso_weekday,
     weekends.iso_weekday is not null as is_weekend,
-    coalesce(events.events, 0) as events
+    coalesce(events.events, 0) as events,
+    coalesce(live.live_accounts, 0) as live_accounts
   from days
   left join {{ ref('stg_holidays') }} as holidays
     on days.company_country = holidays.country_code and days.company_day = holidays.holiday
@@ -59,6 +92,7 @@ dated as (
       days.company_country = weekends.country_code
       and extract(isodow from days.company_day) = weekends.iso_weekday
   left join events on days.company_day = events.company_day
+  left join live on days.company_day = live.company_day
 ),
 
 final as (
@@ -69,6 +103,7 @@ final as (
     dated.is_holiday,
     not dated.is_weekend and not dated.is_holiday as is_business_day,
     dated.events,
+    dated.live_accounts,
     coalesce(dated.company_day > feed.begins_on, false) as has_feed
   from dated
   cross join feed

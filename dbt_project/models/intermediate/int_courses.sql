@@ -34,7 +34,7 @@ final as (
         health.usage_band is null and dormancy.is_dormant is null
         and onboarding.onboarding_status is null
         then null
-      when accounts.is_churned or feed_health.feed_status = 'late' then null
+      when accounts.is_churned or feed.feed_status = 'late' then null
       when health.usage_band = 'red' or dormancy.is_dormant then 'advice'
       -- An outcome that came late still came: such an account is not helped by onboarding.
       when
@@ -52,7 +52,7 @@ final as (
     end as course
   from accounts
   cross join {{ ref('stg_run_context') }} as run_context
-  cross join {{ ref('feed_health') }} as feed_health
+  inner join {{ ref('account_feed') }} as feed on accounts.account_id = feed.account_id
   inner join health on accounts.account_id = health.account_id
   inner join dormancy on accounts.account_id = dormancy.account_id
   inner join ladder on accounts.account_id = ladder.account_id

@@ -32,10 +32,36 @@ days as (
   where history.day < scoring.day
 ),
 
+-- Of accounts whose part of the feed was late on that day: their own newest fresh one before it.
+late_then as (
+  select history.account_id
+  from {{ history }} as history
+  inner join days on history.day = days.newest_fresh
+  where history.feed_status = 'late'
+),
+
+own_days as (
+  select
+    history.account_id,
+    max(history.day) as day
+  from {{ history }} as history
+  inner join days
+    on
+      history.day < days.newest_fresh
+      and history.day >= {{ dbt.dateadd('day', -28, 'days.newest_fresh') }}
+  inner join late_then on history.account_id = late_then.account_id
+  where history.feed_status = 'fresh'
+  group by history.account_id
+),
+
 usage as (
   select history.*
   from {{ history }} as history
-  inner join days on history.day = days.newest_fresh
+  cross join days
+  left join own_days on history.account_id = own_days.account_id
+  where
+    (history.day = days.newest_fresh and history.feed_status = 'fresh')
+    or history.day = own_days.day
 ),
 
 satisfaction as (

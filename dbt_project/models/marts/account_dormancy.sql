@@ -25,8 +25,8 @@ return_chances as (
   select * from {{ ref('int_account_return_chances') }}
 ),
 
-feed_health as (
-  select * from {{ ref('feed_health') }}
+account_feed as (
+  select * from {{ ref('account_feed') }}
 ),
 
 thresholds as (
@@ -190,7 +190,7 @@ final as (
     {{ when_fresh('known.working_days_silent') }} as working_days_silent
   from accounts
   left join judged as known on accounts.account_id = known.account_id and not known.is_unwatched
-  cross join feed_health
+  inner join account_feed on accounts.account_id = account_feed.account_id
 )
 
 select * from final

@@ -13,8 +13,8 @@ before as (
   select * from {{ ref('int_health_before') }}
 ),
 
-feed_health as (
-  select * from {{ ref('feed_health') }}
+account_feed as (
+  select * from {{ ref('account_feed') }}
 ),
 
 watched as (
@@ -86,7 +86,7 @@ final as (
     {{ when_fresh('compared.first_outcome_at') }} as first_outcome_at,
     {{ when_fresh('compared.is_newly_achieved') }} as is_newly_achieved
   from compared
-  cross join feed_health
+  inner join account_feed on compared.account_id = account_feed.account_id
 )
 
 select * from final

@@ -10,8 +10,8 @@ milestones as (
   select * from {{ ref('int_account_milestones') }}
 ),
 
-feed_health as (
-  select * from {{ ref('feed_health') }}
+account_feed as (
+  select * from {{ ref('account_feed') }}
 ),
 
 outcome_days as (
@@ -103,7 +103,7 @@ final as (
     {{ when_fresh('case when current_step < ladder_step then highest_until end') }} as regressed_on
   from accounts
   left join standing on accounts.account_id = standing.account_id and not standing.is_unwatched
-  cross join feed_health
+  inner join account_feed on accounts.account_id = account_feed.account_id
 )
 
 select * from final

@@ -31,7 +31,7 @@ final as (
     accounts.account_id,
     scoring.day,
     scoring.as_of,
-    feed_health.feed_status,
+    feed.feed_status,
     scoring.parameters_version,
     scoring.score_version,
     scoring.definition,
@@ -57,7 +57,7 @@ final as (
     health.change_cause
   from accounts
   cross join {{ ref('int_scoring') }} as scoring
-  cross join {{ ref('feed_health') }} as feed_health
+  inner join {{ ref('account_feed') }} as feed on accounts.account_id = feed.account_id
   inner join health on accounts.account_id = health.account_id
   inner join dormancy on accounts.account_id = dormancy.account_id
   inner join {{ ref('int_stages') }} as stages on accounts.account_id = stages.account_id

@@ -6,6 +6,7 @@ select
   usage_events.event_name,
   usage_events.user_id,
   usage_events.feature,
+  usage_events._file as file,
   usage_events._loaded_at as loaded_at
 from {{ source('raw', 'usage_events') }} as usage_events
 cross join {{ ref('stg_run_context') }} as run_context

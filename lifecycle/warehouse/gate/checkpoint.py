@@ -104,6 +104,7 @@ def check(settings: Settings, door: Door, *, approved: Approved | None = None) -
     sentences: dict[Severity, list[str]] = {"critical": [], "warning": [], "info": waiting}
     passed = 0
     moved: list[Moved] = []
+    questions: list[tuple[Suite, Check, str]] = []
     for suite, outcomes in zip(ready, results, strict=True):
         for check, outcome in zip(suite.checks, outcomes, strict=True):
             _refuse_errors(suite, check, outcome)
@@ -111,10 +112,13 @@ def check(settings: Settings, door: Door, *, approved: Approved | None = None) -
                 passed += 1
             elif check.is_drift:
                 moved.append((suite, check, outcome.result["details"]["drift"]))
+            elif check.is_approvable and check.severity == "critical":
+                questions.append((suite, check, _sentence(suite, check, outcome)))
             else:
                 sentences[check.severity].append(_sentence(suite, check, outcome))
     is_approvable = not sentences["critical"]
     held = _tell_drift(settings, moved, approved, sentences) if moved else {}
+    held |= _ask(settings, questions, approved, sentences) if questions else {}
     page = data_docs.write(
         settings.reports_dir / "data_docs",
         door,
@@ -164,6 +168,32 @@ def _tell_drift(
                 sentences["critical"] += told
             else:
                 sentences["warning"] += [f"{text}; let through by {by}" for text in told]
+    return held
+
+
+def _ask(
+    settings: Settings,
+    questions: Iterable[tuple[Suite, Check, str]],
+    approved: Approved | None,
+    sentences: Mapping[Severity, list[str]],
+) -> dict[str, str]:
+    """Add the sentences of what a person may let through; returns, of each table that nobody let
+    through, the digest of what is asked: the checks, and the published run that it is beside."""
+    from lifecycle.warehouse.gate import delivery_digest
+
+    asked: dict[str, list[tuple[str, str]]] = {}
+    for suite, check, sentence in questions:
+        asked.setdefault(suite.name, []).append((check.because, sentence))
+    held: dict[str, str] = {}
+    with connect_work(settings) as connection:
+        for table, found in asked.items():
+            digest = delivery_digest.of_checks(connection, table, [it for it, _ in found])
+            by = approved(table, digest) if approved else None
+            if by is None:
+                held[table] = digest
+                sentences["critical"] += [sentence for _, sentence in found]
+            else:
+                sentences["warning"] += [f"{text}; let through by {by}" for _, text in found]
     return held
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Sequence
 
 import duckdb
 
@@ -34,3 +35,12 @@ def digest(connection: duckdb.DuckDBPyConnection, table: str) -> str:
         [since] if is_part else [],
     ).fetchall()
     return hashlib.sha256(repr((table, names, rows, against)).encode()).hexdigest()
+
+
+def of_checks(connection: duckdb.DuckDBPyConnection, table: str, checks: Sequence[str]) -> str:
+    """SHA-256 of checks that failed on a table, and of the published run that they are beside: the
+    same until another run has published."""
+    against = "nothing"
+    if has_delivery(connection):
+        [(against,)] = connection.execute(f"select run_id from {SCHEMA}.run").fetchall()
+    return hashlib.sha256(repr((table, sorted(checks), against)).encode()).hexdigest()

@@ -14,6 +14,7 @@ One row per table, column and measure, and for parts of a growing table per part
                           those missing of a part that there was
     other_content         ids that came again with another account, time or name or score
     shrunk                rows of a file that was delivered again with fewer
+    taken_out             rows that a file had, and does not have in the same span of time now
 
 `share` is what a limit is held against, `moved` the rows that it is about, `value_before` and
 `value_now` what a person is shown. A first delivery has no `value_before`, nor keys that stayed:
@@ -30,7 +31,8 @@ import duckdb
 import pyarrow as pa
 
 from lifecycle.settings import Settings
-from lifecycle.sources.contract import TABLES, Table
+from lifecycle.sources.contract import FILE, TABLES, Table
+from lifecycle.sources.corrections import kept_in
 from lifecycle.sources.reading import quoted
 from lifecycle.triggers.model import read_folder
 from lifecycle.warehouse.published_delivery import DELIVERED_COLUMNS, SCHEMA, exists, has_delivery
@@ -55,7 +57,7 @@ it. `is_first`: no delivery was published before."""
 
 MEASURES = (
     *("vanished", "appeared", "emptied", "filled", "changed", "empty", "one_value", "distinct"),
-    *("new_values", "gone", "new_names", "lost_part", "other_content", "shrunk"),
+    *("new_values", "gone", "new_names", "lost_part", "other_content", "shrunk", "taken_out"),
 )
 
 EXPLAINED_BY = {
@@ -317,7 +319,7 @@ def _grown(connection: duckdb.DuckDBPyConnection, table: Table) -> Iterator[Row]
             parts=", ".join(f"{sql} as {name}" for name, sql in parts.items()),
             texts=", ".join(f"{name}::varchar as {name}" for name in parts),
             names=", ".join(parts),
-            table=table.name,
+            rows=_rows_and_replaced(connection, table),
             happened_at=table.happened_at,
             days=DAYS_BEFORE,
         )
@@ -333,6 +335,36 @@ def _grown(connection: duckdb.DuckDBPyConnection, table: Table) -> Iterator[Row]
             row = _row(table.key, "other_content", 0.0, _share(other, repeats), other, of=repeats)
             yield {**row, "detail": examples}
     yield from _shrunk_files(connection, table)
+    yield from _taken_out(connection, table)
+
+
+def _rows_and_replaced(connection: duckdb.DuckDBPyConnection, table: Table) -> str:
+    """SQL: the rows of a growing table, and those that were replaced since the last published
+    load."""
+    rows = f"select *, false as is_replaced from raw.{table.name}"
+    if exists(connection, "raw", f"replaced_{table.name}"):
+        rows += f" union all by name select *, true as is_replaced from {kept_in(table.name)}"
+    return rows
+
+
+def _taken_out(connection: duckdb.DuckDBPyConnection, table: Table) -> Iterator[Row]:
+    if not exists(connection, "raw", f"replaced_{table.name}"):
+        return
+    for file, gone, had in connection.execute(
+        f"""with replaced as (
+                select {FILE}, {table.key} not in (select {table.key} from raw.{table.name})
+                    as is_gone
+                from {kept_in(table.name)} where {FILE} is not null
+            ),
+            gone as (select {FILE}, count(*) filter (is_gone) as n from replaced group by {FILE}),
+            had as (
+                select {FILE}, count(*) as n from raw.{table.name}
+                where _loaded_at <= (select loaded_at from {SCHEMA}.run) group by {FILE}
+            )
+            select gone.{FILE}, gone.n, gone.n + coalesce(had.n, 0)
+            from gone left join had using ({FILE}) where gone.n > 0 order by gone.{FILE}"""
+    ).fetchall():
+        yield {**_row(table.key, "taken_out", had, had - gone, gone, of=had), "detail": file}
 
 
 def _parts(

@@ -83,6 +83,7 @@ def _moved(table: Table, row: Row) -> str:
         f"{before or 0:,.0f} on that weekday",
         "other_content": f"{moved:,} of {of:,} ids that came again say something else now, {part}"
         + (f", e.g. {detail}" if detail else ""),
+        "taken_out": f"{moved:,} of the {before or 0:,.0f} rows of {detail} are gone from it",
         "shrunk": f"{detail} has {now:,.0f} rows now, it had {before or 0:,.0f}",
     }[row["measure"]]
 

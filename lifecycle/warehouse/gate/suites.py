@@ -9,6 +9,7 @@
         severity: warning          # critical stops the run; warning and info are reported
         because: A negative revenue is a mistake in the CRM.
       - expect: unexpected_rows    # DuckDB's own SQL, that ought to find nothing
+        approvable: true           # what it stops, `lifecycle approve` lets through
         needs: snapshots.accounts_snapshot   # waits until this table exists
         sql: select …
       - expect: drift_within       # how far this delivery may be from the last published one
@@ -45,7 +46,7 @@ from lifecycle.warehouse.gate.gx_duckdb import UNSUPPORTED
 from lifecycle.warehouse.gate.unexpected_rows import UnexpectedRows
 
 SUITE_KEYS = ("key", "expectations")
-OWN_KEYS = ("expect", "severity", "because", "needs")
+OWN_KEYS = ("expect", "severity", "because", "needs", "approvable")
 COLUMN_KEYS = ("column", "column_A", "column_B", "column_list", "except_columns")
 HIDDEN = frozenset(Expectation.__fields__) | {"batch_id", "library_metadata", "table"}
 """Fields of an expectation that are not for the author of a suite."""
@@ -75,6 +76,8 @@ class Check:
     because: str
     columns: tuple[str, ...]
     needs: str | None
+    is_approvable: bool = False
+    """Whether what it stops, a person may let through, as of a delivery that moved too far."""
 
     @property
     def is_drift(self) -> bool:
@@ -238,7 +241,17 @@ def _checks(file: Path, line: int, entry: CommentedMap, problems: list[Problem])
         keys = () if name in ABOUT_COLUMNS else COLUMN_KEYS
         columns = tuple(column for key in keys for column in _names(with_column.get(key)))
         needs = str(entry["needs"]) if entry.get("needs") else None
-        yield Check(file, line, identity, expectation, _severity(severity), because, columns, needs)
+        yield Check(
+            file,
+            line,
+            identity,
+            expectation,
+            _severity(severity),
+            because,
+            columns,
+            needs,
+            is_approvable=bool(entry.get("approvable")),
+        )
 
 
 def _severity(word: str) -> Severity:

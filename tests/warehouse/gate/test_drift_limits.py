@@ -36,11 +36,12 @@ create table raw.accounts as select *, churned_at is not null as is_churned,
 create table raw.contacts as select *, 'red' as colour,
   unsubscribed_at is not null as is_unsubscribed,
   timestamp '2026-06-10 01:00' as _loaded_at from ({small_export.CONTACTS});
-create table raw.usage_events as select *, timestamp '2026-06-10 01:00' as _loaded_at
+create table raw.usage_events as select *, timestamp '2026-06-10 01:00' as _loaded_at,
+  null::varchar as _file
   from ({small_export.EVENTS}) where occurred_at < '2026-06-10 01:00';
 create table raw.survey_responses as select 'r' || i as response_id, 'A001' as account_id,
   timestamp '2026-06-01' as responded_at, (i % 11)::double as score, 'nps' as kind,
-  timestamp '2026-06-10 01:00' as _loaded_at from range(200) as t (i);
+  timestamp '2026-06-10 01:00' as _loaded_at, null::varchar as _file from range(300) as t (i);
 create table raw.delivered_columns as
   select table_name, table_name || '.csv' as file, column_name from duckdb_columns()
   where schema_name = 'raw' and not starts_with(column_name, '_');
@@ -53,7 +54,7 @@ create table raw.repeated_ids (table_name varchar, repeats bigint, other_content
 DAY_AFTER = f"""
 update raw.run_context
 set run_id = 'r2', as_of = '2026-06-11 01:00', loaded_at = '2026-06-11 01:00';
-insert into raw.usage_events select *, timestamp '2026-06-11 01:00'
+insert into raw.usage_events select *, timestamp '2026-06-11 01:00', null
   from ({small_export.EVENTS}) where occurred_at between '2026-06-10 01:00' and '2026-06-11 01:00';
 """
 NEW_EVENTS = "_loaded_at > '2026-06-10 01:00'"
@@ -215,20 +216,31 @@ FAULTS: dict[tuple[str, str, str], str] = {
         "usage_events", "event_name", "'app.' || event_name", NEW_EVENTS
     ),
     ("usage_events", "other_content", "event_id"): "insert into raw.repeated_ids values"
-    " ('usage_events', 100, 5, 'e1', '2026-06-11 01:00')",
+    " ('usage_events', 150, 100, 'e1', '2026-06-11 01:00')",
+    ("usage_events", "taken_out", "event_id"): "update raw.usage_events set _file = 'f.csv';"
+    " create table raw.replaced_usage_events as from raw.usage_events where hash(event_id) % 2 = 0;"
+    " delete from raw.usage_events where hash(event_id) % 2 = 0",
     ("usage_events", "shrunk", "event_id"): "update raw.loaded_files set usable_rows = 400"
     " where table_name = 'usage_events'",
     ("usage_events", "lost_part", "*"): "delete from raw.usage_events"
     " where event_name = 'report_shared' and occurred_at >= '2026-06-10';"
     "insert into raw.usage_events select 'x' || i, 'A001', d - interval 7 day, 'report_shared',"
-    " 'u', 'f', d from range(200) t(i), (select timestamp '2026-06-10 00:30' as d)",
+    " 'u', 'f', d, null from range(200) t(i), (select timestamp '2026-06-10 00:30' as d)",
     ("usage_events", "own lost_part", "*"): "insert into raw.usage_events select 'x' || i || w,"
     " 'A003', timestamp '2026-06-10 02:00' - interval (7 * w) day, 'report_shared', 'u', 'f',"
-    " timestamp '2026-06-10 00:30' from range(100) t(i), range(1, 5) s(w);"
+    " timestamp '2026-06-10 00:30', null from range(100) t(i), range(1, 5) s(w);"
     "delete from raw.usage_events where occurred_at >= '2026-06-10' and account_id in"
     " (select account_id from raw.accounts where segment = 'smb')",
     ("survey_responses", "other_content", "response_id"): "insert into raw.repeated_ids values"
-    " ('survey_responses', 100, 5, 'r1', '2026-06-11 01:00')",
+    " ('survey_responses', 150, 100, 'r1', '2026-06-11 01:00')",
+    (
+        "survey_responses",
+        "taken_out",
+        "response_id",
+    ): "update raw.survey_responses set _file = 'f.csv';"
+    " create table raw.replaced_survey_responses as from raw.survey_responses"
+    " where hash(response_id) % 2 = 0;"
+    " delete from raw.survey_responses where hash(response_id) % 2 = 0",
     ("survey_responses", "shrunk", "response_id"): "update raw.loaded_files set usable_rows = 50"
     " where table_name = 'survey_responses'",
 }

@@ -35,6 +35,9 @@ create table raw.run_context as
 create table raw.event_roles as
   select * from (values ('activity', '*'), ('core', 'report_created'), ('outcome', '*_shared'))
     as roles (role, pattern);
+create table raw.consent_words as
+  select * from (values ('contract', 'consent'), ('withdrawn', 'refusal'), ('hearsay', 'unknown'))
+    as words (basis, verdict);
 create table raw.countries as
   select 'Japan' as name, 'JP' as country_code, 'Asia/Tokyo' as time_zone;
 create table raw.accounts as
@@ -70,6 +73,8 @@ create table raw.rejected_rows (table_name varchar, key varchar);
 
 MARTS = """
 create table marts.feed_health as select 'fresh' as feed_status;
+create table marts.account_feed as
+  select account_id, 'fresh' as feed_status, null::varchar as reason from raw.accounts;
 create table marts.dim_accounts as select account_id, name from raw.accounts;
 create table marts.dim_contacts as
   select *, lower(trim(email)) as email_normalized from raw.contacts;
@@ -208,6 +213,24 @@ FAULTS = [
         "update raw.contacts set email = 'a@example.com, b@example.com' where contact_id = 'c1'",
     ),
     ("raw", "contacts", "A contact of an account", "update raw.contacts set account_id = 'nobody'"),
+    (
+        "raw",
+        "contacts",
+        "These words of consent_basis",
+        "update raw.contacts set consent_basis = 'hearsay' where contact_id = 'c7'",
+    ),
+    (
+        "raw",
+        "contacts",
+        "A consent that lies in the future",
+        "update raw.contacts set consented_at = '2026-06-10 01:01' where contact_id = 'c7'",
+    ),
+    (
+        "raw",
+        "contacts",
+        "A date of consent without",
+        "update raw.contacts set consent_basis = null where contact_id = 'c7'",
+    ),
     ("raw", "contacts", "One address belongs", "update raw.contacts set email = 'x@example.com'"),
     ("raw", "usage_events", "An event must say", "update raw.usage_events set occurred_at = null"),
     (
@@ -308,7 +331,30 @@ FAULTS = [
         "update marts.account_360 set feed_status = 'late'",
     ),
     ("marts", "account_360", "With a fresh feed", "update marts.account_360 set stage = null"),
-    ("marts", "account_360", "account_360 and feed", "delete from marts.feed_health"),
+    (
+        "marts",
+        "account_360",
+        "account_360 and account_feed",
+        "delete from marts.account_feed where account_id = 'a7'",
+    ),
+    (
+        "marts",
+        "account_feed",
+        "Of every account",
+        "update marts.account_feed set feed_status = null",
+    ),
+    (
+        "marts",
+        "account_feed",
+        "While the whole feed",
+        "update marts.feed_health set feed_status = 'late'",
+    ),
+    (
+        "marts",
+        "account_feed",
+        "A part of the usage feed",
+        "update marts.account_feed set feed_status = 'late', reason = 'only 3 events'",
+    ),
     (
         "marts",
         "account_360",
@@ -480,7 +526,7 @@ def test_a_late_feed_leaves_nothing_known_that_needs_it(settings: Settings) -> N
         settings,
         f"update marts.account_360 set feed_status = 'late', {unknown}",
         "update marts.account_360 set stage = 'renewal' where account_id = 'a1'",
-        "update marts.feed_health set feed_status = 'late'",
+        "update marts.account_feed set feed_status = 'late'",
     )
     checkpoint.check(settings, "marts")
     # Every one of these columns is looked at: each is known for one account, and all are named.

@@ -1,0 +1,63 @@
+"""A part of the usage feed that is late: its accounts wait, and the others go on."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from lifecycle.ledger.tables import enrollments
+from world import World
+
+LATE: dict[str, Any] = {"feed_status": "late", "is_dormant": None}
+
+
+@pytest.fixture
+def world(tmp_path: Path, ledger_url: str) -> Iterator[World]:
+    made = World(tmp_path / "company", ledger_url)
+    made.win_back()
+    see(made)
+    yield made
+    made.close()
+
+
+def see(world: World, **of_a1: Any) -> None:
+    """Two dormant accounts with an admin each; columns of the first."""
+    world.marts.accounts([{"account_id": "a1", **of_a1}, {"account_id": "a2"}])
+    world.marts.contacts([{"contact_id": f"c{n}", "account_id": f"a{n}"} for n in (1, 2)])
+
+
+def states(world: World) -> dict[tuple[str, str], str]:
+    return {(account, step): state for account, step, state in world.mails()}
+
+
+def test_a_planned_mail_is_kept_until_its_accounts_part_is_there(world: World) -> None:
+    world.run("2026-06-10 01:00")
+    world.run("2026-06-16 20:00")  # plans last_call for the next morning
+    see(world, **LATE)
+    result = world.run("2026-06-17 02:00")
+    assert result.waiting == [], "the trigger goes on"
+    assert states(world)["a1", "last_call"] == "planned"
+    assert states(world)["a2", "last_call"] == "accepted"
+    assert world.rows(enrollments, "end_reason")[0] == (None,)
+
+    see(world)
+    world.run("2026-06-18 02:00")
+    assert states(world)["a1", "last_call"] == "accepted"
+
+
+def test_a_step_that_comes_due_waits_and_is_named(world: World) -> None:
+    world.run("2026-06-10 01:00")
+    see(world, **LATE)
+    result = world.run("2026-06-17 02:00")
+    assert result.withheld == {"waiting_for_feed": 1}
+    assert ("a1", "last_call") not in states(world)
+    assert states(world)["a2", "last_call"] == "accepted"
+
+
+def test_nobody_enters_whose_part_is_late(world: World) -> None:
+    see(world, **LATE)
+    world.run("2026-06-10 01:00")
+    assert set(states(world)) == {("a2", "check_in")}
