@@ -227,7 +227,9 @@ class _Pull:
                 one.corrections.accounts for one in deliveries if one.corrections is not None
             ),
             files_read=sum(len(delivery.to_read) for delivery in deliveries),
-            passed_over=tuple(self.folder.passed_over()),
+            passed_over=tuple(
+                name for folder in self.folders.values() for name in folder.passed_over()
+            ),
         )
 
     # Read and check. --------------------------------------------------------------------
