@@ -15,7 +15,7 @@ import duckdb
 from sqlalchemy import Connection
 from sqlalchemy import Row as SqlRow
 
-from lifecycle.authoring.files import Seen, read_to_plan
+from lifecycle.authoring.files import Seen, TriggerFiles, read_to_plan
 from lifecycle.calendar import country_of_zone
 from lifecycle.caps import local_day
 from lifecycle.consent import ConsentWords
@@ -80,6 +80,7 @@ def plan(
     dry_run: bool = False,
     only: str | None = None,
     seen: Seen | None = None,
+    files: TriggerFiles | None = None,
 ) -> PlanResult:
     """Decide what every trigger does now, and write it to the ledger unless it is a dry run.
 
@@ -87,10 +88,11 @@ def plan(
     too much (`losses`) nothing is written but that. So waits a trigger
     whose file or mails cannot be used, or are gone since `seen`, when the run began.
 
-    `only` names the one trigger to look at, for a preview. Raises TriggerError where the
-    models' own YAML cannot be read, LedgerError and WarehouseError.
+    `only` names the one trigger to look at, for a preview, and `files` are those that it has read
+    already. Raises TriggerError where the models' own YAML cannot be read, LedgerError and
+    WarehouseError.
     """
-    files = read_to_plan(settings, seen)
+    files = files or read_to_plan(settings, seen)
     with connect_published(settings) as warehouse, ledger.read() as known:
         result = decide(
             settings,
