@@ -27,7 +27,7 @@ export DO_NOT_TRACK = 1
 export DBT_SEND_ANONYMOUS_USAGE_STATS = false
 
 .DEFAULT_GOAL := help
-.PHONY: help install run test faults corruptions year lint server lock clean
+.PHONY: help install run test faults corruptions oracle year lint server lock clean
 
 help: ## this list
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{ printf "make %-8s %s\n", $$1, $$2 }'
@@ -46,6 +46,9 @@ year: install ## a year of ordinary life without a false stop (hours; ORDERS=fol
 
 corruptions: install ## every way in which a delivery breaks overnight
 	@$(BIN)/pytest -q -n 2 -m "long or not long" tests/corruptions
+
+oracle: install ## thousands of random companies and troubles against docs/triggers.md (ORACLE_CASES=5000)
+	@$(BIN)/pytest -q -m long tests/oracle
 
 lint: install ## ruff, mypy, the layers of the packages, and sqlfluff
 	@$(BIN)/ruff check .

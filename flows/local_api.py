@@ -38,6 +38,11 @@ class LocalApi:
         """Of the process that was started, if one was."""
         return self._process.pid if self._process else None
 
+    @property
+    def has_ended(self) -> bool:
+        """Whether it was started, and is no more."""
+        return self._process is not None and self._process.poll() is not None
+
     def wait(self) -> None:
         """Return when it answers. Raises LifecycleError if it does not come up."""
         if self._process is not None:

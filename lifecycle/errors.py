@@ -64,6 +64,10 @@ class AlreadyRunning(LifecycleError):
     says_all = True
 
 
+class PrefectEnded(LifecycleError):
+    """Prefect's API, which a command started for itself, ended before the command."""
+
+
 class FitError(LifecycleError):
     """The parameters of a score cannot be fitted to the data there is."""
 

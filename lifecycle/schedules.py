@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import Any, Protocol
 from zoneinfo import ZoneInfo
 
@@ -12,7 +13,7 @@ import yaml
 from croniter import CroniterError, croniter
 
 from lifecycle.errors import SettingsError
-from lifecycle.settings import CHECKOUT, Settings
+from lifecycle.settings import CHECKOUT
 
 FILE_NAME = "prefect.yaml"
 
@@ -98,12 +99,12 @@ class Schedule:
         return self.after(moment) - max(rule.until(moment) for rule in self.rules)
 
 
-def read(settings: Settings) -> list[Schedule]:
-    """The schedules of the company's prefect.yaml, or of the checkout's where it has none.
+def read(root: Path) -> list[Schedule]:
+    """The schedules of the prefect.yaml of a company's folder, else of the checkout's.
 
     A deployment without a schedule that is on is left out. Raises SettingsError.
     """
-    own = settings.root / FILE_NAME
+    own = root / FILE_NAME
     file = own if own.is_file() else CHECKOUT / FILE_NAME
     try:
         content = yaml.load(file.read_text(encoding="utf-8"), yaml.CSafeLoader)

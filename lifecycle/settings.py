@@ -12,7 +12,7 @@ import json
 import os
 import tomllib
 from collections.abc import Mapping
-from datetime import date
+from datetime import date, timedelta
 from ipaddress import ip_address
 from pathlib import Path
 from typing import Any, ClassVar, Literal, Self, cast
@@ -591,6 +591,11 @@ class Feedback(Section):
     sendgrid_public_key: str = Field(
         "", description="verifies SendGrid's Event Webhook; empty: there is none"
     )
+
+    @property
+    def max_age(self) -> timedelta:
+        """`max_age_hours` as a span."""
+        return timedelta(hours=self.max_age_hours)
 
 
 class Privacy(Section):

@@ -16,7 +16,7 @@ DAY = timedelta(days=1)
 
 
 def test_the_schedules_of_the_checkout_are_read(tmp_path: Path) -> None:
-    found = {one.name: one for one in schedules.read(Company(tmp_path).settings)}
+    found = {one.name: one for one in schedules.read(Company(tmp_path).settings.root)}
     daily = found["daily"]
     assert (daily.command, daily.text) == ("lifecycle-run", "0 6 * * * Asia/Tokyo")
     assert daily.after(utc("2026-06-09 21:00")) == utc("2026-06-10 21:00"), "after, not at"
@@ -67,7 +67,7 @@ def test_a_file_that_cannot_be_read_is_named(tmp_path: Path, schedule: str, told
         f"deployments:\n  - name: mine\n    entrypoint: a.py:b\n    schedules: [{schedule}]\n"
     )
     with pytest.raises(SettingsError, match=r"prefect\.yaml") as refused:
-        schedules.read(company.settings)
+        schedules.read(company.settings.root)
     assert told in str(refused.value)
 
 
@@ -77,5 +77,5 @@ def test_a_schedule_that_is_off_is_left_out(tmp_path: Path) -> None:
         "deployments:\n  - {name: a, entrypoint: 'f.py:one_flow', schedules: [{interval: 60}]}\n"
         "  - {name: b, entrypoint: 'f.py:b', schedules: [{interval: 60, active: false}]}\n"
     )
-    (only,) = schedules.read(company.settings)
+    (only,) = schedules.read(company.settings.root)
     assert (only.name, only.command, only.text) == ("a", "one-flow", "every 60 seconds")

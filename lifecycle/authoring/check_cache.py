@@ -10,6 +10,7 @@ import hashlib
 import json
 import os
 from collections.abc import Iterable
+from contextlib import suppress
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -45,7 +46,8 @@ class CheckCache:
             part.write_text(text, encoding="utf-8")
             part.replace(self._path)
         except OSError:
-            part.unlink(missing_ok=True)
+            with suppress(OSError):  # a full disk leaves a part, a read-only one nothing
+                part.unlink()
 
 
 def _fingerprint(files: Iterable[Path], values: Iterable[object]) -> str:

@@ -6,6 +6,8 @@ imported when it runs: a help text must not wait for a warehouse.
 
 from __future__ import annotations
 
+import logging
+import os
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -109,6 +111,14 @@ class _Failures:
 _failures = _Failures()
 
 
+@dataclass
+class _Ending:
+    at_once: bool = False
+
+
+_ending = _Ending()
+
+
 def _version(is_asked_for: bool) -> None:
     if is_asked_for:
         from importlib.metadata import version
@@ -175,7 +185,25 @@ def main() -> NoReturn:
         sys.exit(130)
     except Exception as error:
         _fail(error, 1)
-    sys.exit(0)
+    except SystemExit as ended:
+        if not _ending.at_once:
+            raise
+        _leave(ended.code if isinstance(ended.code, int) else 1)
+    _leave(0)
+
+
+def exit_at_once() -> None:
+    """End the process with the command, without waiting for what libraries do when Python ends."""
+    _ending.at_once = True
+
+
+def _leave(exit_status: int) -> NoReturn:
+    if not _ending.at_once:
+        sys.exit(exit_status)
+    logging.shutdown()
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(exit_status)
 
 
 def _fail(error: Exception, exit_status: int) -> NoReturn:
@@ -205,7 +233,7 @@ def _fail(error: Exception, exit_status: int) -> NoReturn:
             typer.echo(f"Its traceback is lost: {_failures.log}: {why.strerror}", err=True)
         else:
             typer.echo(f"Traceback: {_failures.log}", err=True)
-    sys.exit(exit_status)
+    _leave(exit_status)
 
 
 LEAST_FREE = 100_000

@@ -5,6 +5,7 @@ Only this module of `lifecycle` imports `flows`.
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
 from enum import StrEnum
@@ -15,7 +16,8 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from lifecycle.cli import answer
-from lifecycle.cli.app import AsJson, AsOf, app, show
+from lifecycle.cli.app import AsJson, AsOf, app, exit_at_once, show
+from lifecycle.errors import LifecycleError, PrefectEnded
 
 if TYPE_CHECKING:
     from lifecycle.settings import Settings
@@ -80,6 +82,10 @@ def run(
                 config=context.obj.config_path,
                 delivered=delivered,
             )
+    except PrefectEnded as error:
+        if progress.report is None:
+            raise
+        typer.echo(f"lifecycle: {error}.\nThe run itself is whole.", err=True)
     except Exception:
         if progress.report is not None:
             if as_json:
@@ -261,9 +267,24 @@ def _prefect(settings: Settings, *needed: str) -> Iterator[None]:
     from lifecycle.logs import write_log
 
     prepare(settings.state_dir)
+    logging.raiseExceptions = False  # a log that nobody takes any more is no news on the terminal
     api = LocalApi(settings.state_dir)
     for module in needed:
         import_module(module)
     write_log(settings.state_dir / "logs")
     api.wait()
-    yield
+    try:
+        yield
+    except LifecycleError:
+        raise
+    except Exception as error:
+        if not api.has_ended:
+            raise
+        raise PrefectEnded(
+            "Prefect's API ended during the command; its log is "
+            f"{settings.state_dir / 'logs' / 'prefect.log'}. `lifecycle status` shows how far the "
+            "command came. Run it again to go on: nothing is sent twice"
+        ) from error
+    finally:
+        if api.has_ended:
+            exit_at_once()  # Prefect would wait minutes for an API that hears nothing more

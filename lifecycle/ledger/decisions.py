@@ -49,6 +49,8 @@ class Entry:
     held_out: bool = False
     goal_until: datetime | None = None
     """The end of the time that the goal has; None: there is no goal."""
+    despite_hold: bool = False
+    """Whether it enters while its account is on hold: its mail waits for the end of that."""
 
 
 @dataclass(frozen=True)
@@ -172,12 +174,12 @@ class PlannedSend:
     not_before: datetime
     closes_at: datetime
     expires_at: datetime | None
-    time_zone: str
-    """IANA: by its days the caps are counted."""
-    after_send: str | None
-    """The mail that has to leave before it, and by how much: `2d` (local days) or `21600s`."""
-    after_distance: str | None
     mime: bytes
+    time_zone: str | None = None
+    """IANA: by its days the caps are counted; None: by those of UTC."""
+    after_send: str | None = None
+    """The mail that has to leave before it, and by how much: `2d` (local days) or `21600s`."""
+    after_distance: str | None = None
 
 
 @dataclass(frozen=True)

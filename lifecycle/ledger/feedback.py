@@ -33,7 +33,6 @@ from lifecycle.ledger.store import Ledger
 from lifecycle.ledger.suppressions import SOFT, Suppression, normalized
 from lifecycle.ledger.tables import State, feedback, feedback_syncs, sends
 from lifecycle.masking import mask_addresses
-from lifecycle.settings import Settings
 
 
 class Kind(StrEnum):
@@ -161,30 +160,29 @@ def last_syncs(ledger: Connection) -> dict[str, Row[Any]]:
     return {row.source: row for row in ledger.execute(select(feedback_syncs))}
 
 
-def check_fresh(ledger: Ledger, settings: Settings, now: datetime) -> None:
+def check_fresh(ledger: Ledger, provider: str, max_age: timedelta, now: datetime) -> None:
     """Refuse to send without recent news of bounces, complaints and unsubscribes.
 
     `now` is the wall clock. A provider that keeps no lists is let through. Raises GateStopped.
     """
     with ledger.read() as connection:
-        old = stale(connection, settings, now)
+        old = stale(connection, provider, max_age, now)
     if old:
         raise GateStopped("feedback", [*old, "read them with: lifecycle sync-feedback"])
 
 
-def stale(ledger: Connection, settings: Settings, now: datetime) -> list[str]:
+def stale(ledger: Connection, provider: str, max_age: timedelta, now: datetime) -> list[str]:
     """The lists of the provider that were not read for too long, a sentence each."""
-    limit = timedelta(hours=settings.feedback.max_age_hours)
     synced = last_syncs(ledger)
     old = []
-    for source in LISTS.get(settings.delivery.provider, ()):
+    for source in LISTS.get(provider, ()):
         row = synced.get(source)
         if row is None:
             old.append(f"{source} were never read from the provider")
-        elif now - row.succeeded_at > limit:
+        elif now - row.succeeded_at > max_age:
             old.append(
                 f"{source} were last read at {row.succeeded_at:%Y-%m-%d %H:%M} UTC, longer ago "
-                f"than {settings.feedback.max_age_hours:g} hours"
+                f"than {max_age / timedelta(hours=1):g} hours"
             )
     return old
 

@@ -81,7 +81,7 @@ def _without_stopped(ledger: Connection, decisions: Decisions, at: datetime) -> 
     kept_out = {
         (one.account_id, one.trigger, one.cycle)
         for one in decisions.entries
-        if one.trigger in stopped or one.account_id in on_hold
+        if one.trigger in stopped or (one.account_id in on_hold and not one.despite_hold)
     }
 
     def may_stay(one: Entry | StepFate | PlannedSend) -> bool:
@@ -156,7 +156,7 @@ def _mark_seen_false(ledger: Connection, seen: list[tuple[str, str]], at: dateti
 def _enrol(ledger: Connection, entries: list[Entry], run_id: str) -> None:
     def enrolment(entry: Entry) -> dict[str, Any]:
         row = {**asdict(entry), "run_id": run_id, "entered_version": entry.trigger_version}
-        del row["contact_ids"]
+        del row["contact_ids"], row["despite_hold"]
         return row
 
     insert(ledger, enrollments, map(enrolment, entries))

@@ -43,7 +43,7 @@ def counted(
 def due_now(settings: Settings, ledger: Connection, now: datetime) -> Due:
     """The mails that are due now, except those whose domain had its daily number of [warmup]."""
     full = {}
-    if is_live(settings) and settings.warmup.start:
+    if is_live(settings.delivery) and settings.warmup.start:
         full = warmup.waiting(ledger, datetime.now(UTC), settings.warmup)
     return due(ledger, now, without=full)
 

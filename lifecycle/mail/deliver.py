@@ -66,8 +66,10 @@ def check_live(settings: Settings, ledger: Ledger, now: datetime) -> None:
     not read for too long.
     """
     refuse_to_replay_live(settings, now)
-    if is_live(settings):
-        feedback.check_fresh(ledger, settings, datetime.now(UTC))
+    if is_live(settings.delivery):
+        feedback.check_fresh(
+            ledger, settings.delivery.provider, settings.feedback.max_age, datetime.now(UTC)
+        )
 
 
 def refuse_to_replay_live(settings: Settings, now: datetime) -> None:
@@ -77,7 +79,7 @@ def refuse_to_replay_live(settings: Settings, now: datetime) -> None:
     Raises InputError for the demo company, ClockError for a clock of more than a day ago or in
     the future.
     """
-    if not is_live(settings):
+    if not is_live(settings.delivery):
         return
     provider = settings.delivery.provider
     if settings.source.is_synthetic:

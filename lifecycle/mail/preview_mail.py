@@ -31,7 +31,7 @@ MOST = 50
 
 
 @dataclass(frozen=True)
-class Rehearsed:
+class SentPreview:
     """The result of one preview mail."""
 
     step: str
@@ -72,7 +72,7 @@ def check_colleague(
     return normalized
 
 
-def send_to_oneself(settings: Settings, mails: Sequence[Message], me: str) -> list[Rehearsed]:
+def send_to_oneself(settings: Settings, mails: Sequence[Message], me: str) -> list[SentPreview]:
     """Hand each mail once to the provider, with `me` as its one reader; nothing is retried.
 
     `me` is a result of `check_colleague`. The mails are rendered as previews: their unsubscribe
@@ -93,7 +93,7 @@ def send_to_oneself(settings: Settings, mails: Sequence[Message], me: str) -> li
             bucket.take(1)
             (outcome,) = provider.send([Mail(mine.send_id, mine.as_bytes())])
             done.append(
-                Rehearsed(mail.step, mail.locale, mine.subject, outcome.state, outcome.detail)
+                SentPreview(mail.step, mail.locale, mine.subject, outcome.state, outcome.detail)
             )
     finally:
         provider.close()

@@ -55,7 +55,7 @@ class Renderer:
         self._settings = settings
         self._folder = templates or Templates(settings.folder("email_templates"))
         self._company = settings.company
-        self._unsubscribe = UnsubscribeAddress(settings)
+        self._unsubscribe = UnsubscribeAddress(settings.unsubscribe, settings.company.from_email)
         self._is_preview = is_preview
         self._template = cache(self._folder.template)
         self._footer = cache(self._folder.footer)

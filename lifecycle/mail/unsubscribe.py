@@ -16,7 +16,7 @@ from itsdangerous import BadSignature, Signer
 from itsdangerous.encoding import base64_decode, base64_encode
 
 from lifecycle.mail import old_unsubscribe_links
-from lifecycle.settings import Settings
+from lifecycle.settings import Unsubscribe
 
 PATH = "/u/"
 NO_SEND = "0" * 32
@@ -63,10 +63,11 @@ class Links:
 class UnsubscribeAddress:
     """The unsubscribe address of each send."""
 
-    def __init__(self, settings: Settings) -> None:
-        self._base_url = settings.unsubscribe.base_url
-        self._links = Links(settings.unsubscribe.keys)
-        self._mailto = quote(settings.unsubscribe.mailto or settings.company.from_email, safe="@+")
+    def __init__(self, settings: Unsubscribe, from_email: str) -> None:
+        """`from_email` is the company's address, which is written to where no other is set."""
+        self._base_url = settings.base_url
+        self._links = Links(settings.keys)
+        self._mailto = quote(settings.mailto or from_email, safe="@+")
 
     def url(self, send_id: str) -> str:
         """An HTTPS link where `unsubscribe.base_url` is set, else a mailto address."""

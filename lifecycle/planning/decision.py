@@ -126,7 +126,7 @@ class Contact:
     """That delivery has not passed the gates."""
 
 
-def objection(contact: Contact) -> tuple[Reason, str] | None:
+def ineligibility(contact: Contact) -> tuple[Reason, str] | None:
     """Why this person may not be mailed at all, or None."""
     if contact.suppressed_for:
         return Reason.SUPPRESSED, contact.suppressed_for

@@ -189,8 +189,6 @@ def _mail(
         closes_at=closes,
         expires_at=closes,
         time_zone=company.time_zone,
-        after_send=None,
-        after_distance=None,
         mime=message.as_bytes(),
     )
 

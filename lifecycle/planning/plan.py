@@ -15,7 +15,7 @@ import duckdb
 from sqlalchemy import Connection
 from sqlalchemy import Row as SqlRow
 
-from lifecycle.authoring.files import Seen, read_to_plan
+from lifecycle.authoring.files import Seen, TriggerFiles, read_to_plan
 from lifecycle.calendar import country_of_zone
 from lifecycle.caps import local_day
 from lifecycle.consent import ConsentWords
@@ -80,6 +80,7 @@ def plan(
     dry_run: bool = False,
     only: str | None = None,
     seen: Seen | None = None,
+    files: TriggerFiles | None = None,
 ) -> PlanResult:
     """Decide what every trigger does now, and write it to the ledger unless it is a dry run.
 
@@ -87,10 +88,11 @@ def plan(
     too much (`losses`) nothing is written but that. So waits a trigger
     whose file or mails cannot be used, or are gone since `seen`, when the run began.
 
-    `only` names the one trigger to look at, for a preview. Raises TriggerError where the
-    models' own YAML cannot be read, LedgerError and WarehouseError.
+    `only` names the one trigger to look at, for a preview, and `files` are those that it has read
+    already. Raises TriggerError where the models' own YAML cannot be read, LedgerError and
+    WarehouseError.
     """
-    files = read_to_plan(settings, seen)
+    files = files or read_to_plan(settings, seen)
     with connect_published(settings) as warehouse, ledger.read() as known:
         result = decide(
             settings,
@@ -99,7 +101,7 @@ def plan(
             files.usable,
             as_of=as_of,
             only=only,
-            rehearsal=dry_run,
+            is_preview=dry_run,
             broken=files.broken,
             templates=files.templates,
             run_id=run_id,
@@ -127,19 +129,19 @@ def decide(
     *,
     as_of: datetime,
     only: str | None = None,
-    rehearsal: bool = False,
+    is_preview: bool = False,
     broken: Mapping[str, Sequence[Problem]] | None = None,
     templates: Templates | None = None,
     run_id: str | None = None,
 ) -> PlanResult:
     """What `plan` writes: reads the schema `marts` of a warehouse and a ledger, writes neither.
 
-    Who left by the delivery of `run_id` counts as having left for good.
-    The mails of a rehearsal are for looking at: their way out leads nowhere. `broken` are the
-    triggers besides these that cannot be used, `templates` the mails that were read before.
+    Who left by the delivery of `run_id` counts as having left for good. With `is_preview` no mail
+    may be sent: its unsubscribe link unsubscribes nobody. `broken` are the triggers besides these
+    that cannot be used, `templates` the mails that were read before.
     """
     planner = _Planner(
-        settings, warehouse, ledger, as_of, rehearsal=rehearsal, mails=templates, run_id=run_id
+        settings, warehouse, ledger, as_of, is_preview=is_preview, mails=templates, run_id=run_id
     )
     for trigger in sorted(triggers, key=lambda it: it.rank):
         if only in (None, trigger.name):
@@ -152,6 +154,7 @@ def decide(
         planner.end_removed([*(trigger.name for trigger in triggers), *broken])
         planner.object_to_planned()
         planner.end_waiting()
+        planner.count_those_without_country()
     planner.result.name_those_without_zone()
     return planner.result
 
@@ -166,12 +169,12 @@ class _Planner:
         ledger: Connection,
         as_of: datetime,
         *,
-        rehearsal: bool,
+        is_preview: bool,
         mails: Templates | None,
         run_id: str | None,
     ) -> None:
         self.settings = settings
-        self.rehearsal = rehearsal
+        self.is_preview = is_preview
         self.warehouse = warehouse
         self.ledger = ledger
         self.as_of = as_of
@@ -186,7 +189,7 @@ class _Planner:
             consent=ConsentWords(settings.consent.bases),
             run_id=run_id,
         )
-        self.renderer = Renderer(settings, is_preview=rehearsal, templates=mails)
+        self.renderer = Renderer(settings, is_preview=is_preview, templates=mails)
         self.steps = Steps(
             ledger,
             self.result,
@@ -202,7 +205,7 @@ class _Planner:
         """Accounts of a part of the feed that is late, while the feed is not."""
         self.leaving_unclear = published_marts.unclear_departures(warehouse)
         """Accounts of which nobody can read whether they left: nothing goes to them."""
-        self.set_aside = self.leaving_unclear | {
+        self.rejected_accounts = self.leaving_unclear | {
             row["key"]: row["reason"]
             for row in audience.rows(
                 warehouse,
@@ -225,7 +228,7 @@ class _Planner:
         launched = self.launched.get(trigger.name)
         if (first := trigger.begins(FIRST_ZONE)) and self.as_of + self.ahead < first:
             return  # the broadcast's day begins nowhere before the next run
-        renderer, find_commit = self.renderer, not self.rehearsal
+        renderer, find_commit = self.renderer, not self.is_preview
         if new := versions.first_use(self.ledger, trigger, renderer, find_commit=find_commit):
             self.made.first_uses.append(new)
         audience.register(self.warehouse, self.ledger, trigger.name, self.as_of)
@@ -246,13 +249,13 @@ class _Planner:
                 audience.evaluate(self.warehouse, trigger, only_entered=True)
                 self._keep_waiting(trigger, other)
         audience.evaluate(self.warehouse, trigger)
-        care = [trigger.version]
+        covered_versions = [trigger.version]
         if trigger.migrate:
-            care += [
+            covered_versions += [
                 other.trigger.version if isinstance(other, Version) else other.version
                 for other in others
             ]
-        if not self._go_on(Version(trigger, renderer, tuple(care), trigger.name)):
+        if not self._go_on(Version(trigger, renderer, tuple(covered_versions), trigger.name)):
             return
         if self.feed_is_fresh:
             seen = audience.seen_false(self.warehouse)
@@ -269,9 +272,9 @@ class _Planner:
         """
         trigger = version.trigger
         waits = trigger.needs_feed and not self.feed_is_fresh
-        self._leave(trigger.name, version.care, waits)
+        self._leave(trigger.name, version.covered_versions, waits)
         moving = self._migrate(trigger) if trigger.migrate else []
-        for one in {trigger.version, *version.care}:
+        for one in {trigger.version, *version.covered_versions}:
             self.made.waiting[trigger.name, one] = self.feed_reason if waits else None
         if waits:
             self._wait(version)
@@ -281,7 +284,7 @@ class _Planner:
         if stop is None or stop.mode != PAUSED:
             self._continue(version, moving)
             self._finish_held_out(trigger)
-        elif inside := self._left_inside(trigger.name, version.care):
+        elif inside := self._left_inside(trigger.name, version.covered_versions):
             self.result.withheld[Reason.PAUSED] += inside
         return True
 
@@ -293,12 +296,12 @@ class _Planner:
 
     # Leaving and waiting. ----------------------------------------------------------------
 
-    def _leave(self, trigger: str, care: Sequence[str], waits: bool) -> None:
-        for row in audience.leavers(self.warehouse, care):
+    def _leave(self, trigger: str, covered_versions: Sequence[str], waits: bool) -> None:
+        for row in audience.leavers(self.warehouse, covered_versions):
             if row["reason"] != "exit" or not waits:
                 ending = Ending(row["account_id"], trigger, row["cycle"], row["reason"])
                 self.made.endings.append(ending)
-        self._miss(trigger, audience.absent(self.warehouse, care))
+        self._miss(trigger, audience.absent(self.warehouse, covered_versions))
 
     def _miss(self, trigger: str, absent: Sequence[Row]) -> None:
         """Count the runs that miss an account; one bad day of the CRM ends nothing."""
@@ -308,7 +311,7 @@ class _Planner:
             if not row["is_missing"]:
                 self.made.absences.append(Absence(*mine, since=None, runs=0))
                 continue
-            if why := self.set_aside.get(row["account_id"]):
+            if why := self.rejected_accounts.get(row["account_id"]):
                 self.result.withhold(trigger, row["account_id"], Reason.ACCOUNT_SET_ASIDE, why)
                 continue
             began = row["absent_since"]
@@ -331,7 +334,7 @@ class _Planner:
 
     def _wait(self, version: Version) -> None:
         self.result.waiting.append(f"{version.called} waits: {self.feed_reason}")
-        inside = self._left_inside(version.trigger.name, version.care)
+        inside = self._left_inside(version.trigger.name, version.covered_versions)
         self.result.withheld[Reason.WAITING_FOR_FEED] += inside
 
     def _keep_waiting(self, trigger: Trigger, lost: Unreadable) -> None:
@@ -359,9 +362,9 @@ class _Planner:
         for one in versions.in_use(self.ledger, file, self.renderer, self.as_of):
             if isinstance(one, Version):
                 audience.evaluate(self.warehouse, one.trigger, only_entered=True)
-                self._leave(name, one.care, waits=True)
+                self._leave(name, one.covered_versions, waits=True)
                 self._meet_goals(one.trigger)
-                in_use += one.care
+                in_use += one.covered_versions
             else:
                 in_use.append(one.version)
         self.made.waiting.update({(name, version): why for version in in_use})
@@ -374,9 +377,12 @@ class _Planner:
         for key in ledger_state.waiting_versions(self.ledger):
             self.made.waiting.setdefault(key, None)
 
-    def _left_inside(self, trigger: str, care: Sequence[str]) -> int:
+    def _left_inside(self, trigger: str, covered_versions: Sequence[str]) -> int:
         gone = {one.account_id for one in self.made.endings if one.trigger == trigger}
-        return sum(row["account_id"] not in gone for row in audience.insiders(self.warehouse, care))
+        return sum(
+            row["account_id"] not in gone
+            for row in audience.insiders(self.warehouse, covered_versions)
+        )
 
     def _migrate(self, trigger: Trigger) -> list[SqlRow[Any]]:
         """Move those inside by other versions to the file's; returns their enrolments."""
@@ -425,11 +431,13 @@ class _Planner:
                     self.result.silenced.add(Lost(Reason.ACCOUNT_SET_ASIDE, *whose))
                     self.result.withheld[Reason.ACCOUNT_SET_ASIDE] += 1
                     continue
-                if row.account_id in self.set_aside or row.send_id in self.steps.looked_at:
+                if row.account_id in self.rejected_accounts or row.send_id in self.steps.looked_at:
                     continue
                 person = found.get((row.account_id, row.contact_id))
                 against = (
-                    self.people.objection(person) if person else self.people.absence(row.contact_id)
+                    self.people.ineligibility(person)
+                    if person
+                    else self.people.ineligibility_of_absent(row.contact_id)
                 )
                 if against and against[0] not in MAY_PASS:
                     self._suppress(row.send_id, ": ".join(against))
@@ -443,6 +451,16 @@ class _Planner:
 
     def _suppress(self, send_id: str, why: str) -> None:
         self.made.withdrawals.append(Withdrawal(send_id, State.SUPPRESSED, why))
+
+    def count_those_without_country(self) -> None:
+        """Say for how many accounts another country's holidays stand in."""
+        query = "select count(*) as n from marts.account_360 where country_code is null"
+        without = audience.rows(self.warehouse, query)[0]["n"]
+        if without:
+            self.result.waiting.append(
+                f"{counted(without, 'account')} without a country: the holidays of their time"
+                f" zone's country count, else those of {self.settings.company.country}"
+            )
 
     # Entering. ---------------------------------------------------------------------------
 
@@ -494,8 +512,8 @@ class _Planner:
             "select count(*) from verdicts join baseline using (account_id) where is_member"
         ).fetchone()
         assert matched_before is not None
-        for account_id in sorted(self.set_aside.keys() & candidates.keys()):
-            why = self.set_aside[account_id]
+        for account_id in sorted(self.rejected_accounts.keys() & candidates.keys()):
+            why = self.rejected_accounts[account_id]
             self.result.withhold(trigger.name, account_id, Reason.ACCOUNT_SET_ASIDE, why)
             del candidates[account_id]
         if not trigger.is_broadcast:  # whose mail waits for the end of the hold
@@ -571,7 +589,7 @@ class _Planner:
             return
         mailable: dict[str, Row] = {}
         for person in matching:
-            if against := self.people.objection(person):
+            if against := self.people.ineligibility(person):
                 self.result.withhold(trigger.name, account_id, *against, person["contact_id"])
             else:
                 mailable[person["contact_id"]] = person
@@ -615,6 +633,7 @@ class _Planner:
                 next_at=next_at,
                 contact_ids=() if held_out else tuple(mailable),
                 held_out=held_out,
+                despite_hold=trigger.is_broadcast,
                 # What is so at entry, the mails did not bring about.
                 goal_until=None if entrant.goal_is_met else _goal_until(trigger, enrolment),
             )
@@ -630,7 +649,7 @@ class _Planner:
             row
             for row in (*own, *(row for row in moving if not row.held_out))
             if row.account_id not in left
-            and row.account_id not in self.set_aside
+            and row.account_id not in self.rejected_accounts
             and not self._on_hold(trigger, row.account_id)
             and not self._waits_for_its_feed(trigger, row.account_id)
         ]

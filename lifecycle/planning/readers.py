@@ -23,7 +23,7 @@ from lifecycle.planning.recipients import People
 from lifecycle.settings import AbsentFor
 from lifecycle.triggers.model import Trigger
 
-Objection = tuple[Reason, str]
+Ineligibility = tuple[Reason, str]
 
 IS_ABSENCE = (Reason.CONTACT_GONE, Reason.NO_RECIPIENT, Reason.NO_CONSENT)
 """What one bad day of the CRM can say of anybody."""
@@ -50,7 +50,7 @@ class Going:
     contact_id: str
     person: Row | None
     """The contact as the CRM has it now; None: it is missing."""
-    against: Objection | None
+    against: Ineligibility | None
     """Why it may get nothing now."""
     mails: Mails
 
@@ -61,7 +61,7 @@ class Readers:
 
     going: tuple[Going, ...]
     changes: tuple[Reader, ...]
-    gone: tuple[tuple[str, Objection], ...]
+    gone: tuple[tuple[str, Ineligibility], ...]
     """Contacts that this run lets go, and why."""
     withdrawn: tuple[SqlRow[Any], ...]
     """The mails of those who are gone that have not left."""
@@ -95,13 +95,13 @@ def review(
     the accounts of those readers that are not among them, as far as they have one."""
     going: list[Going] = []
     changes: list[Reader] = []
-    gone: dict[str, Objection] = {}
+    gone: dict[str, Ineligibility] = {}
     mine = (enrolled.account_id, enrolled.trigger, enrolled.cycle)
     for row in enrolled.readers:
         if row.gone_at is not None:
             continue
         person = contacts.get(row.contact_id)
-        against = people.objection_now(trigger, row.contact_id, person)
+        against = people.ineligibility_now(trigger, row.contact_id, person)
         gone_why = None
         since, runs = None, 0
         if against is not None:
@@ -165,7 +165,7 @@ def _joining(
     enrolled: Enrolled,
     contacts: Mapping[str, Row],
     people: People,
-    gone: Mapping[str, Objection],
+    gone: Mapping[str, Ineligibility],
 ) -> list[tuple[str, str | None]]:
     """Contacts that read from now on, and whose place each takes."""
     known = {row.contact_id for row in enrolled.readers}
@@ -178,7 +178,9 @@ def _joining(
     joining = [
         contact_id
         for contact_id, person in contacts.items()
-        if contact_id not in known and person["is_recipient"] and people.objection(person) is None
+        if contact_id not in known
+        and person["is_recipient"]
+        and people.ineligibility(person) is None
     ]
     return [(one, _place_of(one, free, enrolled.mails, contacts)) for one in joining]
 

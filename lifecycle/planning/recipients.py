@@ -13,7 +13,7 @@ from lifecycle.consent import ConsentWords
 from lifecycle.ledger import departures, suppressions
 from lifecycle.planning import audience
 from lifecycle.planning.audience import Row
-from lifecycle.planning.decision import Contact, Reason, objection
+from lifecycle.planning.decision import Contact, Reason, ineligibility
 from lifecycle.triggers.condition import Condition
 from lifecycle.triggers.model import Trigger
 
@@ -40,7 +40,7 @@ class People:
         self._suppressed: dict[str, str] = {}
         self._left: dict[str, SqlRow[Any]] = {}
         # Whoever's unsubscribing cannot be read is not mailed by what was known before it.
-        self._set_aside = {
+        self._rejected_contacts = {
             row["key"]: row["reason"]
             for row in audience.rows(
                 warehouse,
@@ -59,13 +59,13 @@ class People:
         self._left |= departures.in_force(self._memory, addresses)
         return found
 
-    def objection(self, person: Row) -> tuple[Reason, str] | None:
+    def ineligibility(self, person: Row) -> tuple[Reason, str] | None:
         """Why this person, one that `of` returned, may not be mailed at all, or None."""
         address = person["email_normalized"]
         left = self._left.get(address)
         in_crm = departures.describe(left) if left else None
         suppressed_for = self._suppressed.get(address)
-        return objection(
+        return ineligibility(
             Contact(
                 contact_id=person["contact_id"],
                 address=address,
@@ -82,18 +82,18 @@ class People:
             )
         )
 
-    def absence(self, contact_id: str) -> tuple[Reason, str]:
+    def ineligibility_of_absent(self, contact_id: str) -> tuple[Reason, str]:
         """Why a contact is not in the warehouse: gone, or its row of this load is not usable."""
-        if contact_id in self._set_aside:
-            return Reason.CONTACT_SET_ASIDE, self._set_aside[contact_id]
+        if contact_id in self._rejected_contacts:
+            return Reason.CONTACT_SET_ASIDE, self._rejected_contacts[contact_id]
         return GONE
 
-    def objection_now(
+    def ineligibility_now(
         self, trigger: Trigger, contact_id: str, person: Row | None
     ) -> tuple[Reason, str] | None:
         """Why this person, chosen when the account entered, may not get a step's mail."""
         if person is None:
-            return self.absence(contact_id)
+            return self.ineligibility_of_absent(contact_id)
         if not person["is_recipient"]:
             return Reason.NO_RECIPIENT, f"no longer matches {trigger.recipients.text}"
-        return self.objection(person)
+        return self.ineligibility(person)

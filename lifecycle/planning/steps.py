@@ -36,7 +36,7 @@ from lifecycle.planning.decision import (
     without_a_civil_hour,
 )
 from lifecycle.planning.plan_result import PlanResult
-from lifecycle.planning.readers import Going, Objection
+from lifecycle.planning.readers import Going, Ineligibility
 from lifecycle.planning.same_step import SameSteps
 from lifecycle.triggers.model import Trigger
 
@@ -205,7 +205,7 @@ class Steps:
             self._withhold(inside, against, reader.contact_id if has_it else "", step)
         made.against.setdefault(step, (decision, decision.reason))
 
-    def _withhold(self, inside: Inside, against: Objection, contact_id: str, step: str) -> None:
+    def _withhold(self, inside: Inside, against: Ineligibility, contact_id: str, step: str) -> None:
         self._result.withhold(
             inside.trigger.name, inside.enrolment.account_id, *against, contact_id, step
         )
@@ -243,7 +243,7 @@ class Steps:
 
     def _same_step(
         self, inside: Inside, decision: StepDecision, address: str, contact_id: str, made: _Made
-    ) -> Objection | None:
+    ) -> Ineligibility | None:
         """Why a person who has a step's mail already does not get it once more, or None."""
         step = decision.step.id
         has_it = address in made.reached[step] or any(
@@ -274,7 +274,7 @@ class Steps:
         decision: StepDecision,
         previous: Departure | None,
         made: _Made,
-    ) -> tuple[PlannedSend | None, Objection | None]:
+    ) -> tuple[PlannedSend | None, Ineligibility | None]:
         """The mail of a step, or why the reader does not get it now."""
         if reader.against is not None:
             return None, reader.against

@@ -33,8 +33,9 @@ class Version:
     trigger: Trigger
     renderer: Renderer
     """Of its mails."""
-    care: tuple[str, ...]
-    """The versions of the enrolments that it decides about: its own, and those it takes over."""
+    covered_versions: tuple[str, ...]
+    """The versions whose enrolments it decides about: its own, and the older versions that it
+    takes over."""
 
     called: str
     """In messages."""

@@ -68,6 +68,9 @@ STREAM = "regexp_replace({}, '[0-9a-f]{{8}}-[0-9a-f-]{{27}}|[0-9]+', '', 'g')"
 _PLACE = ("_delivered", "_file", "_row")
 """Where a usable row comes from: which delivery in a row, its file, its place there."""
 
+_DECIMAL = r"^[0-9]+[.]0+$|^[0-9]([.][0-9]+)?[eE][+]?[0-9]+$"
+"""An id that went through a spreadsheet or a table of numbers."""
+
 _LEAVING = (Kind.LEFT_AT, Kind.HAS_LEFT)
 """Kinds in which whatever is not empty, and does not say no, says that somebody left."""
 
@@ -258,6 +261,15 @@ def add_short(db: duckdb.DuckDBPyConnection, table: Table, file: str, incoming: 
             f"INSERT INTO cells_{table.name} VALUES ($1, $2, $3, NULL, $4, NULL)",
             [file, short.row, first, reason],
         )
+
+
+def name_decimals(db: duckdb.DuckDBPyConnection, table: Table) -> None:
+    """Say of rows of an unknown account where the accounts have its id as a decimal."""
+    db.execute(
+        f"""UPDATE aside_{table.name} SET _reason = _reason || '; accounts has it as the decimal '
+                || _value || '.0: export ids as text or whole numbers'
+            WHERE _column = 'account_id' AND (_value || '.0') IN (FROM known_accounts)"""
+    )
 
 
 def gather(db: duckdb.DuckDBPyConnection, table: Table, good: list[Path]) -> dict[str, str]:
@@ -524,7 +536,7 @@ def _problems(
                     "NOT _is_known",
                     shown
                     + literal(f" is no account of this delivery or an earlier one{again}")
-                    + f" || CASE WHEN regexp_matches({text}, '^[0-9]+[.]0+$') THEN"
+                    + f" || CASE WHEN regexp_matches({text}, {literal(_DECIMAL)}) THEN"
                     f" '; it is a decimal: export ids as text or whole numbers' ELSE '' END",
                 )
             )

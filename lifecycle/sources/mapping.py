@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import unicodedata
 from collections.abc import Mapping, Sequence
 from string import Formatter
 
@@ -14,8 +15,9 @@ _TAKEN = {LOADED_AT, "_file", "_row", "_delivered", "_nth", "_1_file", "_1_row"}
 
 
 def canonical(header: str) -> str:
-    """A header as a column name: lower case, runs of other signs as one underscore."""
-    return re.sub(r"[\W_]+", "_", header.strip().casefold()) or "_"
+    """A header as a column name: lower case, half width, runs of other signs as one underscore."""
+    plain = unicodedata.normalize("NFKC", header).strip().casefold()
+    return re.sub(r"[\W_]+", "_", plain) or "_"
 
 
 def arrange(

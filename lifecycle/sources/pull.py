@@ -22,7 +22,7 @@ from typing import Literal
 import duckdb
 
 from lifecycle.duckdb_connection import connect
-from lifecycle.errors import GateStopped, SourceError, WarehouseError
+from lifecycle.errors import GateStopped, WarehouseError
 from lifecycle.ledger.departures import Departure
 from lifecycle.masking import mask_addresses
 from lifecycle.settings import Settings
@@ -53,6 +53,7 @@ from lifecycle.sources.reading import (
     quoted,
     read,
     read_records,
+    unreadable,
 )
 
 Progress = Callable[[str], None]
@@ -313,13 +314,15 @@ class _Pull:
                     db, delivery, incoming, fields, file.source
                 )
             except duckdb.Error as error:
-                raise SourceError(f"{file.name}: cannot be read: {first_line(error)}") from None
+                raise unreadable(file, error) from None
             checking.add_broken(db, table, file.name, broken)
             checking.add_short(db, table, file.name, incoming)
             if table.name == "contacts":
                 departures.collect_broken(db, file.name, broken, incoming, fields)
         if not table.is_snapshot:
             self._try_again(db, delivery)
+        if table.belongs_to_account:
+            checking.name_decimals(db, table)
         delivery.columns = checking.gather(db, table, delivery.good)
         if table.name == "contacts":
             left = departures.gather(db, self.settings, self.loaded_at)

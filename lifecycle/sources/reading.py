@@ -25,8 +25,20 @@ from lifecycle.sources.files import File
 
 _DELIMITERS = ",;\t|"
 _UTF8 = 'it is not UTF-8: save it again as "CSV UTF-8" or "UTF-8"'
-_ENCODINGS = {"utf-16": "UTF-16", "cp932": "Japanese Excel's own CSV", "cp1252": "Western Windows"}
+_ENCODINGS = {
+    "utf-16": "UTF-16",
+    "utf-16-le": "UTF-16 without its mark",
+    "utf-16-be": "UTF-16 without its mark",
+    "cp932": "Japanese Excel's own CSV",
+    "euc_jp": "Japanese Unix",
+    "cp1252": "Western Windows",
+    "gb18030": "Chinese",
+    "cp949": "Korean",
+}
 """What a file that is not UTF-8 may be, in the order in which it is tried."""
+_PROPOSED = 4
+"""Encodings that a message proposes."""
+_NO_WHOLE_PARQUET = ("magic bytes", "too small to be", "read enough bytes", "Invalid Input Error")
 _UNFINISHED = "the file ends in the middle of a line: is the export still being written?"
 
 
@@ -114,13 +126,18 @@ def read(
     except UnicodeDecodeError:
         raise SourceError(f"{file.name}: {_not_utf8(file)}") from None
     except (duckdb.Error, OSError, zlib.error) as error:
-        why = first_line(error)
-        if file.format == "parquet" and "magic bytes" in why:
-            why = "it is no whole Parquet file: is the export still being written?"
-        raise SourceError(f"{file.name}: cannot be read: {why}") from None
+        raise unreadable(file, error) from None
     own = {field.header for field in incoming.fields}
     folders = tuple(one for one in _folders(file.name) if one.header not in own)
     return replace(incoming, fields=incoming.fields + folders), broken
+
+
+def unreadable(file: File, error: Exception) -> SourceError:
+    """What there is to say of a file that a reader gave up."""
+    why = first_line(error)
+    if file.format == "parquet" and any(sign in why for sign in _NO_WHOLE_PARQUET):
+        why = "it is no whole Parquet file: is the export still being written?"
+    return SourceError(f"{file.name}: cannot be read: {why}")
 
 
 def _folders(name: str) -> Iterator[Field]:
@@ -193,20 +210,22 @@ def _read_csv(
 ) -> tuple[Incoming, list[BrokenLine]]:
     file = _plain_csv(file, scratch)
     delimiter, header, skipped = _header(file)
+    if skipped:
+        file = _without_first_line(file, scratch)
     columns = ", ".join(f"'c{number}': 'VARCHAR'" for number in range(len(header)))
     db.execute("DROP TABLE IF EXISTS csv_errors; DROP TABLE IF EXISTS csv_scans")
     staged = scratch / "staged.parquet"  # four times as fast as a table, and as orderly
     assert file.local is not None
     db.execute(
         f"""COPY (SELECT * FROM read_csv(
-            {named(file.local)}, auto_detect = false, header = true, skip = {skipped},
+            {named(file.local)}, auto_detect = false, header = true,
             delim = {literal(delimiter)}, quote = '"', escape = '"', columns = {{{columns}}},
             store_rejects = true, rejects_table = 'csv_errors', rejects_scan = 'csv_scans',
             rejects_limit = 0, hive_partitioning = false)) TO {literal(str(staged))}
             (FORMAT parquet)"""
     )
     rows = f"read_parquet({named(staged)}, file_row_number = true, hive_partitioning = false)"
-    bad = _broken_csv(db, file, delimiter, skipped)
+    bad = _broken_csv(db, file, delimiter)
     short = [
         ShortRow(line.row, line.cells, len(header))
         for line in bad
@@ -289,6 +308,16 @@ def _plain_csv(file: File, scratch: Path) -> File:
     return file
 
 
+def _without_first_line(file: File, scratch: Path) -> File:
+    """A copy in `scratch` without Excel's own line; DuckDB would read its quotes."""
+    copy = scratch / "without_first_line.csv"
+    with _bytes(file) as source, copy.open("wb") as target:
+        source.readline()
+        while block := source.read(1 << 20):
+            target.write(block)
+    return replace(file, local=copy)
+
+
 def _has_mixed_line_ends(file: File) -> bool:
     both, alone, last = 0, 0, b""
     with _bytes(file) as source:
@@ -308,7 +337,9 @@ def _header(file: File) -> tuple[str, list[str], int]:
         try:
             first = lines.readline()
             skipped, delimiter = 0, file.delimiter
-            if declared := re.fullmatch(r'"?sep=(.)"?[;,\t]*', first.strip("\r\n")):
+            if "\0" in first:  # every second byte of UTF-16
+                raise SourceError(f"{file.name}: {_not_utf8(file)}")
+            if declared := re.fullmatch(r'(?i)"?sep\s?=\s?(.)"?[;,\t]*', first.strip("\r\n")):
                 skipped, delimiter = 1, delimiter or declared[1]
                 first = lines.readline()
             if not first.strip():
@@ -332,24 +363,36 @@ def _not_utf8(file: File) -> str:
         return f"it is not {file.encoding}, as [source.encodings] {file.table.name} says"
     with _bytes(file) as source:
         start = source.read(1 << 20)
-    for encoding, what in _ENCODINGS.items():
-        if encoding == "utf-16" and start[:2] not in (b"\xff\xfe", b"\xfe\xff"):
-            continue
-        try:
-            start[: len(start) // 2 * 2].decode(encoding, errors="strict")
-        except UnicodeDecodeError as error:
-            if error.start < len(start) - 4:  # a sign may be cut in two at the end
-                continue
-        setting = f'[source.encodings] {file.table.name} = "{encoding}"'
-        return f"{_UTF8}; it reads as {encoding} ({what}): or declare {setting}"
-    return _UTF8
+    if len(start) < 1 << 20 and _reads_as("utf-8", start):
+        return _UNFINISHED  # its last sign is cut in two
+    read_as = [encoding for encoding in _ENCODINGS if _reads_as(encoding, start)][:_PROPOSED]
+    if not read_as:
+        return _UTF8
+    named_so = " or ".join(f"{encoding} ({_ENCODINGS[encoding]})" for encoding in read_as)
+    setting = f'[source.encodings] {file.table.name} = "{read_as[0]}"'
+    return f"{_UTF8}; it reads as {named_so}: or declare {setting}"
 
 
-def _broken_csv(
-    db: duckdb.DuckDBPyConnection, file: File, delimiter: str, skipped: int
-) -> list[BrokenLine]:
+def _reads_as(encoding: str, start: bytes) -> bool:
+    """Whether the beginning of a file is text in an encoding; its last sign may be cut in two."""
+    has_mark = start[:2] in (b"\xff\xfe", b"\xfe\xff")
+    if encoding == "utf-16" and not has_mark:
+        return False
+    zeros = {"utf-16-le": start[1:80:2], "utf-16-be": start[:80:2]}
+    if (pairs := zeros.get(encoding)) is not None:
+        return not has_mark and pairs.count(0) > len(pairs) / 2
+    if encoding != "utf-16" and b"\0" in start[:80]:
+        return False
+    try:
+        start.decode(encoding)
+    except UnicodeDecodeError as error:
+        return error.start >= len(start) - 4 and len(start) > 4
+    return True
+
+
+def _broken_csv(db: duckdb.DuckDBPyConnection, file: File, delimiter: str) -> list[BrokenLine]:
     errors = db.execute(
-        f"""SELECT line - 1 - {skipped}, arg_min(error_type::VARCHAR, byte_position),
+        """SELECT line - 1, arg_min(error_type::VARCHAR, byte_position),
                   arg_min(error_message, byte_position), any_value(csv_line)
            FROM csv_errors GROUP BY 1 ORDER BY 1"""
     ).fetchall()

@@ -51,10 +51,10 @@ class Facts:
 
 def alarms(settings: Settings, facts: Facts) -> list[Alarm]:
     """All alarms, the most general first."""
-    return [Alarm(kind, text) for kind, text in _found(settings, facts)]
+    return [Alarm(kind, text) for kind, text in _raised(settings, facts)]
 
 
-def _found(settings: Settings, facts: Facts) -> Iterator[tuple[str, str]]:
+def _raised(settings: Settings, facts: Facts) -> Iterator[tuple[str, str]]:
     zone, limits = settings.company.time_zone, settings.status
     if facts.schedules_problem:
         yield "not_scheduled", facts.schedules_problem
@@ -62,7 +62,7 @@ def _found(settings: Settings, facts: Facts) -> Iterator[tuple[str, str]]:
         if schedule.overdue_since:
             yield (
                 "overdue",
-                f"{schedule.schedule} ({schedule.command}) is overdue: {_last(schedule, zone)}",
+                f"{schedule.schedule} ({schedule.command}) is overdue: {_last_run(schedule, zone)}",
             )
         elif schedule.failing_since:
             since = moment(schedule.last_well_at, zone)
@@ -77,7 +77,7 @@ def _found(settings: Settings, facts: Facts) -> Iterator[tuple[str, str]]:
         elif prefect.without_run:
             names = ", ".join(prefect.without_run)
             yield "not_scheduled", f"Prefect at {prefect.api} has no run to come for {names}"
-    yield from _data(settings, facts)
+    yield from _published(settings, facts)
     if facts.due.since is not None:
         waited = facts.clock - facts.due.since
         if waited > timedelta(minutes=limits.due_max_minutes):
@@ -97,7 +97,7 @@ def _found(settings: Settings, facts: Facts) -> Iterator[tuple[str, str]]:
         )
 
 
-def _last(schedule: Timeliness, zone: str) -> str:
+def _last_run(schedule: Timeliness, zone: str) -> str:
     if schedule.last_began_at is None:
         return "it never ran here"
     if schedule.last_finished_at is None:
@@ -105,7 +105,7 @@ def _last(schedule: Timeliness, zone: str) -> str:
     return f"it last finished {moment(schedule.last_finished_at, zone)}, {schedule.last_outcome}"
 
 
-def _data(settings: Settings, facts: Facts) -> Iterator[tuple[str, str]]:
+def _published(settings: Settings, facts: Facts) -> Iterator[tuple[str, str]]:
     """The newest published day. The demo company's clock stands, and its data with it."""
     if facts.published_as_of is None:
         yield "published", "nothing was published yet"

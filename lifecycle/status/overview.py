@@ -132,7 +132,7 @@ def status(settings: Settings, ledger: Ledger, *, as_of: datetime | None = None)
     wall_clock = datetime.now(UTC)
     now = as_of or wall_clock
     schedules, problem = _schedules(settings)
-    prefect = prefect_schedule.ask(settings, schedules)
+    prefect = prefect_schedule.ask(settings.state_dir, schedules)
     published = _published(settings)
     launched = {row.trigger for row in account_history.launched(ledger)}
     waiting, stops = account_history.waiting(ledger), account_history.stops(ledger)
@@ -142,10 +142,12 @@ def status(settings: Settings, ledger: Ledger, *, as_of: datetime | None = None)
         decisions = approvals.decisions(connection)
         recorded = commands.read(connection)
         due = due_now(settings, connection, now)
-        stale_feedback = feedback.stale(connection, settings, wall_clock)
+        stale_feedback = feedback.stale(
+            connection, settings.delivery.provider, settings.feedback.max_age, wall_clock
+        )
     total = sum(mails.values(), Counter())
     broken = broken_files(settings)
-    kept_schedules = timeliness(settings, schedules, recorded, wall_clock)
+    kept_schedules = timeliness(settings.status, schedules, recorded, wall_clock)
     facts = Facts(
         now=wall_clock,
         clock=now,
@@ -240,13 +242,13 @@ def status(settings: Settings, ledger: Ledger, *, as_of: datetime | None = None)
 def _schedules(settings: Settings) -> tuple[list[schedules_file.Schedule], str | None]:
     """The schedules, or why they cannot be read. A status must work when other things do not."""
     try:
-        return schedules_file.read(settings), None
+        return schedules_file.read(settings.root), None
     except SettingsError as error:
         return [], str(error)
 
 
 def _no_room(settings: Settings, ledger: Ledger) -> dict[str, int]:
-    if not is_live(settings) or not settings.warmup.start:
+    if not is_live(settings.delivery) or not settings.warmup.start:
         return {}
     with ledger.read() as connection:
         return warmup.waiting(connection, datetime.now(UTC), settings.warmup)

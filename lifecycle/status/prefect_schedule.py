@@ -6,12 +6,12 @@ import os
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from datetime import datetime
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from lifecycle import prefect_credential
 from lifecycle.errors import LifecycleError
 from lifecycle.schedules import Schedule
-from lifecycle.settings import Settings
 
 if TYPE_CHECKING:
     import httpx
@@ -38,7 +38,7 @@ class PrefectSchedule:
         return {**asdict(self), "next_runs": runs}
 
 
-def ask(settings: Settings, schedules: Sequence[Schedule]) -> PrefectSchedule | None:
+def ask(state_dir: Path, schedules: Sequence[Schedule]) -> PrefectSchedule | None:
     """The next runs that the API at PREFECT_API_URL has scheduled; None without an address.
 
     Raises nothing: an API that does not answer, or answers with an error, is reported in `problem`.
@@ -56,7 +56,7 @@ def ask(settings: Settings, schedules: Sequence[Schedule]) -> PrefectSchedule | 
     try:
         # A short timeout and no retry: a person or a monitor waits for the answer.
         with httpx.Client(
-            base_url=url, auth=_credential(settings, url.host), timeout=TIMEOUT_SECONDS
+            base_url=url, auth=_credential(state_dir, url.host), timeout=TIMEOUT_SECONDS
         ) as client:
             planned = {schedule.name: _next_run(client, schedule) for schedule in schedules}
     except httpx.HTTPStatusError as error:
@@ -99,12 +99,12 @@ def _next_run(client: httpx.Client, schedule: Schedule) -> datetime | None:
     return datetime.fromisoformat(moments[0]) if moments else None
 
 
-def _credential(settings: Settings, host: str) -> tuple[str, str] | None:
+def _credential(state_dir: Path, host: str) -> tuple[str, str] | None:
     """The credential of the environment, else, on this machine alone, the state folder's."""
     credential = os.environ.get("PREFECT_API_AUTH_STRING")
     if credential is None and prefect_credential.is_local(host):
         try:
-            credential = prefect_credential.read(settings.state_dir)
+            credential = prefect_credential.read(state_dir)
         except (OSError, LifecycleError):
             return None  # the API's own answer says that it wants one
     if not credential:

@@ -9,7 +9,7 @@ from typing import Any
 
 from lifecycle.ledger.commands import CommandRun, Commands
 from lifecycle.schedules import Schedule
-from lifecycle.settings import Settings
+from lifecycle.settings import Status
 
 
 @dataclass(frozen=True)
@@ -46,10 +46,10 @@ class Timeliness:
 
 
 def timeliness(
-    settings: Settings, schedules: Sequence[Schedule], commands: Commands, now: datetime
+    limits: Status, schedules: Sequence[Schedule], commands: Commands, now: datetime
 ) -> list[Timeliness]:
     """Whether each schedule is on time at a moment of the wall clock."""
-    grace = timedelta(minutes=settings.status.grace_minutes)
+    grace = timedelta(minutes=limits.grace_minutes)
     return [_of(schedule, commands, grace, now) for schedule in schedules]
 
 

@@ -31,7 +31,8 @@ from lifecycle.errors import Problem, TriggerError, UnknownName, did_you_mean
 from lifecycle.locales import LOCALE
 from lifecycle.settings import Settings
 from lifecycle.triggers.columns import MARTS, Columns, account_columns, contact_columns
-from lifecycle.triggers.condition import Condition, ConditionError, parse_condition
+from lifecycle.triggers.condition import Condition, parse_condition
+from lifecycle.triggers.condition_part import ConditionError
 from lifecycle.triggers.send_window import Delay, SendWindow
 from lifecycle.triggers.yaml_file import PlacedFaults, YamlFile
 

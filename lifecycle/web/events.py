@@ -20,7 +20,6 @@ from lifecycle.ledger import feedback
 from lifecycle.ledger.feedback import Fact
 from lifecycle.ledger.store import Ledger
 from lifecycle.mail.providers.sendgrid_feedback import KIND_OF_EVENT, facts_of_events
-from lifecycle.settings import Settings
 
 SIGNATURE: str = EventWebhookHeader.SIGNATURE
 TIMESTAMP: str = EventWebhookHeader.TIMESTAMP
@@ -53,12 +52,12 @@ class Taken:
 class Webhook:
     """Records the events of one SendGrid account. Without a public key it refuses all of them."""
 
-    def __init__(self, settings: Settings, ledger: Ledger) -> None:
+    def __init__(self, ledger: Ledger, *, public_key: str, erasure_key: str) -> None:
         """Raises SettingsError for a public key that is none."""
         self._ledger = ledger
-        self._erasure_key = settings.privacy.erasure_key.get_secret_value()
+        self._erasure_key = erasure_key
         self._verifier: EventWebhook | None = None
-        if key := "".join(settings.feedback.sendgrid_public_key.split()):
+        if key := "".join(public_key.split()):
             try:
                 self._verifier = EventWebhook(key)
             except ValueError as error:

@@ -58,7 +58,7 @@ class Metrics(Collector):
         self._file: tuple[int, int] | None = None
         self._schedules: Sequence[schedules_file.Schedule] = ()
         try:
-            self._schedules = schedules_file.read(settings)
+            self._schedules = schedules_file.read(settings.root)
         except SettingsError as error:
             log.error("no metric of schedules: %s", error)
 
@@ -116,7 +116,7 @@ class Metrics(Collector):
         yield from _of_report(past_day.newest_report)
 
     def _of_schedules(self, recorded: commands.Commands, now: datetime) -> Iterator[Metric]:
-        schedules = timeliness(self._settings, self._schedules, recorded, now)
+        schedules = timeliness(self._settings.status, self._schedules, recorded, now)
         yield _gauges(
             "schedule_last_success_age_seconds",
             "Seconds since each schedule's command last ended well; where it never did, since the "

@@ -37,7 +37,11 @@ def service(settings: Settings, ledger: Ledger) -> FastAPI:
     app = FastAPI(
         title="lifecycle", openapi_url=None, docs_url=None, redoc_url=None, redirect_slashes=False
     )
-    unsubscribing, webhook = Unsubscribing(settings, ledger), Webhook(settings, ledger)
+    erasure_key = settings.privacy.erasure_key.get_secret_value()
+    unsubscribing = Unsubscribing(ledger, keys=settings.unsubscribe.keys, erasure_key=erasure_key)
+    webhook = Webhook(
+        ledger, public_key=settings.feedback.sendgrid_public_key, erasure_key=erasure_key
+    )
 
     def unknown(request: Request) -> Response:
         """Without a mail, the browser's Accept-Language decides the page's language."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
@@ -13,7 +14,6 @@ from lifecycle.ledger.store import Ledger
 from lifecycle.ledger.tables import feedback as facts
 from lifecycle.ledger.tables import sends
 from lifecycle.mail.unsubscribe import Links
-from lifecycle.settings import Settings
 
 LINK = "link"
 
@@ -31,9 +31,9 @@ class Reader:
 class Unsubscribing:
     """Unsubscribes the readers of our mails by the tokens of their links."""
 
-    def __init__(self, settings: Settings, ledger: Ledger) -> None:
-        self._links = Links(settings.unsubscribe.keys)
-        self._erasure_key = settings.privacy.erasure_key.get_secret_value()
+    def __init__(self, ledger: Ledger, *, keys: Sequence[str], erasure_key: str) -> None:
+        self._links = Links(keys)
+        self._erasure_key = erasure_key
         self._ledger = ledger
 
     def reader_of(self, token: str) -> Reader | None:

@@ -138,7 +138,7 @@ def see(
 ) -> Side:
     """Decide by one set of files, and evaluate each audience. Raises WarehouseError."""
     result = decide(
-        variant.settings, warehouse, ledger, variant.triggers, as_of=as_of, rehearsal=True
+        variant.settings, warehouse, ledger, variant.triggers, as_of=as_of, is_preview=True
     )
     members = {}
     for trigger in variant.triggers:

@@ -17,7 +17,7 @@ from lifecycle.ledger.store import Ledger
 from lifecycle.ledger.tables import State
 from lifecycle.mail.folder import nearest
 from lifecycle.mail.message import Message
-from lifecycle.mail.preview_mail import Rehearsed, check_colleague, send_to_oneself
+from lifecycle.mail.preview_mail import SentPreview, check_colleague, send_to_oneself
 from lifecycle.planning.decision import Reason
 from lifecycle.planning.plan import plan
 from lifecycle.planning.plan_result import PlanResult
@@ -57,7 +57,7 @@ class Preview:
     """Whether to show every mail, or one of each step and language."""
     sent_to: str | None = None
     """The address of the colleague to whom the shown mails were sent."""
-    sent: Sequence[Rehearsed] = ()
+    sent: Sequence[SentPreview] = ()
     """The results of sending them."""
 
     @cached_property
@@ -282,10 +282,22 @@ def preview(
         raise TriggerError(files.broken[name])
     trigger = find(files.usable, name)
     begins = trigger.begins(settings.company.time_zone)
+<<<<<<< HEAD
+    goes_on = begins if begins and begins > as_of else None
+    run_at = goes_on + MORNING_RUN if goes_on else as_of
+    result = plan(settings, ledger, run_id="preview", as_of=run_at, dry_run=True, only=name)
+=======
     goes_on = begins + MORNING_RUN if begins and begins > as_of else None
     result = plan(
-        settings, ledger, run_id="preview", as_of=goes_on or as_of, dry_run=True, only=name
+        settings,
+        ledger,
+        run_id="preview",
+        as_of=goes_on or as_of,
+        dry_run=True,
+        only=name,
+        files=files,
     )
+>>>>>>> part-c
     decisions = result.decisions
     ids = {
         account.account_id

@@ -195,7 +195,7 @@ class World:
                 reading,
                 self.variant.triggers,
                 as_of=now,
-                rehearsal=True,
+                is_preview=True,
             )
         with self._ledger.write() as connection:
             record(connection, result.decisions, run_id=run_id, at=now)

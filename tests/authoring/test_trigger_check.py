@@ -55,13 +55,13 @@ def test_a_trigger_of_one_language_needs_its_mails_in_it_alone(company):
 def test_a_broadcast_in_one_of_our_languages_is_remarked(company):
     mails = company.folder / "email_templates"
     (mails / "win_back" / "hello.ja.txt").write_text("Subject: x\n\nx\n")
-    news = SHORT.replace("launch: new_only", "on: 2026-06-12\ncaps: {account: 1/1d}")
+    news = SHORT.replace("launch: new_only", "on: 2026-06-12\npriority: 20\ncaps: {account: 1/1d}")
     company.trigger("news", news, "hello")
     company.trigger("win_back", SHORT + "caps: {account: 1/1d}\n")
     (problem,) = check(company.settings)
     assert not problem.stops_a_run
     assert str(problem).startswith(
-        "triggers/news.yaml:5: steps: its mail is in en alone, and who reads ja gets it too "
+        "triggers/news.yaml:6: steps: its mail is in en alone, and who reads ja gets it too "
         "(write it in ja, or say locale: en)"
     )
     company.trigger("news", news + "locale: en\n")
@@ -85,11 +85,12 @@ def test_the_mails_of_a_trigger_that_cannot_be_read_are_not_called_unused(compan
 # Triggers beside each other, and beside their source. ---------------------------------------
 
 CAPPED = SHORT + "caps: {contact: 1/1d}\n"
+LOW = "priority: 20\n"
 UNHAPPY = SHORT.replace("is_dormant", "satisfaction_band = 'red' and is_dormant")
 
 
 def test_two_triggers_that_may_mail_a_person_on_one_day_want_a_cap(company):
-    company.trigger("nudge", CAPPED, "hello")
+    company.trigger("nudge", CAPPED + LOW, "hello")
     (problem,) = check(company.settings)
     assert str(problem) == (
         "triggers/win_back.yaml:1: caps: the same person may get its mail and one of nudge on one"
@@ -98,10 +99,31 @@ def test_two_triggers_that_may_mail_a_person_on_one_day_want_a_cap(company):
     assert not problem.stops_a_run
     company.trigger("win_back", CAPPED)
     assert check(company.settings) == []
-    company.trigger("nudge", SHORT + "caps: {account: 2/7d}\n")
+    company.trigger("nudge", SHORT + "caps: {account: 2/7d}\n" + LOW)
     (problem,) = check(company.settings)
     assert str(problem).startswith("triggers/nudge.yaml:5: caps: the same person")
-    company.trigger("nudge", SHORT + "caps: {account: 1/7d}\n")
+    company.trigger("nudge", SHORT + "caps: {account: 1/7d}\n" + LOW)
+    assert check(company.settings) == []
+
+
+def test_two_capped_triggers_of_one_priority_are_named(company):
+    company.trigger("nudge", CAPPED, "hello")
+    company.trigger("win_back", CAPPED)
+    (problem,) = check(company.settings)
+    assert str(problem).startswith(
+        "triggers/win_back.yaml:1: priority: is 50 as that of nudge, so under a cap the name"
+    )
+    assert not problem.stops_a_run
+
+
+def test_a_window_shorter_than_the_time_between_deliveries_is_named(company):
+    short = CAPPED + 'send_window: {days: mon-fri, from: "09:00", to: "09:05"}\n'
+    company.trigger("win_back", short)
+    (problem,) = check(company.settings)
+    assert str(problem).startswith(
+        "triggers/win_back.yaml:6: send_window: is open for 5 minutes, and mails leave every 10"
+    )
+    company.trigger("win_back", short.replace("09:05", "09:10"))
     assert check(company.settings) == []
 
 

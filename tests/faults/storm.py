@@ -335,7 +335,7 @@ def _settle(
     posts = events.mixed(
         events.event(mail, kind) for mail in taken for kind in ("processed", "delivered")
     )
-    webhook = Webhook(settings, ledger)
+    webhook = Webhook(ledger, public_key=settings.feedback.sendgrid_public_key, erasure_key="")
     for post in posts:
         body, headers = events.signed(post, time.time())
         webhook.take(body, headers[f"{HEADER}-Signature"], headers[f"{HEADER}-Timestamp"])

@@ -15,7 +15,7 @@ from lifecycle.ledger import commands, runs
 from lifecycle.ledger.commands import DELIVER
 from lifecycle.ledger.store import Ledger
 from lifecycle.ledger.tables import State
-from lifecycle.settings import CHECKOUT, load
+from lifecycle.settings import CHECKOUT
 from planned import Told
 from sent import NOW, put
 
@@ -27,9 +27,7 @@ def entrypoints() -> dict[str, str]:
     return {one["name"]: one["entrypoint"] for one in content["deployments"]}
 
 
-@pytest.mark.parametrize(
-    "schedule", schedules.read(load(CHECKOUT / "lifecycle.toml")), ids=lambda one: one.name
-)
+@pytest.mark.parametrize("schedule", schedules.read(CHECKOUT), ids=lambda one: one.name)
 def test_each_scheduled_flow_is_recorded(
     schedule: schedules.Schedule, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -155,7 +155,7 @@ def test_the_week_of_riyadh_begins_on_sunday(live):
         SILENT + STEPS, "2026-06-12  silent", until="2026-06-21", where="Asia/Riyadh SA"
     ) == [
         "Sun 14 Jun 09:00 check_in",
-        "Thu 18 Jun 09:00 case_study",  # business days from Friday: 14, 15, 16, 17, 18 June
+        "Sun 21 Jun 09:00 case_study",  # business days after the first mail: 15 to 18, 21 June
     ]
 
 

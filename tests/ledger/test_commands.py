@@ -9,13 +9,15 @@ import sys
 from datetime import UTC, datetime, timedelta
 
 import pytest
-from sqlalchemy import func, insert, select, text, update
+from alembic import command
+from alembic.config import Config
+from sqlalchemy import func, insert, inspect, select, update
 
 from lifecycle.errors import GateStopped
 from lifecycle.ledger import commands
 from lifecycle.ledger.backup import back_up, restore
 from lifecycle.ledger.commands import DELIVER, FIT_SCORES, RUN, recorded
-from lifecycle.ledger.store import Ledger
+from lifecycle.ledger.store import MIGRATIONS, Ledger
 from lifecycle.ledger.tables import command_runs, recording
 
 
@@ -68,7 +70,7 @@ def test_the_error_of_a_command_is_not_hidden_by_a_ledger_that_cannot_be_written
 KILLED_INSIDE = """
 import os, signal, sys
 from lifecycle.ledger.commands import recorded
-from lifecycle.ledger.store import Ledger
+from lifecycle.ledger.store import MIGRATIONS, Ledger
 with Ledger.open(sys.argv[1]) as ledger, recorded(ledger, "lifecycle-run"):
     os.kill(os.getpid(), signal.SIGKILL)
 """
@@ -132,15 +134,13 @@ def test_a_backup_keeps_the_record_and_since_when_there_is_one(ledger_url, tmp_p
 
 def test_a_ledger_that_is_upgraded_records_from_then_on(ledger_url: str) -> None:
     """As the version before left it: its tables, and not those of the record."""
+    config = Config()
+    config.set_main_option("script_location", str(MIGRATIONS))
     with Ledger.open(ledger_url) as ledger, ledger.write() as connection:
-        for statement in (
-            "drop table command_runs",
-            "drop table recording",
-            "drop index ix_sends_accepted",
-            "drop index ix_feedback_faults",
-            "update alembic_version set version_num = '0001'",
-        ):
-            connection.execute(text(statement))
+        config.attributes["connection"] = connection
+        command.downgrade(config, "0001")
+        tables = inspect(connection).get_table_names()
+        assert {"command_runs", "recording", "departures"}.isdisjoint(tables)
     upgraded_after = datetime.now(UTC)
     with Ledger.open(ledger_url) as ledger:
         assert upgraded_after <= read(ledger).since <= datetime.now(UTC)

@@ -130,7 +130,10 @@ def test_a_cap_is_checked_in_the_claiming_transaction(ledger):
     assert claim(ledger) == []
     with ledger.write() as connection:
         delivery.settle(connection, first, State.ACCEPTED, None, NOW, worker="w", attempt=1)
-    assert sorted(states(ledger).values()) == ["accepted", "suppressed"]
+    assert sorted(states(ledger).values()) == ["accepted", "planned"], "the next run tries again"
+    with ledger.read() as connection:
+        waiting = select(sends.c.waiting_for).where(sends.c.state == "planned")
+        assert connection.scalar(waiting) == "capped: this address may get 1/7d"
 
 
 def test_an_attempt_whose_worker_is_dead_becomes_uncertain_never_queued(ledger):

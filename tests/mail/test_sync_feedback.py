@@ -79,7 +79,9 @@ def test_each_list_means_what_it_says(settings, ledger, lists):
         "left@example.com": "unsubscribed",
     }
     assert state_of(ledger) == "suppressed"
-    feedback.check_fresh(ledger, settings, datetime.now(UTC))
+    feedback.check_fresh(
+        ledger, settings.delivery.provider, settings.feedback.max_age, datetime.now(UTC)
+    )
 
 
 def test_the_lists_that_are_read_are_those_that_must_be_fresh():
@@ -119,10 +121,14 @@ def test_a_list_that_fails_is_told_and_the_others_are_read(settings, ledger, lis
         sync_feedback(settings, ledger)
     assert suppressed(ledger) == {"left@example.com": "unsubscribed"}
     with pytest.raises(GateStopped, match="bounces were never read") as stopped:
-        feedback.check_fresh(ledger, settings, datetime.now(UTC))
+        feedback.check_fresh(
+            ledger, settings.delivery.provider, settings.feedback.max_age, datetime.now(UTC)
+        )
     assert len(stopped.value.failures) == 2, "bounces, and what to do"
     sync_feedback(settings, ledger)
-    feedback.check_fresh(ledger, settings, datetime.now(UTC))
+    feedback.check_fresh(
+        ledger, settings.delivery.provider, settings.feedback.max_age, datetime.now(UTC)
+    )
 
 
 def test_pages_that_came_are_kept_when_the_next_one_fails(settings, ledger, lists):

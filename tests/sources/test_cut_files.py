@@ -261,3 +261,82 @@ def test_a_word_for_nothing_is_nothing(world: World) -> None:
     world.csv("contacts", CONTACTS[:2])
     world.pull()
     assert world.ask("SELECT plan FROM raw.accounts ORDER BY account_id") == [(None,), ("nan",)]
+
+
+TEXT = "\n".join([HEAD, *LINES]) + "\n"
+
+
+@pytest.mark.parametrize(
+    ("content", "encoding"),
+    [
+        (TEXT.replace("Person 1", "田中"), "cp932"),
+        (TEXT.replace("Person 1", "田中 太郎"), "euc_jp"),
+        (TEXT.replace("Person 1", "Müller"), "cp1252"),
+        (TEXT, "utf-16"),
+        (TEXT, "utf-16-le"),
+        (TEXT, "utf-16-be"),
+        (TEXT.replace("Person 1", "김철수"), "cp949"),
+    ],
+)
+def test_every_encoding_that_it_may_be_is_proposed_and_read(
+    world: World, content: str, encoding: str
+) -> None:
+    (world.data / "contacts.csv").write_bytes(content.encode(encoding))
+    with pytest.raises(SourceError, match=rf"it reads as .*\b{encoding} \("):
+        world.pull()
+    world.config(f'{COMPANY}[source.encodings]\ncontacts = "{encoding}"\n')
+    assert world.pull().rows["contacts"] == 3
+
+
+def test_a_sign_that_is_cut_in_two_is_no_other_encoding(world: World) -> None:
+    (world.data / "contacts.csv").write_bytes((TEXT + "C4,A1,x@example.com,田").encode()[:-1])
+    with pytest.raises(SourceError, match="is the export still being written") as stopped:
+        world.pull()
+    assert "cp932" not in str(stopped.value)
+
+
+@pytest.mark.parametrize("line", ["SEP=;", "sep = ;", '"sep=;"'])
+def test_excels_own_line_is_read_however_it_is_written(world: World, line: str) -> None:
+    text = "\r\n".join([line, *(one.replace(",", ";") for one in [HEAD, *LINES])])
+    (world.data / "contacts.csv").write_text(text + "\r\n", encoding="utf-8-sig", newline="")
+    assert world.pull().rows["contacts"] == 3
+
+
+@pytest.mark.parametrize("part", ["nothing", "its middle", "its first half"])
+def test_parquet_of_which_a_part_is_there_says_so(world: World, part: str) -> None:
+    rows = [{**EVENTS[0], "event_id": f"E{n}", "feature": str(n * n)} for n in range(5_000)]
+    path = as_parquet(world, rows, "usage_events")
+    whole = path.read_bytes()
+    half = len(whole) // 2
+    left = {
+        "nothing": b"",
+        "its middle": whole[:half] + whole[-4_000:],
+        "its first half": whole[:half],
+    }
+    path.write_bytes(left[part])
+    with pytest.raises(SourceError, match="is the export still being written") as stopped:
+        world.pull()
+    assert str(world.root) not in str(stopped.value)
+
+
+def test_headers_of_full_width_are_the_same_columns(world: World) -> None:
+    (world.data / "contacts.csv").write_text(TEXT.replace("email", "ｅｍａｉｌ"), encoding="utf-8")
+    assert world.pull().rows["contacts"] == 3
+    (world.data / "contacts.csv").write_text(
+        TEXT.replace("email", "email,Ｅｍａｉｌ", 1).replace("@example.com", "@example.com,x"),
+        encoding="utf-8",
+    )
+    with pytest.raises(SourceError, match="are both called email"):
+        world.pull()
+
+
+@pytest.mark.parametrize(
+    ("theirs", "ours"), [("1", "1.0"), ("1.0", "1"), ("1E+05", "100000"), ("1.5E+05", "150000")]
+)
+def test_ids_that_a_spreadsheet_changed_are_named(world: World, theirs: str, ours: str) -> None:
+    world.csv("accounts", [{**ACCOUNTS[0], "account_id": ours}])
+    world.csv("usage_events", [{**EVENTS[0], "account_id": ours}])
+    world.csv("contacts", [{**CONTACTS[0], "account_id": theirs}])
+    world.pull()
+    [(*_, reason)] = world.rejected()
+    assert "export ids as text or whole numbers" in reason

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import zipfile
+from contextlib import nullcontext
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -179,8 +180,11 @@ def test_a_crm_export_works_as_it_is(
     (world.data / contacts).write_bytes((export / contacts).read_bytes())
     world.config(COMPANY + mapping)
 
-    with pytest.raises(GateStopped, match="contacts: "):  # its addresses are hashes
+    # Its addresses are hashes: too many bad rows, or too few to stop a run.
+    few = len(list(csv.DictReader((export / contacts).open(encoding="utf-8")))) <= 5
+    with nullcontext() if few else pytest.raises(GateStopped, match="contacts: "):
         world.pull()
+    assert world.ask("SELECT count(*) FROM raw.contacts") == [(0,)]
     with (export / accounts).open(encoding="utf-8") as file:
         delivered = {row["id"]: row for row in csv.DictReader(file)}
     loaded = dict(world.ask("SELECT account_id, name FROM raw.accounts"))

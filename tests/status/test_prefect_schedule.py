@@ -30,7 +30,7 @@ def test_a_server_elsewhere_does_not_get_the_credential(
     kept = {name: value for name, value in os.environ.items() if not name.startswith("PREFECT")}
     monkeypatch.setattr(os, "environ", kept)
 
-    credential = _credential(settings, host)
+    credential = _credential(settings.state_dir, host)
     assert (credential == tuple(line.split(":"))) is gets_it
 
     os.environ["PREFECT_API_URL"] = f"http://{host}:4200/api"

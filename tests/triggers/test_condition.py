@@ -6,7 +6,8 @@ import duckdb
 import pytest
 
 from lifecycle.triggers.columns import Column, Columns
-from lifecycle.triggers.condition import ConditionError, parse_condition
+from lifecycle.triggers.condition import parse_condition
+from lifecycle.triggers.condition_part import ConditionError
 
 COLUMNS = Columns(
     "account_360",

@@ -16,7 +16,8 @@ import duckdb
 import pytest
 
 from condition_columns import COLUMNS, TABLE
-from lifecycle.triggers.condition import Condition, ConditionError, parse_condition
+from lifecycle.triggers.condition import Condition, parse_condition
+from lifecycle.triggers.condition_part import ConditionError
 
 WORDS = [
     *COLUMNS, "t", "and", "or", "not", "in", "is", "null", "true", "false", "between", "like",

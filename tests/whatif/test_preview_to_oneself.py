@@ -82,7 +82,8 @@ def test_who_is_held_out_is_named_and_not_among_the_withheld(see, told) -> None:
         )
         db.execute(
             "insert into marts.dim_contacts select c.* replace ('B' || i as account_id, 'K' || i"
-            " as contact_id) from marts.dim_contacts c, range(12) as numbers (i)"
+            " as contact_id, 'k' || i || '@example.com' as email, 'k' || i || '@example.com' as"
+            " email_normalized) from marts.dim_contacts c, range(12) as numbers (i)"
             " where contact_id = 'C1'"
         )
     seen = see(HALF)

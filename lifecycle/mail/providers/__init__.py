@@ -9,7 +9,7 @@ from math import inf
 from typing import Literal, NamedTuple, Protocol
 
 from lifecycle.ledger.tables import State
-from lifecycle.settings import Settings
+from lifecycle.settings import Delivery, Settings
 
 
 @dataclass(frozen=True)
@@ -80,9 +80,9 @@ class Provider(Protocol):
         """Close connections and files."""
 
 
-def is_live(settings: Settings) -> bool:
+def is_live(delivery: Delivery) -> bool:
     """Whether mail of the provider of `[delivery] provider` leaves this machine."""
-    return settings.delivery.provider != "outbox"
+    return delivery.provider != "outbox"
 
 
 def open_provider(settings: Settings) -> Provider:
@@ -94,9 +94,9 @@ def open_provider(settings: Settings) -> Provider:
 
             return open_sendgrid(settings)
         case "smtp":
-            from lifecycle.mail.providers.smtp import open_smtp
+            from lifecycle.mail.providers.smtp import Smtp
 
-            return open_smtp(settings)
+            return Smtp(settings.smtp)
         case "outbox":
             from lifecycle.mail.providers.outbox import Outbox
 

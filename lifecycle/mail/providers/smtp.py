@@ -22,7 +22,6 @@ from lifecycle.ledger.tables import State
 from lifecycle.mail.message import Message
 from lifecycle.mail.providers import TOO_LATE_TO_BEGIN, Mail, Outcome
 from lifecycle.masking import mask_addresses
-from lifecycle.settings import Settings
 from lifecycle.settings import Smtp as SmtpSettings
 
 IDLE_SECONDS = 20.0
@@ -212,11 +211,6 @@ class _Connection:
         with suppress(OSError, smtplib.SMTPException):
             return self._smtp.rset()[0] == 250
         return False
-
-
-def open_smtp(settings: Settings) -> Smtp:
-    """The relay of `[smtp]`. Raises DeliveryError when it cannot be used."""
-    return Smtp(settings.smtp)
 
 
 def _connect(settings: SmtpSettings, tls: ssl.SSLContext) -> smtplib.SMTP:

@@ -196,6 +196,12 @@ FAULTS = [
     ),
     ("raw", "accounts", "Revenue and seats below", "update raw.accounts set mrr = -1"),
     ("raw", "accounts", "Revenue is known", "update raw.accounts set mrr = null where seats < 20"),
+    (
+        "raw",
+        "accounts",
+        "These names of accounts are so long",
+        "update raw.accounts set name = repeat('x', 90) where seats = 3",
+    ),
     ("raw", "accounts", "A country that is not", "update raw.accounts set country = 'Jpan'"),
     ("raw", "contacts", "Without contacts", "delete from raw.contacts"),
     ("raw", "contacts", "The export must say", "update raw.contacts set email = null"),

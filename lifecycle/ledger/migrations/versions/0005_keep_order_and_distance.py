@@ -18,6 +18,7 @@ def upgrade() -> None:
     op.add_column("recipients", sa.Column("follows", sa.String(length=255), nullable=True))
     op.add_column("recipients", sa.Column("gone_at", sa.DateTime(), nullable=True))
     op.add_column("recipients", sa.Column("gone_why", sa.Text(), nullable=True))
+    _say_of_recipients("One row per contact that reads, or read, the mails of an entry.")
     for table in ("enrollments", "recipients"):
         op.add_column(table, sa.Column("absent_since", sa.DateTime(), nullable=True))
         op.add_column(
@@ -25,7 +26,13 @@ def upgrade() -> None:
         )
 
 
+def _say_of_recipients(comment: str) -> None:
+    if op.get_bind().dialect.supports_comments:
+        op.create_table_comment("recipients", comment)
+
+
 def downgrade() -> None:
+    _say_of_recipients("One row per contact chosen when its account entered.")
     for table in ("enrollments", "recipients"):
         op.drop_column(table, "absent_runs")
         op.drop_column(table, "absent_since")
