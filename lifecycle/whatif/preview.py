@@ -282,22 +282,16 @@ def preview(
         raise TriggerError(files.broken[name])
     trigger = find(files.usable, name)
     begins = trigger.begins(settings.company.time_zone)
-<<<<<<< HEAD
     goes_on = begins if begins and begins > as_of else None
-    run_at = goes_on + MORNING_RUN if goes_on else as_of
-    result = plan(settings, ledger, run_id="preview", as_of=run_at, dry_run=True, only=name)
-=======
-    goes_on = begins + MORNING_RUN if begins and begins > as_of else None
     result = plan(
         settings,
         ledger,
         run_id="preview",
-        as_of=goes_on or as_of,
+        as_of=goes_on + MORNING_RUN if goes_on else as_of,
         dry_run=True,
         only=name,
         files=files,
     )
->>>>>>> part-c
     decisions = result.decisions
     ids = {
         account.account_id
