@@ -50,8 +50,7 @@ patterns as (
 ),
 
 lost_patterns as (
-  select
-    min(role || ' ' || replace(replace(like_pattern, '\', ''), '%', '*')) as lost_pattern
+  select min(role || ' ' || replace(replace(like_pattern, '\', ''), '%', '*')) as lost_pattern
   from patterns
   where days_now = 0 and days_before = 10 and fewest_before >= 5
 ),
@@ -61,7 +60,7 @@ totals as (
     case when days_back = 1 then 1 else 0 end as is_now,
     sum(events) as events
   from names
-  group by 1
+  group by case when days_back = 1 then 1 else 0 end
 ),
 
 shares as (
@@ -69,9 +68,9 @@ shares as (
     names.event_name,
     sum(case when names.days_back = 1 then names.events else 0 end) as events_now,
     sum(case when names.days_back = 1 then names.events else 0 end) * 1.0
-      / max(now_total.events) as share_now,
+    / max(now_total.events) as share_now,
     sum(case when names.days_back > 1 then names.events else 0 end) * 1.0
-      / max(before_total.events) as share_before
+    / max(before_total.events) as share_before
   from names
   inner join totals as now_total on now_total.is_now = 1
   inner join totals as before_total on before_total.is_now = 0

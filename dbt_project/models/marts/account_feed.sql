@@ -41,7 +41,11 @@ recent as (
   cross join run_context
   where
     usage_events.occurred_at > {{ dbt.dateadd('day', -28, 'run_context.as_of') }}
-    and exists (select 1 from late_parts where kind in ('stream', 'event name'))
+    and exists (
+      select 1
+      from late_parts
+      where late_parts.kind in ('stream', 'event name')
+    )
 ),
 
 shares as (
