@@ -78,7 +78,7 @@ before as (
   inner join activity
     on
       beginnings.account_id = activity.account_id
-      and activity.activity_date < beginnings.began_on
+      and beginnings.began_on > activity.activity_date
   group by beginnings.account_id, beginnings.began_on
 ),
 

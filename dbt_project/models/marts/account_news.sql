@@ -12,7 +12,7 @@
 } %}
 {# It left by the CRM, and its people went on using the product this week. #}
 {% set churned_but_active -%}
-  last_active_at > coalesce({{ dbt.dateadd('day', 1, 'churned_at') }}, {{ dbt.dateadd('day', -2, 'as_of') }})
+last_active_at > coalesce({{ dbt.dateadd('day', 1, 'churned_at') }}, {{ dbt.dateadd('day', -2, 'as_of') }})
   and last_active_at > {{ dbt.dateadd('day', -7, 'as_of') }}
 {%- endset %}
 {# What began long ago is no news in a company's first list: days that it has been so, from 0. #}
