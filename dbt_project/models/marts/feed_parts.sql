@@ -168,7 +168,8 @@ measured as (
   where today.days_ago = 1 and usual.weeks >= 4 and not last_full_day.is_holiday
 ),
 
--- A part that is nearly all of the feed is judged as the feed is.
+-- A part that is nearly all of the feed is judged as the feed is. In a segment or country of a tenth
+-- of the events or less, a few accounts that rest for a day are half of them.
 judged as (
   select
     *,
@@ -177,7 +178,10 @@ judged as (
       else 'fresh'
     end as feed_status
   from measured
-  where usual_events >= feed_min_part_events and usual_events < 0.9 * all_usual_events
+  where
+    usual_events >= feed_min_part_events
+    and usual_events < 0.9 * all_usual_events
+    and (kind not in ('segment', 'country') or usual_events >= 0.1 * all_usual_events)
 ),
 
 thin as (
