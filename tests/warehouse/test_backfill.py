@@ -277,7 +277,7 @@ def test_scores_learn_from_what_was_backfilled(begun: Company) -> None:
 @pytest.mark.parametrize(
     ("first", "last", "told"),
     [
-        ("2025-07-30", "2025-08-03", r"2025-07-30 to 2025-08-01: before .* --from 2025-08-02"),
+        ("2025-07-30", "2025-08-03", r"2025-07-30 to 2025-07-31: before .* --from 2025-08-01"),
         ("2026-01-31", "2026-02-04", r"2026-02-03 to 2026-02-04: nothing .* --to 2026-02-02"),
         ("2199-01-01", "2199-01-01", r"2199-01-01: in the future; end with --to 2198-12-31"),
     ],
