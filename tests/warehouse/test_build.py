@@ -291,8 +291,8 @@ def test_a_feed_that_just_began_makes_no_old_account_dormant(tmp_path: Path) -> 
 
 def test_a_thin_day_is_late(tmp_path: Path) -> None:
     company = company_of(tmp_path / "company")
-    # Of Tuesday in Tokyo nothing is left, beside two or three on other Tuesdays, when fewer accounts
-    # were live.
+    # Of Tuesday in Tokyo nothing is left, beside two or three on other Tuesdays, when fewer
+    # accounts were live.
     company.sql(
         "delete from raw.usage_events"
         " where occurred_at between '2026-06-08 15:00' and '2026-06-09 15:00'"

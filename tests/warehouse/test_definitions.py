@@ -17,7 +17,7 @@ HOMONYMS = {
     # of an account, or of a contact; of whatever a model counts, lists or was given
     *("name", "role", "active_days", "age_days", "days", "events", "features_used"),
     *("loaded_at", "mrr", "reason", "time_zone", "value", "feature", "segment"),
-    *("accounts", "day", "version", "kind", "file", "ended_on"),
+    *("accounts", "day", "version", "kind", "file", "ended_on", "part"),
 }
 """Names that mean different things in different models, and so may be described differently."""
 
