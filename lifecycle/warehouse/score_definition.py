@@ -28,6 +28,8 @@ RULES = (
     "models/intermediate/int_event_roles.sql",
     "models/intermediate/int_usage_events.sql",
     "models/marts/fct_account_activity_daily.sql",
+    "models/intermediate/int_lives.sql",
+    "models/intermediate/int_life_days.sql",
     "models/intermediate/int_silences.sql",
     "models/intermediate/int_account_activity.sql",
     "models/intermediate/int_watched_days.sql",
