@@ -200,7 +200,7 @@ def _write_snapshots(db: duckdb.DuckDBPyConnection, folder: Path) -> None:
                     day(below(400, i, 'renewal')) AS renewal_at,
                     CASE WHEN life = 'churned' THEN day(ends_on + 20)
                          WHEN {overnight} AND chance(i, 'leave') < 0.0005 THEN day(0)
-                    END AS churned_at, NULL AS is_churned
+                    END AS churned_at, NULL AS is_churned, NULL AS has_usage_feed
                 FROM made WHERE life <> 'tomorrow' OR {overnight} ORDER BY i
             ) TO '{folder / name / "accounts.csv"}'
             """

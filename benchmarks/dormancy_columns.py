@@ -31,6 +31,7 @@ PROMISED, PROMISED_FROM = 1.3, 1_000_000
 GIVEN = (
     "stg_run_context",
     "stg_holidays",
+    "stg_weekends",
     "stg_zone_offsets",
     "stg_score_version",
     "stg_return_parameters",
@@ -39,6 +40,8 @@ GIVEN = (
 )
 """Views that only look at what is in raw."""
 MODELS = (
+    "int_lives",
+    "int_life_days",
     "int_silences",
     "int_account_activity",
     "int_watched_days",
@@ -159,7 +162,8 @@ def _make(folder: Path, accounts: int, account_days: int) -> None:
                     DATE '2026-06-10' - (age + 5)::INTEGER AS went_live_on,
                     CASE WHEN chance(i, 'segment') < 0.05 THEN NULL
                         ELSE ['small', 'mid', 'enterprise', 'new'][1 + i % 4] END AS segment,
-                    [NULL, 'JP', 'US', 'GB', 'DE'][1 + i % 5] AS country_code
+                    [NULL, 'JP', 'US', 'GB', 'DE'][1 + i % 5] AS country_code,
+                    'Asia/Tokyo' AS time_zone, false AS is_churned
                 FROM lives;
             -- One row an account and day, spread evenly over its life but for some chance.
             CREATE TABLE marts.fct_account_activity_daily AS
@@ -189,6 +193,11 @@ def _make(folder: Path, accounts: int, account_days: int) -> None:
             DROP TABLE lives;
             CREATE TABLE marts.account_feed AS
                 SELECT account_id, 'fresh' AS feed_status FROM marts.dim_accounts;
+            -- Nobody left and came back, and every account's use is delivered.
+            CREATE SCHEMA snapshots; CREATE SCHEMA intermediate;
+            CREATE TABLE snapshots.accounts_snapshot (account_id VARCHAR, churned_at TIMESTAMP,
+                is_churned BOOLEAN, dbt_valid_from TIMESTAMP, dbt_valid_to TIMESTAMP);
+            CREATE TABLE intermediate.int_unwatched_accounts (account_id VARCHAR, said_by VARCHAR);
             """
         )
     context.write(settings, run_id="benchmark", as_of=AS_OF, loaded_at=AS_OF)

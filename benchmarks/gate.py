@@ -63,7 +63,8 @@ select 'A' || lpad(i::varchar, 8, '0') as account_id, 'Firm ' || i as name,
   'purpose ' || i as purpose, null::varchar as background,
   timestamp '2027-01-01' + to_minutes(i % 500000) as renewal_at,
   case when i % 50 = 0 then timestamp '2025-01-01' end as churned_at,
-  null::boolean as is_churned, timestamp '2026-06-09 01:00' as _loaded_at
+  null::boolean as is_churned, null::boolean as has_usage_feed,
+  timestamp '2026-06-09 01:00' as _loaded_at
 from range({accounts}) as t (i);
 create table raw.contacts as
 select 'C' || lpad(i::varchar, 8, '0') as contact_id,
