@@ -62,7 +62,7 @@ def test_a_file_that_breaks_after_a_run_began_stops_its_trigger_alone(
             file.write_text(WIN_BACK[: WIN_BACK.index("after: 0d")])
         else:
             file.rename(file.with_suffix(".tmp"))
-        stages.plan.fn(run)
+        stages.plan_run.fn(run)
         stages.deliver.fn(run)
         stages.report.fn(run)
     assert run.report.status == "done"
@@ -88,7 +88,7 @@ def test_what_breaks_and_is_mended_before_the_plan_is_no_news(
         assert list(run.report.broken) == ["win_back"], "as far as is known when it begins"
         told.publish()
         file.write_text(whole)
-        stages.plan.fn(run)
+        stages.plan_run.fn(run)
     assert run.report.broken == {}
     assert set(run.report.planned_by_trigger) == {"other", "win_back"}
     assert heard == []
@@ -108,7 +108,7 @@ def test_a_dry_run_reports_it_and_tells_nobody(told: Told, config: str, heard: l
     (told.company.folder / "triggers" / "win_back.yaml").write_text("")
     with Run.begin(config=config, dry_run=True) as run:
         told.publish()
-        stages.plan.fn(run)
+        stages.plan_run.fn(run)
         stages.report.fn(run)
     assert list(run.report.broken) == ["win_back"]
     assert heard == []

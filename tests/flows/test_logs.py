@@ -45,7 +45,7 @@ def test_a_run_without_a_command_line_logs_its_stages_deliveries_and_outcome(
 ) -> None:
     with Run.begin(config=config) as run:
         told.publish()
-        stages.plan.fn(run)
+        stages.plan_run.fn(run)
         stages.deliver.fn(run)
         stages.report.fn(run)
     text = log_of(told)
