@@ -46,7 +46,7 @@ def test_it_deploys_and_stays(tmp_path: Path, prefect_api: str) -> None:
 
     def ask(path: str) -> httpx.Response:
         user, _, password = PREFECT_CREDENTIAL.partition(":")
-        return httpx.post(f"{prefect_api}{path}", json={}, auth=(user, password))
+        return httpx.post(f"{prefect_api}{path}", json={}, auth=(user, password), timeout=600)
 
     log = tmp_path / "worker.log"
     with log.open("wb") as output:
@@ -72,4 +72,4 @@ def test_it_deploys_and_stays(tmp_path: Path, prefect_api: str) -> None:
         assert {"daily", "nightly"} <= {one["name"] for one in deployments}
     finally:
         os.killpg(process.pid, signal.SIGTERM)
-        process.wait(timeout=60)
+        process.wait(timeout=600)
