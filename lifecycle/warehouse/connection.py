@@ -57,8 +57,10 @@ def _open(path: Path, *, read_only: bool) -> Iterator[duckdb.DuckDBPyConnection]
     except duckdb.Error as error:
         raise WarehouseError(f"{path.name}: {error}") from error
     except RuntimeError as error:
-        # DuckDB's message for a Ctrl-C while it executes.
+        # DuckDB's message for a Ctrl-C while it executes. Its other threads go on with the query,
+        # and closing waits for them, unless they are told.
         if str(error) == "Query interrupted":
+            connection.interrupt()
             raise KeyboardInterrupt from error
         raise
     finally:

@@ -233,12 +233,19 @@ units = st.sampled_from(["h", "d", "bd"])
 @st.composite
 def windows(draw):
     first, last = sorted(draw(st.lists(st.integers(0, 96), min_size=2, max_size=2, unique=True)))
+    days = draw(st.lists(st.sampled_from(["mon", "wed", "fri", "sat", "sun"]), min_size=1))
     return window(
-        days=draw(st.lists(st.sampled_from(["mon", "wed", "fri", "sat", "sun"]), min_size=1)),
+        days=[*days, "mon"] if set(days) == {"fri"} else days,  # where Fridays are free, never
         holidays=draw(st.sampled_from(["account", "none", "JP"])),
         to=f"{last // 4}:{last % 4 * 15:02}",
         **{"from": f"{first // 4}:{first % 4 * 15:02}"},
     )
+
+
+def test_a_window_of_fridays_never_opens_where_fridays_are_free():
+    fridays = window(days=["fri"], holidays="none")
+    assert fridays.next_open(local(BERLIN, "2026-06-10 09:00"), "Asia/Riyadh", "SA") is None
+    assert fridays.next_open(local(BERLIN, "2026-06-10 09:00"), BERLIN, "DE") is not None
 
 
 @given(windows(), moments, zones, countries)
