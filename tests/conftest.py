@@ -22,6 +22,8 @@ settings.register_profile("lifecycle", deadline=None)
 settings.load_profile("lifecycle")
 
 databases = count(1)
+servers: list[subprocess.Popen[str]] = []
+"""They end when their standard input closes, with this process."""
 SUPPORT = Path(__file__).parent / "support"
 
 
@@ -61,10 +63,14 @@ def prefect_home(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="session")
-def prefect_api(prefect_home: Path) -> Iterator[str]:
-    """The address of a Prefect API that all runs of this session may share."""
+def prefect_api(prefect_home: Path) -> str:
+    """The address of a Prefect API that all runs of this session may share.
+
+    It ends with the process, whose end closes its standard input: until then Prefect has events
+    to send, and would wait for an API that is gone.
+    """
     kept = {name: value for name, value in os.environ.items() if not name.startswith("PREFECT")}
-    with subprocess.Popen(
+    api = subprocess.Popen(
         [
             sys.executable,
             str(Path(__file__).with_name("support") / "prefect_api.py"),
@@ -78,10 +84,10 @@ def prefect_api(prefect_home: Path) -> Iterator[str]:
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         text=True,
-    ) as api:
-        assert api.stdout is not None
-        yield api.stdout.readline().strip()
-        api.kill()  # the server ends with it, and takes its time
+    )
+    assert api.stdout is not None
+    servers.append(api)
+    return api.stdout.readline().strip()
 
 
 @pytest.fixture(params=["sqlite", "postgresql"])
