@@ -595,7 +595,6 @@ class _Planner:
                 mailable[person["contact_id"]] = person
         if not mailable:
             return
-        place = self._place(account)
         enrolment = Enrolment(
             account_id=account_id,
             trigger=trigger.name,
