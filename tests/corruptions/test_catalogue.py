@@ -34,26 +34,6 @@ pytestmark = [
 
 DAY_1, DAY_2, DAY_3 = "2026-06-10 01:00", "2026-06-11 01:00", "2026-06-12 01:00"
 
-WELCOME = """
-audience: days_since_go_live between 0 and 30 and touch_model = 'tech'
-recipients: role in ('admin', 'member')
-launch: existing
-enter: once
-steps:
-  - {id: hello, after: 0d}
-  - {id: second, after: 1d}
-"""
-WIN_BACK = """
-audience: is_dormant and touch_model = 'tech'
-recipients: role in ('admin', 'member')
-launch: existing
-enter: once_per_episode
-exit_when: not is_dormant
-steps:
-  - {id: check_in, after: 0d}
-  - {id: last_call, after: 1d}
-"""
-
 
 @dataclass(frozen=True)
 class Home:
@@ -100,8 +80,8 @@ def good_day(tmp_path_factory: pytest.TempPathFactory, prefect_api: str) -> Home
     """A state of one good day."""
     folder = tmp_path_factory.mktemp("company")
     company = Company(folder)
-    company.trigger("welcome", WELCOME, "hello", "second")
-    company.trigger("win_back", WIN_BACK, "check_in", "last_call")
+    company.trigger("welcome", small_export.WELCOME, "hello", "second")
+    company.trigger("win_back", small_export.WIN_BACK, "check_in", "last_call")
     toml = folder / "lifecycle.toml"
     source = '[source]\nkind = "files"\npath = "export"\n[owners]\nmorning_list = false\n'
     toml.write_text(toml.read_text(encoding="utf-8") + source)

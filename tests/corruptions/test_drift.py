@@ -26,26 +26,6 @@ pytestmark = pytest.mark.filterwarnings("ignore:`schema_name` is deprecated:Depr
 
 DAY_1, DAY_2 = "2026-06-10 01:00", "2026-06-11 01:00"
 
-WELCOME = """
-audience: days_since_go_live between 0 and 30 and touch_model = 'tech'
-recipients: role in ('admin', 'member')
-launch: existing
-enter: once
-steps:
-  - {id: hello, after: 0d}
-  - {id: second, after: 1d}
-"""
-WIN_BACK = """
-audience: is_dormant and touch_model = 'tech'
-recipients: role in ('admin', 'member')
-launch: existing
-enter: once_per_episode
-exit_when: not is_dormant
-steps:
-  - {id: check_in, after: 0d}
-  - {id: last_call, after: 1d}
-"""
-
 # An ordinary day of a growing company: a customer more, one that leaves, a rename, a new address.
 ORDINARY = {
     "accounts": """
@@ -119,8 +99,8 @@ def good_day(tmp_path_factory: pytest.TempPathFactory, prefect_api: str) -> Home
     """A state of one good day."""
     folder = tmp_path_factory.mktemp("company")
     company = Company(folder)
-    company.trigger("welcome", WELCOME, "hello", "second")
-    company.trigger("win_back", WIN_BACK, "check_in", "last_call")
+    company.trigger("welcome", small_export.WELCOME, "hello", "second")
+    company.trigger("win_back", small_export.WIN_BACK, "check_in", "last_call")
     toml = folder / "lifecycle.toml"
     toml.write_text(
         toml.read_text(encoding="utf-8")

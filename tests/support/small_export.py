@@ -1,10 +1,30 @@
-"""A small company's export as CSV files, a day at a time, that tests spoil."""
+"""A small company: its export as CSV files, a day at a time, that tests spoil, and two triggers."""
 
 from __future__ import annotations
 
 from pathlib import Path
 
 import duckdb
+
+WELCOME = """
+audience: days_since_go_live between 0 and 30 and touch_model = 'tech'
+recipients: role in ('admin', 'member')
+launch: existing
+enter: once
+steps:
+  - {id: hello, after: 0d}
+  - {id: second, after: 1d}
+"""
+WIN_BACK = """
+audience: is_dormant and touch_model = 'tech'
+recipients: role in ('admin', 'member')
+launch: existing
+enter: once_per_episode
+exit_when: not is_dormant
+steps:
+  - {id: check_in, after: 0d}
+  - {id: last_call, after: 1d}
+"""
 
 ACCOUNTS = """
 select
