@@ -7,11 +7,12 @@ from __future__ import annotations
 
 import hashlib
 from dataclasses import dataclass, replace
-from datetime import datetime, timedelta
+from datetime import datetime, time, timedelta
 from enum import StrEnum
 from zoneinfo import ZoneInfo
 
 from lifecycle.calendar import zones_of_country
+from lifecycle.days import DAY
 from lifecycle.settings import Plan
 from lifecycle.triggers.model import Step, Trigger
 from lifecycle.triggers.send_window import Delay, SendWindow, first_moment
@@ -302,6 +303,15 @@ def last_due(trigger: Trigger, enrolment: Enrolment) -> datetime:
         step.due(enrolment.enrolled_at, place.time_zone, place.country, window)
         for step in trigger.steps
     )
+
+
+def goal_until(trigger: Trigger, enrolment: Enrolment) -> datetime | None:
+    """The last moment of the goal's last calendar day, in the account's time zone."""
+    if trigger.goal is None:
+        return None
+    zone = ZoneInfo(enrolment.place.time_zone)
+    day = enrolment.enrolled_at.astimezone(zone).date() + trigger.goal.within
+    return first_moment(day + DAY, time.min, zone) - timedelta(seconds=1)
 
 
 @dataclass(frozen=True)

@@ -129,12 +129,12 @@ class Steps:
             self._result.waits_for_a_zone(inside.trigger.name, inside.account, why)
             self._keep_back(inside, f"{Reason.NO_CIVIL_HOUR}: {why}")
             return self._now
-        made = _Made()
-        moments = [self._go_through(inside, reader, made) for reader in inside.readers]
-        self._settle(inside, made)
+        outcome = _Outcome()
+        moments = [self._go_through(inside, reader, outcome) for reader in inside.readers]
+        self._settle(inside, outcome)
         return min((at for at in moments if at is not None), default=None)
 
-    def _go_through(self, inside: Inside, reader: Going, made: _Made) -> datetime | None:
+    def _go_through(self, inside: Inside, reader: Going, outcome: _Outcome) -> datetime | None:
         """Decide one reader's steps in order, until one has to wait.
 
         A step waits until the one before it has left, or will have; so none overtakes another.
@@ -161,11 +161,11 @@ class Steps:
             if decision.action == "wait" and old is None:
                 return decision.timing.not_before
             if decision.action == "skip":
-                self._skip(inside, reader, decision, old, made)
+                self._skip(inside, reader, decision, old, outcome)
                 continue
-            mail, against = self._mail(inside, reader, decision, previous, made)
+            mail, against = self._mail(inside, reader, decision, previous, outcome)
             if mail is not None:
-                self._take(inside, mail, old, made)
+                self._take(inside, mail, old, outcome)
                 previous = Departure(step, mail.not_before, mail.not_before, mail.send_id)
                 continue
             assert against is not None
@@ -174,11 +174,11 @@ class Steps:
                 if old is not None:
                     kept = KeptBack(old.send_id, ": ".join(against))
                     self._result.decisions.kept_back.append(kept)
-                made.waits.add(step.id)
+                outcome.waits.add(step.id)
                 return self._now  # it may go later: the next run tries again
             if old is not None:
                 self._withdraw(old, State.SUPPRESSED, ": ".join(against))
-            made.against.setdefault(step.id, (decision, against[0]))
+            outcome.against.setdefault(step.id, (decision, against[0]))
         return None
 
     def _skip(
@@ -187,7 +187,7 @@ class Steps:
         reader: Going,
         decision: StepDecision,
         old: SqlRow[Any] | None,
-        made: _Made,
+        outcome: _Outcome,
     ) -> None:
         assert decision.reason is not None
         step = decision.step.id
@@ -198,12 +198,12 @@ class Steps:
         against = decision.reason, decision.detail
         if reader.against is not None and decision.reason is Reason.LATE:
             against = decision.reason, f"{decision.detail}; {': '.join(reader.against)}"
-        has_it = step in made.planned or any(
+        has_it = step in outcome.planned or any(
             mail.step == step and mail.state in MAILED for mail in inside.sent
         )
-        if has_it or step not in made.against:
+        if has_it or step not in outcome.against:
             self._withhold(inside, against, reader.contact_id if has_it else "", step)
-        made.against.setdefault(step, (decision, decision.reason))
+        outcome.against.setdefault(step, (decision, decision.reason))
 
     def _withhold(self, inside: Inside, against: Ineligibility, contact_id: str, step: str) -> None:
         self._result.withhold(
@@ -220,7 +220,7 @@ class Steps:
         self._result.decisions.withdrawals.append(Withdrawal(mail.send_id, state, detail))
 
     def _take(
-        self, inside: Inside, mail: PlannedSend, old: SqlRow[Any] | None, made: _Made
+        self, inside: Inside, mail: PlannedSend, old: SqlRow[Any] | None, outcome: _Outcome
     ) -> None:
         """Plan a mail, or what has not left of an earlier plan anew, and count it."""
         if old is None:
@@ -233,8 +233,8 @@ class Steps:
             same_bytes = bool(old.attempts) and old.address == mail.address
             move = Move(mail, _what_moved(old, mail), rewritten=not same_bytes)
             self._result.decisions.moves.append(move)
-        made.planned.setdefault(mail.step, mail)
-        made.reached[mail.step].add(mail.address)
+        outcome.planned.setdefault(mail.step, mail)
+        outcome.reached[mail.step].add(mail.address)
         key = inside.trigger.name, mail.address, mail.step
         self._same_steps.add(key, mail.account_id, mail.not_before)
         day = local_day(mail.not_before, mail.time_zone)
@@ -242,11 +242,16 @@ class Steps:
         self._by_account.add(mail.account_id, day)
 
     def _same_step(
-        self, inside: Inside, decision: StepDecision, address: str, contact_id: str, made: _Made
+        self,
+        inside: Inside,
+        decision: StepDecision,
+        address: str,
+        contact_id: str,
+        outcome: _Outcome,
     ) -> Ineligibility | None:
         """Why a person who has a step's mail already does not get it once more, or None."""
         step = decision.step.id
-        has_it = address in made.reached[step] or any(
+        has_it = address in outcome.reached[step] or any(
             mail.step == step
             and mail.address == address
             and mail.contact_id != contact_id
@@ -254,8 +259,7 @@ class Steps:
             for mail in inside.sent
         )
         if has_it:
-            told = "another contact of the account has this address"
-            return Reason.SAME_STEP_RECENTLY, told
+            return Reason.SAME_STEP_RECENTLY, "another contact of the account has this address"
         days = inside.trigger.not_again_days(self._same_step_again_days)
         at = decision.timing.not_before or self._now
         key = inside.trigger.name, address, step
@@ -273,7 +277,7 @@ class Steps:
         reader: Going,
         decision: StepDecision,
         previous: Departure | None,
-        made: _Made,
+        outcome: _Outcome,
     ) -> tuple[PlannedSend | None, Ineligibility | None]:
         """The mail of a step, or why the reader does not get it now."""
         if reader.against is not None:
@@ -285,7 +289,7 @@ class Steps:
         assert when.opening is not None
         opening = when.opening
         address = person["email_normalized"]
-        if against := self._same_step(inside, decision, address, reader.contact_id, made):
+        if against := self._same_step(inside, decision, address, reader.contact_id, outcome):
             return None, against
         day = local_day(opening.not_before, enrolment.place.time_zone)
         caps = trigger.caps
@@ -342,15 +346,15 @@ class Steps:
         )
         return planned, None
 
-    def _settle(self, inside: Inside, made: _Made) -> None:
+    def _settle(self, inside: Inside, outcome: _Outcome) -> None:
         """Write down each step that is decided: planned for a reader, or for nobody."""
         enrolment = inside.enrolment
         has_mail = {mail.step for mail in inside.sent if mail.state in MAILED}
         fates: list[StepFate] = []
-        for step, mail in made.planned.items():
+        for step, mail in outcome.planned.items():
             fates.append(self._fate(enrolment, step, "planned", None, mail.due_at, mail.not_before))
-        for step, (decision, reason) in made.against.items():
-            if step not in made.planned and step not in made.waits and step not in has_mail:
+        for step, (decision, reason) in outcome.against.items():
+            if step not in outcome.planned and step not in outcome.waits and step not in has_mail:
                 due_at = decision.timing.due_at
                 fates.append(self._fate(enrolment, step, "skipped", reason, due_at, None))
         for fate in fates:
@@ -380,7 +384,7 @@ class Steps:
         )
 
 
-class _Made:
+class _Outcome:
     """What was decided about one enrolment's steps, over all its readers."""
 
     def __init__(self) -> None:
