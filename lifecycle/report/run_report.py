@@ -130,6 +130,8 @@ class RunReport:
     """Accounts of a part of the usage feed that is late, while the feed is fresh."""
     late_parts: dict[str, int] = field(default_factory=dict)
     """Why they are late, and how many accounts of each."""
+    feed_questions: list[str] = field(default_factory=list)
+    """Of parts of the feed that stayed thin: the questions that this run asks, once."""
     rejected_rows: int = 0
     """Rejected rows of all tables."""
     rejected_by_table: dict[str, int] = field(default_factory=dict)
@@ -503,7 +505,8 @@ class RunReport:
         return Section("Account owners", tuple(parts))
 
     def _attention(self) -> Section:
-        return Section("To know", (*self.waiting, *self.warnings), "warning")
+        told = (*self.feed_questions, *self.waiting, *self.warnings)
+        return Section("To know", told, "warning")
 
     def _rejected(self) -> Section:
         counts = ", ".join(f"{n:,} of {name}" for name, n in self.rejected_by_table.items() if n)

@@ -13,6 +13,7 @@ from sqlalchemy import (
     Boolean,
     Column,
     Connection,
+    Date,
     DateTime,
     Integer,
     Table,
@@ -24,7 +25,7 @@ from sqlalchemy.engine import make_url
 from sqlalchemy.exc import SQLAlchemyError
 
 from lifecycle.errors import LedgerError
-from lifecycle.ledger.tables import UtcDateTime, enrollments, sends
+from lifecycle.ledger.tables import UtcDateTime, enrollments, feed_questions, sends
 from lifecycle.settings import Settings
 from lifecycle.sources.landing import Landing, land
 
@@ -33,18 +34,22 @@ _BATCH = 50_000
 _ARROW_TYPES = {
     "BIGINT": pa.int64(),
     "BOOLEAN": pa.bool_(),
+    "DATE": pa.date32(),
     "TIMESTAMP": pa.timestamp("us"),
     "VARCHAR": pa.string(),
 }
+FEED_QUESTIONS = "ledger_feed_questions"
 _SNAPSHOTS = {
     "ledger_sends": (sends, [column for column in sends.columns if column.name != "address"]),
     "ledger_enrollments": (enrollments, list(enrollments.columns)),
+    FEED_QUESTIONS: (feed_questions, list(feed_questions.columns)),
 }
 
 
 def snapshot(settings: Settings) -> None:
-    """Copy the ledger into `raw.ledger_sends` (one row per send, without its address) and
-    `raw.ledger_enrollments` (one row per enrolment). Times are UTC.
+    """Copy the ledger into `raw.ledger_sends` (one row per send, without its address),
+    `raw.ledger_enrollments` (one row per enrolment) and `raw.ledger_feed_questions` (one row per
+    question about the usage feed). Times are UTC.
 
     A ledger that does not exist yet gives empty tables. Raises LedgerError where it cannot be
     read, WarehouseError where the tables cannot be written.
@@ -101,6 +106,8 @@ def _sql_type(column: Column[Any]) -> str:
         return "TIMESTAMP"
     if isinstance(column.type, Boolean):
         return "BOOLEAN"
+    if isinstance(column.type, Date):
+        return "DATE"
     return "BIGINT" if isinstance(column.type, Integer) else "VARCHAR"
 
 

@@ -50,6 +50,20 @@ def late_parts(warehouse: duckdb.DuckDBPyConnection) -> dict[str, int]:
     return {row["reason"]: row["accounts"] for row in rows(warehouse, query)}
 
 
+def watched_parts(warehouse: duckdb.DuckDBPyConnection) -> list[Row]:
+    """One row per part of the usage feed that has a usual volume, `all` among them: part,
+    last_full_day, last_full_day_events, usual_events, thin_days (of the last three business days)
+    and thin_since."""
+    columns = "last_full_day, last_full_day_events, usual_events, thin_days, thin_since"
+    query = f"""
+        select 'all' as part, {columns} from marts.feed_health where usual_events is not null
+        union all
+        select kind || ' ' || part as part, {columns} from marts.feed_parts
+        order by part
+    """
+    return rows(warehouse, query) if _has_mart(warehouse, "feed_parts") else []
+
+
 def account_count(warehouse: duckdb.DuckDBPyConnection) -> int:
     """How many accounts are published."""
     return int(rows(warehouse, "select count(*) as n from marts.account_360")[0]["n"])

@@ -93,3 +93,20 @@ def test_roles_are_those_of_the_settings(company: Company) -> None:
         ("core", "report_*"),
         ("outcome", "report_shared"),
     ]
+
+
+def test_what_a_person_said_is_normal_is_kept_and_the_settings_win(
+    company: Company, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    company.sql(
+        "create table raw.ledger_feed_questions as select * from (values"
+        " ('segment smb', date '2026-05-04', true), ('segment smb', date '2026-06-01', true),"
+        " ('country JP', date '2026-06-01', false), ('country US', date '2026-06-01', null),"
+        " ('all', date '2026-06-01', true)) as asked (part, since, is_normal)"
+    )
+    monkeypatch.setenv("LIFECYCLE__FEED__NORMAL_SINCE", '{"all": "2026-06-02"}')
+    company.see("2026-06-10 01:00")
+    assert company.sql("select * from raw.feed_changes order by part") == [
+        ("all", date(2026, 6, 2)),
+        ("segment smb", date(2026, 6, 1)),
+    ]
