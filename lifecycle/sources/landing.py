@@ -27,6 +27,7 @@ _DLT_TYPES: dict[str, dict[str, Any]] = {
     "BIGINT": {"data_type": "bigint"},
     "DOUBLE": {"data_type": "double"},
     "BOOLEAN": {"data_type": "bool"},
+    "DATE": {"data_type": "date"},
     "TIMESTAMP": {"data_type": "timestamp", "timezone": False, "precision": 6},
 }
 
@@ -37,7 +38,7 @@ class Landing:
 
     table: str
     columns: Mapping[str, str]
-    """Each column's DuckDB type: VARCHAR, BIGINT, DOUBLE, BOOLEAN or TIMESTAMP (UTC)."""
+    """Each column's DuckDB type: VARCHAR, BIGINT, DOUBLE, BOOLEAN, DATE or TIMESTAMP (UTC)."""
     files: Sequence[Path]
     row_count: int
     disposition: Literal["append", "replace"] = "replace"
