@@ -9,8 +9,8 @@ in the form of the file source (accounts.csv, contacts.csv, usage_events.parquet
 from a month after its first event on. Nothing is broken in either, so every stop is a false one:
 a person answers it, and the day goes on. Exits with 1 when there are more than `--allowed`.
 
-Every day is pulled and held against the day before. All other checks, models and plan take most of a
-day's time: `--whole 7` has one day in seven go all the way.
+Every day is pulled and held against the day before. All other checks, models and plan take most of
+a day's time: `--whole 7` has one day in seven go all the way.
 """
 
 from __future__ import annotations
