@@ -8,7 +8,7 @@ from datetime import date, timedelta
 import pytest
 
 from corruptions.living import Living, Row, accounts, contacts
-from lifecycle.ledger import feed_questions
+from lifecycle.ledger import approvals, feed_questions
 from lifecycle.ledger.store import Ledger
 
 # A deprecated argument, and the only one there is for a schema with SQLAlchemy addresses.
@@ -63,6 +63,9 @@ def test_a_thin_segment_is_asked_about_once_and_the_answer_is_kept(
     assert company.report.accounts_late == SMALL
     with Ledger.open(company.settings.ledger_url) as ledger:
         feed_questions.answer(ledger, "segment smb", is_normal=True, by="ann", why="sold")
+        company.run("2026-06-12 10:00 Asia/Tokyo", delivered="2026-06-12")
+        assert "Far more accounts are dormant than the run before" in str(company.error)
+        approvals.approve(ledger, company.report.run_id, by="ann", why="sold")
     lived(company, "2026-06-12")
     assert company.report.accounts_late == 0
     assert company.report.feed_questions == []

@@ -69,6 +69,7 @@ create table raw.survey_responses as
     timestamp '2026-06-10 01:00' as _loaded_at
   from range(40) as t (i);
 create table raw.rejected_rows (table_name varchar, key varchar);
+create table raw.delivered_columns (table_name varchar, file varchar, column_name varchar);
 """
 
 MARTS = """
@@ -163,6 +164,13 @@ def test_good_data_passes_every_check(settings: Settings, door: checkpoint.Door)
 
 # Door, table, the first words of the check's reason, and a fault that it must find.
 FAULTS = [
+    (
+        "raw",
+        "contacts",
+        "By its name this column",
+        "insert into raw.delivered_columns values ('contacts', 'people.csv', 'email'),"
+        " ('contacts', 'people.csv', 'hs_email_optout')",
+    ),
     ("raw", "accounts", "An export without a single", "delete from raw.accounts"),
     (
         "raw",
