@@ -10,7 +10,8 @@ from a month after its first event on. Nothing is broken in either, so every sto
 a person answers it, and the day goes on. Exits with 1 when there are more than `--allowed`.
 
 Every day is pulled and held against the day before. All other checks, models and plan take most of
-a day's time: `--whole 7` has one day in seven go all the way.
+a day's time: `--whole 7` has one day in seven go all the way. `--every 7` delivers once a week: what
+a delivery is held against is a week old, and moves further.
 """
 
 from __future__ import annotations
@@ -82,7 +83,8 @@ def main() -> int:
     parser.add_argument("--data", type=Path, help="orders: the folder with the data")
     parser.add_argument("--begin", type=date.fromisoformat, help="the first day")
     parser.add_argument("--days", type=int, default=365)
-    parser.add_argument("--whole", type=int, default=1, help="one day in so many is built too")
+    parser.add_argument("--every", type=int, default=1, help="days from delivery to delivery")
+    parser.add_argument("--whole", type=int, default=1, help="one delivery in so many is built too")
     parser.add_argument("--allowed", type=int, default=None, help="default: demo 2, orders 0")
     asked = parser.parse_args()
     if asked.company == "orders" and asked.data is None:
@@ -96,18 +98,18 @@ def main() -> int:
     allowed = asked.allowed if asked.allowed is not None else {"demo": 2}.get(asked.company, 0)
     with tempfile.TemporaryDirectory(prefix="lifecycle-year-") as folder:
         config = _company(Path(folder), asked.company)
-        stops = live(config, deliver, begin, days, asked.whole)
+        stops = live(config, deliver, begin, range(0, days, asked.every), asked.whole)
     print(f"{len(stops)} stops in {days} days; {allowed} are allowed")
     return 1 if len(stops) > allowed else 0
 
 
-def live(config: Path, deliver: Deliver, begin: date, days: int, whole: int) -> list[str]:
+def live(config: Path, deliver: Deliver, begin: date, days: range, whole: int) -> list[str]:
     """Each day's run: one in `whole` up to its plan, the others up to the drift limits; returns a
     line for every stop."""
     stops: list[str] = []
     before: datetime | None = None
-    for number in range(days):
-        now = datetime.combine(begin + timedelta(days=number), MORNING, UTC)
+    for number, day in enumerate(days):
+        now = datetime.combine(begin + timedelta(days=day), MORNING, UTC)
         deliver(config.parent / "export", now, before)
         before = now
         for _ in range(3):
