@@ -10,8 +10,8 @@ from a month after its first event on. Nothing is broken in either, so every sto
 a person answers it, and the day goes on. Exits with 1 when there are more than `--allowed`.
 
 Every day is pulled and held against the day before. All other checks, models and plan take most of
-a day's time: `--whole 7` has one day in seven go all the way. `--every 7` delivers once a week: what
-a delivery is held against is a week old, and moves further.
+a day's time: `--whole 7` has one day in seven go all the way. `--every 7` delivers once a week:
+what a delivery is held against is a week old, and moves further.
 """
 
 from __future__ import annotations
