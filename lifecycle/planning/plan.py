@@ -219,8 +219,8 @@ def _meet_goals(context: PlanningContext, trigger: Trigger) -> None:
 
 def _wait(context: PlanningContext, version: Version, why: str) -> None:
     context.result.waiting.append(f"{version.called} waits: {why}")
-    inside = leaving.left_inside(context, version.trigger.name, version.covered_versions)
-    context.result.withheld[Reason.WAITING_FOR_FEED] += inside
+    if inside := leaving.left_inside(context, version.trigger.name, version.covered_versions):
+        context.result.withheld[Reason.WAITING_FOR_FEED] += inside
 
 
 def _keep_waiting_version(context: PlanningContext, trigger: Trigger, lost: Unreadable) -> None:
