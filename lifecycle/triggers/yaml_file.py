@@ -61,10 +61,14 @@ class YamlFile:
 
     def _refuse_aliases(self, text: str) -> None:
         """A few aliases within aliases unfold to more items than any memory holds."""
+        anchors: set[str] = set()
         for event in YAML(typ="rt", pure=True).parse(StringIO(text)) if "*" in text else ():
-            if isinstance(event, AliasEvent):
+            anchor = getattr(event, "anchor", None)
+            if not isinstance(event, AliasEvent):
+                anchors |= {anchor} - {None}
+            elif anchor in anchors:
                 line = int(event.start_mark.line) + 1
-                what = f"*{event.anchor}: aliases are not read"
+                what = f"*{anchor}: aliases are not read"
                 raise TriggerError([Problem(self.name, line, what, "write the value out")])
 
     def _broken(self, what: str, error: MarkedYAMLError) -> TriggerError:
