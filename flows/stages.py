@@ -119,10 +119,10 @@ def _is_let_through(run: Run, held: DeliveryHeld | LossesHeld, title: str) -> bo
         return False
     run.wait(held)
     lines = held.failures if isinstance(held, DeliveryHeld) else str(held).splitlines()
-    told = mask_addresses(as_markdown([Section(title, tuple(lines))]))
-    said = approval.ask(flow_run, told, within=within, said_elsewhere=partial(_by_command, run))
-    if said and not _by_command(run):
-        run.decide(said.approve, by=said.by, why=said.why)
+    message = mask_addresses(as_markdown([Section(title, tuple(lines))]))
+    reply = approval.ask(flow_run, message, within=within, said_elsewhere=partial(_by_command, run))
+    if reply and not _by_command(run):
+        run.decide(reply.approve, by=reply.by, why=reply.why)
     decided = _by_command(run)
     return decided is not None and decided.approve and run.go_on()
 

@@ -816,10 +816,10 @@ def _resolve_paths(values: dict[str, Any], base: Path) -> None:
     if isinstance(source, dict) and isinstance(path, str) and path and "://" not in path:
         source["path"] = str(base / path)
     more = values.get("sources")
-    for one in more.values() if isinstance(more, dict) else ():
-        path = one.get("path") if isinstance(one, dict) else None
+    for extra in more.values() if isinstance(more, dict) else ():
+        path = extra.get("path") if isinstance(extra, dict) else None
         if isinstance(path, str) and path and "://" not in path:
-            one["path"] = str(base / path)
+            extra["path"] = str(base / path)
     backup = values.get("backup")
     if isinstance(backup, dict) and isinstance(backup.get("dir"), str) and backup["dir"]:
         backup["dir"] = str(base / backup["dir"])

@@ -353,13 +353,21 @@ def _judge_soft(ledger: Connection, addresses: Collection[str], now: datetime) -
         )
         for row in ledger.execute(query):
             history[row.address].append(Happened(row.at, Kind(row.kind), row.send_id))
-    found = {address: reached_soft_limit(happened) for address, happened in history.items()}
+    limits_reached = {
+        address: reached_soft_limit(happened) for address, happened in history.items()
+    }
     suppressions.stop(
         ledger,
-        (Suppression(address, SOFT, at, "feedback") for address, at in found.items() if at),
+        (
+            Suppression(address, SOFT, at, "feedback")
+            for address, at in limits_reached.items()
+            if at
+        ),
         now,
     )
-    suppressions.lift_soft(ledger, [address for address, at in found.items() if at is None])
+    suppressions.lift_soft(
+        ledger, [address for address, at in limits_reached.items() if at is None]
+    )
 
 
 class Happened(NamedTuple):

@@ -81,9 +81,9 @@ def read(kept: Row[Any], file: Path) -> Trigger:
 
     `file` is where its trigger stands, or stood. Raises TriggerError.
     """
-    found = parse_trigger(kept.content, file, account_columns(), contact_columns())
+    trigger = parse_trigger(kept.content, file, account_columns(), contact_columns())
     # The ledger's name for it, even if what a version is made of changes one day.
-    return found.model_copy(update={"version": kept.version})
+    return trigger.model_copy(update={"version": kept.version})
 
 
 def older(

@@ -466,12 +466,12 @@ def _zone(table: Table, present: list[Column], rules: Rules) -> tuple[str, str]:
 
 def _says_left(present: list[Column]) -> str:
     """SQL: whether a row says that somebody left, without a readable time that says when."""
-    said = [
+    conditions = [
         f"({_text(column.name)} IS NOT NULL AND {_undated(column)})"
         for column in present
         if column.kind in _LEAVING
     ]
-    return " OR ".join(said) or "false"
+    return " OR ".join(conditions) or "false"
 
 
 def _undated(column: Column) -> str:

@@ -217,14 +217,18 @@ class _Pull:
                 if delivery.table.is_snapshot
             },
             rejected={delivery.table.name: delivery.rejected for delivery in deliveries},
-            rejected_cells={one.table.name: one.rejected_cells for one in deliveries},
+            rejected_cells={
+                delivery.table.name: delivery.rejected_cells for delivery in deliveries
+            },
             corrected={
-                one.table.name: one.corrections.rows
-                for one in deliveries
-                if one.corrections is not None
+                delivery.table.name: delivery.corrections.rows
+                for delivery in deliveries
+                if delivery.corrections is not None
             },
             corrected_accounts=sum(
-                one.corrections.accounts for one in deliveries if one.corrections is not None
+                delivery.corrections.accounts
+                for delivery in deliveries
+                if delivery.corrections is not None
             ),
             files_read=sum(len(delivery.to_read) for delivery in deliveries),
             passed_over=tuple(
@@ -254,8 +258,12 @@ class _Pull:
             self._remember(db, "cells_before", "rejected_cells", REJECTED_CELLS)
             self._remember(db, "people_before", "contacts", {"contact_id": "VARCHAR"} | ADDRESS)
             for table in TABLES.values():
-                columns = [it for it in table.columns if it.required and not table.is_snapshot]
-                kinds = {it.name: it.kind.sql_type for it in columns} | {table.key: "VARCHAR"}
+                columns = [
+                    column for column in table.columns if column.required and not table.is_snapshot
+                ]
+                kinds = {column.name: column.kind.sql_type for column in columns} | {
+                    table.key: "VARCHAR"
+                }
                 if not table.is_snapshot:
                     kinds[FILE] = "VARCHAR"
                 self._remember(db, f"before_{table.name}", table.name, kinds)
@@ -517,7 +525,11 @@ class _Pull:
             table = delivery.table
             if table.is_snapshot or not delivery.to_read:
                 continue
-            others = [it.name for it in table.columns if it.required and it.name != table.key]
+            others = [
+                column.name
+                for column in table.columns
+                if column.required and column.name != table.key
+            ]
             differs = " OR ".join(f"g.{name} IS DISTINCT FROM b.{name}" for name in others)
             parts.append(
                 f"""SELECT {literal(table.name)} AS table_name, count(*) AS repeats,

@@ -561,7 +561,7 @@ def read_folder(folder: Path, marts: Path = MARTS) -> tuple[list[Trigger], list[
             problems += error.problems
             continue
         triggers[trigger.name] = trigger
-    return sorted(triggers.values(), key=lambda it: it.rank), problems
+    return sorted(triggers.values(), key=lambda trigger: trigger.rank), problems
 
 
 def read_trigger(path: Path, accounts: Columns, contacts: Columns) -> Trigger:

@@ -105,8 +105,8 @@ def test_win_back_says_nothing_false_to_who_never_logged_in(locale: str) -> None
     for trigger, step, language in MAILS:
         if trigger == "win_back_dormant" and language == locale:
             parsed = mail(trigger, step, locale, never)
-            said = parsed["Subject"] + text_of(parsed).partition("-" * 60)[0]
-            assert not re.search(r"再開|最後にご利用|間が空|last time|break|20\d\d", said), said
+            output = parsed["Subject"] + text_of(parsed).partition("-" * 60)[0]
+            assert not re.search(r"再開|最後にご利用|間が空|last time|break|20\d\d", output), output
 
 
 def test_win_back_tells_the_last_day_on_the_accounts_own_calendar() -> None:
