@@ -216,7 +216,7 @@ def _make_ledger(folder: Path, accounts: int) -> None:
     from lifecycle.ledger import runs
     from lifecycle.ledger.store import Ledger
     from lifecycle.ledger.tables import send_identity
-    from lifecycle.triggers.model import load_triggers
+    from lifecycle.triggers.folder import load_triggers
 
     settings = _settings(folder)
     with Ledger.open(settings.ledger_url) as ledger:
@@ -328,7 +328,7 @@ def _warm() -> None:
 def _plan(folder: Path, now: datetime) -> tuple[Cost, Found]:
     from lifecycle.ledger.store import Ledger
     from lifecycle.planning.plan import decide
-    from lifecycle.triggers.model import load_triggers
+    from lifecycle.triggers.folder import load_triggers
     from lifecycle.warehouse.connection import connect_published
 
     settings = _settings(folder)

@@ -24,7 +24,8 @@ from lifecycle.ledger.tables import (
     sends,
 )
 from lifecycle.triggers.condition import Condition
-from lifecycle.triggers.model import Enter, Trigger
+from lifecycle.triggers.model import Trigger
+from lifecycle.triggers.values import Enter
 
 Row = dict[str, Any]
 

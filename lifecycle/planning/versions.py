@@ -23,7 +23,8 @@ from lifecycle.mail.render import Renderer
 from lifecycle.planning import ledger_state
 from lifecycle.triggers.columns import account_columns, contact_columns
 from lifecycle.triggers.commit import commit_of
-from lifecycle.triggers.model import Trigger, parse_trigger
+from lifecycle.triggers.folder import parse_trigger
+from lifecycle.triggers.model import Trigger
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,7 @@ import pytest
 from lifecycle.authoring.template_check import check_templates, empty_values
 from lifecycle.mail.folder import Templates
 from lifecycle.triggers.columns import account_columns, contact_columns
-from lifecycle.triggers.model import read_trigger
+from lifecycle.triggers.folder import read_trigger
 
 STEPS = [("win_back", ["hello"])]
 

@@ -16,7 +16,7 @@ from lifecycle.errors import UnknownName
 from lifecycle.evaluation.effect import Effects, effect, newest, read_effects
 from lifecycle.report.run_report import RunReport
 from lifecycle.triggers.columns import MARTS
-from lifecycle.triggers.model import load_triggers
+from lifecycle.triggers.folder import load_triggers
 from planned import MONDAY, Workspace
 
 NOW = MONDAY.replace(tzinfo=None)

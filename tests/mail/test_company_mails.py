@@ -15,7 +15,7 @@ from lifecycle.authoring.trigger_check import check
 from lifecycle.mail.folder import Templates
 from lifecycle.mail.render import Renderer
 from lifecycle.settings import CHECKOUT, load
-from lifecycle.triggers.model import load_triggers
+from lifecycle.triggers.folder import load_triggers
 
 SETTINGS = load(CHECKOUT / "lifecycle.toml")
 STEPS = [(trigger.name, step.id) for trigger in load_triggers(SETTINGS) for step in trigger.steps]

@@ -14,7 +14,7 @@ from lifecycle.ledger.tables import actions, enrollments, launches
 from lifecycle.ledger.tables import withheld as withheld_table
 from lifecycle.mail.deliver import deliver
 from lifecycle.planning.plan import decide
-from lifecycle.triggers.model import load_triggers
+from lifecycle.triggers.folder import load_triggers
 from world import World
 
 EVENING = "2026-06-09 20:00"  # 05:00 in Tokyo: mails are planned for 09:00

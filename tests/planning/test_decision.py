@@ -20,7 +20,8 @@ from lifecycle.planning.decision import (
     timing,
 )
 from lifecycle.triggers.columns import account_columns, contact_columns
-from lifecycle.triggers.model import Trigger, parse_trigger
+from lifecycle.triggers.folder import parse_trigger
+from lifecycle.triggers.model import Trigger
 
 DAY = timedelta(days=1)
 TOKYO = Place("Asia/Tokyo", "account", "JP")

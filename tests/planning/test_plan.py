@@ -11,7 +11,7 @@ from company import utc
 from lifecycle.ledger.tables import enrollments, launches, sends, suppressions
 from lifecycle.ledger.tables import withheld as withheld_table
 from lifecycle.mail.deliver import deliver
-from lifecycle.triggers.model import load_triggers
+from lifecycle.triggers.folder import load_triggers
 from world import WIN_BACK, World
 
 

@@ -23,7 +23,7 @@ from lifecycle.ledger.store import Ledger
 from lifecycle.ledger.tables import enrollments, send_identity
 from lifecycle.planning.plan import decide
 from lifecycle.triggers.columns import account_columns, contact_columns
-from lifecycle.triggers.model import load_triggers
+from lifecycle.triggers.folder import load_triggers
 
 QUICK = (Phase.explicit, Phase.reuse, Phase.generate)
 """Not shrunk: an example takes half a second, and shrinking one takes hundreds."""

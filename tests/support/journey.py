@@ -48,7 +48,8 @@ from lifecycle.ledger.tables import NOT_LEFT, State, sends
 from lifecycle.planning.plan import decide
 from lifecycle.settings import Settings
 from lifecycle.triggers.columns import Columns
-from lifecycle.triggers.model import Trigger, parse_trigger
+from lifecycle.triggers.folder import parse_trigger
+from lifecycle.triggers.model import Trigger
 
 WORDS = {
     "silent": {"is_dormant": True},

@@ -12,17 +12,10 @@ from ruamel.yaml import YAML
 from company import Company
 from lifecycle.errors import TriggerError, UnknownName
 from lifecycle.triggers.columns import account_columns, contact_columns
-from lifecycle.triggers.model import (
-    Cap,
-    Enter,
-    Launch,
-    find,
-    json_schema,
-    load_triggers,
-    parse_trigger,
-    read_folder,
-)
+from lifecycle.triggers.folder import find, load_triggers, parse_trigger, read_folder
+from lifecycle.triggers.model import Cap, json_schema
 from lifecycle.triggers.send_window import Delay
+from lifecycle.triggers.values import Enter, Launch
 
 CHECKOUT = Path(__file__).parents[2]
 SCHEMA = CHECKOUT / "triggers" / "trigger.schema.json"

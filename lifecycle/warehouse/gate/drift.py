@@ -34,7 +34,7 @@ from lifecycle.settings import Settings
 from lifecycle.sources.contract import FILE, TABLES, Table
 from lifecycle.sources.corrections import kept_in
 from lifecycle.sources.reading import quoted
-from lifecycle.triggers.model import read_folder
+from lifecycle.triggers.folder import read_folder
 from lifecycle.warehouse.published_delivery import DELIVERED_COLUMNS, SCHEMA, exists, has_delivery
 
 DRIFT = "raw.delivery_drift"
