@@ -11,7 +11,9 @@ import duckdb
 
 from lifecycle.errors import GateStopped
 from lifecycle.planning.decision import Reason
-from lifecycle.report.run_report import WHY, RunReport, Stop
+from lifecycle.report.reasons import WHY
+from lifecycle.report.run_report import RunReport, Stop
+from lifecycle.report.run_sections import health_matrix
 from lifecycle.warehouse import published_marts
 from planned import Workspace
 
@@ -111,7 +113,7 @@ def test_a_person_reads_what_happened_and_why() -> None:
 
 
 def test_the_matrix_has_a_row_for_the_unknown() -> None:
-    rows = report().matrix().rows
+    rows = health_matrix(report()).rows
     assert rows == (("mature", 1, 0, 0, 0), ("unknown", 0, 0, 0, 1))
 
 
