@@ -112,7 +112,7 @@ def apply(
     `[privacy]`: of an erased person nothing is kept but what happened to a mail. Raises
     LedgerError where it is needed and missing.
 
-    Facts are taken as `fit` has them, and what it cannot fit is passed over.
+    Each fact is first made to fit the ledger (`fit`); one that cannot be is left out.
     """
     fitted = [fact for reported in facts if (fact := fit(reported))]
     about = _sends_of(ledger, fitted)

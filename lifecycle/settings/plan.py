@@ -71,7 +71,9 @@ class Guard(Section):
         le=1,
         description="of the open sequences, or of the people due, that one reason may end at once",
     )
-    loss_never_below: int = Field(20, ge=1, description="losses that `loss_share` never forbids")
+    loss_never_below: int = Field(
+        20, ge=1, description="fewer losses than this never stop a run, whatever their share"
+    )
     wait_hours: float = Field(
         6,
         ge=0,

@@ -5,7 +5,7 @@ says again under an id replaces what it said before, and a file that is delivere
 rows that it brought, within the span of time that it covers: what lies outside may have moved out
 of a window. A file with far fewer rows than before takes nothing out, for it may be cut short.
 
-Two streams that use one id for two facts collide: the first one counts, and the other is set aside.
+Two streams that use one id for two facts collide: the first one counts, and the other is rejected.
 Replaced rows are kept in `raw.replaced_<table>` until a delivery is published.
 """
 

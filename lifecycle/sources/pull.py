@@ -5,7 +5,7 @@
 
 Everything is read and checked before anything is applied. A process killed while it applies
 leaves a warehouse that the next pull completes: the two snapshots are replaced as a whole,
-rows that are there already are not added again, and what was set aside and what need not be
+rows that are there already are not added again, and what was rejected and what need not be
 read again are recorded last, both at once.
 """
 
@@ -88,9 +88,9 @@ class PullResult:
     new_rows: dict[str, int]
     """Keys that were not there before."""
     gone_rows: dict[str, int]
-    """Keys that a full snapshot no longer has, not even in a row that was set aside."""
+    """Keys that a full snapshot no longer has, not even in a rejected row."""
     rejected: dict[str, int]
-    """Rows of this delivery that were set aside."""
+    """Rows of this delivery that were rejected."""
     rejected_cells: dict[str, int]
     """Optional values of this delivery that cannot be used."""
     corrected: dict[str, int]
@@ -368,7 +368,7 @@ class _Pull:
         return usable
 
     def _try_again(self, db: duckdb.DuckDBPyConnection, delivery: _Delivery) -> None:
-        """Rows set aside earlier: their account may be known by now, their time may have come."""
+        """Rows rejected earlier: their account may be known by now, their time may have come."""
         relation = (
             f"(SELECT * FROM rejected_before WHERE table_name = {literal(delivery.table.name)}"
             f" AND column_name IS NOT NULL AND {self._not_read_now(delivery)})"
@@ -586,7 +586,7 @@ class _Pull:
         total = sum(delivery.usable.values()) + delivery.rejected
         if delivery.rejected > max(ALWAYS_ALLOWED, gate.max_rejected_share * total):
             delivery.stops.append(
-                f"{name}: {delivery.rejected:,} of {total:,} rows were set aside, more than the "
+                f"{name}: {delivery.rejected:,} of {total:,} rows were rejected, more than the "
                 f"{gate.max_rejected_share:.1%} that [gate] max_rejected_share allows: "
                 f"{_examples(db, aside)}. {_ALL_OF_THEM} raw.rejected_rows in "
                 f"{self.settings.work_db.name}"
@@ -611,7 +611,7 @@ def _within(source: str, key: Field) -> Field:
 
 
 def _key_of(record: str, table: Table) -> str:
-    """SQL: the key of a row that was set aside; a line that is no record has none."""
+    """SQL: the key of a rejected row; a line that is no record has none."""
     key = f"json_extract_string({record}, {literal('/' + table.key)})"
     return f"CASE WHEN json_valid({record}) THEN {key} END"
 

@@ -65,7 +65,7 @@ class ShortRow:
 
 @dataclass(frozen=True)
 class Incoming:
-    """A file, or rows set aside earlier, as something to select from."""
+    """A file, or rows rejected earlier, as something to select from."""
 
     relation: str
     fields: tuple[Field, ...]
@@ -76,9 +76,9 @@ class Incoming:
     is_empty: bool = False
     """Whether it has no rows and no header, so that nothing can be said of its columns."""
     first_at: str = "NULL::TIMESTAMP"
-    """SQL: when the row was set aside first."""
+    """SQL: when the row was first rejected."""
     record: str = "NULL::VARCHAR"
-    """SQL: the row as it was set aside then."""
+    """SQL: the row as it was rejected then."""
     short: tuple[ShortRow, ...] = ()
     """Rows that end too early: what is missing in them is empty."""
 

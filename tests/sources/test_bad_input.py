@@ -154,7 +154,7 @@ def test_the_row_number_counts_records_not_lines(world: World) -> None:
         world.pull()
     places = [(row[2], row[3]) for row in world.rejected()]
     assert places == [(4, None), *((n, "email") for n in range(5, 10))]
-    assert "contacts: 6 of 9 rows were set aside" in str(stopped.value)
+    assert "contacts: 6 of 9 rows were rejected" in str(stopped.value)
     assert "allows: contacts.csv row 4: " in str(stopped.value)
     assert "All of them: raw.rejected_rows in work.duckdb" in str(stopped.value)
 
