@@ -21,6 +21,7 @@ def run(folder: Path, as_of: str) -> dict[str, Any]:
     meter = Meter("start")
     for name in [name for name in os.environ if name.startswith(("LIFECYCLE", "PREFECT"))]:
         del os.environ[name]
+    os.environ["DBT_WRITE_JSON"] = "true"  # the other side builds what dbt compiled
     from flows.api import prepare
     from flows.local_api import LocalApi
     from lifecycle import settings

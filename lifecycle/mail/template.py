@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -53,6 +53,10 @@ class Text:
         return SANDBOX.parse(_jinja(self), self.file, self.file)
 
     @cached_property
+    def _undeclared(self) -> set[str]:
+        return find_undeclared_variables(self._tree)
+
+    @cached_property
     def _compiled(self) -> CompiledTemplate:
         try:
             code = SANDBOX.compile(_jinja(self), self.file, self.file)
@@ -78,7 +82,7 @@ class Text:
         """Its static problems: syntax, and names that do not exist."""
         try:
             tree = self._tree
-            unknown = find_undeclared_variables(tree) - set(names)
+            unknown = self._undeclared - set(names)
         except TemplateSyntaxError as error:
             yield self._problem(error.lineno, error.message or "")
             return
@@ -190,6 +194,7 @@ class Template:
         return self.subject.uses() | self.body.uses()
 
 
+@lru_cache(maxsize=1_000)  # each planning checks all mails, and between two of them few change
 def parse_template(text: str, file: str) -> Template:
     """Headers, a blank line, a body. Raises TemplateError with every problem of the form."""
     lines = text.split("\n")

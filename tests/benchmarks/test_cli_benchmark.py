@@ -21,6 +21,7 @@ def commands(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.usefixtures("commands")
+@pytest.mark.long
 def test_each_command_is_measured_beside_a_bare_python(
     workspace: Workspace, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -7,9 +7,12 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 SCRIPT = Path(__file__).resolve().parents[2] / "benchmarks" / "delivery.py"
 
 
+@pytest.mark.long
 def test_every_way_is_measured_beside_its_peers() -> None:
     command = [sys.executable, str(SCRIPT), "--mails", "150", "--stock", "2", "--json"]
     answer = json.loads(subprocess.run(command, capture_output=True, check=True).stdout)

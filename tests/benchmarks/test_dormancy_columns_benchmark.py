@@ -7,9 +7,12 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 SCRIPT = Path(__file__).resolve().parents[2] / "benchmarks" / "dormancy_columns.py"
 
 
+@pytest.mark.long
 def test_dbt_and_the_query_make_the_same_rows() -> None:
     sizes = ("--accounts", "3000", "--account-days", "60000")
     done = subprocess.run(

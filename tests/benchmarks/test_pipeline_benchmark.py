@@ -17,6 +17,7 @@ from lifecycle.warehouse.build import build
 BENCHMARKS = Path(__file__).resolve().parents[2] / "benchmarks"
 
 
+@pytest.mark.long
 def test_bare_duckdb_builds_the_same_marts_on_both_days(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -7,9 +7,12 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 SCRIPT = Path(__file__).resolve().parents[2] / "benchmarks" / "plan.py"
 
 
+@pytest.mark.long
 def test_the_plan_and_bare_sql_find_the_same_and_all_that_is_due_is_rendered() -> None:
     done = subprocess.run(
         [sys.executable, str(SCRIPT), "--accounts", "2000", "--json"],

@@ -170,6 +170,7 @@ def erase_a_contact_and_an_owner(state: Path, env: dict[str, str]) -> None:
         assert work.execute(theirs, [contact_id]).fetchone() == (0,)
 
 
+@pytest.mark.long
 def test_killed_runs_end_in_the_same_mails_as_a_quiet_one(quiet, tmp_path, prefect_api):
     state, chance = tmp_path / "state", random.Random(20260610)
     env = environment(state, PREFECT_API_URL=prefect_api)

@@ -231,6 +231,7 @@ class Seen:
         return {(mail.account, mail.trigger) for mail in self.sent.values()}
 
 
+@pytest.mark.long
 def test_each_day_of_a_week_sends_only_what_came_due_since_the_last(tmp_path, run, orders):
     """Wednesday to Tuesday, and the Friday after: what came due between is caught up."""
     days = [datetime(2011, 6, day, 10, tzinfo=UTC) for day in (1, 2, 3, 4, 5, 6, 7, 10)]

@@ -10,10 +10,11 @@ from jsonschema import Draft202012Validator
 from ruamel.yaml import YAML
 
 from company import Company
+from lifecycle.caps import Cap
 from lifecycle.errors import TriggerError, UnknownName
 from lifecycle.triggers.columns import account_columns, contact_columns
 from lifecycle.triggers.folder import find, load_triggers, parse_trigger, read_folder
-from lifecycle.triggers.model import Cap, json_schema
+from lifecycle.triggers.model import json_schema
 from lifecycle.triggers.send_window import Delay
 from lifecycle.triggers.values import Enter, Launch
 
