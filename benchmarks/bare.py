@@ -31,7 +31,8 @@ def bare_day(folder: Path, meter: Meter) -> None:
         meter.stage("build")
         marts = _build(db, folder / "state" / "dbt" / "target")
         meter.stop()
-        _compare(db, marts)
+        db.execute("DETACH pipeline")  # its views say "work", which is this database here
+        _compare(db, marts, folder / "state" / "work.duckdb")
 
 
 def _load(db: duckdb.DuckDBPyConnection, data: Path) -> None:
@@ -122,10 +123,12 @@ def _keep_versions(
     db.execute(f"INSERT INTO {relation} BY NAME {versions} changed")
 
 
-def _compare(db: duckdb.DuckDBPyConnection, marts: list[str]) -> None:
+def _compare(db: duckdb.DuckDBPyConnection, marts: list[str], run: Path) -> None:
     different = []
     for name in marts:
-        ours, theirs = f"FROM marts.{name}", f"FROM pipeline.marts.{name}"
+        with duckdb.connect(str(run)) as pipeline:
+            db.register("pipeline_mart", pipeline.execute(f"FROM marts.{name}").to_arrow_table())
+        ours, theirs = f"FROM marts.{name}", "FROM pipeline_mart"
         odd = db.execute(
             f"SELECT count(*) FROM (({ours} EXCEPT ALL {theirs})"
             f" UNION ALL ({theirs} EXCEPT ALL {ours}))"

@@ -7,7 +7,7 @@ with days as (
     activity_date,
     last_active_at,
     lead(activity_date) over (partition by account_id order by activity_date) as next_active_on
-  from marts.fct_account_activity_daily
+  from intermediate.int_account_days_counted
 ),
 
 activity as (
@@ -27,7 +27,7 @@ activity as (
 
 accounts as (
   select
-    dim_accounts.account_id,
+    located.account_id,
     coalesce(segment, '') as segment,
     coalesce(country_code, 'JP') as country,
     days_since_go_live,
@@ -35,7 +35,7 @@ accounts as (
     activity.* exclude (account_id, gaps),
     coalesce(gaps, 0) as gaps,
     date '2026-06-10' - last_active_on as silent
-  from marts.dim_accounts
+  from intermediate.int_accounts_located as located
   left join activity using (account_id)
   cross join (select min(activity_date) as begins_on from days) as feed
 ),

@@ -25,7 +25,10 @@ from lifecycle.warehouse.published_days import HISTORY, has_history
 from lifecycle.warehouse.sandbox import copy_work
 from lifecycle.warehouse.score_definition import PROJECT
 
-READ_BY_PLANNER = ("account_360", "dim_contacts", "feed_health", "rejected_rows", "rejected_cells")
+READ_BY_PLANNER = (
+    *("account_360", "dim_contacts", "account_feed", "feed_health"),
+    *("rejected_rows", "rejected_cells"),
+)
 
 
 class DailyMarts:

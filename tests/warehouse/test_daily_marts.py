@@ -108,7 +108,8 @@ def lived(tmp_path_factory: pytest.TempPathFactory) -> Lived:
 
 
 def test_each_day_equals_what_dbt_builds_for_it(lived: Lived, tmp_path: Path) -> None:
-    with DailyMarts.open(lived.company.settings, tmp_path / "copy") as daily:
+    settings, wanted = lived.company.settings, (*COMPARED, "fct_account_health_daily")
+    with DailyMarts.open(settings, tmp_path / "copy", wanted=wanted) as daily:
         daily.connection.execute("delete from marts.fct_account_health_daily")
         for day in (DAYS[0], LATE, DAYS[1]):
             daily.build(utc(day))
@@ -168,7 +169,7 @@ def test_a_diff_of_other_models_builds_both_sides(lived: Lived, tmp_path: Path) 
     before = state_of(lived.company)
     project = tmp_path / "dbt_project"
     shutil.copytree(PROJECT, project, ignore=shutil.ignore_patterns("target", "logs"))
-    model = project / "models" / "marts" / "account_dormancy.sql"
+    model = project / "models" / "intermediate" / "activity" / "int_dormancy_judged.sql"
     sql = model.read_text()
     assert "is_over_limit and not is_over_holidays as is_dormant" in sql
     model.write_text(sql.replace("is_over_limit and not is_over_holidays as is", "false as is"))
@@ -176,12 +177,15 @@ def test_a_diff_of_other_models_builds_both_sides(lived: Lived, tmp_path: Path) 
     with Ledger.open(settings.ledger_url) as ledger:
         found = diff(settings, ledger, old, Variant.of_working_tree(settings))
     assert found.rebuilt
-    assert found.models == ["models/marts/account_dormancy.sql"]
+    assert found.models == ["models/intermediate/activity/int_dormancy_judged.sql"]
     assert found.problems == []
     told = {one.name: one for one in found.triggers}["win_back_dormant"]
     assert (told.state, told.matched) == ("same", 0)
     assert told.comes_to_match == ["fading"]
-    assert "Models that differ: models/marts/account_dormancy.sql." in found.as_markdown()
+    assert (
+        "Models that differ: models/intermediate/activity/int_dormancy_judged.sql."
+        in found.as_markdown()
+    )
     assert state_of(lived.company) == before
 
 

@@ -188,8 +188,8 @@ def test_every_model_that_the_usage_score_is_computed_by_is_part_of_its_definiti
     elsewhere = {
         # what moved it; satisfaction; what a silence may lead to; whether the feed is there
         "int_points_before",
-        *("account_satisfaction", "int_satisfaction_health", "int_return_chances"),
-        *("int_account_return_chances", "int_working_days", "account_feed"),
+        *("int_satisfaction_measured", "int_satisfaction_health", "int_return_chances"),
+        *("int_account_return_chances", "int_working_days", "int_account_feeds_judged"),
         "int_unwatched_accounts",
     }
     literals_and_words = {"macros/moments.sql", "macros/stored_columns.sql", "macros/words.sql"}
