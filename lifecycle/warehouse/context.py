@@ -20,6 +20,7 @@ from lifecycle.sources.contract import DEPARTURES, FILE, REJECTED_CELLS
 from lifecycle.sources.contract import TABLES as TABLES_OF_SOURCES
 from lifecycle.warehouse import score_tables
 from lifecycle.warehouse.connection import connect_work
+from lifecycle.warehouse.published_days import ensure_history
 from lifecycle.warehouse.score_definition import PROJECT, definition
 
 YEARS_BACK, YEARS_AHEAD = 40, 10
@@ -108,6 +109,7 @@ def write(
         score_tables.ensure(connection)
         _ensure_delivered(connection)
         _ensure_files(connection)
+        ensure_history(connection, project)
         connection.execute("commit")
 
 

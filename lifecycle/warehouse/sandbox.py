@@ -13,7 +13,7 @@ from lifecycle.settings import Settings
 from lifecycle.warehouse import context
 from lifecycle.warehouse.build import build
 from lifecycle.warehouse.connection import connect_work
-from lifecycle.warehouse.published_days import take_back
+from lifecycle.warehouse.published_days import settle
 from lifecycle.warehouse.score_definition import PROJECT
 
 
@@ -36,7 +36,7 @@ def copy_work(settings: Settings, folder: Path) -> tuple[Settings, datetime]:
         update={"state": settings.state.model_copy(update={"dir": folder})}
     )
     with connect_work(copied) as copy:
-        take_back(copy, settings)
+        settle(copy, settings)
     return copied, loaded_at
 
 

@@ -13,6 +13,7 @@ import duckdb
 from lifecycle import settings as settings_module
 from lifecycle.settings import Settings
 from lifecycle.warehouse import context
+from lifecycle.warehouse.published_days import keep_built_day
 
 TOML = """
 [company]
@@ -131,7 +132,9 @@ class Company:
         self.add("usage_events", *rows)
 
     def see(self, as_of: str, loaded_at: str | None = None) -> None:
-        """Tell the models the clock of a run."""
+        """Tell the models the clock of a run; what was built before counts as published."""
+        with duckdb.connect(str(self.settings.work_db)) as connection:
+            keep_built_day(connection)
         context.write(
             self.settings, run_id="run", as_of=utc(as_of), loaded_at=utc(loaded_at or as_of)
         )

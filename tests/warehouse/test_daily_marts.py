@@ -110,7 +110,7 @@ def lived(tmp_path_factory: pytest.TempPathFactory) -> Lived:
 def test_each_day_equals_what_dbt_builds_for_it(lived: Lived, tmp_path: Path) -> None:
     settings, wanted = lived.company.settings, (*COMPARED, "fct_account_health_daily")
     with DailyMarts.open(settings, tmp_path / "copy", wanted=wanted) as daily:
-        daily.connection.execute("delete from marts.fct_account_health_daily")
+        daily.connection.execute("delete from history.account_health_daily")
         for day in (DAYS[0], LATE, DAYS[1]):
             daily.build(utc(day))
             found = rows(daily.connection)

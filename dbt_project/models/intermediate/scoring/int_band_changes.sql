@@ -11,7 +11,7 @@ banded as (
     as_of,
     usage_band as to_band,
     lag(usage_band) over (partition by account_id order by day) as from_band
-  from {{ ref('fct_account_health_daily') }}
+  from {{ ref('int_health_days_kept') }}
   where usage_band is not null
 ),
 

@@ -6,7 +6,7 @@
 with
 
 health as (
-  select * from {{ ref('fct_account_health_daily') }}
+  select * from {{ ref('int_health_days_kept') }}
 ),
 
 -- Also those that the CRM has dropped since: without them, only who is still there would be judged.
