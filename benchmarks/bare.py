@@ -36,9 +36,10 @@ def bare_day(folder: Path, meter: Meter) -> None:
 
 
 def _load(db: duckdb.DuckDBPyConnection, data: Path) -> None:
-    db.execute("CREATE SCHEMA IF NOT EXISTS raw")
-    for name in _tables(db, "pipeline", "raw") - set(TABLES):
-        db.execute(f"CREATE OR REPLACE TABLE raw.{name} AS FROM pipeline.raw.{name}")
+    for schema in ("raw", "context", "parameters", "history"):
+        db.execute(f"CREATE SCHEMA IF NOT EXISTS {schema}")
+        for name in _tables(db, "pipeline", schema) - set(TABLES):
+            db.execute(f"CREATE OR REPLACE TABLE {schema}.{name} AS FROM pipeline.{schema}.{name}")
     db.execute("CREATE TABLE IF NOT EXISTS files_read (name VARCHAR)")
     read = {name for (name,) in db.execute("FROM files_read").fetchall()}
     there = _tables(db, "work", "raw")
@@ -64,7 +65,7 @@ def _select(table: Table, files: list[str]) -> str:
         types = ", ".join(f"'{one.name}': '{one.kind.sql_type}'" for one in table.columns)
         source = f"read_csv({listed}, header = true, filename = true, columns = {{{types}}})"
     names = ", ".join(table.column_names)
-    loaded_at = f"(SELECT loaded_at FROM raw.run_context) AS {LOADED_AT}"
+    loaded_at = f"(SELECT loaded_at FROM context.run) AS {LOADED_AT}"
     file = "" if table.is_snapshot else f", split_part(filename, '/data/', 2) AS {FILE}"
     return f"SELECT {names}{file}, {loaded_at} FROM {source}"
 
@@ -107,7 +108,7 @@ def _keep_versions(
     db: duckdb.DuckDBPyConnection, relation: str, key: str, query: str, is_there: bool
 ) -> None:
     """A version of each row, as dbt's snapshots keep them."""
-    clock = "(SELECT loaded_at FROM raw.run_context)"
+    clock = "(SELECT loaded_at FROM context.run)"
     versions = f"SELECT *, {clock} AS dbt_valid_from, NULL::TIMESTAMP AS dbt_valid_to FROM"
     if not is_there:
         db.execute(f"CREATE TABLE {relation} AS {versions} ({query})")

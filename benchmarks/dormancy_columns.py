@@ -204,13 +204,13 @@ def _make(folder: Path, accounts: int, account_days: int) -> None:
     with duckdb.connect(str(settings.work_db)) as db:
         db.execute(
             """
-            INSERT INTO raw.score_versions VALUES
+            INSERT INTO parameters.score_versions VALUES
                 ('v', TIMESTAMP '2026-06-01', true, false, 20000, 0, '');
-            INSERT INTO raw.return_parameters VALUES
+            INSERT INTO parameters.return_parameters VALUES
                 ('v', '', 0.6, 9, 0.3, 1.1, 20000, 0), ('v', 'small', 0.5, 7, 0.4, 1, 20000, 0),
                 ('v', 'mid', 0.9, 9, 0.2, 1.3, 20000, 0);
-            INSERT INTO raw.segment_gaps VALUES ('v', 'small', 12), ('v', 'mid', 9.5);
-            INSERT INTO raw.dormancy_calibration VALUES ('v', 1.8, 0.5, 1000);
+            INSERT INTO parameters.segment_gaps VALUES ('v', 'small', 12), ('v', 'mid', 9.5);
+            INSERT INTO parameters.dormancy_calibration VALUES ('v', 1.8, 0.5, 1000);
             """
         )
 

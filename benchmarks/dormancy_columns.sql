@@ -63,10 +63,10 @@ with_gaps as (
     coalesce(own.a, everyone.a) as a,
     coalesce(own.b, everyone.b) as b
   from accounts
-  left join raw.segment_gaps as fitted using (segment)
+  left join parameters.segment_gaps as fitted using (segment)
   left join segments using (segment)
-  left join raw.return_parameters as own on accounts.segment = own.segment
-  cross join (from raw.return_parameters where segment = '') as everyone
+  left join parameters.return_parameters as own on accounts.segment = own.segment
+  cross join (from parameters.return_parameters where segment = '') as everyone
   cross join (select quantile_cont(own_gap, 0.5) as gap from accounts where gaps >= 3) as company
 ),
 
@@ -83,7 +83,7 @@ working as (
       range(timestamp '2026-06-11' - interval 399 day, timestamp '2026-06-12', interval 1 day)
     ) as date) as day
   ) as days
-  left join raw.holidays as holidays
+  left join context.holidays as holidays
     on holidays.country_code = countries.country and holidays.day = days.day
 ),
 
@@ -98,7 +98,7 @@ judged as (
     )) end as bigint) as day_limit,
     coalesce(silent, days_watched + 1) > day_limit as is_over
   from with_gaps
-  cross join raw.dormancy_calibration
+  cross join parameters.dormancy_calibration
   left join working as yesterday
     on yesterday.country = with_gaps.country and yesterday.day = date '2026-06-09'
   left join working as since

@@ -37,7 +37,7 @@ from lifecycle.warehouse.published_days import (
 from lifecycle.warehouse.sandbox import last_load
 from lifecycle.warehouse.score_definition import PROJECT
 
-BACKFILLED = "raw.backfilled_days"
+BACKFILLED = "history.backfilled_days"
 """One row a day that a backfill wrote, and the as-of (UTC) it wrote it for. A run that writes such
 a day for another as-of makes it its own."""
 

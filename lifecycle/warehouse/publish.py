@@ -80,7 +80,7 @@ def _copy_marts(connection: duckdb.DuckDBPyConnection, new: str, run_id: str) ->
         connection.execute(f"create table published.marts.{table} as from marts.{table}")
     connection.execute(
         "create table published.marts.published as"
-        " select ? as run_id, as_of, timezone('UTC', now()) as published_at from raw.run_context",
+        " select ? as run_id, as_of, timezone('UTC', now()) as published_at from context.run",
         [run_id],
     )
     connection.execute("detach published")  # Write the log into the file itself.

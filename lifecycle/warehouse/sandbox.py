@@ -46,9 +46,9 @@ def last_load(work: duckdb.DuckDBPyConnection, settings: Settings) -> datetime:
     Raises WarehouseError when nothing was loaded yet.
     """
     is_there = work.execute(
-        "select 1 from duckdb_tables() where schema_name = 'raw' and table_name = 'run_context'"
+        "select 1 from duckdb_tables() where schema_name = 'context' and table_name = 'run'"
     ).fetchone()
-    row = is_there and work.execute("select loaded_at from raw.run_context").fetchone()
+    row = is_there and work.execute("select loaded_at from context.run").fetchone()
     if not row:
         raise _nothing_loaded(settings)
     loaded_at: datetime = row[0].replace(tzinfo=UTC)

@@ -139,13 +139,15 @@ def test_learned_points_take_over_from_their_day_on_and_are_named(tmp_path: Path
     company = company_of(tmp_path / "company")
     run(company, 8)
     company.sql(
-        "insert into raw.score_versions values"
+        "insert into parameters.score_versions values"
         " ('v1', '2026-06-08 12:00', false, true, 1000, 100, '')"
     )
-    company.sql("insert into raw.evidence_base values ('v1', 'active_days_28', 1.0, 50, -2.0)")
+    company.sql(
+        "insert into parameters.evidence_base values ('v1', 'active_days_28', 1.0, 50, -2.0)"
+    )
     company.sql(
         """
-        insert into raw.evidence_bins values
+        insert into parameters.evidence_bins values
             ('v1', 'active_days_28', '-inf', 24, 50, 50, 1.0, -30),
             ('v1', 'active_days_28', 24, 'inf', 0, 50, -1.0, 10),
             ('v1', 'active_days_28', null, null, 0, 0, 0.0, -1)

@@ -17,4 +17,4 @@ select
   brier,
   band_changes,
   reversed_share
-from {{ source('raw', 'score_validation') }}
+from {{ source('parameters', 'score_validation') }}
