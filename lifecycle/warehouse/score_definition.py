@@ -12,6 +12,7 @@ from lifecycle.settings import CHECKOUT, Settings
 
 RULES = (
     "macros/health.sql",
+    "macros/score_constants.sql",
     "macros/account_days.sql",
     "macros/clock.sql",
     "macros/engine.sql",

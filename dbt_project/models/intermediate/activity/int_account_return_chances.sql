@@ -18,10 +18,10 @@ parameters as (
   select * from {{ ref('stg_return_parameters') }}
 ),
 
--- Of fewer than 20 silences, or after a year, it says nothing.
+-- Of few silences, or after a year, it says nothing.
 life_table as (
   select * from {{ ref('int_return_chances') }}
-  where lasted >= 20 and days <= 365
+  where lasted >= {{ life_table_silences() }} and days <= {{ rhythm_days() }}
 ),
 
 longest as (
@@ -48,7 +48,7 @@ final as (
     case
       when fitted.r is null then coalesce(own.p_return_28d, everyone.p_return_28d)
       else {{ p_return(
-        'fitted.repeat_active_days', 'fitted.active_span_days', 'fitted.age_days', 28,
+        'fitted.repeat_active_days', 'fitted.active_span_days', 'fitted.age_days', recent_days(),
         'fitted.r', 'fitted.alpha', 'fitted.a', 'fitted.b'
       ) }}
     end as p_return_28d

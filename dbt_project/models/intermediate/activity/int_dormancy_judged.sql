@@ -39,16 +39,18 @@ thresholds as (
   from {{ ref('stg_run_context') }} as run_context
 ),
 
--- The fewer gaps an account has, the more it borrows from its segment: the weight of five gaps.
+-- The fewer gaps an account has, the more it borrows from its segment.
 rhythms as (
   select
     activity.*,
     segment_gaps.segment_gap,
     case
-      when activity.gaps >= 3
+      when activity.gaps >= {{ rhythm_gaps() }}
         then exp(
-          (activity.gaps * ln(activity.own_gap) + 5 * ln(segment_gaps.segment_gap))
-          / (activity.gaps + 5)
+          (
+            activity.gaps * ln(activity.own_gap)
+            + {{ segment_weight() }} * ln(segment_gaps.segment_gap)
+          ) / (activity.gaps + {{ segment_weight() }})
         )
       else segment_gaps.segment_gap
     end as usual_gap

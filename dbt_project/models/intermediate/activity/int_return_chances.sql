@@ -50,7 +50,7 @@ lengths as (
 
 days as (
   select generated_number - 1 as days
-  from ({{ dbt.generate_series(394) }}) as series
+  from ({{ dbt.generate_series(rhythm_days() | int + recent_days() | int + 1) }}) as series
 ),
 
 segment_days as (
@@ -81,7 +81,7 @@ final as (
     days,
     lasted,
     1 - exp(sum(ln(greatest(1 - ended * 1.0 / greatest(lasted, 1), 1e-9))) over (
-      partition by segment order by days rows between 1 following and 28 following
+      partition by segment order by days rows between 1 following and {{ recent_days() }} following
     )) as p_return_28d
   from life_table
 )

@@ -7,7 +7,7 @@ with
 activity as (
   select
     segment,
-    case when gaps >= 3 then own_gap end as own_gap
+    case when gaps >= {{ rhythm_gaps() }} then own_gap end as own_gap
   from {{ ref('int_account_activity') }}
 ),
 
@@ -23,7 +23,7 @@ company as (
 segments as (
   select
     segment,
-    case when count(own_gap) >= 10 then {{ quantile('own_gap', 0.5) }} end as gap
+    case when count(own_gap) >= {{ segment_accounts() }} then {{ quantile('own_gap', 0.5) }} end as gap
   from activity
   group by segment
 ),

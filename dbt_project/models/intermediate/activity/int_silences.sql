@@ -24,7 +24,7 @@ final as (
     followed.ended_on,
     followed.ended_on is not null as has_ended,
     cast({{ dbt.datediff('followed.active_on', 'followed.ended_on', 'day') }} as smallint) as days,
-    followed.active_on >= cast({{ dbt.dateadd('day', -365, 'run_context.as_of') }} as date)
+    followed.active_on >= cast({{ dbt.dateadd('day', '-' ~ rhythm_days(), 'run_context.as_of') }} as date)
       as is_of_last_year
   from followed
   cross join run_context

@@ -40,7 +40,7 @@ recent as (
   from {{ ref('stg_usage_events') }} as usage_events
   cross join run_context
   where
-    usage_events.occurred_at > {{ dbt.dateadd('day', -28, 'run_context.as_of') }}
+    usage_events.occurred_at > {{ dbt.dateadd('day', '-' ~ recent_days(), 'run_context.as_of') }}
     and exists (
       select 1
       from late_parts

@@ -4,7 +4,7 @@ with
 
 days as (
   select * from {{ ref('int_company_days') }}
-  where has_feed and is_business_day and days_ago between 1 and 28
+  where has_feed and is_business_day and days_ago between 1 and {{ recent_days() }}
 ),
 
 -- 1 and 2 are the last two full business days.

@@ -35,7 +35,7 @@ own_days as (
   inner join days
     on
       history.day < days.newest_fresh
-      and history.day >= {{ dbt.dateadd('day', -28, 'days.newest_fresh') }}
+      and history.day >= {{ dbt.dateadd('day', '-' ~ recent_days(), 'days.newest_fresh') }}
   inner join late_then on history.account_id = late_then.account_id
   where history.feed_status = 'fresh'
   group by history.account_id

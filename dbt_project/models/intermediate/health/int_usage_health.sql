@@ -18,7 +18,6 @@ summed as (
   group by account_id
 ),
 
--- Points are 20 / ln 2 to a unit of the logarithm of odds: 20 points double the odds.
 scored as (
   select
     summed.account_id,
@@ -26,7 +25,7 @@ scored as (
     case
       when scoring.score_version is not null
         then 1 / (1 + exp(greatest(-500, least(
-          500, summed.sum_points * ln(2) / 20 - scoring.base_ln_odds
+          500, summed.sum_points * ln(2) / {{ points_to_double_odds() }} - scoring.base_ln_odds
         ))))
     end as p_churn
   from summed

@@ -5,14 +5,14 @@
     ~ counted('usage.days_silent', 'day') ~ " || ' with a limit of ' || "
     ~ as_text('usage.dormancy_limit_days') ~ ' end',
   'active_days_28': "'active on ' || " ~ as_text('usage.active_days') ~ " || ' of ' || "
-    ~ counted('least(28, usage.age_days)', 'day'),
+    ~ counted('least(' ~ recent_days() ~ ', usage.age_days)', 'day'),
   'active_users_share': as_text('usage.active_users_28d') ~ " || ' of ' || "
     ~ counted('usage.seats', 'seat') ~ " || ' in use'",
   'features_used_28': counted('usage.features_used', 'feature') ~ " || ' used' || " ~ in_window,
   'trend_28': counted('usage.active_days', 'active day') ~ ' || ' ~ in_window ~ " || ', after ' || "
     ~ as_text('usage.active_days_before'),
   'outcomes_28': counted('usage.outcomes', 'outcome') ~ ' || ' ~ in_window,
-  'support_load': number('points.value') ~ " || ' requests for help a seat in 28 days'",
+  'support_load': number('points.value') ~ " || ' requests for help a seat in " ~ recent_days() ~ " days'",
 } %}
 
 with

@@ -32,7 +32,7 @@ final as (
     from_band,
     to_band,
     coalesce(
-      next_band = from_band and {{ dbt.datediff('day', 'next_day', 'day') }} <= 7, false
+      next_band = from_band and {{ dbt.datediff('day', 'next_day', 'day') }} <= {{ swing_days() }}, false
     ) as is_reversed
   from followed
 )

@@ -42,7 +42,7 @@ final as (
     health.days_silent,
     health.usage_score_raw,
     coalesce(
-      accounts.churned_at <= {{ dbt.dateadd('day', 90, 'health.as_of') }}, false
+      accounts.churned_at <= {{ dbt.dateadd('day', churn_days(), 'health.as_of') }}, false
     ) as has_churned
   from health
   inner join months on health.day = months.day
@@ -56,9 +56,9 @@ final as (
     and (
       accounts.churned_at is not null
       or accounts.dropped_at is null
-      or accounts.dropped_at >= {{ dbt.dateadd('day', 90, 'health.as_of') }}
+      or accounts.dropped_at >= {{ dbt.dateadd('day', churn_days(), 'health.as_of') }}
     )
-    and {{ dbt.dateadd('day', 90, 'health.as_of') }} <= accounts.as_of
+    and {{ dbt.dateadd('day', churn_days(), 'health.as_of') }} <= accounts.as_of
 )
 
 select * from final

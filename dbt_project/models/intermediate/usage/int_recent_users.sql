@@ -29,7 +29,7 @@ dated as (
 final as (
   select
     account_id,
-    count(distinct case when days_ago < 28 then user_id end) as active_users_28d,
+    count(distinct case when days_ago < {{ recent_days() }} then user_id end) as active_users_28d,
     count(distinct case when days_ago < window_days then feature end) as features_used
   from dated
   group by account_id

@@ -8,7 +8,7 @@ usage_events as (
   from {{ ref('stg_usage_events') }}
   where
     occurred_at > (
-      select {{ dbt.dateadd('day', -28, 'as_of') }} from {{ ref('stg_run_context') }}
+      select {{ dbt.dateadd('day', '-' ~ recent_days(), 'as_of') }} from {{ ref('stg_run_context') }}
     )
 ),
 

@@ -19,8 +19,8 @@ support as (
 aged as (
   select
     *,
-    least(28, age_days) as days_there,
-    age_days >= 7 as is_old_enough
+    least({{ recent_days() }}, age_days) as days_there,
+    age_days >= {{ week_days() }} as is_old_enough
   from usage
 ),
 
@@ -30,11 +30,15 @@ final as (
     cast(coalesce(usage.days_silent, usage.days_watched) as {{ type_double() }})
     / usage.dormancy_limit_days as recency_share,
     case
-      when usage.is_old_enough and usage.window_days = 28
-        then round(cast(usage.active_days as {{ type_double() }}) * 28 / usage.days_there, 6)
+      when usage.is_old_enough and usage.window_days = {{ recent_days() }}
+        then
+          round(
+            cast(usage.active_days as {{ type_double() }}) * {{ recent_days() }} / usage.days_there,
+            6
+          )
     end as active_days_28,
     case
-      when usage.is_old_enough and usage.window_days = 28
+      when usage.is_old_enough and usage.window_days = {{ recent_days() }}
         then cast(usage.active_users_28d as {{ type_double() }}) / nullif(usage.seats, 0)
     end as active_users_share,
     case

@@ -25,7 +25,7 @@ final as (
     watched.days_watched,
     dormancy.days_silent,
     dormancy.dormancy_limit_days,
-    greatest(28, dormancy.dormancy_limit_days) as window_days,
+    greatest({{ recent_days() }}, dormancy.dormancy_limit_days) as window_days,
     coalesce(greatest(watched.days_watched, dormancy.age_days), 0) + 1 as age_days
   from accounts
   inner join watched on accounts.account_id = watched.account_id
