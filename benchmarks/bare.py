@@ -62,7 +62,7 @@ def _select(table: Table, files: list[str]) -> str:
     listed = "[" + ", ".join(f"'{file}'" for file in files) + "]"
     source = f"read_parquet({listed}, filename = true)"
     if files[0].endswith(".csv"):
-        types = ", ".join(f"'{one.name}': '{one.kind.sql_type}'" for one in table.columns)
+        types = ", ".join(f"'{column.name}': '{column.kind.sql_type}'" for column in table.columns)
         source = f"read_csv({listed}, header = true, filename = true, columns = {{{types}}})"
     names = ", ".join(table.column_names)
     loaded_at = f"(SELECT loaded_at FROM context.run) AS {LOADED_AT}"
@@ -141,8 +141,8 @@ def _compare(db: duckdb.DuckDBPyConnection, marts: list[str], run: Path) -> None
 
 
 def _tables(db: duckdb.DuckDBPyConnection, catalog: str, schema: str) -> set[str]:
-    found = db.execute(
+    rows = db.execute(
         "SELECT table_name FROM duckdb_tables() WHERE database_name = $1 AND schema_name = $2",
         [catalog, schema],
     ).fetchall()
-    return {name for (name,) in found}
+    return {name for (name,) in rows}

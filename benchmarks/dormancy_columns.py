@@ -94,11 +94,11 @@ def main() -> None:
         ]
         rows = _compare(folder)
     dbt, bare = (
-        min((one[which] for one in costs), key=lambda cost: cost.cpu_seconds)
+        min((cost[which] for cost in costs), key=lambda cost: cost.cpu_seconds)
         for which in ("dbt", "bare")
     )
     times = dbt.cpu_seconds / bare.cpu_seconds
-    found = {
+    result = {
         "accounts": asked.accounts,
         "account_days": asked.account_days,
         "rows": rows,
@@ -109,9 +109,9 @@ def main() -> None:
         "peak_mb_over_bare": dbt.peak_mb / bare.peak_mb,
     }
     if asked.json:
-        print(json.dumps(found))
+        print(json.dumps(result))
     else:
-        _show(found)
+        _show(result)
     if times > PROMISED and asked.accounts >= PROMISED_FROM:
         sys.exit(f"{times:.2f} times the bare query is more than promised ({PROMISED})")
 
@@ -229,7 +229,7 @@ def _dbt(folder: Path) -> list[Cost]:
         done = dbt.invoke(["run", "--select", *models, *places])
         costs = meter.stop()
         if not done.success:
-            sys.exit(str(done.exception or [one.message for one in done.result.results]))
+            sys.exit(str(done.exception or [node.message for node in done.result.results]))
     return costs
 
 
@@ -271,18 +271,18 @@ def _compare(folder: Path) -> int:
     return int(rows)
 
 
-def _show(found: dict[str, object]) -> None:
-    print(f"{found['accounts']:,} accounts, {found['account_days']:,} account-days")
+def _show(values: dict[str, object]) -> None:
+    print(f"{values['accounts']:,} accounts, {values['account_days']:,} account-days")
     for which in ("dbt", "bare"):
-        cost = found[which]
+        cost = values[which]
         assert isinstance(cost, dict)
         print(
             f"{which:5} {cost['seconds']:6.1f} s, {cost['cpu_seconds']:6.1f} CPU s, "
             f"{cost['peak_mb']:6,.0f} MB"
         )
-    print(f"dbt over bare, CPU seconds: {found['cpu_seconds_over_bare']:.2f} (at most {PROMISED})")
-    print(f"dbt over bare, seconds: {found['seconds_over_bare']:.2f}")
-    print(f"dbt over bare, peak memory: {found['peak_mb_over_bare']:.2f}")
+    print(f"dbt over bare, CPU seconds: {values['cpu_seconds_over_bare']:.2f} (at most {PROMISED})")
+    print(f"dbt over bare, seconds: {values['seconds_over_bare']:.2f}")
+    print(f"dbt over bare, peak memory: {values['peak_mb_over_bare']:.2f}")
 
 
 if __name__ == "__main__":

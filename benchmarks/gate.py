@@ -109,12 +109,12 @@ def one_pass(work: duckdb.DuckDBPyConnection) -> dict[str, int]:
     for table in SNAPSHOTS:
         names = [name for name in table.column_names if name != table.key]
         counts = ", ".join(f"count(*) filter (b.{name} <> n.{name})" for name in names)
-        found = work.execute(
+        row = work.execute(
             f"select {counts} from published_delivery.{table.name} as b"
             f" full join raw.{table.name} as n on b.{table.key} = n.{table.key}"
         ).fetchone()
-        assert found is not None
-        differ |= {f"{table.name}.{name}": n for name, n in zip(names, found, strict=True)}
+        assert row is not None
+        differ |= {f"{table.name}.{name}": n for name, n in zip(names, row, strict=True)}
     return differ
 
 

@@ -50,5 +50,5 @@ def bare(folder: Path, as_of: str) -> dict[str, Any]:
 if __name__ == "__main__":
     what, folder_name, moment, result = sys.argv[1:]
     with redirect_stdout(sys.stderr):
-        found = {"run": run, "bare": bare}[what](Path(folder_name), moment)
-    Path(result).write_text(json.dumps(found, default=str), encoding="utf-8")
+        matches = {"run": run, "bare": bare}[what](Path(folder_name), moment)
+    Path(result).write_text(json.dumps(matches, default=str), encoding="utf-8")

@@ -83,8 +83,8 @@ def main() -> None:
         settings = settings_file.load(
             CONFIG, state={"dir": folder}, source={"kind": "files", "path": str(RETAIL)}
         )
-        found = _live(settings, Path(folder), asked.every)
-    report = ScoreReport("files", settings.company.time_zone, found)
+        result = _live(settings, Path(folder), asked.every)
+    report = ScoreReport("files", settings.company.time_zone, result)
     print(
         json.dumps(report.as_json(), default=str) if asked.json else as_text(report.as_document())
     )

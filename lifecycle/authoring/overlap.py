@@ -35,14 +35,14 @@ def overlaps(settings: Settings, triggers: Sequence[Trigger]) -> Iterator[Proble
 
 
 def _overlap(warehouse: duckdb.DuckDBPyConnection, trigger: Trigger) -> Iterator[Problem]:
-    found = warehouse.execute(
+    row = warehouse.execute(
         _COUNTS.format(
             audience=trigger.audience.sql("a"),
             leaves=trigger.exit_when.sql("a") if trigger.exit_when else "false",
             reached=trigger.goal.when.sql("a") if trigger.goal else "false",
         )
     ).fetchone()
-    matching, leaving, reached = found or (0, 0, 0)
+    matching, leaving, reached = row or (0, 0, 0)
     for key, count, so in (
         ("exit_when", leaving, "so they do not enter"),
         ("goal.when", reached, "so for them it measures nothing"),

@@ -122,8 +122,11 @@ class _EveryBranch(NodeTransformer):
     """Makes a template write all branches of each {% if %}, so that each is looked at."""
 
     def visit_If(self, node: nodes.If) -> list[nodes.Node]:  # noqa: N802 (Jinja's name)
-        tests = [nodes.If(it.test, [], [], [], lineno=it.lineno) for it in (node, *node.elif_)]
-        bodies = [*node.body, *(part for it in node.elif_ for part in it.body), *node.else_]
+        tests = [
+            nodes.If(branch.test, [], [], [], lineno=branch.lineno)
+            for branch in (node, *node.elif_)
+        ]
+        bodies = [*node.body, *(part for branch in node.elif_ for part in branch.body), *node.else_]
         return [*tests, *(part for body in bodies for part in self.visit_list(body))]
 
 

@@ -35,8 +35,8 @@ CHUNK = 5_000
 def chunks(items: Sequence[Any]) -> Iterator[list[Any]]:
     """The items in lists of at most CHUNK."""
     iterator = iter(items)
-    while some := list(islice(iterator, CHUNK)):
-        yield some
+    while chunk := list(islice(iterator, CHUNK)):
+        yield chunk
 
 
 class PlanningContext:

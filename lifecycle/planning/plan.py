@@ -124,7 +124,7 @@ def decide(
         templates=templates,
         run_id=run_id,
     )
-    for trigger in sorted(triggers, key=lambda it: it.rank):
+    for trigger in sorted(triggers, key=lambda trigger: trigger.rank):
         if only in (None, trigger.name):
             _run(context, trigger)
     broken = broken or {}
@@ -195,8 +195,10 @@ def _go_on(context: PlanningContext, version: Version) -> bool:
     waits = trigger.needs_feed and not context.feed_is_fresh
     leaving.leave(context, trigger.name, version.covered_versions, waits)
     moving = going_on.migrate(context, trigger) if trigger.migrate else []
-    for one in {trigger.version, *version.covered_versions}:
-        context.decisions.waiting[trigger.name, one] = context.feed_reason if waits else None
+    for version_number in {trigger.version, *version.covered_versions}:
+        context.decisions.waiting[trigger.name, version_number] = (
+            context.feed_reason if waits else None
+        )
     if waits:
         _wait(context, version)
         return False

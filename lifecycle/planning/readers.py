@@ -171,7 +171,7 @@ def _joining(
     known = {row.contact_id for row in enrolled.readers}
     taken = {row.follows for row in enrolled.readers}
     left = [row.contact_id for row in enrolled.readers if row.gone_at is not None]
-    free = [one for one in (*left, *gone) if one not in taken]
+    free = [person for person in (*left, *gone) if person not in taken]
     at_each_step = trigger.recipients_chosen == "at_each_step"
     if not free and not at_each_step:
         return []
@@ -182,7 +182,7 @@ def _joining(
         and person["is_recipient"]
         and people.ineligibility(person) is None
     ]
-    return [(one, _place_of(one, free, enrolled.mails, contacts)) for one in joining]
+    return [(contact, _place_of(contact, free, enrolled.mails, contacts)) for contact in joining]
 
 
 def _place_of(
@@ -194,12 +194,12 @@ def _place_of(
     """The one of the free places that a contact takes: that of its own address, else the first."""
     address = contacts[contact_id]["email_normalized"]
     same = {mail.contact_id for mail in mails if mail.address == address}
-    return next((one for one in free if one in same), free[0] if free else None)
+    return next((contact for contact in free if contact in same), free[0] if free else None)
 
 
 def _before(row: SqlRow[Any], readers: Sequence[SqlRow[Any]]) -> list[str]:
     """Those whose place a reader took, the last one first."""
-    by_id = {one.contact_id: one for one in readers}
+    by_id = {reader.contact_id: reader for reader in readers}
     chain: list[str] = []
     while row.follows is not None and row.follows not in chain and row.follows in by_id:
         chain.append(row.follows)

@@ -92,8 +92,8 @@ def _export(connection: Connection | None, name: str, scratch: Path) -> Landing:
 def _batches(connection: Connection | None, table: Table, columns: Sequence[Column[Any]]) -> Any:
     if connection is None or not inspect(connection).has_table(table.name):
         return
-    found = connection.execution_options(yield_per=_BATCH).execute(select(*columns))
-    yield from found.partitions()
+    rows = connection.execution_options(yield_per=_BATCH).execute(select(*columns))
+    yield from rows.partitions()
 
 
 def _sql_type(column: Column[Any]) -> str:

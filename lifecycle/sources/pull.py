@@ -5,7 +5,7 @@
 
 Everything is read and checked before anything is applied. A process killed while it applies
 leaves a warehouse that the next pull completes: the two snapshots are replaced as a whole,
-rows that are there already are not added again, and what was set aside and what need not be
+rows that are there already are not added again, and what was rejected and what need not be
 read again are recorded last, both at once.
 """
 
@@ -88,9 +88,9 @@ class PullResult:
     new_rows: dict[str, int]
     """Keys that were not there before."""
     gone_rows: dict[str, int]
-    """Keys that a full snapshot no longer has, not even in a row that was set aside."""
+    """Keys that a full snapshot no longer has, not even in a rejected row."""
     rejected: dict[str, int]
-    """Rows of this delivery that were set aside."""
+    """Rows of this delivery that were rejected."""
     rejected_cells: dict[str, int]
     """Optional values of this delivery that cannot be used."""
     corrected: dict[str, int]
@@ -217,14 +217,18 @@ class _Pull:
                 if delivery.table.is_snapshot
             },
             rejected={delivery.table.name: delivery.rejected for delivery in deliveries},
-            rejected_cells={one.table.name: one.rejected_cells for one in deliveries},
+            rejected_cells={
+                delivery.table.name: delivery.rejected_cells for delivery in deliveries
+            },
             corrected={
-                one.table.name: one.corrections.rows
-                for one in deliveries
-                if one.corrections is not None
+                delivery.table.name: delivery.corrections.rows
+                for delivery in deliveries
+                if delivery.corrections is not None
             },
             corrected_accounts=sum(
-                one.corrections.accounts for one in deliveries if one.corrections is not None
+                delivery.corrections.accounts
+                for delivery in deliveries
+                if delivery.corrections is not None
             ),
             files_read=sum(len(delivery.to_read) for delivery in deliveries),
             passed_over=tuple(
@@ -254,8 +258,12 @@ class _Pull:
             self._remember(db, "cells_before", "rejected_cells", REJECTED_CELLS)
             self._remember(db, "people_before", "contacts", {"contact_id": "VARCHAR"} | ADDRESS)
             for table in TABLES.values():
-                columns = [it for it in table.columns if it.required and not table.is_snapshot]
-                kinds = {it.name: it.kind.sql_type for it in columns} | {table.key: "VARCHAR"}
+                columns = [
+                    column for column in table.columns if column.required and not table.is_snapshot
+                ]
+                kinds = {column.name: column.kind.sql_type for column in columns} | {
+                    table.key: "VARCHAR"
+                }
                 if not table.is_snapshot:
                     kinds[FILE] = "VARCHAR"
                 self._remember(db, f"before_{table.name}", table.name, kinds)
@@ -360,7 +368,7 @@ class _Pull:
         return usable
 
     def _try_again(self, db: duckdb.DuckDBPyConnection, delivery: _Delivery) -> None:
-        """Rows set aside earlier: their account may be known by now, their time may have come."""
+        """Rows rejected earlier: their account may be known by now, their time may have come."""
         relation = (
             f"(SELECT * FROM rejected_before WHERE table_name = {literal(delivery.table.name)}"
             f" AND column_name IS NOT NULL AND {self._not_read_now(delivery)})"
@@ -517,7 +525,11 @@ class _Pull:
             table = delivery.table
             if table.is_snapshot or not delivery.to_read:
                 continue
-            others = [it.name for it in table.columns if it.required and it.name != table.key]
+            others = [
+                column.name
+                for column in table.columns
+                if column.required and column.name != table.key
+            ]
             differs = " OR ".join(f"g.{name} IS DISTINCT FROM b.{name}" for name in others)
             parts.append(
                 f"""SELECT {literal(table.name)} AS table_name, count(*) AS repeats,
@@ -574,7 +586,7 @@ class _Pull:
         total = sum(delivery.usable.values()) + delivery.rejected
         if delivery.rejected > max(ALWAYS_ALLOWED, gate.max_rejected_share * total):
             delivery.stops.append(
-                f"{name}: {delivery.rejected:,} of {total:,} rows were set aside, more than the "
+                f"{name}: {delivery.rejected:,} of {total:,} rows were rejected, more than the "
                 f"{gate.max_rejected_share:.1%} that [gate] max_rejected_share allows: "
                 f"{_examples(db, aside)}. {_ALL_OF_THEM} raw.rejected_rows in "
                 f"{self.settings.work_db.name}"
@@ -599,7 +611,7 @@ def _within(source: str, key: Field) -> Field:
 
 
 def _key_of(record: str, table: Table) -> str:
-    """SQL: the key of a row that was set aside; a line that is no record has none."""
+    """SQL: the key of a rejected row; a line that is no record has none."""
     key = f"json_extract_string({record}, {literal('/' + table.key)})"
     return f"CASE WHEN json_valid({record}) THEN {key} END"
 

@@ -10,7 +10,8 @@ from lifecycle.authoring.template_check import check_templates
 from lifecycle.errors import Problem, TriggerError
 from lifecycle.settings import Settings
 from lifecycle.triggers.columns import account_columns, contact_columns
-from lifecycle.triggers.model import Trigger, read_folder
+from lifecycle.triggers.folder import read_folder
+from lifecycle.triggers.model import Trigger
 from lifecycle.warehouse import run_parameters
 from lifecycle.warehouse.score_definition import PROJECT
 

@@ -16,6 +16,6 @@ def test_dbt_and_the_query_make_the_same_rows() -> None:
         [sys.executable, str(SCRIPT), *sizes, "--json"], capture_output=True, text=True, check=False
     )
     assert done.returncode == 0, done.stderr
-    found = json.loads(done.stdout)
-    assert found["rows"] == 3_000
-    assert found["cpu_seconds_over_bare"] > 0
+    answer = json.loads(done.stdout)
+    assert answer["rows"] == 3_000
+    assert answer["cpu_seconds_over_bare"] > 0

@@ -25,8 +25,8 @@ def test_bare_duckdb_builds_the_same_marts_on_both_days(
     from big_company import FIRST, NEXT, BigCompany, arrive_next_day
     from meter import Meter
 
-    said: list[str] = []
-    BigCompany(accounts=1_000, events=20_000, days=200).write(tmp_path, said.append)
+    collected: list[str] = []
+    BigCompany(accounts=1_000, events=20_000, days=200).write(tmp_path, collected.append)
     settings = settings_file.load(tmp_path / "lifecycle.toml")
 
     def one_day(as_of: datetime) -> PullResult:
@@ -45,7 +45,7 @@ def test_bare_duckdb_builds_the_same_marts_on_both_days(
     arrive_next_day(tmp_path)
     following = one_day(NEXT)
 
-    assert said == ["making 1,000 accounts", "making 20,000 events", "writing files"]
+    assert collected == ["making 1,000 accounts", "making 20,000 events", "writing files"]
     for pulled in (first, following):
         assert not any(pulled.rejected.values())
     assert first.rows["accounts"] == 999

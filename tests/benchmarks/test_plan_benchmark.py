@@ -18,8 +18,8 @@ def test_the_plan_and_bare_sql_find_the_same_and_all_that_is_due_is_rendered() -
         check=False,
     )
     assert done.returncode == 0, done.stderr
-    found = json.loads(done.stdout)
-    assert (found["entered"], found["left"]) == (2, 2)
+    answer = json.loads(done.stdout)
+    assert (answer["entered"], answer["left"]) == (2, 2)
     # Of the thousand inside, two hundred have a step due, and both that leave are among them.
-    assert found["mails"] == 198
-    assert found["cpu_seconds_over_bare"] > 0
+    assert answer["mails"] == 198
+    assert answer["cpu_seconds_over_bare"] > 0

@@ -198,13 +198,13 @@ def test_points_are_learned_from_the_snapshots_that_a_report_judges_by(tmp_path:
         """
     )
     fit = fit_scores(there.settings)
-    found = fit.parameters.scorecard
-    assert found is not None, fit.parameters.note
+    result = fit.parameters.scorecard
+    assert result is not None, fit.parameters.note
     assert fit.parameters.churned == 200
-    of_recency = [one for one in found.bins if one.measure == "recency_share"]
-    assert sum(one.churned for one in of_recency) == 200
-    assert sum(one.stayed for one in of_recency) == 300 * 3
-    assert found.weights["recency_share"] > 0.5
+    of_recency = [score_bin for score_bin in result.bins if score_bin.measure == "recency_share"]
+    assert sum(score_bin.churned for score_bin in of_recency) == 200
+    assert sum(score_bin.stayed for score_bin in of_recency) == 300 * 3
+    assert result.weights["recency_share"] > 0.5
     kept = there.rows(
         "select measure, count(*), count(above), count(up_to), sum(churned)"
         " from parameters.evidence_bins group by 1 order by 1"
@@ -213,7 +213,7 @@ def test_points_are_learned_from_the_snapshots_that_a_report_judges_by(tmp_path:
     # One bin of each measure is of values that are not known: it has no bounds.
     assert all(row[1] == row[2] + 1 == row[3] + 1 and row[4] == 200 for row in kept)
     base = there.rows("select distinct base_points, base_ln_odds from parameters.evidence_base")
-    assert base == [(found.base_points, found.base_ln_odds)]
+    assert base == [(result.base_points, result.base_ln_odds)]
     assert there.rows("select has_evidence, churned from parameters.score_versions") == [
         (True, 200)
     ]
@@ -259,7 +259,7 @@ def test_of_a_big_segment_the_same_accounts_are_taken(
 ) -> None:
     monkeypatch.setattr(return_fit, "MOST_ACCOUNTS", 500)
     fit = fit_scores(big.settings)
-    assert {name: one.accounts for name, one in fit.parameters.lifetimes.items()} == {
+    assert {name: lifetime.accounts for name, lifetime in fit.parameters.lifetimes.items()} == {
         "": 500,
         "smb": 500,
     }

@@ -144,19 +144,25 @@ def check_caps(lived: Lived) -> None:
             zone = ZoneInfo(mail.send.time_zone)
             first = mail.at.astimezone(zone).date() - timedelta(days=cap.days - 1)
             so_far = [
-                one
-                for one in lived.left[: number + 1]
-                if getattr(one.send, key) == getattr(mail.send, key)
-                and one.at.astimezone(zone).date() >= first
+                item
+                for item in lived.left[: number + 1]
+                if getattr(item.send, key) == getattr(mail.send, key)
+                and item.at.astimezone(zone).date() >= first
             ]
-            assert len(so_far) <= cap.count, [(one.at, one.send.step) for one in so_far]
+            assert len(so_far) <= cap.count, [(mail.at, mail.send.step) for mail in so_far]
 
 
 def check_once(lived: Lived) -> None:
     """No address gets a step of an entry twice."""
     got = [
-        (one.send.trigger, one.send.account_id, one.send.cycle, one.send.step, one.send.address)
-        for one in lived.left
+        (
+            mail.send.trigger,
+            mail.send.account_id,
+            mail.send.cycle,
+            mail.send.step,
+            mail.send.address,
+        )
+        for mail in lived.left
     ]
     assert len(got) == len(set(got))
 
@@ -175,25 +181,25 @@ def check_order(lived: Lived) -> None:
         trigger: Trigger = lived.triggers[name]
         order = [step.id for step in trigger.steps]
         for before, after in itertools.pairwise(mails):
-            one, other = (trigger.step(mail.send.step) for mail in (before, after))
-            assert order.index(one.id) < order.index(other.id), (before, after)
+            first, other = (trigger.step(mail.send.step) for mail in (before, after))
+            assert order.index(first.id) < order.index(other.id), (before, after)
             elapsed = after.at - before.at
-            if "h" in {it.after.unit for it in (one, other) if it.after.count}:
-                if one.after.unit == other.after.unit or not one.after.count:
-                    hours = other.after.count - one.after.count
+            if "h" in {item.after.unit for item in (first, other) if item.after.count}:
+                if first.after.unit == other.after.unit or not first.after.count:
+                    hours = other.after.count - first.after.count
                     assert elapsed >= timedelta(hours=hours), (before.at, after.at)
-            elif one.after.unit == other.after.unit:
+            elif first.after.unit == other.after.unit:
                 zone = after.send.time_zone
                 days = (local_day(after.at, zone) - local_day(before.at, zone)).days
                 # A zone that was corrected meanwhile may have begun another day.
                 moved = before.send.time_zone != zone
-                assert days + moved >= other.after.count - one.after.count, (before.at, after.at)
+                assert days + moved >= other.after.count - first.after.count, (before.at, after.at)
 
 
 def check_nothing_is_lost(lived: Lived) -> None:
     """A step that did not leave is decided against, still to come, or its sequence ended early."""
     fates = {(row.trigger, row.account_id, row.cycle, row.step): row for row in lived.steps}
-    told = {(row.trigger, row.account_id, row.step) for row in lived.withheld}
+    answer = {(row.trigger, row.account_id, row.step) for row in lived.withheld}
     mails: defaultdict[tuple[Any, ...], list[Any]] = defaultdict(list)
     for send in lived.sends:
         mails[send.trigger, send.account_id, send.cycle, send.step].append(send)
@@ -208,7 +214,7 @@ def check_nothing_is_lost(lived: Lived) -> None:
                 assert send.state in ("accepted", *NOT_LEFT) or send.detail, send
                 assert entry.end_reason is None or send.state not in NOT_LEFT, send
             if fate is None:
-                assert entry.end_reason is None or (*key[:2], step.id) in told, (entry, step.id)
+                assert entry.end_reason is None or (*key[:2], step.id) in answer, (entry, step.id)
             elif fate.fate == "skipped":
                 assert fate.reason
             else:

@@ -28,9 +28,9 @@ WED = "2026-06-10 01:00"
 
 @pytest.fixture
 def world(tmp_path: Path, ledger_url: str) -> Iterator[World]:
-    made = World(tmp_path / "company", ledger_url)
-    yield made
-    made.close()
+    result = World(tmp_path / "company", ledger_url)
+    yield result
+    result.close()
 
 
 def people(world: World, *rows: tuple[str, str, str]) -> None:
@@ -66,7 +66,7 @@ def test_a_second_account_of_the_person_waits_for_its_time(world: World) -> None
     people(world, ("c1", "a1", "ann@example.com"), ("c2", "a2", "ann@example.com"))
     result = world.run("2026-06-11 01:00")
     assert accepted(world) == [("a1", "c1")]
-    assert [one.detail for one in result.decisions.withheld] == [
+    assert [row.detail for row in result.decisions.withheld] == [
         "this address got the step in the last 30 days through a1"
     ]
     people(world, ("c1", "a1", "ann@example.com"), ("c3", "a3", "ann@example.com"))

@@ -48,7 +48,8 @@ from lifecycle.ledger.tables import NOT_LEFT, State, sends
 from lifecycle.planning.plan import decide
 from lifecycle.settings import Settings
 from lifecycle.triggers.columns import Columns
-from lifecycle.triggers.model import Trigger, parse_trigger
+from lifecycle.triggers.folder import parse_trigger
+from lifecycle.triggers.model import Trigger
 
 WORDS = {
     "silent": {"is_dormant": True},
@@ -114,7 +115,7 @@ class Journey:
         self.zone = ZoneInfo(zone)
         self.settings = _settings(self.company.settings, zone, country, spread_minutes)
         self.ledger = Ledger.open(self.settings.ledger_url)
-        pairs = [one.split(" of ") for one in people.split(", ")]
+        pairs = [person.split(" of ") for person in people.split(", ")]
         place = {"time_zone": zone, "country_code": country, "is_dormant": False}
         self.accounts: dict[str, Row] = {of: {"account_id": of, **place} for _, of in pairs}
         self.people: dict[str, Row] = {
@@ -163,7 +164,7 @@ class Journey:
         mornings = (first + timedelta(days=ahead) for ahead in range((last - first).days + 1))
         acts += [(datetime.combine(day, SIX), self._morning) for day in mornings]
         self.now = self._utc(datetime.combine(first, time()))
-        for wall, act in sorted(acts, key=lambda one: one[0]):
+        for wall, act in sorted(acts, key=lambda item: item[0]):
             self._mails_until(self._utc(wall))
             self.now = self._utc(wall)
             act(self.now)
@@ -176,9 +177,9 @@ class Journey:
 
     def _read(self, line: str) -> Iterator[tuple[datetime, Act]]:
         """The acts of one line of the script, each at a time on the clock on the wall."""
-        found = re.fullmatch(r"(\S+)(?: (\d\d:\d\d))?  +(.*)", line)
-        assert found, line
-        day, clock, events = found.groups()
+        match = re.fullmatch(r"(\S+)(?: (\d\d:\d\d))?  +(.*)", line)
+        assert match, line
+        day, clock, events = match.groups()
         for event in events.split(", "):
             yield datetime.fromisoformat(f"{day} {clock or '00:00'}"), self._act(event)
 
@@ -244,12 +245,13 @@ class Journey:
         run_id = f"run-{self.run_number}"
         triggers = list(self.triggers.values())
         with self.ledger.read() as known:
-            made = decide(self.settings, self.shared.warehouse, known, triggers, as_of=now)
+            decision = decide(self.settings, self.shared.warehouse, known, triggers, as_of=now)
         runs.begin(self.ledger, run_id=run_id, as_of=now, source="files")
         with self.ledger.write() as connection:
-            record(connection, made.decisions, run_id=run_id, at=now)
+            record(connection, decision.decisions, run_id=run_id, at=now)
         self.withheld += [
-            f"{now.astimezone(self.zone):%a %d %b} {reason}" for reason in made.withheld.elements()
+            f"{now.astimezone(self.zone):%a %d %b} {reason}"
+            for reason in decision.withheld.elements()
         ]
         self._deliver(now)
 
@@ -292,13 +294,13 @@ class Journey:
             delivery.release(connection, now)
             claims, _ = delivery.claim(connection, now, worker="w:1:1", lease=timedelta(hours=1))
             taken = [
-                delivery.Settlement(one.send_id, State.ACCEPTED, None, attempt=one.attempts)
-                for one in claims
+                delivery.Settlement(claim.send_id, State.ACCEPTED, None, attempt=claim.attempts)
+                for claim in claims
             ]
             delivery.settle_all(connection, taken, now, worker="w:1:1")
             ids = [claim.send_id for claim in claims]
-            found = connection.execute(select(sends).where(sends.c.send_id.in_(ids)))
-            rows = sorted(found, key=lambda row: ids.index(row.send_id))
+            result = connection.execute(select(sends).where(sends.c.send_id.in_(ids)))
+            rows = sorted(result, key=lambda row: ids.index(row.send_id))
         active = dict(self.seen_active)
         self.left += [Left(row, now, active.get(row.account_id)) for row in rows]
         self.mails += sorted(self._told(row, now) for row in rows)

@@ -78,15 +78,15 @@ def test_countries_are_known_by_their_spellings(company: Company) -> None:
 
 
 def test_weekends_are_those_of_all_countries_seen(company: Company) -> None:
-    found = company.sql("select country_code, iso_weekday from context.weekends order by all")
-    assert found == [(code, day) for code in ("DE", "GB", "JP", "US") for day in (6, 7)]
+    rows = company.sql("select country_code, iso_weekday from context.weekends order by all")
+    assert rows == [(code, day) for code in ("DE", "GB", "JP", "US") for day in (6, 7)]
 
 
 def test_holidays_are_those_of_all_countries_seen(company: Company) -> None:
-    found = company.sql(
+    rows = company.sql(
         "select country_code from context.holidays where day = ?", [date(2026, 1, 1)]
     )
-    assert sorted(code for (code,) in found) == ["DE", "GB", "JP", "US"]
+    assert sorted(code for (code,) in rows) == ["DE", "GB", "JP", "US"]
 
 
 def test_roles_are_those_of_the_settings(company: Company) -> None:

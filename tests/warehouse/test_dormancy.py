@@ -130,9 +130,9 @@ def test_working_days_are_those_of_the_calendar(company: Company) -> None:
         ("DE", TODAY),
         ("US", TODAY - timedelta(days=1)),
     }
-    for country, today, last, found in rows:
+    for country, today, last, row in rows:
         between = (last + timedelta(days=n) for n in range(1, (today - last).days))
-        assert found == sum(is_business_day(day, country) for day in between)
+        assert row == sum(is_business_day(day, country) for day in between)
 
 
 def test_with_parameters_there_is_no_life_table(company: Company) -> None:
@@ -160,12 +160,12 @@ def test_a_run_of_an_earlier_day_knows_no_later_version(company: Company) -> Non
         " from intermediate.int_silences join marts.dim_accounts using (account_id)"
         " where is_of_last_year"
     )
-    found = company.sql(
+    rows = company.sql(
         "select segment, days, lasted, p_return_28d from intermediate.int_return_chances"
         " where days in (0, 1, 6, 20)"
     )
-    assert {segment for segment, *_ in found} == {*SEGMENTS, ""}
-    for segment, days, lasted, chance in found:
+    assert {segment for segment, *_ in rows} == {*SEGMENTS, ""}
+    for segment, days, lasted, chance in rows:
         its = [(ended, length) for name, ended, length in silences if segment in (name, "")]
         stays = 1.0
         for day in range(days + 1, days + 29):

@@ -79,12 +79,12 @@ def test_each_day_is_smoothed_from_the_day_before_and_a_gap_is_caught_up(lived: 
 def test_a_rerun_gives_the_same_day_also_after_a_fit_and_touches_no_other(lived: Company) -> None:
     stored = {day: lived.sql(DAY, [f"2026-06-{day:02}"]) for day in (8, 9, 10, 13)}
     change = "select account_id, usage_change from marts.account_360 order by 1"
-    told = lived.sql(change)
+    rows = lived.sql(change)
     assert fit_scores(lived.settings).is_new
     for day in (9, 8, 13):
         run(lived, day)
         assert {day: lived.sql(DAY, [f"2026-06-{day:02}"]) for day in stored} == stored
-    assert lived.sql(change) == told
+    assert lived.sql(change) == rows
 
 
 def test_a_full_refresh_keeps_the_history(lived: Company, tmp_path: Path) -> None:
@@ -98,13 +98,13 @@ def test_a_full_refresh_keeps_the_history(lived: Company, tmp_path: Path) -> Non
 
 
 def test_what_moved_a_score_is_told_in_a_sentence(lived: Company) -> None:
-    told = dict(lived.sql("select account_id, usage_change from marts.account_360"))
-    assert told["steady"] is None
+    values = dict(lived.sql("select account_id, usage_change from marts.account_360"))
+    assert values["steady"] is None
     assert re.fullmatch(
         r"usage health went from [\d.]+ \(\w+\) to [\d.]+ \(\w+\) since 2026-06-10: "
         r"silence over its limit went from 0.71 to 1.14",
-        told["fading"],
-    ), told
+        values["fading"],
+    ), values
 
 
 def test_the_queries_of_the_page_read_a_day_back_as_it_was_known(lived: Company) -> None:
@@ -210,6 +210,6 @@ def test_every_model_that_the_usage_score_is_computed_by_is_part_of_its_definiti
         named = {models.get(name) for name in re.findall(r"ref\('(\w+)'\)", text)} | {
             macros.get(name) for name in re.findall(r"\b(\w+)\(", text)
         }
-        waiting |= {one for one in named if one and one.stem not in elsewhere} - read
-    found = {str(file.relative_to(project)) for file in read}
-    assert found - literals_and_words == set(RULES)
+        waiting |= {name for name in named if name and name.stem not in elsewhere} - read
+    result = {str(file.relative_to(project)) for file in read}
+    assert result - literals_and_words == set(RULES)

@@ -96,9 +96,9 @@ def limits() -> list[tuple[str, Check]]:
 def beyond(work: duckdb.DuckDBPyConnection, settings: Settings) -> set[tuple[str, str, str]]:
     """Table, measure and column of each limit that is passed: * for one of all columns."""
     drift.measure(work, settings)
-    found = work.execute(f"from {drift.DRIFT}")
-    names = [column[0] for column in found.description or ()]
-    rows = [dict(zip(names, row, strict=True)) for row in found.fetchall()]
+    result = work.execute(f"from {drift.DRIFT}")
+    names = [column[0] for column in result.description or ()]
+    rows = [dict(zip(names, row, strict=True)) for row in result.fetchall()]
     return {
         place(table, check)
         for table, check in limits()
@@ -303,9 +303,9 @@ def test_a_large_table_is_measured_by_some_of_its_keys(work, settings, monkeypat
 def test_what_is_said_names_what_moved_and_masks_addresses(work, settings):
     work.execute(replaced(C, "email", "'x' || email", "contact_id > 'C110'"))
     drift.measure(work, settings)
-    found = work.execute(f"from {drift.DRIFT} where column_name = 'email' and measure = 'changed'")
-    names = [column[0] for column in found.description or ()]
-    [row] = [dict(zip(names, row, strict=True)) for row in found.fetchall()]
+    rows = work.execute(f"from {drift.DRIFT} where column_name = 'email' and measure = 'changed'")
+    names = [column[0] for column in rows.description or ()]
+    [row] = [dict(zip(names, row, strict=True)) for row in rows.fetchall()]
     [text] = drift_story.sentences(work, "It matters.", [row])
     assert text == (
         "raw.contacts.email: It matters. (10 of 120 values of rows that stayed changed, 8.3%; e.g."

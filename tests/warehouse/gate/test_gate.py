@@ -446,8 +446,8 @@ def test_a_planted_fault_is_found(
         if check.because.startswith(reason)
     }
     result = look(settings, door)
-    found = {"critical": result.failures, "warning": result.warnings, "info": result.infos}
-    sentences = [s for s in found[severity] if s.startswith(f"{door}.{table}") and reason in s]
+    matches = {"critical": result.failures, "warning": result.warnings, "info": result.infos}
+    sentences = [s for s in matches[severity] if s.startswith(f"{door}.{table}") and reason in s]
     assert len(sentences) == 1
 
 
