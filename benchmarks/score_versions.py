@@ -55,7 +55,7 @@ SNAPSHOTS = f"""
         ) as has_churned
     from marts.fct_account_health_daily as health
     inner join marts.dim_accounts as accounts using (account_id)
-    cross join raw.run_context
+    cross join context.run as run_context
     where health.usage_score_raw is not null
         and health.day in (
             select min(day) from marts.fct_account_health_daily

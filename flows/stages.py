@@ -71,7 +71,7 @@ def begin(**parameters: Any) -> Iterator[Run]:
 def pull(run: Run) -> None:
     """Load the sources, and a snapshot of the ledger, into raw tables."""
     with run.stage("pull"):
-        begin_day(run.settings, run_id=run.run_id, as_of=run.as_of)
+        begin_day(run.settings, run_id=run.run_id)
         drop_rejected(run.settings, run.ledger)
         if not run.dry_run:
             run.keep_earlier_departures()

@@ -256,7 +256,7 @@ class Run:
         except BlockingIOError:
             return False
         with connect_work(self.settings) as work:
-            last = work.execute("select run_id from raw.run_context").fetchall()
+            last = work.execute("select run_id from context.run").fetchall()
             if last != [(self.run_id,)]:
                 return False
             if unpublished_run(work, self.settings) not in (self.run_id, None):

@@ -1,4 +1,4 @@
-"""Checked rows → the raw tables of the warehouse, by dlt."""
+"""Checked rows → the tables of the warehouse, by dlt."""
 
 from __future__ import annotations
 
@@ -20,7 +20,8 @@ import dlt
 from dlt.destinations.impl.duckdb.configuration import DuckDbCredentials
 from dlt.pipeline.exceptions import PipelineStepFailed
 
-DATASET = "raw"
+RAW, CONTEXT = "raw", "context"
+"""The schemas of what the source delivered, and of what the run knows besides."""
 
 _DLT_TYPES: dict[str, dict[str, Any]] = {
     "VARCHAR": {"data_type": "text"},
@@ -33,7 +34,7 @@ _DLT_TYPES: dict[str, dict[str, Any]] = {
 
 @dataclass(frozen=True)
 class Landing:
-    """Rows for one raw table, as Parquet files that DuckDB wrote."""
+    """Rows for one table, as Parquet files that DuckDB wrote."""
 
     table: str
     columns: Mapping[str, str]
@@ -43,8 +44,14 @@ class Landing:
     disposition: Literal["append", "replace"] = "replace"
 
 
-def land(settings: Settings, landings: Sequence[Landing], *, pipeline: str = "pull") -> None:
-    """Bring the rows into their raw tables: each table at once, or not at all.
+def land(
+    settings: Settings,
+    landings: Sequence[Landing],
+    *,
+    pipeline: str = "pull",
+    schema_name: str = RAW,
+) -> None:
+    """Bring the rows into their tables: each table at once, or not at all.
 
     A process killed in here leaves some tables done and others as they were; called again
     with the same rows, `replace` gives the same tables. Who appends leaves out what is there.
@@ -59,7 +66,7 @@ def land(settings: Settings, landings: Sequence[Landing], *, pipeline: str = "pu
             credentials(settings.work_db),
             replace_strategy="insert-from-staging",
         ),
-        dataset_name=DATASET,
+        dataset_name=schema_name,
     )
     run.drop()
     # Its usual convention turns every letter outside ASCII into an x.

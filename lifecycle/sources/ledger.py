@@ -1,4 +1,4 @@
-"""The ledger → raw tables: what was sent and who was enrolled, as the models see it."""
+"""The ledger → the warehouse: what was sent and who was enrolled, as the models see it."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from lifecycle.errors import LedgerError
 from lifecycle.ledger.tables import UtcDateTime, enrollments, sends
 from lifecycle.settings import Settings
-from lifecycle.sources.landing import Landing, land
+from lifecycle.sources.landing import CONTEXT, Landing, land
 
 _BATCH = 50_000
 
@@ -43,8 +43,8 @@ _SNAPSHOTS = {
 
 
 def snapshot(settings: Settings) -> None:
-    """Copy the ledger into `raw.ledger_sends` (one row per send, without its address) and
-    `raw.ledger_enrollments` (one row per enrolment). Times are UTC.
+    """Copy the ledger into `context.ledger_sends` (one row per send, without its address) and
+    `context.ledger_enrollments` (one row per enrolment). Times are UTC.
 
     A ledger that does not exist yet gives empty tables. Raises LedgerError where it cannot be
     read, WarehouseError where the tables cannot be written.
@@ -53,7 +53,7 @@ def snapshot(settings: Settings) -> None:
     shutil.rmtree(scratch, ignore_errors=True)
     scratch.mkdir(parents=True)
     try:
-        land(settings, _copy(settings, scratch), pipeline="ledger")
+        land(settings, _copy(settings, scratch), pipeline="ledger", schema_name=CONTEXT)
     finally:
         shutil.rmtree(scratch, ignore_errors=True)
 

@@ -42,7 +42,7 @@ from lifecycle.sources.contract import (
     Table,
 )
 from lifecycle.sources.files import File, Folder
-from lifecycle.sources.landing import DATASET, Landing, land
+from lifecycle.sources.landing import RAW, Landing, land
 from lifecycle.sources.mapping import arrange, cleaned
 from lifecycle.sources.reading import (
     Field,
@@ -277,7 +277,7 @@ class _Pull:
         there = db.execute(
             "SELECT count(*) FROM duckdb_tables() WHERE database_name = 'work'"
             " AND schema_name = $1 AND table_name = $2",
-            [DATASET, table],
+            [RAW, table],
         ).fetchone()
         if there and there[0]:
             stored = {
@@ -285,14 +285,14 @@ class _Pull:
                 for (name,) in db.execute(
                     "SELECT column_name FROM duckdb_columns() WHERE database_name = 'work'"
                     " AND schema_name = $1 AND table_name = $2",
-                    [DATASET, table],
+                    [RAW, table],
                 ).fetchall()
             }
             names = ", ".join(
                 quoted(name) if name in stored else f"NULL::{kind} AS {quoted(name)}"
                 for name, kind in columns.items()
             )
-            db.execute(f"CREATE VIEW {view} AS SELECT {names} FROM work.{DATASET}.{table}")
+            db.execute(f"CREATE VIEW {view} AS SELECT {names} FROM work.{RAW}.{table}")
         else:
             typed = ", ".join(f"{quoted(name)} {kind}" for name, kind in columns.items())
             db.execute(f"CREATE TABLE {view} ({typed})")
@@ -568,7 +568,7 @@ class _Pull:
             work.begin()
             for book in books:
                 files = ", ".join(named(path) for path in book.files)
-                table = f"{DATASET}.{book.table}"
+                table = f"{RAW}.{book.table}"
                 rows = f"read_parquet([{files}], hive_partitioning = false)"
                 work.execute(f"CREATE OR REPLACE TABLE {table} AS FROM {rows}")
             work.commit()
@@ -601,7 +601,7 @@ class _Pull:
 
     def _rows_in_raw(self) -> dict[str, int]:
         with connect(str(self.settings.work_db)) as db:
-            return {name: _one(db, f"SELECT count(*) FROM {DATASET}.{name}") for name in TABLES}
+            return {name: _one(db, f"SELECT count(*) FROM {RAW}.{name}") for name in TABLES}
 
 
 def _within(source: str, key: Field) -> Field:

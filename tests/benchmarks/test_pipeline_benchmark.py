@@ -79,8 +79,8 @@ def test_tables_that_differ_are_named(tmp_path: Path, monkeypatch: pytest.Monkey
     (target / "manifest.json").write_text(json.dumps({"nodes": nodes}))
     (target / "run_results.json").write_text(json.dumps({"results": results}))
     with duckdb.connect(str(tmp_path / "state" / "work.duckdb")) as db:
-        db.execute("create schema raw; create schema marts")
-        db.execute("create table raw.run_context as select timestamp '2026-06-09' as loaded_at")
+        db.execute("create schema context; create schema marts")
+        db.execute("create table context.run as select timestamp '2026-06-09' as loaded_at")
         db.execute("create table marts.same as select 1 as one")
         db.execute("create table marts.other as select 3 as two")
     _empty_company(tmp_path / "data")

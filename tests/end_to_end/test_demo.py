@@ -132,7 +132,8 @@ def erase_a_contact_and_an_owner(state: Path, env: dict[str, str]) -> None:
         contact_id, address, name = work.execute(
             """
             select contact_id, email, name from raw.contacts
-            join raw.survey_responses using (contact_id) join raw.ledger_sends using (contact_id)
+            join raw.survey_responses using (contact_id)
+            join context.ledger_sends using (contact_id)
             where comment is not null
             and name in (select name from raw.contacts group by 1 having count(*) = 1) order by 1
             """
@@ -140,7 +141,7 @@ def erase_a_contact_and_an_owner(state: Path, env: dict[str, str]) -> None:
         owner, called = work.execute(
             """
             select owner_email, owner_name from raw.accounts
-            join raw.ledger_sends using (account_id)
+            join context.ledger_sends using (account_id)
             where owner_name not in (select name from raw.contacts) order by 1
             """
         ).fetchall()[0]

@@ -102,17 +102,17 @@ def history(world: World, tmp_path_factory: pytest.TempPathFactory) -> Path:
     names = ("account_id", "churned_at")
     accounts = zip((f"A{number:04}" for number in range(ACCOUNTS)), world.churned_at, strict=True)
     with duckdb.connect(settings.work_db) as db:
-        db.execute("create schema raw; create schema marts")
+        db.execute("create schema raw; create schema context; create schema intermediate")
         parameters.ensure(db)
-        db.execute("create table raw.run_context as select ?::timestamp as as_of", [NOW])
-        db.execute(f"create table marts.fct_account_health_daily ({HISTORY})")
+        db.execute("create table context.run as select ?::timestamp as as_of", [NOW])
+        db.execute(f"create table intermediate.int_health_days_kept ({HISTORY})")
         db.register("rows", pa.Table.from_pylist(world.rows))
-        db.execute("insert into marts.fct_account_health_daily by name select * from rows")
+        db.execute("insert into intermediate.int_health_days_kept by name select * from rows")
         changes = [("A0000", 2, "yellow"), ("A0000", 4, "green"), ("A0001", 20, "red")]
         for account_id, day, band in changes:
             at = SNAPSHOTS[0] + timedelta(days=day)
             db.execute(
-                "insert into marts.fct_account_health_daily by name select ? as account_id,"
+                "insert into intermediate.int_health_days_kept by name select ? as account_id,"
                 " ?::date as day, ? as as_of, 'fresh' as feed_status, ? as usage_band,"
                 " null::double as usage_score_raw",
                 [account_id, at.date(), at, band],
@@ -277,7 +277,7 @@ def test_the_command_leaves_a_page_and_a_picture_and_fails(world: World, with_ve
     assert not re.findall(r'(?:src|href)="http', page), "it needs no other file"
     assert ElementTree.fromstring(picture).tag == "{http://www.w3.org/2000/svg}svg"
     with duckdb.connect(settings.work_db) as db:
-        kept = db.execute("select version, day, auc from raw.score_validation").fetchall()
+        kept = db.execute("select version, day, auc from parameters.score_validation").fetchall()
     assert len(kept) == len(result["figures"])
 
 
@@ -304,7 +304,7 @@ def test_too_few_who_left_claim_nothing(world: World, with_versions) -> None:
     assert all(figure.auc is None for figure in report.validation.figures)
     assert report.picture is None
     with duckdb.connect(settings.work_db) as db:
-        db.execute("delete from marts.fct_account_health_daily")
+        db.execute("delete from intermediate.int_health_days_kept")
     assert "No stored day is 90 days old yet" in score_report(settings).as_html()
 
 

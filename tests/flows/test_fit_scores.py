@@ -53,9 +53,11 @@ def test_the_next_build_goes_by_what_was_fitted_and_its_own_day_does_not(
     answer = fit_scores.fn(config=str(built.settings.root / "lifecycle.toml"))
     # As if a version had been fitted on many accounts.
     version = answer["version"]
-    built.sql("update raw.score_versions set has_return = true")
-    built.sql("update raw.dormancy_calibration set factor = 30")
-    built.sql(f"insert into raw.return_parameters values ('{version}', '', 1, 10, 1, 1, 900, 0)")
+    built.sql("update parameters.score_versions set has_return = true")
+    built.sql("update parameters.dormancy_calibration set factor = 30")
+    built.sql(
+        f"insert into parameters.return_parameters values ('{version}', '', 1, 10, 1, 1, 900, 0)"
+    )
     asked = (
         "select account_id, dormancy_limit_days, is_dormant, p_return_28d is not null"
         " from marts.account_dormancy where days_silent is not null order by 1"

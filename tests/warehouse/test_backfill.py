@@ -25,7 +25,7 @@ from lifecycle.warehouse import context
 from lifecycle.warehouse.backfill import Backfilled, backfill
 from lifecycle.warehouse.connection import connect_published, connect_work
 from lifecycle.warehouse.publish import publish
-from lifecycle.warehouse.published_days import HISTORY, begin_day
+from lifecycle.warehouse.published_days import begin_day
 from warehouse.backfilling import AT, backfill_telling
 from warehouse.dbt_in_process import build_untested
 from warehouse.raw_company import TOML, utc
@@ -37,6 +37,7 @@ DAYS = [date(2026, 1, 5) + timedelta(days=number) for number in range(6)]
 MIDDLE, LAST = DAYS[3], DAYS[-1]
 LONG_AGO = [date(2025, 10, 1), date(2025, 10, 2)]
 FILES = TOML + '\n[source]\nkind = "files"\npath = "exports"\n'
+HISTORY = "fct_account_health_daily"
 Rows = list[dict[str, Any]]
 
 
@@ -102,7 +103,7 @@ class Company:
         ledger_source.snapshot(self.settings)
         for day in days:
             run_id, as_of = f"run-{day}", utc(f"{day - timedelta(days=1)} 21:00")
-            begin_day(self.settings, run_id=run_id, as_of=as_of)
+            begin_day(self.settings, run_id=run_id)
             context.write(self.settings, run_id=run_id, as_of=as_of, loaded_at=LOADED)
             build_untested(self.settings, *models)
             if publishes:
@@ -117,7 +118,7 @@ class Company:
         return CliRunner().invoke(app, [*config, "backfill", *span, *more])
 
     def history(self) -> Rows:
-        return self.rows(f"from marts.{HISTORY} order by day, account_id")
+        return self.rows("from history.account_health_daily order by day, account_id")
 
     def days(self) -> list[date]:
         return sorted({row["day"] for row in self.history()})
@@ -214,7 +215,7 @@ def test_what_a_run_wrote_stays_and_is_refused(begun: Company, lived: Rows) -> N
 def test_a_run_makes_a_backfilled_day_its_own(begun: Company) -> None:
     begun.backfill(DAYS[4:])
     as_of = utc(f"{DAYS[4]} 03:00")
-    begin_day(begun.settings, run_id="later", as_of=as_of)
+    begin_day(begun.settings, run_id="later")
     context.write(begun.settings, run_id="later", as_of=as_of, loaded_at=LOADED)
     build_untested(begun.settings, HISTORY)
     publish(begun.settings, run_id="later")
@@ -316,6 +317,6 @@ def test_a_load_that_the_gate_refuses_leaves_no_history(company: Company) -> Non
 
 def test_a_history_of_an_older_version_takes_the_new_columns(begun: Company, lived: Rows) -> None:
     with connect_work(begun.settings) as connection:
-        connection.execute(f"alter table marts.{HISTORY} drop column course")
+        connection.execute("alter table history.account_health_daily drop column course")
     begun.backfill(DAYS[:2])
     assert of(begun.history(), *DAYS[:2]) == of(lived, *DAYS[:2])

@@ -108,8 +108,9 @@ def lived(tmp_path_factory: pytest.TempPathFactory) -> Lived:
 
 
 def test_each_day_equals_what_dbt_builds_for_it(lived: Lived, tmp_path: Path) -> None:
-    with DailyMarts.open(lived.company.settings, tmp_path / "copy") as daily:
-        daily.connection.execute("delete from marts.fct_account_health_daily")
+    settings, wanted = lived.company.settings, (*COMPARED, "fct_account_health_daily")
+    with DailyMarts.open(settings, tmp_path / "copy", wanted=wanted) as daily:
+        daily.connection.execute("delete from history.account_health_daily")
         for day in (DAYS[0], LATE, DAYS[1]):
             daily.build(utc(day))
             result = rows(daily.connection)
@@ -168,7 +169,7 @@ def test_a_diff_of_other_models_builds_both_sides(lived: Lived, tmp_path: Path) 
     before = state_of(lived.company)
     project = tmp_path / "dbt_project"
     shutil.copytree(PROJECT, project, ignore=shutil.ignore_patterns("target", "logs"))
-    model = project / "models" / "marts" / "account_dormancy.sql"
+    model = project / "models" / "intermediate" / "activity" / "int_dormancy_judged.sql"
     sql = model.read_text()
     assert "is_over_limit and not is_over_holidays as is_dormant" in sql
     model.write_text(sql.replace("is_over_limit and not is_over_holidays as is", "false as is"))
@@ -176,12 +177,15 @@ def test_a_diff_of_other_models_builds_both_sides(lived: Lived, tmp_path: Path) 
     with Ledger.open(settings.ledger_url) as ledger:
         comparison = diff(settings, ledger, old, Variant.of_working_tree(settings))
     assert comparison.rebuilt
-    assert comparison.models == ["models/marts/account_dormancy.sql"]
+    assert comparison.models == ["models/intermediate/activity/int_dormancy_judged.sql"]
     assert comparison.problems == []
     answer = {trigger.name: trigger for trigger in comparison.triggers}["win_back_dormant"]
     assert (answer.state, answer.matched) == ("same", 0)
     assert answer.comes_to_match == ["fading"]
-    assert "Models that differ: models/marts/account_dormancy.sql." in comparison.as_markdown()
+    assert (
+        "Models that differ: models/intermediate/activity/int_dormancy_judged.sql."
+        in comparison.as_markdown()
+    )
     assert state_of(lived.company) == before
 
 

@@ -139,13 +139,15 @@ def test_learned_points_take_over_from_their_day_on_and_are_named(tmp_path: Path
     company = company_of(tmp_path / "company")
     run(company, 8)
     company.sql(
-        "insert into raw.score_versions values"
+        "insert into parameters.score_versions values"
         " ('v1', '2026-06-08 12:00', false, true, 1000, 100, '')"
     )
-    company.sql("insert into raw.evidence_base values ('v1', 'active_days_28', 1.0, 50, -2.0)")
+    company.sql(
+        "insert into parameters.evidence_base values ('v1', 'active_days_28', 1.0, 50, -2.0)"
+    )
     company.sql(
         """
-        insert into raw.evidence_bins values
+        insert into parameters.evidence_bins values
             ('v1', 'active_days_28', '-inf', 24, 50, 50, 1.0, -30),
             ('v1', 'active_days_28', 24, 'inf', 0, 50, -1.0, 10),
             ('v1', 'active_days_28', null, null, 0, 0, 0.0, -1)
@@ -188,11 +190,11 @@ def test_every_model_that_the_usage_score_is_computed_by_is_part_of_its_definiti
     elsewhere = {
         # what moved it; satisfaction; what a silence may lead to; whether the feed is there
         "int_points_before",
-        *("account_satisfaction", "int_satisfaction_health", "int_return_chances"),
-        *("int_account_return_chances", "int_working_days", "account_feed"),
+        *("int_satisfaction_measured", "int_satisfaction_health", "int_return_chances"),
+        *("int_account_return_chances", "int_working_days", "int_account_feeds_judged"),
         "int_unwatched_accounts",
     }
-    literals_and_words = {"macros/moments.sql", "macros/stored_columns.sql", "macros/words.sql"}
+    literals_and_words = {"macros/moments.sql", "macros/words.sql"}
     project = CHECKOUT / "dbt_project"
     models = {file.stem: file for file in (project / "models").rglob("*.sql")}
     macros = {

@@ -61,7 +61,7 @@ outcomes as (
     count(case when is_over and held_out then goal_met_at end) as goals_held_out,
     count(case when not is_over then 1 end) as still_in_time,
     count(
-      case when enrolled_at > {{ dbt.dateadd('day', -28, 'as_of') }} then 1 end
+      case when enrolled_at > {{ dbt.dateadd('day', '-' ~ recent_days(), 'as_of') }} then 1 end
     ) as new_in_28d,
     max(goal_until) as last_goal_until
   from firsts
@@ -104,7 +104,7 @@ final as (
       + power(shares.share_held_out - shares.low_held_out, 2)
     ), 6) as effect_high,
     case
-      when least(shares.reached, shares.compared_with) >= 30 then 'measured'
+      when least(shares.reached, shares.compared_with) >= {{ compared_accounts() }} then 'measured'
       else 'not enough data yet'
     end as status
   from entries

@@ -4,4 +4,4 @@ select
   role,
   replace(replace(replace(replace(pattern, '\', '\\'), '%', '\%'), '_', '\_'), '*', '%')
     as like_pattern
-from {{ source('raw', 'event_roles') }}
+from {{ source('context', 'event_roles') }}

@@ -308,7 +308,7 @@ def _grown(connection: duckdb.DuckDBPyConnection, table: Table) -> Iterator[Row]
     if not has_delivery(connection):
         return
     [(since,)] = connection.execute(f"select loaded_at from {SCHEMA}.run").fetchall()
-    [(now,)] = connection.execute("select as_of from raw.run_context").fetchall()
+    [(now,)] = connection.execute("select as_of from context.run").fetchall()
     columns = data_columns(connection, "raw", table.name)
     accounts = data_columns(connection, "raw", "accounts")
     names = [name for name in ("event_name", "kind") if name in columns]

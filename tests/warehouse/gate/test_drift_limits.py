@@ -27,8 +27,8 @@ contact = "support@example.com"
 """
 
 RAW = f"""
-create schema raw;
-create table raw.run_context as select 'r1' as run_id, timestamp '2026-06-10 01:00' as as_of,
+create schema raw; create schema context;
+create table context.run as select 'r1' as run_id, timestamp '2026-06-10 01:00' as as_of,
   timestamp '2026-06-10 01:00' as loaded_at;
 create table raw.accounts as select *, churned_at is not null as is_churned,
   null::varchar as purpose, 'bg ' || mrr as background,
@@ -52,7 +52,7 @@ create table raw.repeated_ids (table_name varchar, repeats bigint, other_content
   examples varchar, loaded_at timestamp);
 """
 DAY_AFTER = f"""
-update raw.run_context
+update context.run
 set run_id = 'r2', as_of = '2026-06-11 01:00', loaded_at = '2026-06-11 01:00';
 insert into raw.usage_events select *, timestamp '2026-06-11 01:00', null
   from ({small_export.EVENTS}) where occurred_at between '2026-06-10 01:00' and '2026-06-11 01:00';

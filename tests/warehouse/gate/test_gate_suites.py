@@ -175,7 +175,7 @@ def test_what_a_run_would_not_find_is_named_before_there_is_a_run(settings: Sett
         ("select 1 from raw.accounts a where a.nmae > 'x'", "there is no column 'nmae'"),
         ("from raw.accounts a join raw.contacts c using (acount_id)", "no column 'acount_id'"),
         ("select account_id from raw.accounts where", "sql: Parser Error: syntax error"),
-        ("select as_of from raw.run_context where _loaded_at > as_of", "no column '_loaded_at'"),
+        ("select as_of from context.run where _loaded_at > as_of", "no column '_loaded_at'"),
         ("select x from snapshots.accounts_snapshot", None),
         ("select name from raw.accounts join marts.account_360 using (account_id, name)", None),
     ],
