@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import duckdb
 import pyarrow as pa
 import pyarrow.parquet as pq
 from sqlalchemy import (
@@ -23,10 +24,14 @@ from sqlalchemy import (
 from sqlalchemy.engine import make_url
 from sqlalchemy.exc import SQLAlchemyError
 
-from lifecycle.errors import LedgerError
+from lifecycle.duckdb_connection import connect
+from lifecycle.errors import LedgerError, WarehouseError
 from lifecycle.ledger.tables import UtcDateTime, enrollments, sends
 from lifecycle.settings import Settings
-from lifecycle.sources.landing import CONTEXT, Landing, land
+from lifecycle.sources.reading import first_line, named
+
+CONTEXT = "context"
+"""The schema of what a run knows besides what the source delivered."""
 
 _BATCH = 50_000
 
@@ -53,29 +58,44 @@ def snapshot(settings: Settings) -> None:
     shutil.rmtree(scratch, ignore_errors=True)
     scratch.mkdir(parents=True)
     try:
-        land(settings, _copy(settings, scratch), pipeline="ledger", schema_name=CONTEXT)
+        _replace(settings.work_db, _copy(settings, scratch))
     finally:
         shutil.rmtree(scratch, ignore_errors=True)
 
 
-def _copy(settings: Settings, scratch: Path) -> list[Landing]:
+def _replace(warehouse: Path, files: Mapping[str, Path]) -> None:
+    """Replace both tables in one transaction."""
+    try:
+        with connect(str(warehouse)) as work:
+            work.begin()
+            work.execute(f"CREATE SCHEMA IF NOT EXISTS {CONTEXT}")
+            for name, file in files.items():
+                rows = f"FROM read_parquet({named(file)})"
+                work.execute(f"CREATE OR REPLACE TABLE {CONTEXT}.{name} AS {rows}")
+            work.commit()
+    except duckdb.Error as error:
+        raise WarehouseError(f"{warehouse}: cannot be written: {first_line(error)}") from error
+
+
+def _copy(settings: Settings, scratch: Path) -> dict[str, Path]:
+    """Write the ledger's tables to Parquet files, by the name of the table."""
     url = make_url(settings.ledger_url)
     is_missing = url.get_backend_name() == "sqlite" and not Path(url.database or "").exists()
     if is_missing:  # connecting would create it
-        return [_export(None, name, scratch) for name in _SNAPSHOTS]
+        return {name: _export(None, name, scratch) for name in _SNAPSHOTS}
     engine = create_engine(url)
     try:
         with engine.connect() as connection:
-            return [_export(connection, name, scratch) for name in _SNAPSHOTS]
+            return {name: _export(connection, name, scratch) for name in _SNAPSHOTS}
     except SQLAlchemyError as error:
         raise LedgerError(f"{url.render_as_string()}: cannot be read: {error}") from error
     finally:
         engine.dispose()
 
 
-def _export(connection: Connection | None, name: str, scratch: Path) -> Landing:
+def _export(connection: Connection | None, name: str, scratch: Path) -> Path:
     table, columns = _SNAPSHOTS[name]
-    path, row_count = scratch / f"{name}.parquet", 0
+    path = scratch / f"{name}.parquet"
     schema = pa.schema([(column.name, _arrow_type(column)) for column in columns])
     with pq.ParquetWriter(path, schema) as writer:
         for rows in _batches(connection, table, columns):
@@ -84,9 +104,7 @@ def _export(connection: Connection | None, name: str, scratch: Path) -> Landing:
                 for values, field in zip(zip(*rows, strict=True), schema, strict=True)
             ]
             writer.write_batch(pa.record_batch(arrays, schema=schema))
-            row_count += len(rows)
-    types = {column.name: _sql_type(column) for column in columns}
-    return Landing(name, types, [path], row_count)
+    return path
 
 
 def _batches(connection: Connection | None, table: Table, columns: Sequence[Column[Any]]) -> Any:
