@@ -42,6 +42,7 @@ from lifecycle.warehouse.gate.doors import Door
 from lifecycle.warehouse.known_then import known_then
 from lifecycle.warehouse.publish import publish as publish_marts
 from lifecycle.warehouse.published_days import begin_day, keep_published_delivery
+from lifecycle.warehouse.published_marts import watched_parts
 from lifecycle.warehouse.rejected_delivery import drop_rejected
 
 
@@ -145,6 +146,8 @@ def publish(run: Run) -> None:
         with connect_published(run.settings) as warehouse:
             run.report.add_published(warehouse)
             run.report.add_effects(newest(read_effects(run.settings, warehouse)))
+            if not run.dry_run:
+                run.ask_about_thin_parts(watched_parts(warehouse))
 
 
 @task(**own_memory, task_run_name="plan")

@@ -192,15 +192,13 @@ def _go_on(context: PlanningContext, version: Version) -> bool:
     False where it waits for the usage feed.
     """
     trigger = version.trigger
-    waits = trigger.needs_feed and not context.feed_is_fresh
-    leaving.leave(context, trigger.name, version.covered_versions, waits)
+    why = context.why_it_waits(trigger)
+    leaving.leave(context, trigger.name, version.covered_versions, waits=why is not None)
     moving = going_on.migrate(context, trigger) if trigger.migrate else []
     for version_number in {trigger.version, *version.covered_versions}:
-        context.decisions.waiting[trigger.name, version_number] = (
-            context.feed_reason if waits else None
-        )
-    if waits:
-        _wait(context, version)
+        context.decisions.waiting[trigger.name, version_number] = why
+    if why is not None:
+        _wait(context, version, why)
         return False
     _meet_goals(context, trigger)
     stop = context.stops.get(trigger.name)
@@ -219,10 +217,10 @@ def _meet_goals(context: PlanningContext, trigger: Trigger) -> None:
     )
 
 
-def _wait(context: PlanningContext, version: Version) -> None:
-    context.result.waiting.append(f"{version.called} waits: {context.feed_reason}")
-    inside = leaving.left_inside(context, version.trigger.name, version.covered_versions)
-    context.result.withheld[Reason.WAITING_FOR_FEED] += inside
+def _wait(context: PlanningContext, version: Version, why: str) -> None:
+    context.result.waiting.append(f"{version.called} waits: {why}")
+    if inside := leaving.left_inside(context, version.trigger.name, version.covered_versions):
+        context.result.withheld[Reason.WAITING_FOR_FEED] += inside
 
 
 def _keep_waiting_version(context: PlanningContext, trigger: Trigger, lost: Unreadable) -> None:

@@ -98,6 +98,8 @@ class RunReport:
     """Accounts of a part of the usage feed that is late, while the feed is fresh."""
     late_parts: dict[str, int] = field(default_factory=dict)
     """Why they are late, and how many accounts of each."""
+    feed_questions: list[str] = field(default_factory=list)
+    """Of parts of the feed that stayed thin: the questions that this run asks, once."""
     rejected_rows: int = 0
     """Rejected rows of all tables."""
     rejected_by_table: dict[str, int] = field(default_factory=dict)
@@ -164,7 +166,8 @@ class RunReport:
             more = len(pulled.passed_over) - 5
             named += f" and {more:,} more" if more > 0 else ""
             self.warnings.append(
-                f"Not read, for the name does not end in .csv, .jsonl or .parquet: {named}."
+                "Not read, for the name does not end in .csv, .jsonl or .parquet, or it is a link"
+                f" to a folder: {named}."
             )
 
     def add_gate(self, result: GateResult) -> None:

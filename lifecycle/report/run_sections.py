@@ -210,7 +210,8 @@ def _owners(report: RunReport) -> Section:
 
 
 def _attention(report: RunReport) -> Section:
-    return Section("To know", (*report.waiting, *report.warnings), "warning")
+    texts = (*report.feed_questions, *report.waiting, *report.warnings)
+    return Section("To know", texts, "warning")
 
 
 def _rejected(report: RunReport) -> Section:

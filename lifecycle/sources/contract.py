@@ -227,10 +227,11 @@ DELIVERED_COLUMNS = {"table_name": "VARCHAR", "file": "VARCHAR", "column_name": 
 
 REPEATED_IDS = {
     "table_name": "VARCHAR",
+    "stream": "VARCHAR",
     "repeats": "BIGINT",
     "other_content": "BIGINT",
     "examples": "VARCHAR",
     "loaded_at": "TIMESTAMP",
 }
-"""One row per load of a growing table in which ids came that were there before: how many, how
-many of these with another required value than before, and a few of their ids."""
+"""One row per load and stream of files of a growing table in which ids came that were there before:
+how many, how many of these with another required value than before, and a few of their ids."""

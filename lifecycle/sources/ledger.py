@@ -14,6 +14,7 @@ from sqlalchemy import (
     Boolean,
     Column,
     Connection,
+    Date,
     DateTime,
     Integer,
     Table,
@@ -26,7 +27,7 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from lifecycle.duckdb_connection import connect
 from lifecycle.errors import LedgerError, WarehouseError
-from lifecycle.ledger.tables import UtcDateTime, enrollments, sends
+from lifecycle.ledger.tables import UtcDateTime, enrollments, feed_questions, sends
 from lifecycle.settings import Settings
 from lifecycle.sources.reading import first_line, named
 
@@ -38,18 +39,24 @@ _BATCH = 50_000
 _ARROW_TYPES = {
     "BIGINT": pa.int64(),
     "BOOLEAN": pa.bool_(),
+    "DATE": pa.date32(),
     "TIMESTAMP": pa.timestamp("us"),
     "VARCHAR": pa.string(),
 }
+FEED_QUESTIONS = "ledger_feed_questions"
+"""The table with the questions about the usage feed, and their answers."""
+
 _SNAPSHOTS = {
     "ledger_sends": (sends, [column for column in sends.columns if column.name != "address"]),
     "ledger_enrollments": (enrollments, list(enrollments.columns)),
+    FEED_QUESTIONS: (feed_questions, list(feed_questions.columns)),
 }
 
 
 def snapshot(settings: Settings) -> None:
-    """Copy the ledger into `context.ledger_sends` (one row per send, without its address) and
-    `context.ledger_enrollments` (one row per enrolment). Times are UTC.
+    """Copy the ledger into `context.ledger_sends` (one row per send, without its address),
+    `context.ledger_enrollments` (one row per enrolment) and `context.ledger_feed_questions` (one
+    row per question about the usage feed). Times are UTC.
 
     A ledger that does not exist yet gives empty tables. Raises LedgerError where it cannot be
     read, WarehouseError where the tables cannot be written.
@@ -119,6 +126,8 @@ def _sql_type(column: Column[Any]) -> str:
         return "TIMESTAMP"
     if isinstance(column.type, Boolean):
         return "BOOLEAN"
+    if isinstance(column.type, Date):
+        return "DATE"
     return "BIGINT" if isinstance(column.type, Integer) else "VARCHAR"
 
 

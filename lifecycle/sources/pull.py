@@ -532,14 +532,15 @@ class _Pull:
             ]
             differs = " OR ".join(f"g.{name} IS DISTINCT FROM b.{name}" for name in others)
             parts.append(
-                f"""SELECT {literal(table.name)} AS table_name, count(*) AS repeats,
+                f"""SELECT {literal(table.name)} AS table_name,
+                        {checking.STREAM.format(f"g.{FILE}")} AS stream, count(*) AS repeats,
                         count(*) FILTER ({differs}) AS other_content,
                         array_to_string(
                             (list(g.{table.key} ORDER BY g.{table.key}) FILTER ({differs}))[:3],
                             ', ') AS examples,
                         {self.clock} AS loaded_at
                     FROM good_{table.name} g JOIN before_{table.name} b USING ({table.key})
-                    HAVING count(*) > 0"""
+                    GROUP BY stream"""
             )
         return self._export(db, "repeated_ids", " UNION ALL BY NAME ".join(parts), REPEATED_IDS)
 

@@ -315,6 +315,11 @@ class Trigger(TriggerFile):
         """Whether entry, exit and steps wait while the usage feed is late."""
         return any(condition.needs_feed for condition in self.conditions)
 
+    @property
+    def needs_milestones(self) -> bool:
+        """Whether it waits while first core events and outcomes are unknown."""
+        return any(condition.needs_milestones for condition in self.conditions)
+
     def problem(self, key: str, what: str, hint: str = "", *, stops_a_run: bool = True) -> Problem:
         """A problem at a key of its file; where the file leaves it out, at the first one."""
         line = self.lines.get(key, min(self.lines.values(), default=None))

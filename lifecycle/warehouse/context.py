@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 from functools import cache
 from itertools import pairwise
 from pathlib import Path
@@ -18,9 +18,11 @@ from lifecycle.countries import country_code
 from lifecycle.settings import Settings
 from lifecycle.sources.contract import DEPARTURES, FILE, REJECTED_CELLS
 from lifecycle.sources.contract import TABLES as TABLES_OF_SOURCES
+from lifecycle.sources.ledger import CONTEXT, FEED_QUESTIONS
 from lifecycle.warehouse import earlier_places, score_tables
 from lifecycle.warehouse.connection import connect_work
 from lifecycle.warehouse.published_days import ensure_history
+from lifecycle.warehouse.published_delivery import exists
 from lifecycle.warehouse.run_parameters import run_columns, run_row
 from lifecycle.warehouse.score_definition import PROJECT
 
@@ -77,7 +79,7 @@ def write(
                 for role, patterns in settings.events
                 for pattern in dict.fromkeys(patterns)
             ],
-            "feed_changes": list(settings.feed.normal_since.items()),
+            "feed_changes": list(_feed_changes(connection, settings)),
             "holidays": [
                 (code, day) for code in codes for year in years for day in holidays_of(code, year)
             ],
@@ -101,6 +103,20 @@ def write(
         _ensure_files(connection)
         ensure_history(connection, project)
         connection.execute("commit")
+
+
+def _feed_changes(
+    connection: duckdb.DuckDBPyConnection, settings: Settings
+) -> Iterator[tuple[str, date]]:
+    """Parts of the feed of which less is normal, and since when: by a person's answer to the run
+    that asked, and by the settings, which win."""
+    changes: dict[str, date] = {}
+    if exists(connection, CONTEXT, FEED_QUESTIONS):
+        query = (
+            f"select part, max(since) from {CONTEXT}.{FEED_QUESTIONS} where is_normal group by part"
+        )
+        changes |= dict(connection.execute(query).fetchall())
+    yield from (changes | settings.feed.normal_since).items()
 
 
 def move_clock(connection: duckdb.DuckDBPyConnection, as_of: datetime) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from datetime import date
 from typing import Any
 
 import pytest
@@ -10,8 +11,9 @@ from typer.testing import CliRunner
 
 from lifecycle.cli import app
 from lifecycle.errors import InputError, UnknownName
-from lifecycle.ledger import approvals, leaving
+from lifecycle.ledger import approvals, feed_questions, leaving
 from lifecycle.ledger.departures import Departure
+from lifecycle.ledger.feed_questions import ThinPart
 from planned import Workspace, workspace
 
 __all__ = ["workspace"]
@@ -134,3 +136,20 @@ def test_who_left_in_the_crm_is_told_and_taken_back_by_delivery(workspace: Works
     assert as_json(workspace, "explain", "A1")["suppressed"] == {}
     with pytest.raises(InputError, match="name an address, or --delivery RUN"):
         ask(workspace, "unsuppress", *AIKO)
+
+
+def test_whether_less_of_the_feed_is_normal_is_asked_until_it_is_answered(
+    workspace: Workspace,
+) -> None:
+    thin = ThinPart("segment smb", date(2026, 6, 4), "3 events on 2026-06-08, usual are 120")
+    feed_questions.ask(workspace.ledger, [thin], [], run_id="r1")
+    [question] = as_json(workspace, "status")["feed_questions"]
+    assert question == {"part": "segment smb", "since": "2026-06-04", "why": thin.why}
+    page = ask(workspace, "status")
+    assert "Less has come of the segment smb since 2026-06-04: 3 events on 2026-06-08" in page
+    assert 'lifecycle normal "segment smb" --by NAME --why TEXT' in page
+    reply = ask(workspace, "normal", "segment smb", *AIKO)
+    assert reply == (
+        "segment smb: what has come since 2026-06-04 is normal; the next run goes by it."
+    )
+    assert as_json(workspace, "status")["feed_questions"] == []

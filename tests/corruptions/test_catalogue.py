@@ -62,6 +62,12 @@ class Home:
         done = warm.lifecycle(*asked, env=self.env, cwd=CHECKOUT)
         return done.returncode, json.loads(done.stdout or "{}"), done.stderr
 
+    def reject(self, run_id: str) -> None:
+        config = str(self.folder / "lifecycle.toml")
+        decision = ("reject", run_id, "--by", "ann", "--why", "a broken export")
+        done = warm.lifecycle("--config", config, *decision, env=self.env, cwd=CHECKOUT)
+        assert done.returncode == 0, done.stderr
+
     def mails(self) -> set[str]:
         return {path.name for path in (self.state / "outbox").glob("*.eml")}
 
@@ -115,7 +121,7 @@ def holds(
     home: Home, clean: Clean, deliver: Callable[[], None], words: list[str], stops: bool
 ) -> None:
     deliver()
-    status, _, result = home.run(DAY_2)
+    status, stopped, result = home.run(DAY_2)
     assert (status in (2, 3)) == stops, result[-2000:]
     report = (home.state / "reports" / "latest.txt").read_text(encoding="utf-8")
     text = " ".join(f"{result} {report}".split())
@@ -125,6 +131,9 @@ def holds(
     assert "person1@" not in result, "addresses are masked"
     assert home.mails() <= clean.mails, "nobody is mailed on the word of a broken delivery"
 
+    if home.left() - clean.left:
+        # Until a person says that they did not leave, they are not mailed.
+        home.reject(stopped["run_id"])
     home.deliver(DAY_3)
     status, _, result = home.run(DAY_3)
     assert status == 0, result[-2000:]

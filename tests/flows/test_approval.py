@@ -9,6 +9,7 @@ from pathlib import Path
 from threading import Thread
 from typing import Any
 
+import duckdb
 import pytest
 from prefect import flow
 from prefect.client.orchestration import get_client
@@ -24,12 +25,14 @@ from lifecycle.errors import OverBudget
 from lifecycle.ledger import approvals, runs
 from lifecycle.ledger.store import Ledger
 from lifecycle.ledger.tables import approvals as approvals_table
+from lifecycle.ledger.tables import enrollments, sends
 from lifecycle.ledger.tables import runs as runs_table
-from lifecycle.ledger.tables import sends
 from lifecycle.mail.deliver import deliver
+from lifecycle.planning.plan import plan
 from lifecycle.settings import load
 from lifecycle.sources.demo_clock import DEMO_CLOCK
 from lifecycle.state_lock import only_one
+from lifecycle.warehouse.connection import connect_work
 from lifecycle.warehouse.published_days import keep_published_delivery
 from planned import Workspace
 
@@ -250,6 +253,61 @@ def test_a_delivery_that_moved_too_far_waits_for_its_form(
     if goes_on:
         report = json.loads((load(moved).reports_dir / "latest.json").read_text("utf-8"))
         assert any("let through by aiko: as agreed" in text for text in report["warnings"])
+
+
+@pytest.fixture
+def losing(workspace: Workspace, monkeypatch: pytest.MonkeyPatch) -> str:
+    """The lifecycle.toml of a company of which all that are inside a sequence churned at once."""
+    for name, value in (("LOSS_NEVER_BELOW", "1"), ("WAIT_HOURS", "0.03")):
+        monkeypatch.setenv(f"LIFECYCLE__GUARD__{name}", value)
+    monkeypatch.setenv("LIFECYCLE__OWNERS__MORNING_LIST", "false")
+    workspace.publish()
+    runs.begin(workspace.ledger, run_id="before", as_of=workspace.as_of, source="demo")
+    plan(workspace.settings, workspace.ledger, run_id="before", as_of=workspace.as_of)
+    runs.finish(workspace.ledger, run_id="before", status="done", report={})
+    with duckdb.connect(str(workspace.settings.published_db)) as marts:
+        marts.execute("update marts.account_360 set is_churned = true, stage = 'churned'")
+    return str(workspace.company.folder / "lifecycle.toml")
+
+
+def to_the_plan(config: str) -> dict[str, Any]:
+    """A daily run on marts that are published, up to its plan."""
+    with stages.begin(config=config) as run:
+        with connect_work(run.settings) as work:
+            work.execute("create schema if not exists context")
+            work.execute(
+                "create or replace table context.run as"
+                f" select '{run.run_id}' as run_id, now()::timestamp as loaded_at"
+            )
+        stages.plan(run)
+        stages.report.fn(run)
+    return run.report.as_json()
+
+
+def open_sequences(workspace: Workspace) -> list[str]:
+    with workspace.ledger.read() as connection:
+        query = select(enrollments.c.account_id).where(enrollments.c.ended_at.is_(None))
+        return list(connection.scalars(query))
+
+
+@pytest.mark.parametrize(("form", "goes_on"), [(SAYS_YES, True), (SAYS_NO, False)])
+def test_what_would_end_at_once_waits_for_its_form(
+    workspace: Workspace,
+    losing: str,
+    deployed: Any,
+    monkeypatch: pytest.MonkeyPatch,
+    form: dict[str, Any],
+    goes_on: bool,
+) -> None:
+    monkeypatch.setattr(approval, "POLL_SECONDS", 1)
+    the_flow = flow(name="to-the-plan", persist_result=False)(to_the_plan)
+    assert open_sequences(workspace) == ["A1"]
+    state, seen = deployed(losing, form, None, the_flow)
+    assert seen == {"lock": True}, "others may begin while it waits"
+    assert state.is_completed() == goes_on, state
+    assert open_sequences(workspace) == ([] if goes_on else ["A1"])
+    if not goes_on:
+        assert "their accounts churned" in str(state.message)
 
 
 def test_a_later_run_may_begin_beside_one_that_waits(workspace: Workspace) -> None:

@@ -95,3 +95,21 @@ def test_roles_are_those_of_the_settings(company: Company) -> None:
         ("core", "report_*"),
         ("outcome", "report_shared"),
     ]
+
+
+def test_what_a_person_said_is_normal_is_kept_and_the_settings_win(
+    company: Company, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    company.sql(
+        "create schema if not exists context;"
+        " create or replace table context.ledger_feed_questions as select * from (values"
+        " ('segment smb', date '2026-05-04', true), ('segment smb', date '2026-06-01', true),"
+        " ('country JP', date '2026-06-01', false), ('country US', date '2026-06-01', null),"
+        " ('all', date '2026-06-01', true)) as asked (part, since, is_normal)"
+    )
+    monkeypatch.setenv("LIFECYCLE__FEED__NORMAL_SINCE", '{"all": "2026-06-02"}')
+    company.see("2026-06-10 01:00")
+    assert company.sql("select * from context.feed_changes order by part") == [
+        ("all", date(2026, 6, 2)),
+        ("segment smb", date(2026, 6, 1)),
+    ]

@@ -12,7 +12,8 @@ One row per table, column and measure, and for parts of a growing table per part
     gone                  a column that no file has any more
     new_names, lost_part  of the rows that came since: those with a name that there was not,
                           those missing of a part that there was
-    other_content         ids that came again with another account, time or name or score
+    other_content         of a stream's ids that came again: those with another account, time or
+                          name or score
     shrunk                rows of a file that was delivered again with fewer
     taken_out             rows that a file had, and does not have in the same span of time now
 
@@ -329,13 +330,14 @@ def _grown(connection: duckdb.DuckDBPyConnection, table: Table) -> Iterator[Row]
         for name in parts:
             yield from _parts(name, [row[1:] for row in rows if row[0] == name], name in names)
     if exists(connection, "raw", "repeated_ids"):
-        for other, repeats, examples in connection.execute(
-            "select sum(other_content), sum(repeats), string_agg(nullif(examples, ''), ', ')"
-            " from raw.repeated_ids where table_name = ? and loaded_at > ? having count(*) > 0",
+        for stream, other, repeats, examples in connection.execute(
+            "select stream, sum(other_content), sum(repeats),"
+            " string_agg(nullif(examples, ''), ', ') from raw.repeated_ids"
+            " where table_name = ? and loaded_at > ? group by stream order by stream",
             [table.name, since],
         ).fetchall():
             row = _row(table.key, "other_content", 0.0, _share(other, repeats), other, of=repeats)
-            yield {**row, "detail": examples}
+            yield {**row, "detail": f"{examples} in {stream}" if examples and stream else examples}
     yield from _shrunk_files(connection, table)
     yield from _taken_out(connection, table)
 

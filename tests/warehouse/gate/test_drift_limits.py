@@ -48,8 +48,8 @@ create table raw.delivered_columns as
 create table raw.loaded_files as select * from (values
   ('usage_events', 'usage_events.csv', 'f1', 1000), ('survey_responses', 'surveys.csv', 'f2', 200))
   as files (table_name, file, fingerprint, usable_rows);
-create table raw.repeated_ids (table_name varchar, repeats bigint, other_content bigint,
-  examples varchar, loaded_at timestamp);
+create table raw.repeated_ids (table_name varchar, stream varchar, repeats bigint,
+  other_content bigint, examples varchar, loaded_at timestamp);
 """
 DAY_AFTER = f"""
 update context.run
@@ -216,7 +216,8 @@ FAULTS: dict[tuple[str, str, str], str] = {
         "usage_events", "event_name", "'app.' || event_name", NEW_EVENTS
     ),
     ("usage_events", "other_content", "event_id"): "insert into raw.repeated_ids values"
-    " ('usage_events', 150, 100, 'e1', '2026-06-11 01:00')",
+    " ('usage_events', 'app/.csv', 150, 100, 'e1', '2026-06-11 01:00'),"
+    " ('usage_events', 'web/.csv', 9000, 0, '', '2026-06-11 01:00')",
     ("usage_events", "taken_out", "event_id"): "update raw.usage_events set _file = 'f.csv';"
     " create table raw.replaced_usage_events as from raw.usage_events where hash(event_id) % 2 = 0;"
     " delete from raw.usage_events where hash(event_id) % 2 = 0",
@@ -232,7 +233,7 @@ FAULTS: dict[tuple[str, str, str], str] = {
     "delete from raw.usage_events where occurred_at >= '2026-06-10' and account_id in"
     " (select account_id from raw.accounts where segment = 'smb')",
     ("survey_responses", "other_content", "response_id"): "insert into raw.repeated_ids values"
-    " ('survey_responses', 150, 100, 'r1', '2026-06-11 01:00')",
+    " ('survey_responses', null, 150, 100, 'r1', '2026-06-11 01:00')",
     (
         "survey_responses",
         "taken_out",

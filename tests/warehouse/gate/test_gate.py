@@ -69,12 +69,14 @@ create table raw.survey_responses as
     timestamp '2026-06-10 01:00' as _loaded_at
   from range(40) as t (i);
 create table raw.rejected_rows (table_name varchar, key varchar);
+create table raw.delivered_columns (table_name varchar, file varchar, column_name varchar);
 """
 
 MARTS = """
 create table marts.feed_health as select 'fresh' as feed_status;
 create table marts.account_feed as
-  select account_id, 'fresh' as feed_status, null::varchar as reason from raw.accounts;
+  select account_id, 'fresh' as feed_status, null::varchar as reason,
+    null::varchar as milestones_unknown_because from raw.accounts;
 create table marts.dim_accounts as select account_id, name from raw.accounts;
 create table marts.dim_contacts as
   select *, lower(trim(email)) as email_normalized from raw.contacts;
@@ -162,6 +164,13 @@ def test_good_data_passes_every_check(settings: Settings, door: checkpoint.Door)
 
 # Door, table, the first words of the check's reason, and a fault that it must find.
 FAULTS = [
+    (
+        "raw",
+        "contacts",
+        "By its name this column",
+        "insert into raw.delivered_columns values ('contacts', 'people.csv', 'email'),"
+        " ('contacts', 'people.csv', 'hs_email_optout')",
+    ),
     ("raw", "accounts", "An export without a single", "delete from raw.accounts"),
     (
         "raw",
@@ -357,6 +366,12 @@ FAULTS = [
     ),
     (
         "marts",
+        "account_feed",
+        "First core events and outcomes",
+        "update marts.account_feed set milestones_unknown_because = 'a pattern is lost'",
+    ),
+    (
+        "marts",
         "account_360",
         "Nothing can have happened",
         "update marts.account_360 set last_active_at = '2026-06-10 01:01' where account_id = 'a7'",
@@ -512,6 +527,24 @@ expectations:
     )
     result = checkpoint.check(settings, "raw")
     assert (result.passed, len(result.infos)) == (0, 1)
+
+
+def test_an_account_of_which_no_use_or_no_milestone_is_known_needs_no_stage(
+    settings: Settings,
+) -> None:
+    only(settings, "marts", "account_360")
+    change(
+        settings,
+        "update marts.account_360 set stage = null, onboarding_status = null"
+        " where account_id in ('a1', 'a2')",
+        "update marts.account_360 set is_dormant = null where account_id = 'a1'",
+        "update marts.account_feed set milestones_unknown_because = 'a pattern is lost'"
+        " where account_id = 'a2'",
+    )
+    checkpoint.check(settings, "marts")
+    change(settings, "update marts.account_feed set milestones_unknown_because = null")
+    [failure] = look(settings, "marts").failures
+    assert "unexpected_rows: 1 row, e.g. account_id=a2" in failure
 
 
 def test_a_late_feed_leaves_nothing_known_that_needs_it(settings: Settings) -> None:

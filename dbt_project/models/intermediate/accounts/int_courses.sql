@@ -36,6 +36,7 @@ final as (
         then null
       when accounts.is_churned or feed.feed_status = 'late' then null
       when health.usage_band = 'red' or dormancy.is_dormant then 'advice'
+      when feed.milestones_unknown_because is not null then null
       -- An outcome that came late still came: such an account is not helped by onboarding.
       when
         onboarding.onboarding_status in ('at_risk', 'missed')

@@ -81,10 +81,10 @@ final as (
     compared.account_id,
     compared.went_live_on,
     compared.onboarding_due_on,
-    {{ when_fresh('compared.onboarding_status') }} as onboarding_status,
+    {{ when_milestones_known('compared.onboarding_status') }} as onboarding_status,
     {{ when_fresh('compared.first_active_at') }} as first_active_at,
-    {{ when_fresh('compared.first_outcome_at') }} as first_outcome_at,
-    {{ when_fresh('compared.is_newly_achieved') }} as is_newly_achieved
+    {{ when_milestones_known('compared.first_outcome_at') }} as first_outcome_at,
+    {{ when_milestones_known('compared.is_newly_achieved') }} as is_newly_achieved
   from compared
   inner join account_feed on compared.account_id = account_feed.account_id
 )

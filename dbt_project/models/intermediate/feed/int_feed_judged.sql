@@ -25,8 +25,8 @@ judged as (
     volume.last_full_day_events,
     volume.usual_events,
     volume.thin_days,
+    volume.thin_since,
     run_context.feed_max_age_hours,
-    meaning.lost_pattern,
     meaning.sudden_name,
     meaning.suddenly_active,
     case
@@ -34,7 +34,6 @@ judged as (
       when age.age_business_hours > run_context.feed_max_age_hours then 'old'
       when volume.last_full_day_events < run_context.feed_min_volume_share * volume.usual_events
         then 'thin'
-      when meaning.lost_pattern is not null then 'lost_pattern'
       when meaning.sudden_name is not null then 'sudden_name'
       when meaning.suddenly_active is not null then 'suddenly_active'
       else 'fresh'
@@ -55,17 +54,6 @@ final as (
           'only ' || {{ counted('last_full_day_events', 'event') }} || ' on '
           || {{ as_text('last_full_day') }} || '; the same weekday usually has '
           || {{ as_text('cast(round(usual_events) as bigint)') }}
-          || case
-            when thin_days >= 3
-              then
-                ', and so it was on the last three business days: if this is normal now, set'
-                || ' [feed] normal_since.all to its first day'
-            else ''
-          end
-      when 'lost_pattern'
-        then
-          'no event of the last two business days matches the pattern ' || lost_pattern
-          || ', as on each of the ten before'
       when 'sudden_name'
         then
           'most of the events on ' || {{ as_text('last_full_day') }} || ' are ' || sudden_name
@@ -84,7 +72,9 @@ final as (
     age_business_hours,
     last_full_day,
     last_full_day_events,
-    usual_events
+    usual_events,
+    thin_days,
+    thin_since
   from judged
 )
 

@@ -25,36 +25,6 @@ names as (
   where part_days.kind = 'event name'
 ),
 
--- A pattern that matched on each of ten business days, and on neither of the last two.
-pattern_days as (
-  select
-    event_roles.role,
-    event_roles.like_pattern,
-    names.days_back,
-    sum(names.events) as events
-  from {{ ref('stg_event_roles') }} as event_roles
-  inner join names on names.event_name like event_roles.like_pattern escape '\'
-  where event_roles.role <> 'support'
-  group by event_roles.role, event_roles.like_pattern, names.days_back
-),
-
-patterns as (
-  select
-    role,
-    like_pattern,
-    count(case when days_back <= 2 then 1 end) as days_now,
-    count(case when days_back between 3 and 12 then 1 end) as days_before,
-    min(case when days_back between 3 and 12 then events end) as fewest_before
-  from pattern_days
-  group by role, like_pattern
-),
-
-lost_patterns as (
-  select min(role || ' ' || replace(replace(like_pattern, '\', ''), '%', '*')) as lost_pattern
-  from patterns
-  where days_now = 0 and days_before = 10 and fewest_before >= 5
-),
-
 totals as (
   select
     case when days_back = 1 then 1 else 0 end as is_now,
@@ -109,7 +79,6 @@ everybody as (
 
 final as (
   select
-    lost_patterns.lost_pattern,
     sudden_names.sudden_name,
     case
       when
@@ -119,8 +88,7 @@ final as (
         and everybody.active_now >= everybody.most_before + 0.1 * live.accounts
         then everybody.active_now
     end as suddenly_active
-  from lost_patterns
-  cross join sudden_names
+  from sudden_names
   cross join everybody
   cross join live
 )

@@ -188,7 +188,8 @@ thin as (
   select
     judged.kind,
     judged.part,
-    count(*) as thin_days
+    count(*) as thin_days,
+    min(last_business_days.company_day) as thin_since
   from judged
   inner join last_business_days on last_business_days.days_back <= 3
   left join {{ ref('int_part_days') }} as part_days
@@ -208,7 +209,8 @@ final as (
     judged.last_full_day_events,
     judged.usual_events,
     judged.feed_status,
-    coalesce(thin.thin_days, 0) as thin_days
+    coalesce(thin.thin_days, 0) as thin_days,
+    thin.thin_since
   from judged
   left join thin on judged.kind = thin.kind and judged.part = thin.part
 )

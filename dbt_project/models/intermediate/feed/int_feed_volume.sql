@@ -20,6 +20,7 @@ changes as (
 
 last_business_days as (
   select
+    company_day,
     events,
     row_number() over (order by days_ago) as days_back
   from days
@@ -59,7 +60,9 @@ measured as (
 ),
 
 thin as (
-  select count(*) as thin_days
+  select
+    count(*) as thin_days,
+    min(last_business_days.company_day) as thin_since
   from last_business_days
   cross join measured
   cross join {{ ref('stg_run_context') }} as run_context
@@ -71,7 +74,8 @@ thin as (
 final as (
   select
     measured.*,
-    thin.thin_days
+    thin.thin_days,
+    thin.thin_since
   from measured
   cross join thin
 )

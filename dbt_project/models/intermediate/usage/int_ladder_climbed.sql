@@ -94,13 +94,13 @@ standing as (
 final as (
   select
     accounts.account_id,
-    {{ when_fresh('cast(standing.ladder_step as bigint)') }} as ladder_step,
+    {{ when_milestones_known('cast(standing.ladder_step as bigint)') }} as ladder_step,
     {{ when_fresh('standing.step_1_at') }} as step_1_at,
-    {{ when_fresh('standing.step_2_at') }} as step_2_at,
-    {{ when_fresh('standing.step_3_at') }} as step_3_at,
-    {{ when_fresh('standing.step_4_at') }} as step_4_at,
-    {{ when_fresh('cast(standing.current_step as bigint)') }} as current_step,
-    {{ when_fresh('case when current_step < ladder_step then highest_until end') }} as regressed_on
+    {{ when_milestones_known('standing.step_2_at') }} as step_2_at,
+    {{ when_milestones_known('standing.step_3_at') }} as step_3_at,
+    {{ when_milestones_known('standing.step_4_at') }} as step_4_at,
+    {{ when_milestones_known('cast(standing.current_step as bigint)') }} as current_step,
+    {{ when_milestones_known('case when current_step < ladder_step then highest_until end') }} as regressed_on
   from accounts
   left join standing on accounts.account_id = standing.account_id and not standing.is_unwatched
   inner join account_feed on accounts.account_id = account_feed.account_id

@@ -51,7 +51,8 @@ final as (
           cast(usage.active_days as {{ type_double() }}) / nullif(usage.active_days_before, 0)
     end as trend_28,
     case
-      when usage.age_days >= usage.window_days then cast(usage.outcomes as {{ type_double() }})
+      when usage.age_days >= usage.window_days and feed.milestones_unknown_because is null
+        then cast(usage.outcomes as {{ type_double() }})
     end as outcomes_28,
     case
       when usage.is_old_enough and support.is_known
@@ -61,6 +62,7 @@ final as (
   from aged as usage
   cross join support
   left join requests on usage.account_id = requests.account_id
+  left join {{ ref('int_account_feeds_judged') }} as feed on usage.account_id = feed.account_id
 )
 
 select * from final
