@@ -32,6 +32,7 @@ import duckdb
 import pyarrow as pa
 
 from lifecycle.settings import Settings
+from lifecycle.sources.checking import STREAM
 from lifecycle.sources.contract import FILE, TABLES, Table
 from lifecycle.sources.corrections import kept_in
 from lifecycle.sources.reading import quoted
@@ -329,15 +330,7 @@ def _grown(connection: duckdb.DuckDBPyConnection, table: Table) -> Iterator[Row]
         rows = connection.execute(query, {"since": since, "now": now}).fetchall()
         for name in parts:
             yield from _parts(name, [row[1:] for row in rows if row[0] == name], name in names)
-    if exists(connection, "raw", "repeated_ids"):
-        for stream, other, repeats, examples in connection.execute(
-            "select stream, sum(other_content), sum(repeats),"
-            " string_agg(nullif(examples, ''), ', ') from raw.repeated_ids"
-            " where table_name = ? and loaded_at > ? group by stream order by stream",
-            [table.name, since],
-        ).fetchall():
-            row = _row(table.key, "other_content", 0.0, _share(other, repeats), other, of=repeats)
-            yield {**row, "detail": f"{examples} in {stream}" if examples and stream else examples}
+    yield from _other_content(connection, table)
     yield from _shrunk_files(connection, table)
     yield from _taken_out(connection, table)
 
@@ -351,6 +344,41 @@ def _rows_and_replaced(connection: duckdb.DuckDBPyConnection, table: Table) -> s
     return rows
 
 
+def _other_content(connection: duckdb.DuckDBPyConnection, table: Table) -> Iterator[Row]:
+    """By stream: ids that came again, and say something else than the published rows did. What a
+    refused delivery said in between is forgotten once it is mended."""
+    kept = kept_in(table.name)
+    if not exists(connection, "raw", "repeated_ids") or not exists(
+        connection, "raw", f"replaced_{table.name}"
+    ):
+        return
+    told = [column.name for column in table.columns if column.required]
+    differs = " or ".join(f"n.{name} is distinct from o.{name}" for name in told)
+    stream = STREAM.format(f"n.{FILE}")
+    for name, other, repeats, examples in connection.execute(
+        f"""with since as (select loaded_at from {SCHEMA}.run),
+            others as (
+                select {stream} as stream, count(*) as other,
+                    array_to_string(list(n.{table.key} order by n.{table.key})[:3], ', ')
+                        as examples
+                from {kept} as o
+                join raw.{table.name} as n using ({table.key})
+                where o._loaded_at <= (from since) and ({differs})
+                group by stream
+            ),
+            repeated as (
+                select stream, max(repeats) as repeats from raw.repeated_ids
+                where table_name = ? and loaded_at > (from since) group by stream
+            )
+            select others.stream, other, greatest(other, coalesce(repeats, 0)), examples
+            from others left join repeated on others.stream is not distinct from repeated.stream
+            order by others.stream""",
+        [table.name],
+    ).fetchall():
+        row = _row(table.key, "other_content", 0.0, _share(other, repeats), other, of=repeats)
+        yield {**row, "detail": f"{examples} in {name}" if name else examples}
+
+
 def _taken_out(connection: duckdb.DuckDBPyConnection, table: Table) -> Iterator[Row]:
     if not exists(connection, "raw", f"replaced_{table.name}"):
         return
@@ -358,7 +386,8 @@ def _taken_out(connection: duckdb.DuckDBPyConnection, table: Table) -> Iterator[
         f"""with replaced as (
                 select {FILE}, {table.key} not in (select {table.key} from raw.{table.name})
                     as is_gone
-                from {kept_in(table.name)} where {FILE} is not null
+                from {kept_in(table.name)}
+                where {FILE} is not null and _loaded_at <= (select loaded_at from {SCHEMA}.run)
             ),
             gone as (select {FILE}, count(*) filter (is_gone) as n from replaced group by {FILE}),
             had as (

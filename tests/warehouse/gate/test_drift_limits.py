@@ -12,6 +12,7 @@ import pytest
 
 import small_export
 from lifecycle.settings import CHECKOUT, Settings, load
+from lifecycle.sources.contract import TABLES
 from lifecycle.warehouse.gate import drift, drift_story, suites
 from lifecycle.warehouse.gate.delivery_digest import digest
 from lifecycle.warehouse.gate.drift_within import rows_beyond
@@ -116,6 +117,17 @@ def replaced(table: str, column: str, value: str, where: str = "true") -> str:
     return f"update raw.{table} set {column} = {value} where {where}"
 
 
+def told_otherwise(table: str, column: str) -> str:
+    """A hundred rows of a stream that were replaced by others of the same ids."""
+    key = TABLES[table].key
+    some = f"{key} in (select {key} from raw.{table} order by {key} limit 100)"
+    return (
+        f"update raw.{table} set _file = 'app/1.csv' where {some};"
+        f" create table raw.replaced_{table} as from raw.{table} where {some};"
+        f" update raw.{table} set {column} = 'other' where {some};"
+    )
+
+
 A, C = "accounts", "contacts"
 FAULTS: dict[tuple[str, str, str], str] = {
     (A, "vanished", "*"): "delete from raw.accounts where account_id > 'A056'",
@@ -215,7 +227,8 @@ FAULTS: dict[tuple[str, str, str], str] = {
     ("usage_events", "new_names", "event_name"): replaced(
         "usage_events", "event_name", "'app.' || event_name", NEW_EVENTS
     ),
-    ("usage_events", "other_content", "event_id"): "insert into raw.repeated_ids values"
+    ("usage_events", "other_content", "event_id"): told_otherwise("usage_events", "event_name")
+    + "insert into raw.repeated_ids values"
     " ('usage_events', 'app/.csv', 150, 100, 'e1', '2026-06-11 01:00'),"
     " ('usage_events', 'web/.csv', 9000, 0, '', '2026-06-11 01:00')",
     ("usage_events", "taken_out", "event_id"): "update raw.usage_events set _file = 'f.csv';"
@@ -232,7 +245,10 @@ FAULTS: dict[tuple[str, str, str], str] = {
     " timestamp '2026-06-10 00:30', null from range(100) t(i), range(1, 5) s(w);"
     "delete from raw.usage_events where occurred_at >= '2026-06-10' and account_id in"
     " (select account_id from raw.accounts where segment = 'smb')",
-    ("survey_responses", "other_content", "response_id"): "insert into raw.repeated_ids values"
+    ("survey_responses", "other_content", "response_id"): told_otherwise(
+        "survey_responses", "account_id"
+    )
+    + "insert into raw.repeated_ids values"
     " ('survey_responses', null, 150, 100, 'r1', '2026-06-11 01:00')",
     (
         "survey_responses",
@@ -284,6 +300,20 @@ def test_a_fault_of_a_first_delivery_is_beyond_its_limit(work, settings, limit):
 
 def test_every_limit_has_a_fault():
     assert {place(table, check) for table, check in limits()} == {*FAULTS, *FIRST}
+
+
+def test_what_a_mended_delivery_says_again_is_no_drift(work, settings):
+    """A refused delivery told ids otherwise, and brought new ones that are gone again."""
+    work.execute(
+        "update raw.usage_events set _file = 'app/1.csv' where _loaded_at <= '2026-06-10 01:00';"
+        " create table raw.replaced_usage_events as from raw.usage_events;"
+        " insert into raw.replaced_usage_events select * replace ('x' || event_id as event_id,"
+        " timestamp '2026-06-10 09:00' as _loaded_at) from raw.usage_events;"
+        " insert into raw.repeated_ids values"
+        " ('usage_events', 'app/.csv', 9000, 9000, 'e1', '2026-06-10 09:00'),"
+        " ('usage_events', 'app/.csv', 9000, 9000, 'e1', '2026-06-11 01:00')"
+    )
+    assert beyond(work, settings) == set()
 
 
 def test_who_comes_back_is_no_drift(work, settings):
