@@ -33,7 +33,7 @@ pattern_days as (
     names.days_back,
     sum(names.events) as events
   from {{ ref('stg_event_roles') }} as event_roles
-  inner join names on names.event_name like event_roles.like_pattern escape '\'
+  inner join names on names.event_name like event_roles.like_pattern escape '!'
   where event_roles.role <> 'support'
   group by event_roles.role, event_roles.like_pattern, names.days_back
 ),
@@ -50,7 +50,7 @@ patterns as (
 ),
 
 lost_patterns as (
-  select min(role || ' ' || replace(replace(like_pattern, '\', ''), '%', '*')) as lost_pattern
+  select min(role || ' ' || replace(replace(like_pattern, '!', ''), '%', '*')) as lost_pattern
   from patterns
   where days_now = 0 and days_before = 10 and fewest_before >= 5
 ),
