@@ -65,7 +65,7 @@ final as (
     onboarding.onboarding_due_on,
     onboarding.first_outcome_at,
     health.ladder_step,
-    round(health.usage_health, 1) as usage_health,
+    {{ rounded('health.usage_health', 1) }} as usage_health,
     health.usage_band,
     health.usage_reasons,
     health.satisfaction_health,

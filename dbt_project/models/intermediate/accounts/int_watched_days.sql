@@ -20,12 +20,8 @@ begun as (
   select
     accounts.account_id,
     accounts.as_of_day,
-    greatest(
-      accounts.went_live_on, coalesce(lives.came_back_on, accounts.went_live_on)
-    ) as began_on,
-    greatest(
-      accounts.went_live_on, coalesce(lives.churn_ended_on, accounts.went_live_on)
-    ) as silent_from,
+    {{ greatest_known('accounts.went_live_on', 'lives.came_back_on') }} as began_on,
+    {{ greatest_known('accounts.went_live_on', 'lives.churn_ended_on') }} as silent_from,
     lives.came_back_on is not null as came_back,
     unwatched.account_id is not null as is_unwatched
   from accounts

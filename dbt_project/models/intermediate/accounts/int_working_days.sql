@@ -40,7 +40,7 @@ working as (
   left join {{ ref('stg_weekends') }} as weekends
     on
       days.country_code = weekends.country_code
-      and extract(isodow from days.calendar_day) = weekends.iso_weekday
+      and {{ iso_weekday('days.calendar_day') }} = weekends.iso_weekday
 ),
 
 final as (

@@ -114,9 +114,9 @@ measured as (
         least(
           thresholds.dormancy_max_days,
           coalesce(
-            floor(round(
-              thresholds.factor * sqrt(rhythms.segment_gap * rhythms.usual_gap), 6
-            )),
+            floor({{ rounded(
+              'thresholds.factor * sqrt(rhythms.segment_gap * rhythms.usual_gap)', 6
+            ) }}),
             thresholds.dormancy_max_days
           )
         )

@@ -16,7 +16,7 @@ final as (
     max(case when event_roles.role in ('core', 'outcome') then 1 else 0 end) = 1 as is_core,
     max(case when event_roles.role = 'outcome' then 1 else 0 end) = 1 as is_outcome
   from event_names
-  inner join event_roles on event_names.event_name like event_roles.like_pattern escape '\'
+  inner join event_roles on event_names.event_name like event_roles.like_pattern escape '!'
   where event_roles.role <> 'support'
   group by event_names.event_name
 )

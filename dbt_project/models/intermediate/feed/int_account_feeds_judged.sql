@@ -20,7 +20,7 @@ late_parts as (
     *,
     'only ' || {{ counted('last_full_day_events', 'event') }} || ' of the ' || kind || ' ' || part
     || ' on ' || {{ as_text('last_full_day') }} || '; the same weekday usually has '
-    || {{ as_text('cast(round(usual_events) as bigint)') }} as reason
+    || {{ as_text('cast(' ~ rounded('usual_events') ~ ' as bigint)') }} as reason
   from {{ ref('int_feed_parts_judged') }}
   where feed_status = 'late'
 ),
@@ -44,7 +44,7 @@ late_names as (
   inner join lost_patterns
     on
       lost_patterns.role = 'activity'
-      and part_days.part like lost_patterns.like_pattern escape '\'
+      and part_days.part like lost_patterns.like_pattern escape '!'
   where part_days.kind = 'event name'
 ),
 

@@ -80,7 +80,7 @@ dated as (
   select
     days.*,
     holidays.holiday is not null as is_holiday,
-    extract(isodow from days.company_day) as iso_weekday,
+    {{ iso_weekday('days.company_day') }} as iso_weekday,
     weekends.iso_weekday is not null as is_weekend,
     coalesce(events.events, 0) as events,
     coalesce(live.live_accounts, 0) as live_accounts
@@ -90,7 +90,7 @@ dated as (
   left join {{ ref('stg_weekends') }} as weekends
     on
       days.company_country = weekends.country_code
-      and extract(isodow from days.company_day) = weekends.iso_weekday
+      and {{ iso_weekday('days.company_day') }} = weekends.iso_weekday
   left join events on days.company_day = events.company_day
   left join live on days.company_day = live.company_day
 ),

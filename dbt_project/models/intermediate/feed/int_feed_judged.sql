@@ -53,7 +53,7 @@ final as (
         then
           'only ' || {{ counted('last_full_day_events', 'event') }} || ' on '
           || {{ as_text('last_full_day') }} || '; the same weekday usually has '
-          || {{ as_text('cast(round(usual_events) as bigint)') }}
+          || {{ as_text('cast(' ~ rounded('usual_events') ~ ' as bigint)') }}
       when 'sudden_name'
         then
           'most of the events on ' || {{ as_text('last_full_day') }} || ' are ' || sudden_name

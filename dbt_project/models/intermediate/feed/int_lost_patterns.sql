@@ -32,7 +32,7 @@ pattern_days as (
     names.days_back,
     sum(names.events) as events
   from {{ ref('stg_event_roles') }} as event_roles
-  inner join names on names.event_name like event_roles.like_pattern escape '\'
+  inner join names on names.event_name like event_roles.like_pattern escape '!'
   where event_roles.role <> 'support'
   group by event_roles.role, event_roles.like_pattern, names.days_back
 ),
@@ -53,7 +53,7 @@ final as (
     role,
     like_pattern,
     'no event of the last two business days matches the pattern ' || role || ' '
-    || replace(replace(like_pattern, '\', ''), '%', '*') || ', as on each of the ten before'
+    || replace(replace(like_pattern, '!', ''), '%', '*') || ', as on each of the ten before'
       as reason
   from patterns
   where days_now = 0 and days_before = 10 and fewest_before >= 5

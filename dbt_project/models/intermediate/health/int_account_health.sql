@@ -1,5 +1,13 @@
 -- One row per account as of the run: its scores, smoothed, and its bands, advanced from the
 -- stored ones of the day before.
+{% set smoothed_health -%}
+usage.usage_score_raw + coalesce(
+  (before.usage_health - usage.usage_score_raw) * power(
+    1 - run_context.health_smoothing, {{ dbt.datediff('before.day', 'scoring.day', 'day') }}
+  ), 0
+)
+{%- endset %}
+
 with
 
 accounts as (
@@ -56,13 +64,7 @@ smoothed as (
     satisfaction.satisfaction_reasons,
     scoring.parameters_version,
     scoring.definition,
-    round(
-      usage.usage_score_raw + coalesce(
-        (before.usage_health - usage.usage_score_raw) * power(
-          1 - run_context.health_smoothing, {{ dbt.datediff('before.day', 'scoring.day', 'day') }}
-        ), 0
-      ), 6
-    ) as usage_health
+    {{ rounded(smoothed_health, 6) }} as usage_health
   from accounts
   cross join run_context
   cross join scoring
@@ -80,7 +82,8 @@ banded as (
     {{ held_band('smoothed.usage_health', 'before.usage_band') }} as usage_band,
     {{ held_band('smoothed.satisfaction_health', 'before.satisfaction_band') }}
       as satisfaction_band,
-    round(smoothed.usage_score_raw, 1) <> round(before.usage_score_raw, 1) as has_new_score,
+    {{ rounded('smoothed.usage_score_raw', 1) }} <> {{ rounded('before.usage_score_raw', 1) }}
+      as has_new_score,
     smoothed.definition <> before.definition as has_new_definition,
     coalesce(smoothed.parameters_version, '') <> coalesce(before.parameters_version, '')
       as has_new_weights,
@@ -106,7 +109,10 @@ final as (
     satisfaction_band,
     satisfaction_reasons,
     case
-      when round(usage_health, 1) = round(health_before, 1) and usage_band = band_before then null
+      when
+        {{ rounded('usage_health', 1) }} = {{ rounded('health_before', 1) }}
+        and usage_band = band_before
+        then null
       when has_new_definition and (has_new_score or usage_band <> band_before) then 'definition'
       when has_new_weights and has_new_score and moved_by_weights >= moved_by_data then 'weights'
       when has_new_score then 'data'

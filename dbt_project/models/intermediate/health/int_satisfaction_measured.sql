@@ -15,7 +15,7 @@ final as (
     survey_responses.feature,
     count(*) as answers,
     max(survey_responses.responded_at) as newest_answer_at,
-    round(10 * avg(survey_responses.score), 1) as satisfaction
+    {{ rounded('10 * avg(survey_responses.score)', 1) }} as satisfaction
   from survey_responses
   cross join run_context
   where

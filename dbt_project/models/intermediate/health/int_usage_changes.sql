@@ -55,8 +55,8 @@ ranked as (
 final as (
   select
     health.account_id,
-    'usage health went from ' || {{ number('round(before.usage_health, 1)') }}
-    || ' (' || before.usage_band || ') to ' || {{ number('round(health.usage_health, 1)') }}
+    'usage health went from ' || {{ number(rounded('before.usage_health', 1)) }}
+    || ' (' || before.usage_band || ') to ' || {{ number(rounded('health.usage_health', 1)) }}
     || ' (' || health.usage_band || ') since ' || {{ as_text('before.day') }} || ': '
     || case
       when health.change_cause = 'definition'

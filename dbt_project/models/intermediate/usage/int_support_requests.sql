@@ -22,7 +22,7 @@ support_names as (
   from (select distinct event_name from usage_events) as event_names
   where exists (
     select 1 from patterns
-    where event_names.event_name like patterns.like_pattern escape '\'
+    where event_names.event_name like patterns.like_pattern escape '!'
   )
 ),
 

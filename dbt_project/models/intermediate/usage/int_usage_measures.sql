@@ -32,10 +32,10 @@ final as (
     case
       when usage.is_old_enough and usage.window_days = {{ recent_days() }}
         then
-          round(
-            cast(usage.active_days as {{ type_double() }}) * {{ recent_days() }} / usage.days_there,
-            6
-          )
+          {{ rounded(
+            'cast(usage.active_days as ' ~ type_double() ~ ') * ' ~ recent_days()
+            ~ ' / usage.days_there', 6
+          ) }}
     end as active_days_28,
     case
       when usage.is_old_enough and usage.window_days = {{ recent_days() }}

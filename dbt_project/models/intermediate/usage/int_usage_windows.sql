@@ -26,7 +26,7 @@ final as (
     dormancy.days_silent,
     dormancy.dormancy_limit_days,
     greatest({{ recent_days() }}, dormancy.dormancy_limit_days) as window_days,
-    coalesce(greatest(watched.days_watched, dormancy.age_days), 0) + 1 as age_days
+    coalesce({{ greatest_known('watched.days_watched', 'dormancy.age_days') }}, 0) + 1 as age_days
   from accounts
   inner join watched on accounts.account_id = watched.account_id
   inner join dormancy on accounts.account_id = dormancy.account_id
