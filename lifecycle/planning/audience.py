@@ -107,6 +107,8 @@ def register(
         enrollments.c.seen_false_at,
         enrollments.c.absent_since,
         enrollments.c.absent_runs,
+        enrollments.c.time_zone,
+        enrollments.c.country,
     ).join(
         newest,
         and_(
@@ -141,6 +143,8 @@ LATEST = pa.schema(
         "seen_false_at": MOMENT,
         "absent_since": MOMENT,
         "absent_runs": pa.int64(),
+        "time_zone": pa.string(),
+        "country": pa.string(),
     }
 )
 BASELINE = pa.schema({"account_id": pa.string()})
@@ -274,6 +278,18 @@ def absent(warehouse: duckdb.DuckDBPyConnection, versions: Sequence[str]) -> lis
         order by 1
     """
     return rows(warehouse, query, {"versions": list(versions)})
+
+
+def moved(warehouse: duckdb.DuckDBPyConnection, versions: Sequence[str]) -> list[str]:
+    """The accounts inside by these versions whose time zone or country is another one now."""
+    query = """
+        select a.account_id
+        from latest l join marts.account_360 a using (account_id)
+        where l.ended_at is null and list_contains($versions, l.trigger_version)
+            and (a.time_zone <> l.time_zone or a.country_code <> l.country)
+        order by 1
+    """
+    return [row["account_id"] for row in rows(warehouse, query, {"versions": list(versions)})]
 
 
 def late_accounts(warehouse: duckdb.DuckDBPyConnection) -> set[str]:

@@ -43,6 +43,7 @@ class Reason(StrEnum):
     CONTACT_SET_ASIDE = "contact_set_aside"
     LEFT_PROVISIONALLY = "left_provisionally"
     SAME_STEP_RECENTLY = "same_step_recently"
+    SAME_STEP_UNDER_WAY = "same_step_under_way"
     WOULD_LEAVE = "would_leave"
     ABSENT = "absent"
     NO_CIVIL_HOUR = "no_civil_hour"
@@ -51,6 +52,7 @@ class Reason(StrEnum):
 MAY_PASS = (
     *(Reason.CONTACT_SET_ASIDE, Reason.LEFT_PROVISIONALLY, Reason.CAPPED, Reason.TEMPLATE_ERROR),
     *(Reason.ABSENT, Reason.CONTACT_GONE, Reason.NO_RECIPIENT, Reason.NO_CONSENT),
+    Reason.SAME_STEP_UNDER_WAY,
 )
 """Reasons for which a mail is put off and not given up: a later delivery, or a person, decides."""
 

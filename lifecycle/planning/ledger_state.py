@@ -72,9 +72,11 @@ def inside_by_others(ledger: Connection, trigger: Trigger) -> Rows:
     ).all()
 
 
-def to_decide(ledger: Connection, trigger: Trigger, until: datetime) -> Rows:
+def to_decide(
+    ledger: Connection, trigger: Trigger, until: datetime, moved: Sequence[str]
+) -> Rows:
     """Open enrolments of this version with a step that may go until then, or a mail that has
-    not left: what decided it is asked again."""
+    not left: what decided it is asked again; and those of the accounts that moved."""
     of_version = (
         enrollments.c.trigger == trigger.name,
         enrollments.c.trigger_version == trigger.version,
@@ -85,11 +87,14 @@ def to_decide(ledger: Connection, trigger: Trigger, until: datetime) -> Rows:
         sends.c.state.in_(NOT_LEFT), sends.c.trigger == trigger.name
     )
     has_mail = tuple_(enrollments.c.account_id, enrollments.c.cycle).in_(not_left)
-    return ledger.execute(
-        select(enrollments)
-        .where(*of_version, or_(enrollments.c.next_at <= until, has_mail))
-        .order_by(enrollments.c.account_id, enrollments.c.cycle)
+    rows = ledger.execute(
+        select(enrollments).where(*of_version, or_(enrollments.c.next_at <= until, has_mail))
     ).all()
+    others = set(moved) - {row.account_id for row in rows}
+    for some in batches(sorted(others)):
+        of_moved = enrollments.c.account_id.in_(some)
+        rows += ledger.execute(select(enrollments).where(*of_version, of_moved)).all()
+    return sorted(rows, key=lambda row: (row.account_id, row.cycle))
 
 
 def held_out_through(ledger: Connection, trigger: Trigger, now: datetime) -> Rows:
@@ -179,9 +184,9 @@ def mails_of(
 
 def same_steps(
     ledger: Connection, trigger: str, addresses: Collection[str]
-) -> Iterator[tuple[tuple[str, str], str, datetime]]:
+) -> Iterator[tuple[tuple[str, str], str, datetime, bool]]:
     """The mails of a trigger to these addresses, sent, under way or planned: (address, step), the
-    account and the moment of each."""
+    account and the moment of each, and whether it left, or may have."""
     for some in batches(addresses):
         query = select(
             *(sends.c[name] for name in ("address", "step", "account_id", "state")),
@@ -189,7 +194,8 @@ def same_steps(
         ).where(sends.c.address.in_(some), sends.c.trigger == trigger)
         for row in ledger.execute(query):
             if row.state in COUNTED:
-                yield (row.address, row.step), row.account_id, row.accepted_at or row.not_before
+                at = row.accepted_at or row.not_before
+                yield (row.address, row.step), row.account_id, at, row.state in MAILED
 
 
 def mails(

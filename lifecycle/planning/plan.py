@@ -177,9 +177,8 @@ def _run(context: PlanningContext, trigger: Trigger) -> None:
         ]
     if not _go_on(context, Version(trigger, renderer, tuple(covered_versions), trigger.name)):
         return
-    if context.feed_is_fresh:
-        seen = audience.seen_false(context.warehouse)
-        context.decisions.seen_false.extend((trigger.name, account_id) for account_id in seen)
+    seen = audience.seen_false(context.warehouse)
+    context.decisions.seen_false.extend((trigger.name, account_id) for account_id in seen)
     if stop := context.stops.get(trigger.name):
         entering.keep_out(context, trigger, stop, launched)
         return
@@ -201,9 +200,9 @@ def _go_on(context: PlanningContext, version: Version) -> bool:
         _wait(context, version)
         return False
     _meet_goals(context, trigger)
+    going_on.decide_inside(context, version, moving)
     stop = context.stops.get(trigger.name)
     if stop is None or stop.mode != PAUSED:
-        going_on.decide_inside(context, version, moving)
         going_on.finish_held_out(context, trigger)
     elif inside := leaving.left_inside(context, trigger.name, version.covered_versions):
         context.result.withheld[Reason.PAUSED] += inside
