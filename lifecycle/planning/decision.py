@@ -281,16 +281,18 @@ def _distant(step: Step, enrolment: Enrolment, previous: Departure, window: Send
     """
     zone, country = enrolment.place.time_zone, enrolment.place.country
     before, after = previous.step.after, step.after
-    due = [one.due(enrolment.enrolled_at, zone, country, window) for one in (previous.step, step)]
-    if "h" in {one.unit for one in (before, after) if one.count}:
-        return previous.at + (due[1] - due[0])
     here = ZoneInfo(zone)
     left_on = previous.at.astimezone(here).date()
-    if before.unit == after.unit or not before.count:
+    in_hours = "h" in {delay.unit for delay in (before, after) if delay.count}
+    if not in_hours and (before.unit == after.unit or not before.count):
         day = Delay(after.count - before.count, after.unit).day(left_on, country, window)
-    else:
-        first, second = (moment.astimezone(here).date() for moment in due)
-        day = left_on + (second - first)
+    else:  # as far apart as they are from entry on
+        first, second = (
+            each.due(enrolment.enrolled_at, zone, country, window) for each in (previous.step, step)
+        )
+        if in_hours:
+            return previous.at + (second - first)
+        day = left_on + (second.astimezone(here).date() - first.astimezone(here).date())
     clock = min(
         moment.astimezone(here).time()
         for moment in (enrolment.enrolled_at, previous.at, previous.not_before)

@@ -102,8 +102,7 @@ def decide_inside(
     stop = context.stops.get(trigger.name)
     is_paused = stop is not None and stop.mode == PAUSED
     left = {one.account_id for one in context.decisions.endings if one.trigger == trigger.name}
-    moved = audience.moved(context.warehouse, version.covered_versions)
-    until = context.as_of + context.ahead
+    until, moved = context.as_of + context.ahead, context.moved.get(trigger.name, ())
     own = ledger_state.to_decide(context.ledger, trigger, until, moved)
     due = [
         row

@@ -72,9 +72,7 @@ def inside_by_others(ledger: Connection, trigger: Trigger) -> Rows:
     ).all()
 
 
-def to_decide(
-    ledger: Connection, trigger: Trigger, until: datetime, moved: Sequence[str]
-) -> Rows:
+def to_decide(ledger: Connection, trigger: Trigger, until: datetime, moved: Sequence[str]) -> Rows:
     """Open enrolments of this version with a step that may go until then, or a mail that has
     not left: what decided it is asked again; and those of the accounts that moved."""
     of_version = (
@@ -87,14 +85,26 @@ def to_decide(
         sends.c.state.in_(NOT_LEFT), sends.c.trigger == trigger.name
     )
     has_mail = tuple_(enrollments.c.account_id, enrollments.c.cycle).in_(not_left)
-    rows = ledger.execute(
-        select(enrollments).where(*of_version, or_(enrollments.c.next_at <= until, has_mail))
-    ).all()
+    due = or_(enrollments.c.next_at <= until, has_mail)
+    rows = list(ledger.execute(select(enrollments).where(*of_version, due)))
     others = set(moved) - {row.account_id for row in rows}
     for some in batches(sorted(others)):
         of_moved = enrollments.c.account_id.in_(some)
-        rows += ledger.execute(select(enrollments).where(*of_version, of_moved)).all()
+        rows += ledger.execute(select(enrollments).where(*of_version, of_moved))
     return sorted(rows, key=lambda row: (row.account_id, row.cycle))
+
+
+def missed(ledger: Connection) -> dict[tuple[str, str], dict[Cycle, Row[Any]]]:
+    """By trigger and version, the open enrolments whose account was missing at the run before:
+    account_id, cycle, absent_since, absent_runs."""
+    columns = ("account_id", "trigger", "cycle", "trigger_version", "absent_since", "absent_runs")
+    query = select(*(enrollments.c[name] for name in columns)).where(
+        enrollments.c.ended_at.is_(None), enrollments.c.absent_since.is_not(None)
+    )
+    found: dict[tuple[str, str], dict[Cycle, Row[Any]]] = {}
+    for row in ledger.execute(query):
+        found.setdefault((row.trigger, row.trigger_version), {})[row.account_id, row.cycle] = row
+    return found
 
 
 def held_out_through(ledger: Connection, trigger: Trigger, now: datetime) -> Rows:

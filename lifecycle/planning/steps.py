@@ -145,7 +145,8 @@ class Steps:
             if address is None or address not in addresses:
                 yield reader
             else:
-                against = Reason.SAME_STEP_RECENTLY, "another contact of the account has its address"
+                why = "another contact of the account has its address"
+                against = Reason.SAME_STEP_RECENTLY, why
                 self._withhold(inside, against, reader.contact_id, "")
                 for mail in reader.mails.not_left.values():
                     self.looked_at.add(mail.send_id)

@@ -116,12 +116,13 @@ class Month:
     """What stopped a run."""
     refusals: list[str] = field(default_factory=list)
     """What stopped a delivery."""
-    now: datetime = datetime.min.replace(tzinfo=UTC)
+    now: datetime = field(init=False)
 
     def __post_init__(self) -> None:
         people = [*contacts(COUNT), *contacts(1, contact_id="C1b", email="b@firm1.example.com")]
         people[-1]["role"] = "user"
-        rows = [{**row, "segment": "none", "plan": "none", "purpose": ""} for row in accounts(COUNT)]
+        nothing = {"segment": "none", "plan": "none", "purpose": ""}
+        rows = [{**row, **nothing} for row in accounts(COUNT)]
         self.living = Living(self.folder, COMPANY, rows, people, TRIGGERS)
         for name in TRIGGERS:
             for number in range(5):

@@ -56,12 +56,8 @@ def script() -> dict[datetime, Any]:
     then("04-30", "17:00", lambda month: month.contact(1, role="user"))
     then("04-30", "17:10", lambda month: month.contact(41, role="admin"))
     # A short window, a weekly step under a weekly cap, and a trigger of higher priority.
-    then(
-        "04-20", "05:30", lambda month: [month.account(n, plan="short") for n in range(21, 25)]
-    )
-    then(
-        "04-20", "05:40", lambda month: [month.account(n, plan="weekly") for n in range(25, 29)]
-    )
+    then("04-20", "05:30", lambda month: [month.account(n, plan="short") for n in range(21, 25)])
+    then("04-20", "05:40", lambda month: [month.account(n, plan="weekly") for n in range(25, 29)])
     then("04-27", "05:30", lambda month: month.account(25, purpose="urgent"))
     # The usage feed is late from the middle of a week on, some accounts are silent for good.
     then("04-20", "05:50", lambda month: month.silent.update({"A31", "A32", "A33"}))

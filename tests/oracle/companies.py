@@ -8,7 +8,7 @@ from datetime import date, datetime, time, timedelta
 from hypothesis import strategies as st
 
 from oracle.civil import Span, Window
-from oracle.simulator import Cap, Step, Trigger
+from oracle.model import Cap, Step, Trigger
 
 TOWNS = 4
 """Each with three accounts and four people, and troubles of its own."""
@@ -197,4 +197,3 @@ def first_events() -> list[str]:
 
 def people() -> str:
     return ", ".join(f"{who} of {of}" for who, of in PEOPLE.items())
-

@@ -7,9 +7,10 @@ from pathlib import Path
 from zoneinfo import ZoneInfo
 
 from journey import SIX, Journey, Shared
-from oracle.companies import ACCOUNTS, LIVED, PEOPLE, Case, file_of, first_events, people
 from oracle.civil import Pace, Place
-from oracle.simulator import Mail, Oracle, World
+from oracle.companies import ACCOUNTS, LIVED, PEOPLE, Case, file_of, first_events, people
+from oracle.model import Mail, World
+from oracle.simulator import Oracle
 
 TOKYO = ZoneInfo("Asia/Tokyo")
 VALUES = {"null": None, "true": True, "false": False}

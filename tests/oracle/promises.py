@@ -88,8 +88,8 @@ def check_caps(lived: Lived) -> None:
 def check_once(lived: Lived) -> None:
     """No address gets a step of an entry twice."""
     got = [
-        (mail.send.trigger, mail.send.account_id, mail.send.cycle, mail.send.step, mail.send.address)
-        for mail in lived.left
+        (send.trigger, send.account_id, send.cycle, send.step, send.address)
+        for send, _ in lived.left
     ]
     assert len(got) == len(set(got)), got
 
