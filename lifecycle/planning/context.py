@@ -95,6 +95,10 @@ class PlanningContext:
             )
         }
 
+        self.moved = audience.moved(warehouse, ledger, as_of + self.ahead)
+        """By trigger, the accounts inside that are in another place now."""
+        self.missed = ledger_state.missed(ledger)
+        """By trigger and version, the open enrolments whose account was missing before."""
         company = settings.company
         self.here = Place(company.time_zone, "company", company.country)
         self.last_run = runs.last_decision(ledger)

@@ -43,6 +43,7 @@ class Reason(StrEnum):
     CONTACT_SET_ASIDE = "contact_set_aside"
     LEFT_PROVISIONALLY = "left_provisionally"
     SAME_STEP_RECENTLY = "same_step_recently"
+    SAME_STEP_UNDER_WAY = "same_step_under_way"
     WOULD_LEAVE = "would_leave"
     ABSENT = "absent"
     NO_CIVIL_HOUR = "no_civil_hour"
@@ -51,6 +52,7 @@ class Reason(StrEnum):
 MAY_PASS = (
     *(Reason.CONTACT_SET_ASIDE, Reason.LEFT_PROVISIONALLY, Reason.CAPPED, Reason.TEMPLATE_ERROR),
     *(Reason.ABSENT, Reason.CONTACT_GONE, Reason.NO_RECIPIENT, Reason.NO_CONSENT),
+    Reason.SAME_STEP_UNDER_WAY,
 )
 """Reasons for which a mail is put off and not given up: a later delivery, or a person, decides."""
 
@@ -279,19 +281,18 @@ def _distant(step: Step, enrolment: Enrolment, previous: Departure, window: Send
     """
     zone, country = enrolment.place.time_zone, enrolment.place.country
     before, after = previous.step.after, step.after
-    due = [
-        of_step.due(enrolment.enrolled_at, zone, country, window)
-        for of_step in (previous.step, step)
-    ]
-    if "h" in {after_of.unit for after_of in (before, after) if after_of.count}:
-        return previous.at + (due[1] - due[0])
     here = ZoneInfo(zone)
     left_on = previous.at.astimezone(here).date()
-    if before.unit == after.unit or not before.count:
+    in_hours = "h" in {delay.unit for delay in (before, after) if delay.count}
+    if not in_hours and (before.unit == after.unit or not before.count):
         day = Delay(after.count - before.count, after.unit).day(left_on, country, window)
-    else:
-        first, second = (moment.astimezone(here).date() for moment in due)
-        day = left_on + (second - first)
+    else:  # as far apart as they are from entry on
+        first, second = (
+            each.due(enrolment.enrolled_at, zone, country, window) for each in (previous.step, step)
+        )
+        if in_hours:
+            return previous.at + (second - first)
+        day = left_on + (second.astimezone(here).date() - first.astimezone(here).date())
     clock = min(
         moment.astimezone(here).time()
         for moment in (enrolment.enrolled_at, previous.at, previous.not_before)

@@ -14,7 +14,7 @@ from lifecycle.ledger.decisions import (
     Progress,
 )
 from lifecycle.ledger.held_losses import Lost
-from lifecycle.ledger.tables import NOT_LEFT
+from lifecycle.ledger.tables import NOT_LEFT, PAUSED
 from lifecycle.planning import audience, ledger_state, losses, readers
 from lifecycle.planning.context import PlanningContext, chunks
 from lifecycle.planning.decision import (
@@ -101,20 +101,24 @@ def decide_inside(
     """Decide the next steps, and once more the mails that have not left, of those inside by a
     version and of those who move to it."""
     trigger = version.trigger
+    stop = context.stops.get(trigger.name)
+    is_paused = stop is not None and stop.mode == PAUSED
     left = {
         ending.account_id for ending in context.decisions.endings if ending.trigger == trigger.name
     }
-    own = ledger_state.to_decide(context.ledger, trigger, context.as_of + context.ahead)
+    until, moved = context.as_of + context.ahead, context.moved.get(trigger.name, ())
+    own = ledger_state.to_decide(context.ledger, trigger, until, moved)
     due = [
         row
         for row in (*own, *(row for row in moving if not row.held_out))
         if row.account_id not in left
         and row.account_id not in context.rejected_accounts
-        and not context.on_hold(trigger, row.account_id)
         and not context.waits_for_its_feed(trigger, row.account_id)
     ]
     if trigger.needs_feed and context.late:
         _keep_back_late(context, trigger)
+    for account_id in sorted({row.account_id for row in due} & context.holds.keys()):
+        context.on_hold(trigger, account_id)
     for chunk in chunks(due):
         ids = [row.account_id for row in chunk]
         accounts = audience.accounts(context.warehouse, ids)
@@ -172,6 +176,7 @@ def decide_inside(
                     version.renderer,
                     decided.get(key, {}),
                     mails.get(key, []),
+                    is_paused or row.account_id in context.holds,
                 )
             )
             place = enrolment.place

@@ -72,9 +72,9 @@ def inside_by_others(ledger: Connection, trigger: Trigger) -> Rows:
     ).all()
 
 
-def to_decide(ledger: Connection, trigger: Trigger, until: datetime) -> Rows:
+def to_decide(ledger: Connection, trigger: Trigger, until: datetime, moved: Sequence[str]) -> Rows:
     """Open enrolments of this version with a step that may go until then, or a mail that has
-    not left: what decided it is asked again."""
+    not left: what decided it is asked again; and those of the accounts that moved."""
     of_version = (
         enrollments.c.trigger == trigger.name,
         enrollments.c.trigger_version == trigger.version,
@@ -85,11 +85,28 @@ def to_decide(ledger: Connection, trigger: Trigger, until: datetime) -> Rows:
         sends.c.state.in_(NOT_LEFT), sends.c.trigger == trigger.name
     )
     has_mail = tuple_(enrollments.c.account_id, enrollments.c.cycle).in_(not_left)
-    return ledger.execute(
-        select(enrollments)
-        .where(*of_version, or_(enrollments.c.next_at <= until, has_mail))
-        .order_by(enrollments.c.account_id, enrollments.c.cycle)
-    ).all()
+    due = or_(enrollments.c.next_at <= until, has_mail)
+    rows = list(ledger.execute(select(enrollments).where(*of_version, due)))
+    others = set(moved) - {row.account_id for row in rows}
+    for batch in batches(sorted(others)):
+        of_moved = enrollments.c.account_id.in_(batch)
+        rows += ledger.execute(select(enrollments).where(*of_version, of_moved))
+    return sorted(rows, key=lambda row: (row.account_id, row.cycle))
+
+
+def missed(ledger: Connection) -> dict[tuple[str, str], dict[Cycle, Row[Any]]]:
+    """By trigger and version, the open enrolments whose account was missing at the run before:
+    account_id, cycle, absent_since, absent_runs."""
+    columns = ("account_id", "trigger", "cycle", "trigger_version", "absent_since", "absent_runs")
+    query = select(*(enrollments.c[name] for name in columns)).where(
+        enrollments.c.ended_at.is_(None), enrollments.c.absent_since.is_not(None)
+    )
+    by_version: dict[tuple[str, str], dict[Cycle, Row[Any]]] = {}
+    for row in ledger.execute(query):
+        by_version.setdefault((row.trigger, row.trigger_version), {})[row.account_id, row.cycle] = (
+            row
+        )
+    return by_version
 
 
 def held_out_through(ledger: Connection, trigger: Trigger, now: datetime) -> Rows:
@@ -179,9 +196,9 @@ def mails_of(
 
 def same_steps(
     ledger: Connection, trigger: str, addresses: Collection[str]
-) -> Iterator[tuple[tuple[str, str], str, datetime]]:
+) -> Iterator[tuple[tuple[str, str], str, datetime, bool]]:
     """The mails of a trigger to these addresses, sent, under way or planned: (address, step), the
-    account and the moment of each."""
+    account and the moment of each, and whether it left, or may have."""
     for batch in batches(addresses):
         query = select(
             *(sends.c[name] for name in ("address", "step", "account_id", "state")),
@@ -189,7 +206,8 @@ def same_steps(
         ).where(sends.c.address.in_(batch), sends.c.trigger == trigger)
         for row in ledger.execute(query):
             if row.state in COUNTED:
-                yield (row.address, row.step), row.account_id, row.accepted_at or row.not_before
+                at = row.accepted_at or row.not_before
+                yield (row.address, row.step), row.account_id, at, row.state in MAILED
 
 
 def mails(

@@ -177,9 +177,8 @@ def _run(context: PlanningContext, trigger: Trigger) -> None:
         ]
     if not _go_on(context, Version(trigger, renderer, tuple(covered_versions), trigger.name)):
         return
-    if context.feed_is_fresh:
-        seen = audience.seen_false(context.warehouse)
-        context.decisions.seen_false.extend((trigger.name, account_id) for account_id in seen)
+    seen = audience.seen_false(context.warehouse)
+    context.decisions.seen_false.extend((trigger.name, account_id) for account_id in seen)
     if stop := context.stops.get(trigger.name):
         entering.keep_out(context, trigger, stop, launched)
         return
@@ -201,9 +200,9 @@ def _go_on(context: PlanningContext, version: Version) -> bool:
         _wait(context, version, why)
         return False
     _meet_goals(context, trigger)
+    going_on.decide_inside(context, version, moving)
     stop = context.stops.get(trigger.name)
     if stop is None or stop.mode != PAUSED:
-        going_on.decide_inside(context, version, moving)
         going_on.finish_held_out(context, trigger)
     elif inside := leaving.left_inside(context, trigger.name, version.covered_versions):
         context.result.withheld[Reason.PAUSED] += inside
@@ -246,15 +245,15 @@ def _keep_waiting(context: PlanningContext, name: str, problems: Sequence[Proble
     why = versions.told(problems)
     file = context.settings.folder("triggers") / f"{name}.yaml"
     in_use: list[str] = []
-    for one in versions.in_use(context.ledger, file, context.renderer, context.as_of):
-        if isinstance(one, Version):
-            audience.evaluate(context.warehouse, one.trigger, only_entered=True)
-            leaving.leave(context, name, one.covered_versions, waits=True)
-            _meet_goals(context, one.trigger)
-            in_use += one.covered_versions
+    for version in versions.in_use(context.ledger, file, context.renderer, context.as_of):
+        if isinstance(version, Version):
+            audience.evaluate(context.warehouse, version.trigger, only_entered=True)
+            leaving.leave(context, name, version.covered_versions, waits=True)
+            _meet_goals(context, version.trigger)
+            in_use += version.covered_versions
         else:
-            in_use.append(one.version)
-    context.decisions.waiting.update({(name, version): why for version in in_use})
+            in_use.append(version.version)
+    context.decisions.waiting.update({(name, digest): why for digest in in_use})
     if inside := leaving.left_inside(context, name, in_use):
         context.result.withheld[Reason.TRIGGER_UNUSABLE] += inside
     context.result.broken[name] = tuple(problems)

@@ -24,6 +24,7 @@ WHY = {
     "turned_off": "somebody turned the trigger off: nobody enters any more",
     "on_hold": "somebody put the account on hold",
     "contact_set_aside": "the contact's row in the CRM is not usable",
+    "same_step_under_way": "the person's mail of this step, through another account, has not left",
     "same_step_recently": "the person has this step's mail already, as another contact or account",
     "would_leave": "it meets exit_when already, so it does not enter",
     "absent": "the account is missing in the CRM: its sequence waits for it",

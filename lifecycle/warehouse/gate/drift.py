@@ -352,8 +352,8 @@ def _other_content(connection: duckdb.DuckDBPyConnection, table: Table) -> Itera
         connection, "raw", f"replaced_{table.name}"
     ):
         return
-    told = [column.name for column in table.columns if column.required]
-    differs = " or ".join(f"n.{name} is distinct from o.{name}" for name in told)
+    required = [column.name for column in table.columns if column.required]
+    differs = " or ".join(f"n.{name} is distinct from o.{name}" for name in required)
     stream = STREAM.format(f"n.{FILE}")
     for name, other, repeats, examples in connection.execute(
         f"""with since as (select loaded_at from {SCHEMA}.run),
