@@ -259,7 +259,7 @@ class Run:
         except BlockingIOError:
             return False
         with connect_work(self.settings) as work:
-            last = work.execute("select run_id from raw.run_context").fetchall()
+            last = work.execute("select run_id from context.run").fetchall()
             if last != [(self.run_id,)]:
                 return False
             if unpublished_run(work, self.settings) not in (self.run_id, None):
@@ -267,10 +267,10 @@ class Run:
         runs.go_on(self.ledger, self.run_id)
         return True
 
-    def remember_departures(self, found: Sequence[Departure]) -> None:
+    def remember_departures(self, departures: Sequence[Departure]) -> None:
         """Keep those who left by the delivery, whatever becomes of the run."""
         key = self.settings.privacy.erasure_key.get_secret_value()
-        leaving.record(self.ledger, found, run_id=self.run_id, key=key)
+        leaving.record(self.ledger, departures, run_id=self.run_id, key=key)
 
     def keep_earlier_departures(self) -> None:
         """Keep those who left before departures were kept in the ledger: once, after an upgrade."""

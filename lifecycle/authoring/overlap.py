@@ -14,7 +14,7 @@ from lifecycle.warehouse.connection import connect_published
 _COUNTS = """
     select count(*), count(*) filter (where {leaves}), count(*) filter (where {reached})
     from marts.account_360 as a
-    where {audience}
+    where ({audience}) and ({may_be_churned} or coalesce(a.stage <> 'churned', true))
 """
 
 
@@ -35,14 +35,15 @@ def overlaps(settings: Settings, triggers: Sequence[Trigger]) -> Iterator[Proble
 
 
 def _overlap(warehouse: duckdb.DuckDBPyConnection, trigger: Trigger) -> Iterator[Problem]:
-    found = warehouse.execute(
+    row = warehouse.execute(
         _COUNTS.format(
             audience=trigger.audience.sql("a"),
+            may_be_churned="true" if trigger.include_churned else "false",
             leaves=trigger.exit_when.sql("a") if trigger.exit_when else "false",
             reached=trigger.goal.when.sql("a") if trigger.goal else "false",
         )
     ).fetchone()
-    matching, leaving, reached = found or (0, 0, 0)
+    matching, leaving, reached = row or (0, 0, 0)
     for key, count, so in (
         ("exit_when", leaving, "so they do not enter"),
         ("goal.when", reached, "so for them it measures nothing"),

@@ -69,7 +69,7 @@ def answer(ledger: Ledger, part: str, *, is_normal: bool, by: str, why: str) -> 
     """
     with ledger.write() as connection:
         query = select(feed_questions.c.part, feed_questions.c.since).where(_IS_NO_YES)
-        since = {row.part: row.since for row in connection.execute(query)}
+        since: dict[str, date] = {row.part: row.since for row in connection.execute(query)}
         if part not in since:
             hint = did_you_mean(part, since) or "`lifecycle status` names those that are asked"
             raise UnknownName(f"nobody is asked about a part {part!r} of the usage feed; {hint}")

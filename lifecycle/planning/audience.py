@@ -24,7 +24,8 @@ from lifecycle.ledger.tables import (
     sends,
 )
 from lifecycle.triggers.condition import Condition
-from lifecycle.triggers.model import Enter, Trigger
+from lifecycle.triggers.model import Trigger
+from lifecycle.triggers.values import Enter
 
 Row = dict[str, Any]
 
@@ -65,6 +66,7 @@ def evaluate(
             f"({audience}) and not {churned} as is_member",
             f"(not ({audience}) or {churned}) as is_false",
             f"{churned} as is_churned",
+            "a.time_zone",
             f"({leaves}) as leaves",
             f"({reached}) as reached",
             *steps,
@@ -105,8 +107,6 @@ def register(
             (is_through, literal(now, UtcDateTime)),
         ).label("ended_at"),
         enrollments.c.seen_false_at,
-        enrollments.c.absent_since,
-        enrollments.c.absent_runs,
     ).join(
         newest,
         and_(
@@ -139,10 +139,11 @@ LATEST = pa.schema(
         "enrolled_at": MOMENT,
         "ended_at": MOMENT,
         "seen_false_at": MOMENT,
-        "absent_since": MOMENT,
-        "absent_runs": pa.int64(),
     }
 )
+PLACES = pa.schema(dict.fromkeys(("trigger", "time_zone", "country", "account_ids"), pa.string()))
+SEPARATOR = "\x1f"
+"""Between the account ids of one place: thousands of them are one value for the driver."""
 BASELINE = pa.schema({"account_id": pa.string()})
 OPEN_GOALS = pa.schema(
     {"account_id": pa.string(), "cycle": pa.int64(), "trigger_version": pa.string()}
@@ -195,10 +196,9 @@ def entrants(
         case _:
             may_return = "l.ended_at is not null and l.enrolled_at <= $before"
     query = f"""
-        select v.account_id, coalesce(l.cycle, 0) + 1 as cycle, l.enrolled_at, a.time_zone,
+        select v.account_id, coalesce(l.cycle, 0) + 1 as cycle, l.enrolled_at, v.time_zone,
             coalesce(v.leaves, false) as would_leave, coalesce(v.reached, false) as goal_is_met
-        from verdicts v join marts.account_360 a using (account_id)
-        left join latest l using (account_id)
+        from verdicts v left join latest l using (account_id)
         where v.is_member
           and (l.account_id is null or ({may_return}))
           and not exists (from baseline b where b.account_id = v.account_id)
@@ -206,7 +206,7 @@ def entrants(
     """
     # A calendar day begins at most a day before the moment on it.
     before = {"before": naive(now - enter.every + timedelta(days=1))} if enter.every else {}
-    found: dict[str, Entrant] = {}
+    entrants: dict[str, Entrant] = {}
     for row in rows(warehouse, query, before):
         entered_at = row["enrolled_at"]
         if enter.every and entered_at is not None:
@@ -214,8 +214,8 @@ def entrants(
             days = local_day(now, zone) - local_day(entered_at.replace(tzinfo=UTC), zone)
             if days < enter.every.days:
                 continue
-        found[row["account_id"]] = Entrant(row["cycle"], row["would_leave"], row["goal_is_met"])
-    return found
+        entrants[row["account_id"]] = Entrant(row["cycle"], row["would_leave"], row["goal_is_met"])
+    return entrants
 
 
 def seen_false(warehouse: duckdb.DuckDBPyConnection) -> list[str]:
@@ -249,31 +249,55 @@ def members(warehouse: duckdb.DuckDBPyConnection, *, or_unknown: bool = False) -
 
 
 def leavers(warehouse: duckdb.DuckDBPyConnection, versions: Sequence[str]) -> list[Row]:
-    """Open enrolments by these versions that end now: account_id, cycle, reason (churned or
-    exit)."""
+    """Open enrolments by these versions that end now, or whose account is missing: account_id,
+    cycle, reason (churned, exit or missing)."""
     query = """
         select l.account_id, l.cycle,
-            case when v.is_churned then 'churned' else 'exit' end as reason
-        from latest l join verdicts v using (account_id)
-        where l.ended_at is null and list_contains($versions, l.trigger_version)
-            and (v.is_churned or v.leaves)
-        order by 1
-    """
-    return rows(warehouse, query, {"versions": list(versions)})
-
-
-def absent(warehouse: duckdb.DuckDBPyConnection, versions: Sequence[str]) -> list[Row]:
-    """Open enrolments by these versions whose account is missing, or was at the run before:
-    account_id, cycle, is_missing, absent_since (UTC, without a zone), absent_runs."""
-    query = """
-        select l.account_id, l.cycle, v.account_id is null as is_missing, l.absent_since,
-            l.absent_runs
+            case when v.account_id is null then 'missing'
+                when v.is_churned then 'churned' else 'exit' end as reason
         from latest l left join verdicts v using (account_id)
         where l.ended_at is null and list_contains($versions, l.trigger_version)
-            and (v.account_id is null or l.absent_since is not null)
+            and (v.account_id is null or v.is_churned or v.leaves)
         order by 1
     """
     return rows(warehouse, query, {"versions": list(versions)})
+
+
+def moved(
+    warehouse: duckdb.DuckDBPyConnection, ledger: Connection, until: datetime
+) -> dict[str, list[str]]:
+    """By trigger, the accounts inside whose time zone or country is another one now, of those
+    whose next step was to go after `until`."""
+    place = enrollments.c.trigger, enrollments.c.time_zone, enrollments.c.country
+    ids = func.aggregate_strings(enrollments.c.account_id, SEPARATOR).label("account_ids")
+    query = (
+        select(*place, ids)
+        .where(
+            enrollments.c.ended_at.is_(None),
+            enrollments.c.held_out.is_(False),
+            enrollments.c.next_at > until,
+        )
+        .group_by(*place)
+    )
+    warehouse.register("places", _arrow(ledger, query, PLACES))
+    names: dict[str, list[str]] = {}
+    for row in rows(
+        warehouse,
+        """
+        with inside as (
+            select trigger, time_zone, country,
+                unnest(string_split(account_ids, $separator)) as account_id
+            from places
+        )
+        select i.trigger, i.account_id
+        from inside i join marts.account_360 a using (account_id)
+        where a.time_zone <> i.time_zone or a.country_code <> i.country
+        order by all
+        """,
+        {"separator": SEPARATOR},
+    ):
+        names.setdefault(row["trigger"], []).append(row["account_id"])
+    return names
 
 
 def late_accounts(warehouse: duckdb.DuckDBPyConnection) -> set[str]:
@@ -295,7 +319,8 @@ def accounts(warehouse: duckdb.DuckDBPyConnection, account_ids: Sequence[str]) -
     """Rows of account_360 with the trigger's `step_0`, … outcomes, by account."""
     warehouse.register("wanted", pa.table({"account_id": pa.array(account_ids, pa.string())}))
     query = """
-        select a.*, v.* exclude (account_id, is_member, is_false, is_churned, leaves, reached)
+        select a.*, v.* exclude
+            (account_id, time_zone, is_member, is_false, is_churned, leaves, reached)
         from wanted join marts.account_360 a using (account_id) join verdicts v using (account_id)
     """
     return {row["account_id"]: row for row in rows(warehouse, query)}
@@ -312,10 +337,10 @@ def contacts(
         from wanted join marts.dim_contacts c using (account_id)
         order by c.account_id, c.contact_id
     """
-    found: dict[str, list[Row]] = {}
+    by_account: dict[str, list[Row]] = {}
     for row in rows(warehouse, query):
-        found.setdefault(row["account_id"], []).append(row)
-    return found
+        by_account.setdefault(row["account_id"], []).append(row)
+    return by_account
 
 
 def elsewhere(warehouse: duckdb.DuckDBPyConnection, contact_ids: Sequence[str]) -> dict[str, str]:

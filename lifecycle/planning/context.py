@@ -35,8 +35,8 @@ CHUNK = 5_000
 def chunks(items: Sequence[Any]) -> Iterator[list[Any]]:
     """The items in lists of at most CHUNK."""
     iterator = iter(items)
-    while some := list(islice(iterator, CHUNK)):
-        yield some
+    while chunk := list(islice(iterator, CHUNK)):
+        yield chunk
 
 
 class PlanningContext:
@@ -95,6 +95,10 @@ class PlanningContext:
             )
         }
 
+        self.moved = audience.moved(warehouse, ledger, as_of + self.ahead)
+        """By trigger, the accounts inside that are in another place now."""
+        self.missed = ledger_state.missed(ledger)
+        """By trigger and version, the open enrolments whose account was missing before."""
         company = settings.company
         self.here = Place(company.time_zone, "company", company.country)
         self.last_run = runs.last_decision(ledger)

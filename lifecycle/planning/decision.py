@@ -43,6 +43,7 @@ class Reason(StrEnum):
     CONTACT_SET_ASIDE = "contact_set_aside"
     LEFT_PROVISIONALLY = "left_provisionally"
     SAME_STEP_RECENTLY = "same_step_recently"
+    SAME_STEP_UNDER_WAY = "same_step_under_way"
     WOULD_LEAVE = "would_leave"
     ABSENT = "absent"
     NO_CIVIL_HOUR = "no_civil_hour"
@@ -51,6 +52,7 @@ class Reason(StrEnum):
 MAY_PASS = (
     *(Reason.CONTACT_SET_ASIDE, Reason.LEFT_PROVISIONALLY, Reason.CAPPED, Reason.TEMPLATE_ERROR),
     *(Reason.ABSENT, Reason.CONTACT_GONE, Reason.NO_RECIPIENT, Reason.NO_CONSENT),
+    Reason.SAME_STEP_UNDER_WAY,
 )
 """Reasons for which a mail is put off and not given up: a later delivery, or a person, decides."""
 
@@ -140,8 +142,8 @@ def ineligibility(contact: Contact) -> tuple[Reason, str] | None:
         return reason, f"its address {contact.left_in_crm}"
     if not contact.has_consent:
         if contact.consent_basis:
-            told = f'"{contact.consent_basis}" is not among the [consent] bases'
-            return Reason.NO_CONSENT, told
+            detail = f'"{contact.consent_basis}" is not among the [consent] bases'
+            return Reason.NO_CONSENT, detail
         return Reason.NO_CONSENT, "no consent basis"
     return None
 
@@ -202,7 +204,7 @@ AT_ONCE = Pace()
 
 
 def in_turn(
-    opening: Opening, waited_from: datetime, turn: float, pace: Pace, until: datetime | None
+    opening: Opening, waited_from: datetime, minute: float, pace: Pace, until: datetime | None
 ) -> Opening:
     """The opening as one account uses it, whose turn is a share (0 to 1) of the first minutes.
 
@@ -215,7 +217,7 @@ def in_turn(
         return opening
     closes = min(opening.closes_at, until or opening.closes_at)
     room = min(pace.spread, closes - opens - pace.delivery_every)
-    seconds = int(max(room, NO_TIME).total_seconds() * turn)
+    seconds = int(max(room, NO_TIME).total_seconds() * minute)
     return replace(opening, not_before=opens + timedelta(seconds=seconds))
 
 
@@ -263,11 +265,11 @@ def timing(
     expires_at = None
     if trigger.late.do == "skip":
         expires_at = trigger.late.ends(first.not_before, place.time_zone, place.country, window)
-    turn = turn_of(enrolment.account_id)
-    mine = in_turn(first, due_at, turn, pace, expires_at)
+    minute = turn_of(enrolment.account_id)
+    mine = in_turn(first, due_at, minute, pace, expires_at)
     if now > mine.not_before:
         later = next_opening(trigger, place, now)
-        return Timing(due_at, later and in_turn(later, now, turn, pace, expires_at), expires_at)
+        return Timing(due_at, later and in_turn(later, now, minute, pace, expires_at), expires_at)
     return Timing(due_at, mine, expires_at)
 
 
@@ -279,16 +281,18 @@ def _distant(step: Step, enrolment: Enrolment, previous: Departure, window: Send
     """
     zone, country = enrolment.place.time_zone, enrolment.place.country
     before, after = previous.step.after, step.after
-    due = [one.due(enrolment.enrolled_at, zone, country, window) for one in (previous.step, step)]
-    if "h" in {one.unit for one in (before, after) if one.count}:
-        return previous.at + (due[1] - due[0])
     here = ZoneInfo(zone)
     left_on = previous.at.astimezone(here).date()
-    if before.unit == after.unit or not before.count:
+    in_hours = "h" in {delay.unit for delay in (before, after) if delay.count}
+    if not in_hours and (before.unit == after.unit or not before.count):
         day = Delay(after.count - before.count, after.unit).day(left_on, country, window)
-    else:
-        first, second = (moment.astimezone(here).date() for moment in due)
-        day = left_on + (second - first)
+    else:  # as far apart as they are from entry on
+        first, second = (
+            each.due(enrolment.enrolled_at, zone, country, window) for each in (previous.step, step)
+        )
+        if in_hours:
+            return previous.at + (second - first)
+        day = left_on + (second.astimezone(here).date() - first.astimezone(here).date())
     clock = min(
         moment.astimezone(here).time()
         for moment in (enrolment.enrolled_at, previous.at, previous.not_before)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from datetime import UTC
 
 from lifecycle.caps import local_day
 from lifecycle.document import counted
@@ -19,27 +18,36 @@ def leave(
     context: PlanningContext, trigger: str, covered_versions: Sequence[str], waits: bool
 ) -> None:
     """End the enrolments by these versions that end now; with `waits` none ends by a condition."""
+    missing: list[Row] = []
     for row in audience.leavers(context.warehouse, covered_versions):
-        if row["reason"] != "exit" or not waits:
+        if row["reason"] == "missing":
+            missing.append(row)
+        elif row["reason"] != "exit" or not waits:
             ending = Ending(row["account_id"], trigger, row["cycle"], row["reason"])
             context.decisions.endings.append(ending)
-    _miss(context, trigger, audience.absent(context.warehouse, covered_versions))
+    _miss(context, trigger, covered_versions, missing)
 
 
-def _miss(context: PlanningContext, trigger: str, absent: Sequence[Row]) -> None:
+def _miss(
+    context: PlanningContext, trigger: str, covered_versions: Sequence[str], absent: Sequence[Row]
+) -> None:
     """Count the runs that miss an account; one bad day of the CRM ends nothing."""
     missing: list[str] = []
+    before = {
+        key: row
+        for version in covered_versions
+        for key, row in context.missed.get((trigger, version), {}).items()
+    }
+    for account_id, cycle in before.keys() - {(row["account_id"], row["cycle"]) for row in absent}:
+        context.decisions.absences.append(Absence(account_id, trigger, cycle, since=None, runs=0))
     for row in absent:
         mine = (row["account_id"], trigger, row["cycle"])
-        if not row["is_missing"]:
-            context.decisions.absences.append(Absence(*mine, since=None, runs=0))
-            continue
         if why := context.rejected_accounts.get(row["account_id"]):
             context.result.withhold(trigger, row["account_id"], Reason.ACCOUNT_SET_ASIDE, why)
             continue
-        began = row["absent_since"]
-        since = began.replace(tzinfo=UTC) if began else context.as_of
-        runs = row["absent_runs"] + 1
+        known = before.get((row["account_id"], row["cycle"]))
+        since = known.absent_since if known else context.as_of
+        runs = (known.absent_runs if known else 0) + 1
         zone = context.settings.company.time_zone
         days = local_day(context.as_of, zone) - local_day(since, zone)
         if runs >= context.absent_for.runs and days >= context.absent_for.days:
@@ -58,7 +66,7 @@ def _miss(context: PlanningContext, trigger: str, absent: Sequence[Row]) -> None
 
 def left_inside(context: PlanningContext, trigger: str, covered_versions: Sequence[str]) -> int:
     """How many open enrolments by these versions do not end in this run."""
-    gone = {one.account_id for one in context.decisions.endings if one.trigger == trigger}
+    gone = {ending.account_id for ending in context.decisions.endings if ending.trigger == trigger}
     return sum(
         row["account_id"] not in gone
         for row in audience.insiders(context.warehouse, covered_versions)

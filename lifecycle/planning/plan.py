@@ -124,7 +124,7 @@ def decide(
         templates=templates,
         run_id=run_id,
     )
-    for trigger in sorted(triggers, key=lambda it: it.rank):
+    for trigger in sorted(triggers, key=lambda trigger: trigger.rank):
         if only in (None, trigger.name):
             _run(context, trigger)
     broken = broken or {}
@@ -177,9 +177,8 @@ def _run(context: PlanningContext, trigger: Trigger) -> None:
         ]
     if not _go_on(context, Version(trigger, renderer, tuple(covered_versions), trigger.name)):
         return
-    if context.feed_is_fresh:
-        seen = audience.seen_false(context.warehouse)
-        context.decisions.seen_false.extend((trigger.name, account_id) for account_id in seen)
+    seen = audience.seen_false(context.warehouse)
+    context.decisions.seen_false.extend((trigger.name, account_id) for account_id in seen)
     if stop := context.stops.get(trigger.name):
         entering.keep_out(context, trigger, stop, launched)
         return
@@ -195,15 +194,15 @@ def _go_on(context: PlanningContext, version: Version) -> bool:
     why = context.why_it_waits(trigger)
     leaving.leave(context, trigger.name, version.covered_versions, waits=why is not None)
     moving = going_on.migrate(context, trigger) if trigger.migrate else []
-    for one in {trigger.version, *version.covered_versions}:
-        context.decisions.waiting[trigger.name, one] = why
+    for version_number in {trigger.version, *version.covered_versions}:
+        context.decisions.waiting[trigger.name, version_number] = why
     if why is not None:
         _wait(context, version, why)
         return False
     _meet_goals(context, trigger)
+    going_on.decide_inside(context, version, moving)
     stop = context.stops.get(trigger.name)
     if stop is None or stop.mode != PAUSED:
-        going_on.decide_inside(context, version, moving)
         going_on.finish_held_out(context, trigger)
     elif inside := leaving.left_inside(context, trigger.name, version.covered_versions):
         context.result.withheld[Reason.PAUSED] += inside
@@ -246,15 +245,15 @@ def _keep_waiting(context: PlanningContext, name: str, problems: Sequence[Proble
     why = versions.told(problems)
     file = context.settings.folder("triggers") / f"{name}.yaml"
     in_use: list[str] = []
-    for one in versions.in_use(context.ledger, file, context.renderer, context.as_of):
-        if isinstance(one, Version):
-            audience.evaluate(context.warehouse, one.trigger, only_entered=True)
-            leaving.leave(context, name, one.covered_versions, waits=True)
-            _meet_goals(context, one.trigger)
-            in_use += one.covered_versions
+    for version in versions.in_use(context.ledger, file, context.renderer, context.as_of):
+        if isinstance(version, Version):
+            audience.evaluate(context.warehouse, version.trigger, only_entered=True)
+            leaving.leave(context, name, version.covered_versions, waits=True)
+            _meet_goals(context, version.trigger)
+            in_use += version.covered_versions
         else:
-            in_use.append(one.version)
-    context.decisions.waiting.update({(name, version): why for version in in_use})
+            in_use.append(version.version)
+    context.decisions.waiting.update({(name, digest): why for digest in in_use})
     if inside := leaving.left_inside(context, name, in_use):
         context.result.withheld[Reason.TRIGGER_UNUSABLE] += inside
     context.result.broken[name] = tuple(problems)

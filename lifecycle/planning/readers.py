@@ -128,7 +128,8 @@ def review(
         if (since, runs) != (row.absent_since, row.absent_runs):
             changes.append(Reader(*mine, row.contact_id, absent_since=since, absent_runs=runs))
         chain = [row.contact_id, *_before(row, enrolled.readers)]
-        mails = _mails(chain, enrolled.mails, None if row.follows else row.joined_at)
+        joined_at = None if row.follows else row.joined_at
+        mails = _mails(chain, enrolled.mails, joined_at, person)
         going.append(Going(row.contact_id, person, against, mails))
     for contact_id, follows in _joining(trigger, enrolled, contacts, people, gone):
         changes.append(Reader(*mine, contact_id, follows=follows, is_new=True))
@@ -136,11 +137,12 @@ def review(
         if follows is not None:
             before = next(row for row in enrolled.readers if row.contact_id == follows)
             chain += [follows, *_before(before, enrolled.readers)]
-        mails = _mails(chain, enrolled.mails, None if follows else now)
+        mails = _mails(chain, enrolled.mails, None if follows else now, contacts[contact_id])
         going.append(Going(contact_id, contacts[contact_id], None, mails))
     withdrawn = [
         mail for mail in enrolled.mails if mail.contact_id in gone and mail.state in NOT_LEFT
     ]
+    going.sort(key=lambda reader: reader.contact_id)
     return Readers(tuple(going), tuple(changes), tuple(gone.items()), tuple(withdrawn))
 
 
@@ -171,35 +173,33 @@ def _joining(
     known = {row.contact_id for row in enrolled.readers}
     taken = {row.follows for row in enrolled.readers}
     left = [row.contact_id for row in enrolled.readers if row.gone_at is not None]
-    free = [one for one in (*left, *gone) if one not in taken]
+    free = [person for person in (*left, *gone) if person not in taken]
     at_each_step = trigger.recipients_chosen == "at_each_step"
     if not free and not at_each_step:
         return []
-    joining = [
+    candidates = [
         contact_id
         for contact_id, person in contacts.items()
         if contact_id not in known
         and person["is_recipient"]
         and people.ineligibility(person) is None
     ]
-    return [(one, _place_of(one, free, enrolled.mails, contacts)) for one in joining]
-
-
-def _place_of(
-    contact_id: str,
-    free: Sequence[str],
-    mails: Iterable[SqlRow[Any]],
-    contacts: Mapping[str, Row],
-) -> str | None:
-    """The one of the free places that a contact takes: that of its own address, else the first."""
-    address = contacts[contact_id]["email_normalized"]
-    same = {mail.contact_id for mail in mails if mail.address == address}
-    return next((one for one in free if one in same), free[0] if free else None)
+    joining: list[tuple[str, str | None]] = []
+    for contact_id in candidates:  # first whose address it is
+        address = contacts[contact_id]["email_normalized"]
+        same = {mail.contact_id for mail in enrolled.mails if mail.address == address}
+        if place := next((each for each in free if each in same), None):
+            free.remove(place)
+            joining.append((contact_id, place))
+    for contact_id in candidates:
+        if contact_id not in {each for each, _ in joining} and (free or at_each_step):
+            joining.append((contact_id, free.pop(0) if free else None))
+    return joining
 
 
 def _before(row: SqlRow[Any], readers: Sequence[SqlRow[Any]]) -> list[str]:
     """Those whose place a reader took, the last one first."""
-    by_id = {one.contact_id: one for one in readers}
+    by_id = {reader.contact_id: reader for reader in readers}
     chain: list[str] = []
     while row.follows is not None and row.follows not in chain and row.follows in by_id:
         chain.append(row.follows)
@@ -210,22 +210,32 @@ def _before(row: SqlRow[Any], readers: Sequence[SqlRow[Any]]) -> list[str]:
 _LEFT = (State.ACCEPTED, State.DELIVERED)
 
 
-def _mails(chain: Sequence[str], mails: Iterable[SqlRow[Any]], joined_at: datetime | None) -> Mails:
-    """The mails of a reader, and those that whoever held the place before it got.
+def _mails(
+    chain: Sequence[str],
+    mails: Iterable[SqlRow[Any]],
+    joined_at: datetime | None,
+    person: Row | None,
+) -> Mails:
+    """The mails of a reader, and those that whoever held the place before it got, or that another
+    contact got at the address that the reader has now.
 
     Who joined beside the others gets none of the steps that had left by then.
     """
+    address = person["email_normalized"] if person else None
     left: dict[str, tuple[datetime, datetime]] = {}
     in_doubt: set[str] = set()
     settled: set[str] = set()
     not_left: dict[str, SqlRow[Any]] = {}
     for mail in mails:
-        if mail.contact_id not in chain:
+        is_other = mail.contact_id not in chain
+        if is_other and not (mail.address == address and mail.state in MAILED):
             had_left = mail.state in MAILED and (mail.accepted_at or mail.state_at)
             if joined_at is not None and had_left and had_left <= joined_at:
                 settled.add(mail.step)
             continue
         if mail.state in _LEFT:
+            if is_other and mail.step in left:
+                continue  # its own counts
             left[mail.step] = (mail.accepted_at or mail.state_at, mail.not_before)
         elif mail.state in MAILED:
             in_doubt.add(mail.step)

@@ -18,25 +18,31 @@ class SameSteps:
     """The steps that addresses got, or will get, and through which accounts."""
 
     def __init__(self) -> None:
-        self._mails: defaultdict[Key, list[tuple[str, datetime]]] = defaultdict(list)
+        self._mails: defaultdict[Key, list[tuple[str, datetime, bool]]] = defaultdict(list)
         self._recalled: set[tuple[str, str]] = set()
 
     def recall(self, ledger: Connection, trigger: str, addresses: Collection[str]) -> None:
         """Look up what the ledger knows of these addresses; once each."""
         new = [address for address in addresses if (trigger, address) not in self._recalled]
         self._recalled.update((trigger, address) for address in new)
-        for (address, step), account_id, at in ledger_state.same_steps(ledger, trigger, new):
-            self.add((trigger, address, step), account_id, at)
+        for (address, step), account_id, at, has_left in ledger_state.same_steps(
+            ledger, trigger, new
+        ):
+            self.add((trigger, address, step), account_id, at, has_left=has_left)
 
-    def add(self, key: Key, account_id: str, at: datetime) -> None:
+    def add(self, key: Key, account_id: str, at: datetime, *, has_left: bool = False) -> None:
         """A mail that goes at a moment counts for those after it."""
-        self._mails[key].append((account_id, at))
+        self._mails[key].append((account_id, at, has_left))
 
-    def through_another(self, key: Key, account_id: str, at: datetime, days: int) -> str | None:
+    def through_another(
+        self, key: Key, account_id: str, at: datetime, days: int
+    ) -> tuple[str, bool] | None:
         """The other account through which the address has the step, within `days` (0: ever)
-        of a moment; None where there is none."""
+        of a moment, and whether that mail has left; None where there is none."""
         span = timedelta(days=days)
-        for other, moment in self._mails.get(key, ()):
-            if other != account_id and (not days or abs(at - moment) < span):
-                return other
-        return None
+        others = [
+            (other, has_left)
+            for other, moment, has_left in self._mails.get(key, ())
+            if other != account_id and (not days or abs(at - moment) < span)
+        ]
+        return max(others, key=lambda other: other[1], default=None)

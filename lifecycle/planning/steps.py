@@ -7,7 +7,7 @@ each run: its moment, its reader's address, its words, and whether it goes at al
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any, Literal
@@ -38,7 +38,7 @@ from lifecycle.planning.decision import (
 from lifecycle.planning.plan_result import PlanResult
 from lifecycle.planning.readers import Going, Ineligibility
 from lifecycle.planning.same_step import SameSteps
-from lifecycle.triggers.model import Trigger
+from lifecycle.triggers.model import Step, Trigger
 
 
 @dataclass(frozen=True)
@@ -56,6 +56,9 @@ class Inside:
     """By step: its row of `steps`."""
     sent: Sequence[SqlRow[Any]] = ()
     """All its mails that the ledger knows."""
+    is_stopped: bool = False
+    """A person stopped its trigger or its account: only what is planned is decided anew, because
+    it may leave as soon as the stop ends."""
 
     @property
     def skipped(self) -> Collection[str]:
@@ -102,14 +105,14 @@ class Steps:
         zone_of: dict[str, str] = {}
         for account_id, contacts in people.items():
             if account_id in accounts:
-                for one in contacts:
-                    zone_of[one["email_normalized"]] = accounts[account_id]["time_zone"]
+                for person in contacts:
+                    zone_of[person["email_normalized"]] = accounts[account_id]["time_zone"]
         if trigger.not_again_days(self._same_step_again_days) is not None:
             self._same_steps.recall(self._ledger, trigger.name, zone_of)
         if trigger.caps.contact:
             self._look_up("address", zone_of, self._by_address)
         if trigger.caps.account:
-            zones = {one: row["time_zone"] for one, row in accounts.items()}
+            zones = {account_id: row["time_zone"] for account_id, row in accounts.items()}
             self._look_up("account_id", zones, self._by_account)
 
     def _look_up(
@@ -130,9 +133,26 @@ class Steps:
             self._keep_back(inside, f"{Reason.NO_CIVIL_HOUR}: {why}")
             return self._now
         outcome = _Outcome()
-        moments = [self._go_through(inside, reader, outcome) for reader in inside.readers]
+        moments = [self._go_through(inside, reader, outcome) for reader in self._singly(inside)]
         self._settle(inside, outcome)
         return min((at for at in moments if at is not None), default=None)
+
+    def _singly(self, inside: Inside) -> Iterator[Going]:
+        """The readers; of those with one address the first, who gets the mails of all of them."""
+        addresses: set[str] = set()
+        for reader in inside.readers:
+            address = reader.person["email_normalized"] if reader.person else None
+            if address is None or address not in addresses:
+                yield reader
+            else:
+                why = "another contact of the account has its address"
+                against = Reason.SAME_STEP_RECENTLY, why
+                self._withhold(inside, against, reader.contact_id, "")
+                for mail in reader.mails.not_left.values():
+                    self.looked_at.add(mail.send_id)
+                    self._withdraw(mail, State.SUPPRESSED, ": ".join(against))
+            if address is not None:
+                addresses.add(address)
 
     def _go_through(self, inside: Inside, reader: Going, outcome: _Outcome) -> datetime | None:
         """Decide one reader's steps in order, until one has to wait.
@@ -149,9 +169,13 @@ class Steps:
                 previous = Departure(step, *mails.left[step.id])
                 continue
             elif step.id in mails.in_doubt:
+                outcome.may_still_get(inside.trigger.steps[number:])
                 return self._now
             elif step.id in mails.settled or step.id in inside.skipped:
                 continue
+            elif inside.is_stopped:
+                outcome.may_still_get(inside.trigger.steps[number:])
+                return self._now
             decision = decide_step(
                 step,
                 timing(inside.trigger, step, inside.enrolment, previous, self._now, self._pace),
@@ -159,6 +183,7 @@ class Steps:
                 holds=inside.account[f"step_{number}"],
             )
             if decision.action == "wait" and old is None:
+                outcome.may_still_get(inside.trigger.steps[number:])
                 return decision.timing.not_before
             if decision.action == "skip":
                 self._skip(inside, reader, decision, old, outcome)
@@ -174,7 +199,7 @@ class Steps:
                 if old is not None:
                     kept = KeptBack(old.send_id, ": ".join(against))
                     self._result.decisions.kept_back.append(kept)
-                outcome.waits.add(step.id)
+                outcome.may_still_get(inside.trigger.steps[number:])
                 return self._now  # it may go later: the next run tries again
             if old is not None:
                 self._withdraw(old, State.SUPPRESSED, ": ".join(against))
@@ -270,8 +295,11 @@ class Steps:
         )
         if not other:
             return None
+        account_id, has_left = other
+        if not has_left:
+            return Reason.SAME_STEP_UNDER_WAY, f"{account_id}'s mail of it has not left"
         span = f"in the last {days} days" if days else "already"
-        return Reason.SAME_STEP_RECENTLY, f"this address got the step {span} through {other}"
+        return Reason.SAME_STEP_RECENTLY, f"this address got the step {span} through {account_id}"
 
     def _mail(
         self,
@@ -398,6 +426,10 @@ class _Outcome:
         """By step: why a reader does not get it, the first one."""
         self.waits: set[str] = set()
         """Steps that a reader may still get."""
+
+    def may_still_get(self, steps: Iterable[Step]) -> None:
+        """A reader waits: none of these is decided against for all."""
+        self.waits.update(step.id for step in steps)
 
 
 def _what_moved(old: SqlRow[Any], new: PlannedSend) -> str | None:

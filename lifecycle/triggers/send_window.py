@@ -21,6 +21,7 @@ from pydantic import (
     BeforeValidator,
     ConfigDict,
     Field,
+    PrivateAttr,
     WithJsonSchema,
     model_validator,
 )
@@ -165,6 +166,10 @@ class SendWindow(BaseModel):
     to: Closing = Field(time(17), json_schema_extra={"default": "17:00"})
     holidays: Annotated[str, BeforeValidator(lambda value: parse_holidays(value))] = "account"
 
+    _known_hours: dict[tuple[date, str, str | None], tuple[datetime, datetime] | None] = (
+        PrivateAttr(default_factory=dict)
+    )
+
     @classmethod
     def always(cls) -> Self:
         """A window that is never shut."""
@@ -187,7 +192,7 @@ class SendWindow(BaseModel):
     @property
     def minutes(self) -> int:
         """For how long it is open on a day."""
-        opens, closes = (it.hour * 60 + it.minute for it in (self.from_, self.to))
+        opens, closes = (clock.hour * 60 + clock.minute for clock in (self.from_, self.to))
         return (closes or 24 * 60) - opens
 
     def is_holiday(self, day: date, country: str | None) -> bool:
@@ -211,16 +216,16 @@ class SendWindow(BaseModel):
 
         None if it stays shut for a year.
         """
-        local = moment.astimezone(ZoneInfo(zone))
-        day = local.date()
-        for _ in range(count):
-            opens = self.next_open(
-                first_moment(day + timedelta(days=1), time.min, ZoneInfo(zone)), zone, country
-            )
-            if opens is None:
+        here = ZoneInfo(zone)
+        local = moment.astimezone(here)
+        day, shut = local.date(), 0
+        while count:
+            day += timedelta(days=1)
+            if self._hours(day, here, country) is not None:
+                count, shut = count - 1, 0
+            elif (shut := shut + 1) > HORIZON_DAYS:
                 return None
-            day = opens.astimezone(ZoneInfo(zone)).date()
-        return first_moment(day, local.time(), ZoneInfo(zone))
+        return first_moment(day, local.time(), here)
 
     def opens_on(self, day: date, country: str | None) -> bool:
         """Whether that day of the week is one of the window's in an ISO country."""
@@ -264,7 +269,18 @@ class SendWindow(BaseModel):
     def _hours(
         self, day: date, zone: ZoneInfo, country: str | None
     ) -> tuple[datetime, datetime] | None:
-        """From when (UTC) until just before when the window is open on a local day."""
+        """From when (UTC) until just before when the window is open on a local day.
+
+        Thousands of accounts ask for the same days: each is worked out once.
+        """
+        key = day, zone.key, country
+        if key not in self._known_hours:
+            self._known_hours[key] = self._work_out_hours(day, zone, country)
+        return self._known_hours[key]
+
+    def _work_out_hours(
+        self, day: date, zone: ZoneInfo, country: str | None
+    ) -> tuple[datetime, datetime] | None:
         if not self.opens_on(day, country) or self.is_holiday(day, country):
             return None
         last = day + timedelta(days=1) if self.to == time.min else day

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import date, datetime
+from functools import lru_cache
 from io import StringIO
 from typing import Any, get_args
 
@@ -36,6 +37,12 @@ class PlacedFaults(ValueError):
         super().__init__("\n".join(what for _, what, _ in faults))
 
 
+@lru_cache(maxsize=1_000)
+def _load(text: str) -> Any:
+    """What the YAML says, with its lines; read only, for the next reader gets the same object."""
+    return YAML(typ="rt", pure=True).load(StringIO(text))
+
+
 class YamlFile:
     """The mapping that a YAML file holds, and the line of each of its keys."""
 
@@ -44,7 +51,7 @@ class YamlFile:
         self.name = name
         try:
             self._refuse_aliases(text)
-            content = YAML(typ="rt", pure=True).load(StringIO(text))
+            content = _load(text)
         except DuplicateKeyError as error:
             key = str(error.problem).partition('"')[2].partition('"')[0]
             raise self._broken(f"{key}: is there twice", error) from None

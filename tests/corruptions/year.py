@@ -188,7 +188,7 @@ def _company(folder: Path, company: str) -> Path:
 def demo_day(export: Path, now: datetime, before: datetime | None) -> None:
     """The demo company on a morning, and what its year brings."""
     with tempfile.TemporaryDirectory() as name, duckdb.connect() as db:
-        made = demo.write(Path(name), until=now)
+        folder = demo.write(Path(name), until=now)
         day = (now.date() - date(2025, 6, 9)).days
         segment = "case when created_at > timestamp '2025-09-17' then 'startup' else segment end"
         owner = "hash(account_id) % 10 = 0"
@@ -205,15 +205,18 @@ def demo_day(export: Path, now: datetime, before: datetime | None) -> None:
         replaced = ", ".join(f"{value} as {column}" for column, value in changes.items())
         export.mkdir(exist_ok=True)
         _copy(
-            db, f"select * replace ({replaced}) from '{made}/accounts.parquet'", export, "accounts"
+            db,
+            f"select * replace ({replaced}) from '{folder}/accounts.parquet'",
+            export,
+            "accounts",
         )
-        _copy(db, f"from '{made}/contacts.parquet'", export, "contacts")
-        _copy(db, f"from '{made}/survey_responses.parquet'", export, "survey_responses")
+        _copy(db, f"from '{folder}/contacts.parquet'", export, "contacts")
+        _copy(db, f"from '{folder}/survey_responses.parquet'", export, "survey_responses")
         since = f"where occurred_at > timestamp '{before:%F %T}'" if before else ""
         (export / "usage_events").mkdir(exist_ok=True)
         _copy(
             db,
-            f"from '{made}/usage_events.parquet' {since}",
+            f"from '{folder}/usage_events.parquet' {since}",
             export / "usage_events",
             f"{now:%Y-%m-%d}",
         )

@@ -16,11 +16,11 @@ LATE: dict[str, Any] = {"feed_status": "late", "is_dormant": None}
 
 @pytest.fixture
 def world(tmp_path: Path, ledger_url: str) -> Iterator[World]:
-    made = World(tmp_path / "company", ledger_url)
-    made.win_back()
-    see(made)
-    yield made
-    made.close()
+    result = World(tmp_path / "company", ledger_url)
+    result.win_back()
+    see(result)
+    yield result
+    result.close()
 
 
 def see(world: World, **of_a1: Any) -> None:

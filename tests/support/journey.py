@@ -16,6 +16,8 @@ are there before the morning's run. They stay until another one changes them:
     no runs, runs                  the machine is off, and on again
     no mail, mail                  nothing is delivered, and it is again
     run                            one more run, now
+    delivery                       one more delivery, now
+    approve                        a person approves the runs that reach too many people
     pause NAME, resume NAME        a person stops a trigger, and lets it go on
     hold NAME HOURS                a person holds an account back for so long
     file NAME                      the trigger file now says what `files` has by that name
@@ -28,27 +30,31 @@ from __future__ import annotations
 
 import contextlib
 import re
+import tempfile
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, time, timedelta
+from functools import cache
 from pathlib import Path
 from typing import Any
 from zoneinfo import ZoneInfo
 
 import duckdb
-from sqlalchemy import select
+from sqlalchemy import make_url, select
 
 from company import Company, Marts
 from lifecycle.errors import InputError
-from lifecycle.ledger import controls, delivery, runs
+from lifecycle.ledger import approvals, controls, delivery, runs
 from lifecycle.ledger.record import record
 from lifecycle.ledger.store import Ledger
 from lifecycle.ledger.suppressions import suppress
 from lifecycle.ledger.tables import NOT_LEFT, State, sends
+from lifecycle.planning import guard
 from lifecycle.planning.plan import decide
-from lifecycle.settings import Settings
+from lifecycle.settings import Guard, Settings
 from lifecycle.triggers.columns import Columns
-from lifecycle.triggers.model import Trigger, parse_trigger
+from lifecycle.triggers.folder import parse_trigger
+from lifecycle.triggers.model import Trigger
 
 WORDS = {
     "silent": {"is_dormant": True},
@@ -107,14 +113,18 @@ class Journey:
         files: Mapping[str, str] | None = None,
         mails_in: Mapping[str, str] | None = None,
         spread_minutes: float = 0,
+        delivers_by_itself: bool = True,
+        people_limit: int | None = None,
     ) -> None:
         self.shared, self.files = shared, files or {}
         self.company = Company(folder)
         zone, country = where.split()
         self.zone = ZoneInfo(zone)
         self.settings = _settings(self.company.settings, zone, country, spread_minutes)
-        self.ledger = Ledger.open(self.settings.ledger_url)
-        pairs = [one.split(" of ") for one in people.split(", ")]
+        limits = Guard(people=1_000 if people_limit is None else people_limit, share=1)
+        self.settings = self.settings.model_copy(update={"guard": limits})
+        self.ledger = _new_ledger(self.settings.ledger_url)
+        pairs = [person.split(" of ") for person in people.split(", ")]
         place = {"time_zone": zone, "country_code": country, "is_dormant": False}
         self.accounts: dict[str, Row] = {of: {"account_id": of, **place} for _, of in pairs}
         self.people: dict[str, Row] = {
@@ -129,6 +139,9 @@ class Journey:
         self.has_runs = self.has_mail = True
         self.run_number = 0
         self.again_at: datetime | None = None
+        self.delivers_by_itself = delivers_by_itself
+        self.delivered: list[datetime] = []
+        """When there was a delivery, whether a mail left or not."""
         self.mails: list[str] = []
         """Each mail that left: `Wed 10 Jun 09:00 check_in`; where there are several of them
         also its trigger, its reader and its language."""
@@ -163,7 +176,7 @@ class Journey:
         mornings = (first + timedelta(days=ahead) for ahead in range((last - first).days + 1))
         acts += [(datetime.combine(day, SIX), self._morning) for day in mornings]
         self.now = self._utc(datetime.combine(first, time()))
-        for wall, act in sorted(acts, key=lambda one: one[0]):
+        for wall, act in sorted(acts, key=lambda item: item[0]):
             self._mails_until(self._utc(wall))
             self.now = self._utc(wall)
             act(self.now)
@@ -176,9 +189,9 @@ class Journey:
 
     def _read(self, line: str) -> Iterator[tuple[datetime, Act]]:
         """The acts of one line of the script, each at a time on the clock on the wall."""
-        found = re.fullmatch(r"(\S+)(?: (\d\d:\d\d))?  +(.*)", line)
-        assert found, line
-        day, clock, events = found.groups()
+        match = re.fullmatch(r"(\S+)(?: (\d\d:\d\d))?  +(.*)", line)
+        assert match, line
+        day, clock, events = match.groups()
         for event in events.split(", "):
             yield datetime.fromisoformat(f"{day} {clock or '00:00'}"), self._act(event)
 
@@ -190,6 +203,10 @@ class Journey:
                 return lambda now: self._switch(f"has_{what}", not no, now)
             case ["run"]:
                 return self._run
+            case ["delivery"]:
+                return self._deliver
+            case ["approve"]:
+                return self._approve
             case ["pause", name]:
                 return lambda _: controls.pause(self.ledger, name, **SOMEBODY)
             case ["resume", name]:
@@ -202,6 +219,10 @@ class Journey:
                 return lambda _: self.write(next(iter(self.triggers)), self.files[name])
         name, _, what = event.rpartition(": ")
         return lambda now: self._change([name] if name else list(self.accounts), what, now)
+
+    def _approve(self, _: datetime) -> None:
+        for run in approvals.waiting(self.ledger):
+            approvals.approve(self.ledger, run.run_id, **SOMEBODY)
 
     def _resume(self, name: str) -> None:
         with contextlib.suppress(InputError):  # it was not stopped
@@ -244,12 +265,17 @@ class Journey:
         run_id = f"run-{self.run_number}"
         triggers = list(self.triggers.values())
         with self.ledger.read() as known:
-            made = decide(self.settings, self.shared.warehouse, known, triggers, as_of=now)
+            decision = decide(self.settings, self.shared.warehouse, known, triggers, as_of=now)
+            planned = decision.decisions.sends
+            flood = guard.judge(self.settings, self.shared.warehouse, known, planned, as_of=now)
         runs.begin(self.ledger, run_id=run_id, as_of=now, source="files")
         with self.ledger.write() as connection:
-            record(connection, made.decisions, run_id=run_id, at=now)
+            record(connection, decision.decisions, run_id=run_id, at=now)
+            why, people = flood.why if flood else None, guard.people(planned)
+            approvals.mark(connection, run_id, people=people, over_budget=why)
         self.withheld += [
-            f"{now.astimezone(self.zone):%a %d %b} {reason}" for reason in made.withheld.elements()
+            f"{now.astimezone(self.zone):%a %d %b} {reason}"
+            for reason in decision.withheld.elements()
         ]
         self._deliver(now)
 
@@ -270,7 +296,7 @@ class Journey:
 
     def _mails_until(self, moment: datetime) -> None:
         """Deliver at every minute before that moment at which a mail may leave."""
-        while True:
+        while self.delivers_by_itself:
             with self.ledger.read() as connection:
                 due = connection.scalars(
                     select(sends.c.not_before)
@@ -288,17 +314,18 @@ class Journey:
         self.again_at = None
         if not self.has_mail:
             return
+        self.delivered.append(now)
         with self.ledger.write() as connection:
             delivery.release(connection, now)
             claims, _ = delivery.claim(connection, now, worker="w:1:1", lease=timedelta(hours=1))
             taken = [
-                delivery.Settlement(one.send_id, State.ACCEPTED, None, attempt=one.attempts)
-                for one in claims
+                delivery.Settlement(claim.send_id, State.ACCEPTED, None, attempt=claim.attempts)
+                for claim in claims
             ]
             delivery.settle_all(connection, taken, now, worker="w:1:1")
             ids = [claim.send_id for claim in claims]
-            found = connection.execute(select(sends).where(sends.c.send_id.in_(ids)))
-            rows = sorted(found, key=lambda row: ids.index(row.send_id))
+            result = connection.execute(select(sends).where(sends.c.send_id.in_(ids)))
+            rows = sorted(result, key=lambda row: ids.index(row.send_id))
         active = dict(self.seen_active)
         self.left += [Left(row, now, active.get(row.account_id)) for row in rows]
         self.mails += sorted(self._told(row, now) for row in rows)
@@ -314,6 +341,22 @@ class Journey:
         if self.mails_in:
             words.append(f"in {row.locale}")
         return " ".join(words)
+
+
+@cache
+def _empty_ledger() -> bytes:
+    """An SQLite file with the ledger's tables: to make them takes as long as a week's runs."""
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "ledger.db"
+        Ledger.open(f"sqlite:///{path}", durable=False).close()
+        return path.read_bytes()
+
+
+def _new_ledger(url: str) -> Ledger:
+    path = Path(str(make_url(url).database))
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes(_empty_ledger())
+    return Ledger.open(url, durable=False)
 
 
 def _settings(settings: Settings, zone: str, country: str, spread_minutes: float) -> Settings:

@@ -29,7 +29,8 @@ def world(tmp_path: Path) -> World:
     world.pull()
     with connect_work(world.settings) as work:
         work.execute(
-            f"create table raw.run_context as select '{PUBLISHED}' as run_id,"
+            "create schema if not exists context;"
+            f" create table context.run as select '{PUBLISHED}' as run_id,"
             f" timestamp '{NOW:%F %T}' as loaded_at"
         )
         keep_delivery(work)

@@ -28,8 +28,8 @@ contact = "support@example.com"
 """
 
 RAW = f"""
-create schema raw;
-create table raw.run_context as select 'r1' as run_id, timestamp '2026-06-10 01:00' as as_of,
+create schema raw; create schema context;
+create table context.run as select 'r1' as run_id, timestamp '2026-06-10 01:00' as as_of,
   timestamp '2026-06-10 01:00' as loaded_at;
 create table raw.accounts as select *, churned_at is not null as is_churned,
   null::varchar as purpose, 'bg ' || mrr as background,
@@ -53,7 +53,7 @@ create table raw.repeated_ids (table_name varchar, stream varchar, repeats bigin
   other_content bigint, examples varchar, loaded_at timestamp);
 """
 DAY_AFTER = f"""
-update raw.run_context
+update context.run
 set run_id = 'r2', as_of = '2026-06-11 01:00', loaded_at = '2026-06-11 01:00';
 insert into raw.usage_events select *, timestamp '2026-06-11 01:00', null
   from ({small_export.EVENTS}) where occurred_at between '2026-06-10 01:00' and '2026-06-11 01:00';
@@ -97,9 +97,9 @@ def limits() -> list[tuple[str, Check]]:
 def beyond(work: duckdb.DuckDBPyConnection, settings: Settings) -> set[tuple[str, str, str]]:
     """Table, measure and column of each limit that is passed: * for one of all columns."""
     drift.measure(work, settings)
-    found = work.execute(f"from {drift.DRIFT}")
-    names = [column[0] for column in found.description or ()]
-    rows = [dict(zip(names, row, strict=True)) for row in found.fetchall()]
+    result = work.execute(f"from {drift.DRIFT}")
+    names = [column[0] for column in result.description or ()]
+    rows = [dict(zip(names, row, strict=True)) for row in result.fetchall()]
     return {
         place(table, check)
         for table, check in limits()
@@ -334,9 +334,9 @@ def test_a_large_table_is_measured_by_some_of_its_keys(work, settings, monkeypat
 def test_what_is_said_names_what_moved_and_masks_addresses(work, settings):
     work.execute(replaced(C, "email", "'x' || email", "contact_id > 'C110'"))
     drift.measure(work, settings)
-    found = work.execute(f"from {drift.DRIFT} where column_name = 'email' and measure = 'changed'")
-    names = [column[0] for column in found.description or ()]
-    [row] = [dict(zip(names, row, strict=True)) for row in found.fetchall()]
+    rows = work.execute(f"from {drift.DRIFT} where column_name = 'email' and measure = 'changed'")
+    names = [column[0] for column in rows.description or ()]
+    [row] = [dict(zip(names, row, strict=True)) for row in rows.fetchall()]
     [text] = drift_story.sentences(work, "It matters.", [row])
     assert text == (
         "raw.contacts.email: It matters. (10 of 120 values of rows that stayed changed, 8.3%; e.g."

@@ -28,17 +28,17 @@ contact = "support@example.com"
 """
 
 RAW = """
-create schema raw;
-create table raw.run_context as
+create schema raw; create schema context;
+create table context.run as
   select timestamp '2026-06-10 01:00' as as_of, timestamp '2026-06-10 01:00' as loaded_at,
     'r1' as run_id;
-create table raw.event_roles as
+create table context.event_roles as
   select * from (values ('activity', '*'), ('core', 'report_created'), ('outcome', '*_shared'))
     as roles (role, pattern);
-create table raw.consent_words as
+create table context.consent_words as
   select * from (values ('contract', 'consent'), ('withdrawn', 'refusal'), ('hearsay', 'unknown'))
     as words (basis, verdict);
-create table raw.countries as
+create table context.countries as
   select 'Japan' as name, 'JP' as country_code, 'Asia/Tokyo' as time_zone;
 create table raw.accounts as
   select 'a' || i as account_id, 'Account ' || i as name,
@@ -96,7 +96,7 @@ insert into marts.account_360 by name
     1 as days_silent, 14 as dormancy_limit_days, 0.9 as p_return_28d, false as is_dormant,
     2 as ladder_step, 80 as usage_health, 'green' as usage_band, 70 as satisfaction_health,
     'green' as satisfaction_band, 3 as active_users_28d, 0.5 as seats_used_share
-  from raw.accounts cross join raw.run_context;
+  from raw.accounts cross join context.run;
 """
 
 
@@ -259,7 +259,7 @@ FAULTS = [
         "raw",
         "usage_events",
         "No event matches",
-        "update raw.event_roles set pattern = 'report_sahred' where role = 'outcome'",
+        "update context.event_roles set pattern = 'report_sahred' where role = 'outcome'",
     ),
     (
         "raw",
@@ -461,8 +461,8 @@ def test_a_planted_fault_is_found(
         if check.because.startswith(reason)
     }
     result = look(settings, door)
-    found = {"critical": result.failures, "warning": result.warnings, "info": result.infos}
-    sentences = [s for s in found[severity] if s.startswith(f"{door}.{table}") and reason in s]
+    matches = {"critical": result.failures, "warning": result.warnings, "info": result.infos}
+    sentences = [s for s in matches[severity] if s.startswith(f"{door}.{table}") and reason in s]
     assert len(sentences) == 1
 
 
@@ -692,7 +692,7 @@ def test_the_warehouse_is_free_afterwards(settings: Settings, ending: str) -> No
     if ending == "refused":
         change(settings, "update raw.accounts set name = null")
     if ending == "failed":
-        change(settings, "drop table raw.event_roles")
+        change(settings, "drop table context.event_roles")
     try:
         checkpoint.check(settings, "raw")
     except (GateStopped, WarehouseError) as error:
