@@ -72,7 +72,7 @@ class YamlFile:
         for event in YAML(typ="rt", pure=True).parse(StringIO(text)) if "*" in text else ():
             anchor = getattr(event, "anchor", None)
             if not isinstance(event, AliasEvent):
-                anchors |= {anchor} - {None}
+                anchors.add(anchor or "")
             elif anchor in anchors:
                 line = int(event.start_mark.line) + 1
                 what = f"*{anchor}: aliases are not read"
