@@ -39,9 +39,13 @@ def events(until: date) -> list[Row]:
     ]
 
 
-def lived(company: Living, day: str) -> None:
+def live(company: Living, day: str) -> None:
     company.file("usage_events.csv", events(date.fromisoformat(day)))
     company.run(f"{day} 10:00 Asia/Tokyo", delivered=day)
+
+
+def lived(company: Living, day: str) -> None:
+    live(company, day)
     assert company.error is None
     assert company.report is not None
 
@@ -63,7 +67,7 @@ def test_a_thin_segment_is_asked_about_once_and_the_answer_is_kept(
     assert company.report.accounts_late == SMALL
     with Ledger.open(company.settings.ledger_url) as ledger:
         feed_questions.answer(ledger, "segment smb", is_normal=True, by="ann", why="sold")
-        company.run("2026-06-12 10:00 Asia/Tokyo", delivered="2026-06-12")
+        live(company, "2026-06-12")
         assert "Far more accounts are dormant than the run before" in str(company.error)
         approvals.approve(ledger, company.report.run_id, by="ann", why="sold")
     lived(company, "2026-06-12")
