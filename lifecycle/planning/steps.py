@@ -204,6 +204,8 @@ class Steps:
             if old is not None:
                 self._withdraw(old, State.SUPPRESSED, ": ".join(against))
             outcome.against.setdefault(step.id, (decision, against[0]))
+            if reader.person and reader.person["email_normalized"] in outcome.reached[step.id]:
+                return None  # the person's mail of it, as another contact, has not left yet
         return None
 
     def _skip(

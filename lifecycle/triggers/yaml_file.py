@@ -14,6 +14,7 @@ from ruamel.yaml import YAML
 from ruamel.yaml.comments import CommentedMap, CommentedSeq
 from ruamel.yaml.constructor import DuplicateKeyError
 from ruamel.yaml.error import MarkedYAMLError, YAMLError
+from ruamel.yaml.events import AliasEvent
 
 from lifecycle.errors import Problem, TriggerError, did_you_mean
 
@@ -49,6 +50,7 @@ class YamlFile:
         """Read a text. Raises TriggerError if it is no YAML mapping or says a key twice."""
         self.name = name
         try:
+            self._refuse_aliases(text)
             content = _load(text)
         except DuplicateKeyError as error:
             key = str(error.problem).partition('"')[2].partition('"')[0]
@@ -63,6 +65,18 @@ class YamlFile:
             raise TriggerError([Problem(name, 1, what, hint)])
         self._content = content
         self.plain: dict[str, Any] = _plain(content)
+
+    def _refuse_aliases(self, text: str) -> None:
+        """A few aliases within aliases unfold to more items than any memory holds."""
+        anchors: set[str] = set()
+        for event in YAML(typ="rt", pure=True).parse(StringIO(text)) if "*" in text else ():
+            anchor = getattr(event, "anchor", None)
+            if not isinstance(event, AliasEvent):
+                anchors |= {anchor} - {None}
+            elif anchor in anchors:
+                line = int(event.start_mark.line) + 1
+                what = f"*{anchor}: aliases are not read"
+                raise TriggerError([Problem(self.name, line, what, "write the value out")])
 
     def _broken(self, what: str, error: MarkedYAMLError) -> TriggerError:
         mark = error.problem_mark or error.context_mark

@@ -10,6 +10,7 @@ import pytest
 from sqlalchemy import select, update
 
 from company import utc
+from lifecycle.ledger import approvals
 from lifecycle.ledger.delivery import claim
 from lifecycle.ledger.tables import State, sends
 from world import World
@@ -57,6 +58,18 @@ def test_two_contacts_with_one_address_get_one_mail(world: World) -> None:
     # The next cycle, and the next step, go to it again.
     world.run("2026-06-17 01:00")
     assert len(accepted(world)) == 2
+
+
+def test_no_step_overtakes_the_one_that_waits_as_another_contacts(world: World) -> None:
+    world.win_back(("{id: last_call, after: 7d}", "{id: last_call, after: 1d}"))
+    people(world, ("c1", "a1", "taro@example.com"), ("c2", "a1", "taro@example.com"))
+    world.run("2026-06-09 20:00")
+    with world.ledger.write() as connection:
+        approvals.mark(connection, "run-1", people=1, over_budget="one too many")
+    world.run("2026-06-10 20:00")
+    assert [(row.contact_id, row.step) for row in world.rows(sends, "contact_id", "step")] == [
+        ("c1", "check_in")
+    ]
 
 
 def test_a_second_account_of_the_person_waits_for_its_time(world: World) -> None:

@@ -202,6 +202,14 @@ def test_each_problem_is_told_with_its_line(line, message):
     assert messages == [prefix + message]
 
 
+def test_aliases_that_unfold_without_end_are_refused_at_once():
+    levels = [f"a{n}: &a{n} [{', '.join([f'*a{n - 1}'] * 10)}]" for n in range(1, 10)]
+    bomb = "\n".join(["description: some * aliases", "a0: &a0 [x]", *levels, SHORT])
+    assert problems(bomb) == [
+        "triggers/win_back.yaml:3: *a0: aliases are not read (write the value out)"
+    ]
+
+
 WRONG_STEPS = {
     "steps: []": "steps: needs at least one",
     "steps: {id: a}": "steps: has to be a list",
