@@ -24,7 +24,7 @@ last_streams as (
   select
     account_id,
     stream,
-    row_number() over (partition by account_id order by last_at desc, stream) as nth
+    row_number() over (partition by account_id order by last_at desc, stream asc) as nth
   from streams
 ),
 
