@@ -101,12 +101,10 @@ def missed(ledger: Connection) -> dict[tuple[str, str], dict[Cycle, Row[Any]]]:
     query = select(*(enrollments.c[name] for name in columns)).where(
         enrollments.c.ended_at.is_(None), enrollments.c.absent_since.is_not(None)
     )
-    by_version: dict[tuple[str, str], dict[Cycle, Row[Any]]] = {}
+    inside: dict[tuple[str, str], dict[Cycle, Row[Any]]] = {}
     for row in ledger.execute(query):
-        by_version.setdefault((row.trigger, row.trigger_version), {})[row.account_id, row.cycle] = (
-            row
-        )
-    return by_version
+        inside.setdefault((row.trigger, row.trigger_version), {})[row.account_id, row.cycle] = row
+    return inside
 
 
 def held_out_through(ledger: Connection, trigger: Trigger, now: datetime) -> Rows:

@@ -242,7 +242,7 @@ def _keep_waiting(context: PlanningContext, name: str, problems: Sequence[Proble
     and goals are looked for, by the versions that the ledger keeps.
     """
     audience.register(context.warehouse, context.ledger, name, context.as_of)
-    why = versions.told(problems)
+    why = versions.in_words(problems)
     file = context.settings.folder("triggers") / f"{name}.yaml"
     in_use: list[str] = []
     for version in versions.in_use(context.ledger, file, context.renderer, context.as_of):

@@ -52,7 +52,7 @@ class Unreadable:
     why: str
 
 
-def told(problems: Iterable[Problem]) -> str:
+def in_words(problems: Iterable[Problem]) -> str:
     """Problems in one sentence."""
     return "; ".join(str(problem) for problem in problems)
 
@@ -117,4 +117,4 @@ def in_use(
             [step.id for step in trigger.steps],
             mail_names(account_columns(), contact_columns()),
         )
-        yield Version(trigger, mails, (version,), called(name, version), told(wrong))
+        yield Version(trigger, mails, (version,), called(name, version), in_words(wrong))

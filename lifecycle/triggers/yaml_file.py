@@ -70,9 +70,9 @@ class YamlFile:
         """A few aliases within aliases unfold to more items than any memory holds."""
         anchors: set[str] = set()
         for event in YAML(typ="rt", pure=True).parse(StringIO(text)) if "*" in text else ():
-            anchor = getattr(event, "anchor", None)
+            anchor = str(getattr(event, "anchor", None))
             if not isinstance(event, AliasEvent):
-                anchors.add(anchor or "")
+                anchors.add(anchor)
             elif anchor in anchors:
                 line = int(event.start_mark.line) + 1
                 what = f"*{anchor}: aliases are not read"

@@ -73,7 +73,11 @@ recent as (
   where
     usage_events.occurred_at > {{ dbt.dateadd('day', '-' ~ recent_days(), 'run_context.as_of') }}
     and (
-      exists (select 1 from late_parts where late_parts.kind = 'stream')
+      exists (
+        select 1
+        from late_parts
+        where late_parts.kind = 'stream'
+      )
       or exists (select 1 from names)
     )
 ),
