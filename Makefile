@@ -27,7 +27,7 @@ export DO_NOT_TRACK = 1
 export DBT_SEND_ANONYMOUS_USAGE_STATS = false
 
 .DEFAULT_GOAL := help
-.PHONY: help install run test faults corruptions oracle year lint server lock clean
+.PHONY: help install run test proofs faults corruptions oracle year lint server lock clean
 
 help: ## this list
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{ printf "make %-8s %s\n", $$1, $$2 }'
@@ -37,6 +37,9 @@ run: install ## install, then run the whole pipeline once (DATA= AS_OF= CONFIG= 
 
 test: install ## every test
 	@$(BIN)/pytest -q -n 2 --dist loadfile --no-loadscope-reorder
+
+proofs: install ## long proofs: a week of real orders, killed runs, what the benchmarks compare
+	@$(BIN)/pytest -q -n 2 -m long tests/end_to_end tests/benchmarks
 
 faults: install ## 20,000 mails, 200 kills, a fifth of the answers broken, on both ledgers
 	@$(BIN)/pytest -q -m long tests/faults

@@ -155,5 +155,5 @@ def _packaged(package: str, path: str) -> str:
 
 def _queried(query: str, file: str) -> ActiveDays:
     with duckdb.connect() as connection:
-        found = connection.execute(query, [file]).fetchnumpy()
-    return ActiveDays.of(np.asarray(found["account"]), np.asarray(found["day"]))
+        result = connection.execute(query, [file]).fetchnumpy()
+    return ActiveDays.of(np.asarray(result["account"]), np.asarray(result["day"]))

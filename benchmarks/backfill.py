@@ -59,12 +59,12 @@ def main() -> None:
         settings = settings_file.load(
             CONFIG, state={"dir": folder}, source={"kind": "files", "path": str(RETAIL)}
         )
-        found, costs = _measure(settings, ALL[-asked.days :])
+        measurement, costs = _measure(settings, ALL[-asked.days :])
     share = costs["backfill"].cpu_seconds / costs["simulate"].cpu_seconds
     if asked.json:
-        print(json.dumps(_as_json(found, costs, share)))
+        print(json.dumps(_as_json(measurement, costs, share)))
     else:
-        _show(found, costs, share)
+        _show(measurement, costs, share)
     if share > OF_A_SIMULATION:
         sys.exit(f"a backfill costs {share:.2f} of a simulation's CPU seconds")
     if costs["backfill"].peak_mb > PEAK_MB:
@@ -86,27 +86,27 @@ def _measure(settings: Settings, days: Sequence[date]) -> tuple[Backfilled, dict
             settings, ledger, [Variant.of_working_tree(settings)], days=days, at=at, memory="empty"
         )
     meter.stage("backfill")
-    found = backfill(settings, days, at=at)
+    result = backfill(settings, days, at=at)
     meter.stop()
-    return found, {cost.stage: cost for cost in meter.costs}
+    return result, {cost.stage: cost for cost in meter.costs}
 
 
-def _as_json(found: Backfilled, costs: dict[str, Cost], share: float) -> dict[str, Any]:
+def _as_json(backfilled: Backfilled, costs: dict[str, Cost], share: float) -> dict[str, Any]:
     return {
-        "days": len(found.built),
-        "rows": found.rows,
+        "days": len(backfilled.built),
+        "rows": backfilled.rows,
         "costs": [asdict(cost) for cost in costs.values()],
         "backfill_over_simulate": share,
     }
 
 
-def _show(found: Backfilled, costs: dict[str, Cost], share: float) -> None:
+def _show(backfilled: Backfilled, costs: dict[str, Cost], share: float) -> None:
     for cost in costs.values():
         print(
             f"{cost.stage:12} {cost.seconds:8,.1f} s {cost.cpu_seconds:8,.1f} CPU s"
             f" {cost.peak_mb:8,.0f} MB"
         )
-    print(f"{len(found.built)} days, {found.rows:,} rows of the history")
+    print(f"{len(backfilled.built)} days, {backfilled.rows:,} rows of the history")
     print(f"a backfill costs {share:.2f} of a simulation's CPU s (promised: {OF_A_SIMULATION:g})")
 
 

@@ -31,13 +31,15 @@ def bare_day(folder: Path, meter: Meter) -> None:
         meter.stage("build")
         marts = _build(db, folder / "state" / "dbt" / "target")
         meter.stop()
-        _compare(db, marts)
+        db.execute("DETACH pipeline")  # its views say "work", which is this database here
+        _compare(db, marts, folder / "state" / "work.duckdb")
 
 
 def _load(db: duckdb.DuckDBPyConnection, data: Path) -> None:
-    db.execute("CREATE SCHEMA IF NOT EXISTS raw")
-    for name in _tables(db, "pipeline", "raw") - set(TABLES):
-        db.execute(f"CREATE OR REPLACE TABLE raw.{name} AS FROM pipeline.raw.{name}")
+    for schema in ("raw", "context", "parameters", "history"):
+        db.execute(f"CREATE SCHEMA IF NOT EXISTS {schema}")
+        for name in _tables(db, "pipeline", schema) - set(TABLES):
+            db.execute(f"CREATE OR REPLACE TABLE {schema}.{name} AS FROM pipeline.{schema}.{name}")
     db.execute("CREATE TABLE IF NOT EXISTS files_read (name VARCHAR)")
     read = {name for (name,) in db.execute("FROM files_read").fetchall()}
     there = _tables(db, "work", "raw")
@@ -60,10 +62,10 @@ def _select(table: Table, files: list[str]) -> str:
     listed = "[" + ", ".join(f"'{file}'" for file in files) + "]"
     source = f"read_parquet({listed}, filename = true)"
     if files[0].endswith(".csv"):
-        types = ", ".join(f"'{one.name}': '{one.kind.sql_type}'" for one in table.columns)
+        types = ", ".join(f"'{column.name}': '{column.kind.sql_type}'" for column in table.columns)
         source = f"read_csv({listed}, header = true, filename = true, columns = {{{types}}})"
     names = ", ".join(table.column_names)
-    loaded_at = f"(SELECT loaded_at FROM raw.run_context) AS {LOADED_AT}"
+    loaded_at = f"(SELECT loaded_at FROM context.run) AS {LOADED_AT}"
     file = "" if table.is_snapshot else f", split_part(filename, '/data/', 2) AS {FILE}"
     return f"SELECT {names}{file}, {loaded_at} FROM {source}"
 
@@ -106,7 +108,7 @@ def _keep_versions(
     db: duckdb.DuckDBPyConnection, relation: str, key: str, query: str, is_there: bool
 ) -> None:
     """A version of each row, as dbt's snapshots keep them."""
-    clock = "(SELECT loaded_at FROM raw.run_context)"
+    clock = "(SELECT loaded_at FROM context.run)"
     versions = f"SELECT *, {clock} AS dbt_valid_from, NULL::TIMESTAMP AS dbt_valid_to FROM"
     if not is_there:
         db.execute(f"CREATE TABLE {relation} AS {versions} ({query})")
@@ -122,10 +124,12 @@ def _keep_versions(
     db.execute(f"INSERT INTO {relation} BY NAME {versions} changed")
 
 
-def _compare(db: duckdb.DuckDBPyConnection, marts: list[str]) -> None:
+def _compare(db: duckdb.DuckDBPyConnection, marts: list[str], run: Path) -> None:
     different = []
     for name in marts:
-        ours, theirs = f"FROM marts.{name}", f"FROM pipeline.marts.{name}"
+        with duckdb.connect(str(run)) as pipeline:
+            db.register("pipeline_mart", pipeline.execute(f"FROM marts.{name}").to_arrow_table())
+        ours, theirs = f"FROM marts.{name}", "FROM pipeline_mart"
         odd = db.execute(
             f"SELECT count(*) FROM (({ours} EXCEPT ALL {theirs})"
             f" UNION ALL ({theirs} EXCEPT ALL {ours}))"
@@ -137,8 +141,8 @@ def _compare(db: duckdb.DuckDBPyConnection, marts: list[str]) -> None:
 
 
 def _tables(db: duckdb.DuckDBPyConnection, catalog: str, schema: str) -> set[str]:
-    found = db.execute(
+    rows = db.execute(
         "SELECT table_name FROM duckdb_tables() WHERE database_name = $1 AND schema_name = $2",
         [catalog, schema],
     ).fetchall()
-    return {name for (name,) in found}
+    return {name for (name,) in rows}

@@ -100,9 +100,9 @@ def _measure(folder: Path, server: str, ca_file: Path | None, stock: int) -> Ite
         ("stock client", "stock", [ca, str(stock)]),
     ):
         with _sink(ca_file) as port:
-            found = _alone(what, folder, f"{server}://127.0.0.1:{port}", *more)
-        del found["stage"]
-        yield Way(server, way, **found)
+            result = _alone(what, folder, f"{server}://127.0.0.1:{port}", *more)
+        del result["stage"]
+        yield Way(server, way, **result)
 
 
 @contextmanager
@@ -123,8 +123,8 @@ def _alone(what: str, folder: Path, *more: str) -> dict[str, float]:
     command = [sys.executable, str(script), what, str(folder), str(result), *more]
     if status := subprocess.run(command, stdout=sys.stderr).returncode:
         sys.exit(status)
-    found: dict[str, float] = json.loads(result.read_text(encoding="utf-8"))
-    return found
+    answer: dict[str, float] = json.loads(result.read_text(encoding="utf-8"))
+    return answer
 
 
 def _ratios(ways: list[Way]) -> dict[str, float]:

@@ -149,16 +149,16 @@ def main() -> None:
         ]
     for line in absent:
         print(line, file=sys.stderr)
-    found: dict[str, list[Any]] = {
-        "rankings": [asdict(one) for one in rankings],
-        "contests": [asdict(one) for one in contests],
+    result: dict[str, list[Any]] = {
+        "rankings": [asdict(ranking) for ranking in rankings],
+        "contests": [asdict(contest) for contest in contests],
         "daily_users": _daily_users(),
         "absent": absent,
     }
     if asked.json:
-        print(json.dumps(found))
+        print(json.dumps(result))
     else:
-        _show(rankings, contests, found["daily_users"])
+        _show(rankings, contests, result["daily_users"])
     sys.exit(0 if rankings else 1)
 
 
@@ -340,7 +340,7 @@ def _holidays(country: str) -> Days:
 
 def _daily_users() -> list[dict[str, Any]]:
     """False alarms in ten years at the least limit, of an office open on every working day."""
-    found = []
+    collected = []
     days = np.arange("2016-01-04", "2026-01-05", dtype="datetime64[D]")
     for country in ("JP", "CN", "GB"):
         off = _holidays(country)
@@ -351,7 +351,7 @@ def _daily_users() -> list[dict[str, Any]]:
         working = dormancy.counted_days(began, ended, off) > LEAST_WORKING_DAYS
         # The day of the return is not over, so it is no day without activity.
         silent = dormancy.counted_days(began, ended - 1, off) >= LEAST_WORKING_DAYS
-        found.append(
+        collected.append(
             {
                 "country": country,
                 f"{LEAST} calendar days": int(calendar.sum()),
@@ -361,7 +361,7 @@ def _daily_users() -> list[dict[str, Any]]:
                 ),
             }
         )
-    return found
+    return collected
 
 
 def _new_year_in_japan(day: date) -> bool:
@@ -379,28 +379,30 @@ def _show(
     from rich.table import Table
 
     def table(title: str, *columns: str, texts: int = 1) -> Table:
-        made = Table(title=title, title_justify="left")
+        figures_table = Table(title=title, title_justify="left")
         for number, column in enumerate(columns):
-            made.add_column(column, justify="left" if number < texts else "right")
-        return made
+            figures_table.add_column(column, justify="left" if number < texts else "right")
+        return figures_table
 
     console = Console(width=120, highlight=False)
     ranked = table(
         "AUC of who is active again within the horizon (95 % intervals of the paired bootstrap)",
-        "", *(f"{one.data}, {one.horizon_days} days" for one in rankings),
+        "", *(f"{ranking.data}, {ranking.horizon_days} days" for ranking in rankings),
     )  # fmt: skip
-    ranked.add_row("split", *(one.split for one in rankings))
-    ranked.add_row("accounts", *(f"{one.accounts:,}" for one in rankings))
-    ranked.add_row("came back", *(f"{one.returned:.1%}" for one in rankings), end_section=True)
-    ranked.add_row("days since last", *(_interval(one.days_since_last) for one in rankings))
-    ranked.add_row("silent / gap", *(_interval(one.own_rhythm) for one in rankings))
-    ranked.add_row("silent / limit", *(_interval(one.own_limit) for one in rankings))
-    ranked.add_row("P(return)", *(_interval(one.p_return) for one in rankings))
+    ranked.add_row("split", *(ranking.split for ranking in rankings))
+    ranked.add_row("accounts", *(f"{ranking.accounts:,}" for ranking in rankings))
     ranked.add_row(
-        "P(return) - days", *(_interval(one.p_return_over_days, "+") for one in rankings)
+        "came back", *(f"{ranking.returned:.1%}" for ranking in rankings), end_section=True
+    )
+    ranked.add_row("days since last", *(_interval(ranking.days_since_last) for ranking in rankings))
+    ranked.add_row("silent / gap", *(_interval(ranking.own_rhythm) for ranking in rankings))
+    ranked.add_row("silent / limit", *(_interval(ranking.own_limit) for ranking in rankings))
+    ranked.add_row("P(return)", *(_interval(ranking.p_return) for ranking in rankings))
+    ranked.add_row(
+        "P(return) - days", *(_interval(ranking.p_return_over_days, "+") for ranking in rankings)
     )
     ranked.add_row(
-        "P(return) - gap", *(_interval(one.p_return_over_rhythm, "+") for one in rankings)
+        "P(return) - gap", *(_interval(ranking.p_return_over_rhythm, "+") for ranking in rankings)
     )
     console.print(ranked)
     for contest in contests:
@@ -411,16 +413,16 @@ def _show(
             f"all ({contest.every_account:,})", f"left ({contest.gone_accounts:,})",
             "set before", "on seen gaps", texts=2,
         )  # fmt: skip
-        for one in contest.limits:
+        for item in contest.limits:
             alarmed.add_row(
-                one.counted,
-                one.limit,
-                f"{one.factor:.2f}",
-                f"{one.alarms_a_year:.2f}",
-                *(f"{days:.1f}" for days in (one.fast, one.every, one.gone)),
-                f"{one.alarms_a_year_if_set_before:.2f}",
-                f"{one.alarms_a_year_if_set_on_seen:.2f}",
-                end_section=one.limit == "blend",
+                item.counted,
+                item.limit,
+                f"{item.factor:.2f}",
+                f"{item.alarms_a_year:.2f}",
+                *(f"{days:.1f}" for days in (item.fast, item.every, item.gone)),
+                f"{item.alarms_a_year_if_set_before:.2f}",
+                f"{item.alarms_a_year_if_set_on_seen:.2f}",
+                end_section=item.limit == "blend",
             )
         console.print(alarmed)
         unavoidable = contest.alarms_a_year_above_most
@@ -431,8 +433,8 @@ def _show(
     console.print(offices)
 
 
-def _interval(one: Interval, sign: str = "") -> str:
-    return f"{one.value:{sign}.3f} ({one.low:{sign}.3f} to {one.high:{sign}.3f})"
+def _interval(interval: Interval, sign: str = "") -> str:
+    return f"{interval.value:{sign}.3f} ({interval.low:{sign}.3f} to {interval.high:{sign}.3f})"
 
 
 if __name__ == "__main__":

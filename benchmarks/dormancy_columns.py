@@ -49,7 +49,7 @@ MODELS = (
     "int_return_chances",
     "int_account_return_chances",
     "int_working_days",
-    "account_dormancy",
+    "int_dormancy_judged",
 )
 
 COLUMNS = (
@@ -94,11 +94,11 @@ def main() -> None:
         ]
         rows = _compare(folder)
     dbt, bare = (
-        min((one[which] for one in costs), key=lambda cost: cost.cpu_seconds)
+        min((cost[which] for cost in costs), key=lambda cost: cost.cpu_seconds)
         for which in ("dbt", "bare")
     )
     times = dbt.cpu_seconds / bare.cpu_seconds
-    found = {
+    result = {
         "accounts": asked.accounts,
         "account_days": asked.account_days,
         "rows": rows,
@@ -109,9 +109,9 @@ def main() -> None:
         "peak_mb_over_bare": dbt.peak_mb / bare.peak_mb,
     }
     if asked.json:
-        print(json.dumps(found))
+        print(json.dumps(result))
     else:
-        _show(found)
+        _show(result)
     if times > PROMISED and asked.accounts >= PROMISED_FROM:
         sys.exit(f"{times:.2f} times the bare query is more than promised ({PROMISED})")
 
@@ -142,7 +142,7 @@ def _make(folder: Path, accounts: int, account_days: int) -> None:
         db.execute(
             f"""
             SET enable_progress_bar = false;
-            CREATE SCHEMA raw; CREATE SCHEMA marts;
+            CREATE SCHEMA raw; CREATE SCHEMA intermediate;
             CREATE TABLE raw.accounts AS
                 SELECT country, NULL::VARCHAR AS time_zone, TIMESTAMP '2023-01-01' AS created_at,
                     NULL::TIMESTAMP AS went_live_at, NULL::TIMESTAMP AS renewal_at
@@ -157,7 +157,7 @@ def _make(folder: Path, accounts: int, account_days: int) -> None:
                     CASE WHEN chance(i, 'left') < 0.3 THEN chance(i, 'end') ELSE 1 END AS lived,
                     exp(1.5 * (chance(i, 'a') + chance(i, 'b') + chance(i, 'c') - 1.5)) AS weight
                 FROM range({accounts}) AS numbers (i);
-            CREATE TABLE marts.dim_accounts AS
+            CREATE TABLE intermediate.int_accounts_located AS
                 SELECT account_id, age + 5 AS days_since_go_live, DATE '2026-06-10' AS as_of_day,
                     DATE '2026-06-10' - (age + 5)::INTEGER AS went_live_on,
                     CASE WHEN chance(i, 'segment') < 0.05 THEN NULL
@@ -166,7 +166,7 @@ def _make(folder: Path, accounts: int, account_days: int) -> None:
                     'Asia/Tokyo' AS time_zone, false AS is_churned
                 FROM lives;
             -- One row an account and day, spread evenly over its life but for some chance.
-            CREATE TABLE marts.fct_account_activity_daily AS
+            CREATE TABLE intermediate.int_account_days_counted AS
                 WITH counted AS (
                     SELECT *, floor(age * lived) + 1 AS span,
                         least(floor(age * lived) + 1,
@@ -191,10 +191,10 @@ def _make(folder: Path, accounts: int, account_days: int) -> None:
                 FROM dated
                 ORDER BY activity_date, hash(i);
             DROP TABLE lives;
-            CREATE TABLE marts.account_feed AS
-                SELECT account_id, 'fresh' AS feed_status FROM marts.dim_accounts;
+            CREATE TABLE intermediate.int_account_feeds_judged AS
+                SELECT account_id, 'fresh' AS feed_status FROM intermediate.int_accounts_located;
             -- Nobody left and came back, and every account's use is delivered.
-            CREATE SCHEMA snapshots; CREATE SCHEMA intermediate;
+            CREATE SCHEMA snapshots;
             CREATE TABLE snapshots.accounts_snapshot (account_id VARCHAR, churned_at TIMESTAMP,
                 is_churned BOOLEAN, dbt_valid_from TIMESTAMP, dbt_valid_to TIMESTAMP);
             CREATE TABLE intermediate.int_unwatched_accounts (account_id VARCHAR, said_by VARCHAR);
@@ -204,13 +204,13 @@ def _make(folder: Path, accounts: int, account_days: int) -> None:
     with duckdb.connect(str(settings.work_db)) as db:
         db.execute(
             """
-            INSERT INTO raw.score_versions VALUES
+            INSERT INTO parameters.score_versions VALUES
                 ('v', TIMESTAMP '2026-06-01', true, false, 20000, 0, '');
-            INSERT INTO raw.return_parameters VALUES
+            INSERT INTO parameters.return_parameters VALUES
                 ('v', '', 0.6, 9, 0.3, 1.1, 20000, 0), ('v', 'small', 0.5, 7, 0.4, 1, 20000, 0),
                 ('v', 'mid', 0.9, 9, 0.2, 1.3, 20000, 0);
-            INSERT INTO raw.segment_gaps VALUES ('v', 'small', 12), ('v', 'mid', 9.5);
-            INSERT INTO raw.dormancy_calibration VALUES ('v', 1.8, 0.5, 1000);
+            INSERT INTO parameters.segment_gaps VALUES ('v', 'small', 12), ('v', 'mid', 9.5);
+            INSERT INTO parameters.dormancy_calibration VALUES ('v', 1.8, 0.5, 1000);
             """
         )
 
@@ -229,7 +229,7 @@ def _dbt(folder: Path) -> list[Cost]:
         done = dbt.invoke(["run", "--select", *models, *places])
         costs = meter.stop()
         if not done.success:
-            sys.exit(str(done.exception or [one.message for one in done.result.results]))
+            sys.exit(str(done.exception or [node.message for node in done.result.results]))
     return costs
 
 
@@ -260,7 +260,7 @@ def _compare(folder: Path) -> int:
                 ours.other IS DISTINCT FROM theirs.other
                 OR (ours.p IS NULL) <> (theirs.p IS NULL) OR abs(ours.p - theirs.p) > 1e-12
             )
-            FROM (SELECT {columns} FROM marts.account_dormancy) AS ours
+            FROM (SELECT {columns} FROM intermediate.int_dormancy_judged) AS ours
             FULL JOIN (SELECT {columns} FROM bare_dormancy) AS theirs USING (account_id)
             """
         ).fetchone()
@@ -271,18 +271,18 @@ def _compare(folder: Path) -> int:
     return int(rows)
 
 
-def _show(found: dict[str, object]) -> None:
-    print(f"{found['accounts']:,} accounts, {found['account_days']:,} account-days")
+def _show(values: dict[str, object]) -> None:
+    print(f"{values['accounts']:,} accounts, {values['account_days']:,} account-days")
     for which in ("dbt", "bare"):
-        cost = found[which]
+        cost = values[which]
         assert isinstance(cost, dict)
         print(
             f"{which:5} {cost['seconds']:6.1f} s, {cost['cpu_seconds']:6.1f} CPU s, "
             f"{cost['peak_mb']:6,.0f} MB"
         )
-    print(f"dbt over bare, CPU seconds: {found['cpu_seconds_over_bare']:.2f} (at most {PROMISED})")
-    print(f"dbt over bare, seconds: {found['seconds_over_bare']:.2f}")
-    print(f"dbt over bare, peak memory: {found['peak_mb_over_bare']:.2f}")
+    print(f"dbt over bare, CPU seconds: {values['cpu_seconds_over_bare']:.2f} (at most {PROMISED})")
+    print(f"dbt over bare, seconds: {values['seconds_over_bare']:.2f}")
+    print(f"dbt over bare, peak memory: {values['peak_mb_over_bare']:.2f}")
 
 
 if __name__ == "__main__":

@@ -7,7 +7,7 @@ with days as (
     activity_date,
     last_active_at,
     lead(activity_date) over (partition by account_id order by activity_date) as next_active_on
-  from marts.fct_account_activity_daily
+  from intermediate.int_account_days_counted
 ),
 
 activity as (
@@ -27,7 +27,7 @@ activity as (
 
 accounts as (
   select
-    dim_accounts.account_id,
+    located.account_id,
     coalesce(segment, '') as segment,
     coalesce(country_code, 'JP') as country,
     days_since_go_live,
@@ -35,7 +35,7 @@ accounts as (
     activity.* exclude (account_id, gaps),
     coalesce(gaps, 0) as gaps,
     date '2026-06-10' - last_active_on as silent
-  from marts.dim_accounts
+  from intermediate.int_accounts_located as located
   left join activity using (account_id)
   cross join (select min(activity_date) as begins_on from days) as feed
 ),
@@ -63,10 +63,10 @@ with_gaps as (
     coalesce(own.a, everyone.a) as a,
     coalesce(own.b, everyone.b) as b
   from accounts
-  left join raw.segment_gaps as fitted using (segment)
+  left join parameters.segment_gaps as fitted using (segment)
   left join segments using (segment)
-  left join raw.return_parameters as own on accounts.segment = own.segment
-  cross join (from raw.return_parameters where segment = '') as everyone
+  left join parameters.return_parameters as own on accounts.segment = own.segment
+  cross join (from parameters.return_parameters where segment = '') as everyone
   cross join (select quantile_cont(own_gap, 0.5) as gap from accounts where gaps >= 3) as company
 ),
 
@@ -83,7 +83,7 @@ working as (
       range(timestamp '2026-06-11' - interval 399 day, timestamp '2026-06-12', interval 1 day)
     ) as date) as day
   ) as days
-  left join raw.holidays as holidays
+  left join context.holidays as holidays
     on holidays.country_code = countries.country and holidays.day = days.day
 ),
 
@@ -98,7 +98,7 @@ judged as (
     )) end as bigint) as day_limit,
     coalesce(silent, days_watched + 1) > day_limit as is_over
   from with_gaps
-  cross join raw.dormancy_calibration
+  cross join parameters.dormancy_calibration
   left join working as yesterday
     on yesterday.country = with_gaps.country and yesterday.day = date '2026-06-09'
   left join working as since

@@ -44,12 +44,12 @@ contact = "support@example.com"
 """
 
 RAW = """
-create schema raw;
-create table raw.run_context as select 'published' as run_id, timestamp '2026-06-09 01:00' as as_of,
+create schema raw; create schema context;
+create table context.run as select 'published' as run_id, timestamp '2026-06-09 01:00' as as_of,
   timestamp '2026-06-09 01:00' as loaded_at;
-create table raw.event_roles (role varchar, pattern varchar);
-create table raw.consent_words (basis varchar, verdict varchar);
-create table raw.countries (name varchar, country_code varchar, time_zone varchar);
+create table context.event_roles (role varchar, pattern varchar);
+create table context.consent_words (basis varchar, verdict varchar);
+create table context.countries (name varchar, country_code varchar, time_zone varchar);
 create table raw.rejected_rows (table_name varchar, key varchar);
 create table raw.accounts as
 select 'A' || lpad(i::varchar, 8, '0') as account_id, 'Firm ' || i as name,
@@ -82,7 +82,7 @@ create table raw.survey_responses (response_id varchar, account_id varchar,
 """
 
 NEXT_DAY = """
-update raw.run_context set run_id = 'delivered', as_of = as_of + interval 1 day,
+update context.run set run_id = 'delivered', as_of = as_of + interval 1 day,
   loaded_at = loaded_at + interval 1 day;
 update raw.accounts set name = name || ' Ltd' where hash(account_id) % 200 = 0;
 update raw.contacts set role = 'member' where hash(contact_id) % 200 = 1;
@@ -109,12 +109,12 @@ def one_pass(work: duckdb.DuckDBPyConnection) -> dict[str, int]:
     for table in SNAPSHOTS:
         names = [name for name in table.column_names if name != table.key]
         counts = ", ".join(f"count(*) filter (b.{name} <> n.{name})" for name in names)
-        found = work.execute(
+        row = work.execute(
             f"select {counts} from published_delivery.{table.name} as b"
             f" full join raw.{table.name} as n on b.{table.key} = n.{table.key}"
         ).fetchone()
-        assert found is not None
-        differ |= {f"{table.name}.{name}": n for name, n in zip(names, found, strict=True)}
+        assert row is not None
+        differ |= {f"{table.name}.{name}": n for name, n in zip(names, row, strict=True)}
     return differ
 
 

@@ -21,6 +21,7 @@ def run(folder: Path, as_of: str) -> dict[str, Any]:
     meter = Meter("start")
     for name in [name for name in os.environ if name.startswith(("LIFECYCLE", "PREFECT"))]:
         del os.environ[name]
+    os.environ["DBT_WRITE_JSON"] = "true"  # the other side builds what dbt compiled
     from flows.api import prepare
     from flows.local_api import LocalApi
     from lifecycle import settings
@@ -50,5 +51,5 @@ def bare(folder: Path, as_of: str) -> dict[str, Any]:
 if __name__ == "__main__":
     what, folder_name, moment, result = sys.argv[1:]
     with redirect_stdout(sys.stderr):
-        found = {"run": run, "bare": bare}[what](Path(folder_name), moment)
-    Path(result).write_text(json.dumps(found, default=str), encoding="utf-8")
+        matches = {"run": run, "bare": bare}[what](Path(folder_name), moment)
+    Path(result).write_text(json.dumps(matches, default=str), encoding="utf-8")

@@ -97,7 +97,7 @@ def plan(folder: Path, mails: str) -> int:
                 pass
 
         recorder = SendGrid(KEY, transport=Recorder(), pause=Pause(folder / "pause"))
-        made = Decisions()
+        decisions = Decisions()
         for number in range(int(mails)):
             account, contact = f"a{number}", f"c{number}"
             send_id = send_identity(account, contact, "win_back", "check_in", 1)
@@ -118,13 +118,13 @@ def plan(folder: Path, mails: str) -> int:
             )
             mime = message.as_bytes()
             recorder.send([Mail(send_id, mime)])
-            made.entries.append(
+            decisions.entries.append(
                 Entry(
                     *(account, "win_back", 1, "v1", now, "Asia/Tokyo", "account", "JP", None),
                     (contact,),
                 )
             )
-            made.sends.append(
+            decisions.sends.append(
                 PlannedSend(
                     send_id=send_id,
                     account_id=account,
@@ -150,7 +150,7 @@ def plan(folder: Path, mails: str) -> int:
     with Ledger.open(f"sqlite:///{home / '.lifecycle' / 'ledger.db'}") as ledger:
         runs.begin(ledger, run_id="r1", as_of=now, source="files")
         with ledger.write() as connection:
-            record(connection, made, run_id="r1", at=now)
+            record(connection, decisions, run_id="r1", at=now)
             delivery.release(connection, now)
             for source in feedback.LISTS["sendgrid"]:
                 feedback.record_sync(connection, source, read_until=now, now=now)
@@ -260,5 +260,5 @@ if __name__ == "__main__":
     ]
     mails = work(Path(where), *rest)
     costs = {cost.stage: asdict(cost) for cost in meter.stop()}
-    found: dict[str, Any] = {"mails": mails, **costs.get(what, costs["start"])}
-    Path(result).write_text(json.dumps(found), encoding="utf-8")
+    matches: dict[str, Any] = {"mails": mails, **costs.get(what, costs["start"])}
+    Path(result).write_text(json.dumps(matches), encoding="utf-8")

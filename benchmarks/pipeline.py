@@ -48,12 +48,12 @@ class Day:
 
     def cost(self, which: str, *stages: str) -> Cost:
         """The cost of these stages together (`run` or `bare`); of all of them without names."""
-        found = [one for one in getattr(self, which) if not stages or one.stage in stages]
+        result = [item for item in getattr(self, which) if not stages or item.stage in stages]
         return Cost(
             "+".join(stages) or "all",
-            sum(one.seconds for one in found),
-            sum(one.cpu_seconds for one in found),
-            max(one.peak_mb for one in found),
+            sum(item.seconds for item in result),
+            sum(item.cpu_seconds for item in result),
+            max(item.peak_mb for item in result),
         )
 
 
@@ -72,9 +72,15 @@ def main() -> None:
         print(result)
     else:
         _show(company, days, ratios)
-    broken = [one for one in ratios if one.at_most is not None and one.times > one.at_most]
+    broken = [
+        ratio for ratio in ratios if ratio.at_most is not None and ratio.times > ratio.at_most
+    ]
     if broken and company.events >= PROMISED_FROM:
-        sys.exit("\n".join(f"{one.what}: {one.times:.2f} is more than promised" for one in broken))
+        sys.exit(
+            "\n".join(
+                f"{trigger.what}: {trigger.times:.2f} is more than promised" for trigger in broken
+            )
+        )
 
 
 def _arguments() -> argparse.Namespace:
@@ -97,11 +103,11 @@ def _arguments() -> argparse.Namespace:
 
 
 def _make(company: BigCompany, folder: Path) -> None:
-    made, original = folder / "made.json", folder / "original"
-    if not made.exists() or json.loads(made.read_text()) != asdict(company):
+    result, original = folder / "made.json", folder / "original"
+    if not result.exists() or json.loads(result.read_text()) != asdict(company):
         shutil.rmtree(original, ignore_errors=True)
         company.write(original, lambda text: print(f"{text} …", file=sys.stderr, flush=True))
-        made.write_text(json.dumps(asdict(company)))
+        result.write_text(json.dumps(asdict(company)))
     for name in ("state", "bare", "data"):
         shutil.rmtree(folder / name, ignore_errors=True)
     shutil.copytree(original, folder, dirs_exist_ok=True)
@@ -122,12 +128,12 @@ def _alone(what: str, folder: Path, name: str, as_of: datetime) -> dict[str, Any
     command = [sys.executable, str(script), what, str(folder), as_of.isoformat(), str(result)]
     if status := subprocess.run(command, stdout=sys.stderr).returncode:
         sys.exit(status)
-    found: dict[str, Any] = json.loads(result.read_text(encoding="utf-8"))
-    return found
+    answer: dict[str, Any] = json.loads(result.read_text(encoding="utf-8"))
+    return answer
 
 
-def _costs(found: dict[str, Any]) -> list[Cost]:
-    return [Cost(**cost) for cost in found["costs"]]
+def _costs(values: dict[str, Any]) -> list[Cost]:
+    return [Cost(**cost) for cost in values["costs"]]
 
 
 def _ratios(days: dict[str, Day]) -> list[Ratio]:
@@ -160,7 +166,7 @@ def _show(company: BigCompany, days: dict[str, Day], ratios: list[Ratio]) -> Non
         for what in (f"{name} day s", "CPU s", "peak MB"):
             table.add_column(what, justify="right")
     for which in ("run", "bare"):
-        stages = [one.stage for one in getattr(next(iter(days.values())), which)]
+        stages = [item.stage for item in getattr(next(iter(days.values())), which)]
         for stage in [*stages, ""]:
             costs = [day.cost(which, *([stage] if stage else [])) for day in days.values()]
             table.add_row(
@@ -183,9 +189,9 @@ def _show(company: BigCompany, days: dict[str, Day], ratios: list[Ratio]) -> Non
             f"{name} day: {report['accounts']:,} accounts, feed {report['feed_status']}, "
             f"{report['planned']:,} mails planned, {report['accepted']:,} accepted"
         )
-    for one in ratios:
-        promised = f" (promised: at most {one.at_most:g})" if one.at_most is not None else ""
-        console.print(f"{one.what}: {one.times:.2f}{promised}")
+    for ratio in ratios:
+        promised = f" (promised: at most {ratio.at_most:g})" if ratio.at_most is not None else ""
+        console.print(f"{ratio.what}: {ratio.times:.2f}{promised}")
 
 
 if __name__ == "__main__":

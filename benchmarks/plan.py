@@ -110,21 +110,21 @@ def main() -> None:
     """Measure, and print a table or JSON."""
     asked = _arguments()
     if asked.measure:
-        cost, found = {"bare": _bare, "quiet": _quiet, "busy": _busy}[asked.measure](asked.folder)
-        told = {"cost": asdict(cost), "found": found}
-        (asked.folder / f"{asked.measure}.json").write_text(json.dumps(told))
+        cost, result = {"bare": _bare, "quiet": _quiet, "busy": _busy}[asked.measure](asked.folder)
+        answer = {"cost": asdict(cost), "found": result}
+        (asked.folder / f"{asked.measure}.json").write_text(json.dumps(answer))
         return
     with tempfile.TemporaryDirectory(prefix="lifecycle-benchmark-") as temporary:
         folder = Path(temporary)
         _make(folder, asked.accounts)
-        told = {which: _alone(which, folder) for which in ("bare", "quiet", "busy")}
-    costs = {which: Cost(**one["cost"]) for which, one in told.items()}
-    entered, left = told["bare"]["found"]["entered"], told["bare"]["found"]["left"]
+        answer = {which: _alone(which, folder) for which in ("bare", "quiet", "busy")}
+    costs = {which: Cost(**item["cost"]) for which, item in answer.items()}
+    entered, left = answer["bare"]["found"]["entered"], answer["bare"]["found"]["left"]
     for which in ("quiet", "busy"):
-        found = told[which]["found"]
-        if (found["entered"], found["left"]) != (entered, left):
-            sys.exit(f"the {which} plan finds {found}, bare SQL {told['bare']['found']}")
-    mails = told["busy"]["found"]["mails"] - told["quiet"]["found"]["mails"]
+        result = answer[which]["found"]
+        if (result["entered"], result["left"]) != (entered, left):
+            sys.exit(f"the {which} plan finds {result}, bare SQL {answer['bare']['found']}")
+    mails = answer["busy"]["found"]["mails"] - answer["quiet"]["found"]["mails"]
     times = costs["quiet"].cpu_seconds / costs["bare"].cpu_seconds
     report = {
         "accounts": asked.accounts,
@@ -200,8 +200,8 @@ def _make_marts(path: Path, accounts: int) -> None:
             ("dim_contacts", people, contact_columns(), f"{rows}, range(1, 3) AS two (k)"),
         ):
             chosen = ", ".join(
-                f"CAST({filled.get(one.name, 'NULL')} AS {one.data_type}) AS {one.name}"
-                for one in columns.values()
+                f"CAST({filled.get(column.name, 'NULL')} AS {column.data_type}) AS {column.name}"
+                for column in columns.values()
             )
             db.execute(f"CREATE TABLE marts.{table} AS SELECT {chosen} {source} ORDER BY hash(i)")
         db.execute(
@@ -216,12 +216,14 @@ def _make_ledger(folder: Path, accounts: int) -> None:
     from lifecycle.ledger import runs
     from lifecycle.ledger.store import Ledger
     from lifecycle.ledger.tables import send_identity
-    from lifecycle.triggers.model import load_triggers
+    from lifecycle.triggers.folder import load_triggers
 
     settings = _settings(folder)
     with Ledger.open(settings.ledger_url) as ledger:
         runs.begin(ledger, run_id="r1", as_of=ENTERED, source="files")
-    versions = [one.version for one in sorted(load_triggers(settings), key=lambda one: one.name)]
+    versions = [
+        trigger.version for trigger in sorted(load_triggers(settings), key=lambda item: item.name)
+    ]
     inside = [i for i in range(accounts) if i % 100 >= 50]
     due, later = (f"{BUSY + timedelta(days=ahead):%Y-%m-%d %H:%M:%S.%f}" for ahead in (0, 9))
     entered = f"{BUSY - timedelta(days=7):%Y-%m-%d %H:%M:%S.%f}"
@@ -240,7 +242,7 @@ def _make_ledger(folder: Path, accounts: int) -> None:
 
     accounts_, triggers, cycles = (list(column) for column in zip(*keys, strict=True))
     key = {"account_id": accounts_, "trigger": triggers, "cycle": cycles}
-    began: list[object] = [entered if one else late_entry for one in is_due]
+    began: list[object] = [entered if due else late_entry for due in is_due]
     version: list[object] = [versions[i % TRIGGERS] for i in inside]
     fill(
         "enrollments",
@@ -252,7 +254,7 @@ def _make_ledger(folder: Path, accounts: int) -> None:
         time_zone=same("Asia/Tokyo"),
         time_zone_source=same("account"),
         country=same("JP"),
-        next_at=[due if one else later for one in is_due],
+        next_at=[due if item else later for item in is_due],
         held_out=same(0),
     )
     contacts: list[object] = [f"c{i}-1" for i in inside]
@@ -267,7 +269,7 @@ def _make_ledger(folder: Path, accounts: int) -> None:
         due_at=began,
         not_before=began,
     )
-    second = [at for at, one in enumerate(is_due) if not one]
+    second = [at for at, due in enumerate(is_due) if not due]
     fill(
         "steps",
         **{name: [values[at] for at in second] for name, values in key.items()},
@@ -326,7 +328,7 @@ def _warm() -> None:
 def _plan(folder: Path, now: datetime) -> tuple[Cost, Found]:
     from lifecycle.ledger.store import Ledger
     from lifecycle.planning.plan import decide
-    from lifecycle.triggers.model import load_triggers
+    from lifecycle.triggers.folder import load_triggers
     from lifecycle.warehouse.connection import connect_published
 
     settings = _settings(folder)
@@ -337,11 +339,11 @@ def _plan(folder: Path, now: datetime) -> tuple[Cost, Found]:
         with connect_published(settings) as warehouse, ledger.read() as known:
             result = decide(settings, warehouse, known, triggers, as_of=now)
         (cost,) = meter.stop()
-    made = result.decisions
+    created = result.decisions
     return cost, {
-        "entered": len(made.entries),
-        "left": len(made.endings),
-        "mails": len(made.sends),
+        "entered": len(created.entries),
+        "left": len(created.endings),
+        "mails": len(created.sends),
     }
 
 
@@ -406,8 +408,8 @@ def _alone(which: str, folder: Path) -> dict[str, dict[str, float]]:
     command = [sys.executable, __file__, "--measure", which, "--folder", str(folder)]
     if status := subprocess.run(command, stdout=sys.stderr).returncode:
         sys.exit(status)
-    told: dict[str, dict[str, float]] = json.loads((folder / f"{which}.json").read_text())
-    return told
+    answer: dict[str, dict[str, float]] = json.loads((folder / f"{which}.json").read_text())
+    return answer
 
 
 def _show(report: dict[str, object], costs: dict[str, Cost]) -> None:

@@ -55,7 +55,7 @@ SNAPSHOTS = f"""
         ) as has_churned
     from marts.fct_account_health_daily as health
     inner join marts.dim_accounts as accounts using (account_id)
-    cross join raw.run_context
+    cross join context.run as run_context
     where health.usage_score_raw is not null
         and health.day in (
             select min(day) from marts.fct_account_health_daily
@@ -83,8 +83,8 @@ def main() -> None:
         settings = settings_file.load(
             CONFIG, state={"dir": folder}, source={"kind": "files", "path": str(RETAIL)}
         )
-        found = _live(settings, Path(folder), asked.every)
-    report = ScoreReport("files", settings.company.time_zone, found)
+        result = _live(settings, Path(folder), asked.every)
+    report = ScoreReport("files", settings.company.time_zone, result)
     print(
         json.dumps(report.as_json(), default=str) if asked.json else as_text(report.as_document())
     )

@@ -54,14 +54,14 @@ def main() -> None:
         settings = settings_file.load(
             CONFIG, state={"dir": folder}, source={"kind": "files", "path": str(RETAIL)}
         )
-        found, costs = _measure(settings, asked.first, asked.last)
-    days = len(found.simulated[0].replay.days)
+        measurement, costs = _measure(settings, asked.first, asked.last)
+    days = len(measurement.simulated[0].replay.days)
     simulated, built = costs["simulate"], costs["build again"]
     share = simulated.cpu_seconds / days / built.cpu_seconds
     if asked.json:
-        print(json.dumps(_as_json(found, costs, share)))
+        print(json.dumps(_as_json(measurement, costs, share)))
     else:
-        _show(found, costs, share)
+        _show(measurement, costs, share)
     if share > OF_A_BUILD:
         sys.exit(f"a simulated day costs {share:.2f} of a build's CPU seconds, not {OF_A_BUILD}")
     if simulated.peak_mb > PEAK_MB:
@@ -78,7 +78,7 @@ def _measure(settings: Settings, first: str, last: str) -> tuple[Simulation, dic
         build(settings)
     meter.stage("simulate")
     with Ledger.open(settings.ledger_url) as ledger:
-        found = simulate(
+        result = simulate(
             settings,
             ledger,
             [Variant.of_working_tree(settings)],
@@ -87,28 +87,29 @@ def _measure(settings: Settings, first: str, last: str) -> tuple[Simulation, dic
             memory="empty",
         )
     meter.stop()
-    return found, {cost.stage: cost for cost in meter.costs}
+    return result, {cost.stage: cost for cost in meter.costs}
 
 
-def _as_json(found: Simulation, costs: dict[str, Cost], share: float) -> dict[str, Any]:
+def _as_json(simulation: Simulation, costs: dict[str, Cost], share: float) -> dict[str, Any]:
     return {
-        "simulation": found.simulated[0].figures(),
-        "days": len(found.simulated[0].replay.days),
+        "simulation": simulation.simulated[0].figures(),
+        "days": len(simulation.simulated[0].replay.days),
         "costs": [asdict(cost) for cost in costs.values()],
         "day_over_build": share,
     }
 
 
-def _show(found: Simulation, costs: dict[str, Cost], share: float) -> None:
-    one = found.simulated[0]
+def _show(simulation: Simulation, costs: dict[str, Cost], share: float) -> None:
+    first = simulation.simulated[0]
     for cost in costs.values():
         print(
             f"{cost.stage:12} {cost.seconds:8,.1f} s {cost.cpu_seconds:8,.1f} CPU s"
             f" {cost.peak_mb:8,.0f} MB"
         )
-    figures = one.figures()
+    figures = first.figures()
     print(
-        f"{len(one.replay.days)} days: {figures['mails']:,} mails to {figures['people']:,} people,"
+        f"{len(first.replay.days)} days: {figures['mails']:,} mails to"
+        f" {figures['people']:,} people,"
         f" {figures['mails_on_busiest_day']:,} on the busiest day"
     )
     print(f"a simulated day costs {share:.2f} of a build's CPU seconds (promised: {OF_A_BUILD})")

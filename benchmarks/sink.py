@@ -34,8 +34,8 @@ class Sink(asyncio.Protocol):
                 if end < 0:
                     return
                 head = bytes(self.buffer[:end]).lower()
-                _, found, rest = head.partition(b"content-length:")
-                self.needed = end + 4 + (int(rest.split(b"\r\n", 1)[0]) if found else 0)
+                _, result, rest = head.partition(b"content-length:")
+                self.needed = end + 4 + (int(rest.split(b"\r\n", 1)[0]) if result else 0)
             if len(self.buffer) < self.needed:
                 return
             is_post = self.buffer.startswith(b"POST")

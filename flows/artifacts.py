@@ -10,7 +10,9 @@ from prefect.context import FlowRunContext
 
 from lifecycle.document import Table, as_markdown, table
 from lifecycle.masking import mask_addresses
-from lifecycle.report.run_report import WHY, RunReport
+from lifecycle.report.reasons import WHY
+from lifecycle.report.run_report import RunReport
+from lifecycle.report.run_sections import health_matrix
 
 
 def leave_artifacts(report: RunReport) -> None:
@@ -20,7 +22,7 @@ def leave_artifacts(report: RunReport) -> None:
     doors = ("passed", "failed", "warnings")
     names = sorted({*report.planned_by_trigger, *report.by_trigger})
     tables = {
-        "stage-health-matrix": report.matrix(),
+        "stage-health-matrix": health_matrix(report),
         "sends-by-trigger": table(
             ("trigger", "planned", "accepted"),
             ((n, report.planned_by_trigger.get(n, 0), report.by_trigger.get(n, 0)) for n in names),

@@ -10,10 +10,15 @@ import atexit
 import os
 import socket
 import subprocess
+import threading
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from flows import api
 from lifecycle.logs import keep_small
+
+if TYPE_CHECKING:
+    from prefect.settings.models.client import ClientSettings
 
 
 class LocalApi:
@@ -46,7 +51,14 @@ class LocalApi:
     def wait(self) -> None:
         """Return when it answers. Raises LifecycleError if it does not come up."""
         if self._process is not None:
+            from prefect.context import get_settings_context
+
             api.wait(self._process, self._address, self._log)
+            client = get_settings_context().settings.client
+            self.watcher = threading.Thread(
+                target=_give_up_at_its_end, args=(self._process, client), daemon=True
+            )
+            self.watcher.start()
 
     def _end(self) -> None:
         assert self._process is not None
@@ -57,3 +69,10 @@ class LocalApi:
         except subprocess.TimeoutExpired:
             self._process.kill()
             self._process.wait()
+
+
+def _give_up_at_its_end(process: subprocess.Popen[bytes], client: ClientSettings) -> None:
+    """Prefect tries six times for each thing it reports, over a minute: an API that is gone does
+    not come back."""
+    process.wait()
+    client.max_retries = 0

@@ -29,6 +29,7 @@ from lifecycle.mail.deliver import deliver as deliver_mails
 from lifecycle.masking import mask_addresses
 from lifecycle.planning.owner_lists import plan_lists
 from lifecycle.planning.plan import plan as plan_mails
+from lifecycle.report.run_sections import over_budget
 from lifecycle.run import Run
 from lifecycle.sources import departures
 from lifecycle.sources import ledger as ledger_source
@@ -41,6 +42,7 @@ from lifecycle.warehouse.gate.doors import Door
 from lifecycle.warehouse.known_then import known_then
 from lifecycle.warehouse.publish import publish as publish_marts
 from lifecycle.warehouse.published_days import begin_day, keep_published_delivery
+from lifecycle.warehouse.published_marts import watched_parts
 from lifecycle.warehouse.rejected_delivery import drop_rejected
 
 
@@ -70,7 +72,7 @@ def begin(**parameters: Any) -> Iterator[Run]:
 def pull(run: Run) -> None:
     """Load the sources, and a snapshot of the ledger, into raw tables."""
     with run.stage("pull"):
-        begin_day(run.settings, run_id=run.run_id, as_of=run.as_of)
+        begin_day(run.settings, run_id=run.run_id)
         drop_rejected(run.settings, run.ledger)
         if not run.dry_run:
             run.keep_earlier_departures()
@@ -119,10 +121,10 @@ def _is_let_through(run: Run, held: DeliveryHeld | LossesHeld, title: str) -> bo
         return False
     run.wait(held)
     lines = held.failures if isinstance(held, DeliveryHeld) else str(held).splitlines()
-    told = mask_addresses(as_markdown([Section(title, tuple(lines))]))
-    said = approval.ask(flow_run, told, within=within, said_elsewhere=partial(_by_command, run))
-    if said and not _by_command(run):
-        run.decide(said.approve, by=said.by, why=said.why)
+    message = mask_addresses(as_markdown([Section(title, tuple(lines))]))
+    reply = approval.ask(flow_run, message, within=within, said_elsewhere=partial(_by_command, run))
+    if reply and not _by_command(run):
+        run.decide(reply.approve, by=reply.by, why=reply.why)
     decided = _by_command(run)
     return decided is not None and decided.approve and run.go_on()
 
@@ -144,6 +146,8 @@ def publish(run: Run) -> None:
         with connect_published(run.settings) as warehouse:
             run.report.add_published(warehouse)
             run.report.add_effects(newest(read_effects(run.settings, warehouse)))
+            if not run.dry_run:
+                run.ask_about_thin_parts(watched_parts(warehouse))
 
 
 @task(**own_memory, task_run_name="plan")
@@ -199,7 +203,7 @@ def approve(run: Run) -> None:
         flow_run = approval.under_way()
         if flow_run and within:
             run.wait(run.over_budget())
-            question = mask_addresses(as_markdown([run.report.over_budget()]))
+            question = mask_addresses(as_markdown([over_budget(run.report)]))
             decision = approval.ask(
                 flow_run, question, within=within, said_elsewhere=partial(_by_command, run)
             )

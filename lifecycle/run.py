@@ -13,12 +13,12 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, TextIO
+from typing import TYPE_CHECKING, Any, TextIO
 
 from lifecycle import settings as settings_file
 from lifecycle.clock import delivered_on, moment_of
 from lifecycle.errors import DeliveryHeld, LossesHeld, OverBudget, Problems, Stopped
-from lifecycle.ledger import approvals, commands, held_deliveries, leaving, runs
+from lifecycle.ledger import approvals, commands, feed_questions, held_deliveries, leaving, runs
 from lifecycle.ledger.departures import Departure
 from lifecycle.ledger.store import Ledger
 from lifecycle.ledger.tables import APPROVED
@@ -29,7 +29,7 @@ from lifecycle.notify import notify
 from lifecycle.private_files import keep_private
 from lifecycle.report.run_report import RunReport, Stop
 from lifecycle.report.stage_outcome import stage_outcome
-from lifecycle.report.waiting import BROKEN, broken_lines
+from lifecycle.report.waiting import BROKEN, broken_lines, question_line
 from lifecycle.report.watcher import watched
 from lifecycle.settings import Settings
 from lifecycle.state_lock import only_one
@@ -42,6 +42,9 @@ if TYPE_CHECKING:
     from lifecycle.authoring.files import Seen
 
 log = logging.getLogger("lifecycle.run")
+
+THIN_DAYS = 3
+"""Business days in a row on which a part of the feed is thin before a person is asked."""
 
 
 class Run:
@@ -256,7 +259,7 @@ class Run:
         except BlockingIOError:
             return False
         with connect_work(self.settings) as work:
-            last = work.execute("select run_id from raw.run_context").fetchall()
+            last = work.execute("select run_id from context.run").fetchall()
             if last != [(self.run_id,)]:
                 return False
             if unpublished_run(work, self.settings) not in (self.run_id, None):
@@ -264,16 +267,42 @@ class Run:
         runs.go_on(self.ledger, self.run_id)
         return True
 
-    def remember_departures(self, found: Sequence[Departure]) -> None:
+    def remember_departures(self, departures: Sequence[Departure]) -> None:
         """Keep those who left by the delivery, whatever becomes of the run."""
         key = self.settings.privacy.erasure_key.get_secret_value()
-        leaving.record(self.ledger, found, run_id=self.run_id, key=key)
+        leaving.record(self.ledger, departures, run_id=self.run_id, key=key)
 
     def keep_earlier_departures(self) -> None:
         """Keep those who left before departures were kept in the ledger: once, after an upgrade."""
         key = self.settings.privacy.erasure_key.get_secret_value()
         if kept := earlier_departures.keep_earlier(self.settings, self.ledger, key=key):
             log.info("%s addresses had left before the ledger kept departures", f"{kept:,}")
+
+    def ask_about_thin_parts(self, parts: Sequence[Mapping[str, Any]]) -> None:
+        """Ask once whether it is normal now that less comes of a part of the usage feed.
+
+        `parts` are those that are watched, as published_marts.watched_parts has them.
+        """
+        thin = [
+            feed_questions.ThinPart(
+                part["part"],
+                part["thin_since"],
+                f"{part['last_full_day_events']:,} events on {part['last_full_day']}, usual are"
+                f" {part['usual_events']:,.0f} on that weekday",
+            )
+            for part in parts
+            if part["thin_days"] >= THIN_DAYS
+        ]
+        recovered = [part["part"] for part in parts if not part["thin_days"]]
+        asked = feed_questions.ask(self.ledger, thin, recovered, run_id=self.run_id)
+        self.report.feed_questions = [
+            question_line(part.part, part.since, part.why) for part in asked
+        ]
+        for line in self.report.feed_questions:
+            log.warning("run %s: %s", self.run_id, line)
+        if asked and not self.is_watched:
+            subject = "Is it normal now that less comes of the usage feed?"
+            _notify(self.settings, subject, "\n\n".join(self.report.feed_questions))
 
     def tell_of_broken_triggers(self) -> None:
         """Tell whoever `[notify]` names which triggers wait because they cannot be used."""

@@ -17,8 +17,8 @@ LINK = re.compile(r"glossary\.md#([\w-]+)")
 
 def rows() -> dict[str, tuple[str, str]]:
     """Term: Japanese, meaning."""
-    found = ROW.findall(GLOSSARY.read_text(encoding="utf-8"))
-    return {term.strip(): (japanese, meaning) for _, term, japanese, meaning in found}
+    matches = ROW.findall(GLOSSARY.read_text(encoding="utf-8"))
+    return {term.strip(): (japanese, meaning) for _, term, japanese, meaning in matches}
 
 
 def first_sentences() -> dict[str, str]:

@@ -113,8 +113,8 @@ def test_a_full_disk_is_said_once_and_nothing_fails(
     write_log(tmp_path)
     for number in range(3):
         logging.getLogger("lifecycle").info("line %s", number)
-    said = capsys.readouterr().err
-    assert said == (
+    output = capsys.readouterr().err
+    assert output == (
         f"lifecycle: the log {path} cannot be written: No space left on device. What is under "
         "way goes on; the log has a gap.\n"
     )
@@ -132,8 +132,8 @@ def test_a_folder_that_cannot_be_made_is_said_too(
 def test_the_log_of_a_process_that_goes_on_is_kept_small(tmp_path: Path) -> None:
     path = tmp_path / "server.log"
     with path.open("ab", buffering=0) as written_by_another:
-        for turn in range(4):
-            written_by_another.write(f"turn {turn}\n".encode() * 100)
+        for round_number in range(4):
+            written_by_another.write(f"turn {round_number}\n".encode() * 100)
             keep_small(path, most_bytes=500, kept=2)
         written_by_another.write(b"the newest\n")
     assert path.read_text() == "the newest\n"
@@ -145,7 +145,9 @@ def test_the_log_of_a_process_that_goes_on_is_kept_small(tmp_path: Path) -> None
 
 def test_the_handlers_of_a_log_are_ours(tmp_path: Path) -> None:
     write_log(tmp_path)
-    (handler,) = [one for one in logging.getLogger().handlers if isinstance(one, LogFile)]
+    (handler,) = [
+        handler for handler in logging.getLogger().handlers if isinstance(handler, LogFile)
+    ]
     assert (handler.maxBytes, handler.backupCount) == (logs.MOST_BYTES, logs.KEPT)
 
 

@@ -111,10 +111,10 @@ def test_a_company_is_named_without_its_title() -> None:
 def test_sql_looks_closely_at_every_name_that_is_changed_or_refused() -> None:
     odd = [*TITLES, *LINKS, *NO_NAMES, "M&uuml;ller"]
     with duckdb.connect() as db:
-        found = db.execute(
+        rows = db.execute(
             "SELECT name FROM (SELECT unnest($1::VARCHAR[]) AS name)"
             " WHERE regexp_matches(trim(name), $2)",
             [[*odd, *NAMES], MAY_NEED_A_LOOK],
         ).fetchall()
-    assert set(odd) <= {name for (name,) in found}
+    assert set(odd) <= {name for (name,) in rows}
     assert web_address("John Smith") is None

@@ -16,12 +16,12 @@ DAY = timedelta(days=1)
 
 
 def test_the_schedules_of_the_checkout_are_read(tmp_path: Path) -> None:
-    found = {one.name: one for one in schedules.read(Company(tmp_path).settings.root)}
-    daily = found["daily"]
+    result = {item.name: item for item in schedules.read(Company(tmp_path).settings.root)}
+    daily = result["daily"]
     assert (daily.command, daily.text) == ("lifecycle-run", "0 6 * * * Asia/Tokyo")
     assert daily.after(utc("2026-06-09 21:00")) == utc("2026-06-10 21:00"), "after, not at"
     assert daily.interval(utc("2026-06-09 21:00")) == DAY
-    assert "from-an-automation" not in found, "it has no schedule"
+    assert "from-an-automation" not in result, "it has no schedule"
 
 
 def test_an_interval_goes_by_the_times_around_a_moment() -> None:
@@ -52,7 +52,7 @@ def test_an_interval_of_seconds_counts_from_its_anchor() -> None:
 
 
 @pytest.mark.parametrize(
-    ("schedule", "told"),
+    ("schedule", "expected"),
     [
         ('{cron: "61 * * * *"}', "deployment mine: '61 * * * *' is not a cron expression"),
         ('{cron: "0 6 * * *", timezone: Asia/Tokio}', "deployment mine"),
@@ -61,14 +61,14 @@ def test_an_interval_of_seconds_counts_from_its_anchor() -> None:
         ("nonsense", "is not as Prefect writes it"),
     ],
 )
-def test_a_file_that_cannot_be_read_is_named(tmp_path: Path, schedule: str, told: str) -> None:
+def test_a_file_that_cannot_be_read_is_named(tmp_path: Path, schedule: str, expected: str) -> None:
     company = Company(tmp_path)
     (tmp_path / "prefect.yaml").write_text(
         f"deployments:\n  - name: mine\n    entrypoint: a.py:b\n    schedules: [{schedule}]\n"
     )
     with pytest.raises(SettingsError, match=r"prefect\.yaml") as refused:
         schedules.read(company.settings.root)
-    assert told in str(refused.value)
+    assert expected in str(refused.value)
 
 
 def test_a_schedule_that_is_off_is_left_out(tmp_path: Path) -> None:

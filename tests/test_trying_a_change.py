@@ -22,7 +22,7 @@ def scripts(part: Any) -> list[str]:
     if isinstance(part, dict):
         own = [part["run"]] if "run" in part else list(part.get("script", []))
         return own + [line for value in part.values() for line in scripts(value)]
-    return [line for one in part for line in scripts(one)] if isinstance(part, list) else []
+    return [line for row in part for line in scripts(row)] if isinstance(part, list) else []
 
 
 def test_both_ci_steps_post_the_markdown_of_a_diff() -> None:
@@ -34,11 +34,11 @@ def test_both_ci_steps_post_the_markdown_of_a_diff() -> None:
         assert any("diff.md" in line and ("gh pr" in line or "curl" in line) for line in lines)
 
 
-@pytest.mark.parametrize("told", re.findall(r"lifecycle ((?:diff|simulate|run)[^`\n>]*)", PAGE))
-def test_commands_and_options_exist(told: str) -> None:
-    command = get_command(app).commands[shlex.split(told)[0]]  # type: ignore[attr-defined]
+@pytest.mark.parametrize("expected", re.findall(r"lifecycle ((?:diff|simulate|run)[^`\n>]*)", PAGE))
+def test_commands_and_options_exist(expected: str) -> None:
+    command = get_command(app).commands[shlex.split(expected)[0]]  # type: ignore[attr-defined]
     known = {option for parameter in command.params for option in parameter.opts}
-    assert set(re.findall(r"--[a-z-]+", told)) <= known
+    assert set(re.findall(r"--[a-z-]+", expected)) <= known
 
 
 def test_every_option_of_simulate_is_explained() -> None:

@@ -1,6 +1,6 @@
 {#
-  Which account-days an incremental build of fct_account_activity_daily counts again. It equals a
-  full refresh for any sequence of loads and as-ofs:
+  Which account-days an incremental build of int_account_days_counted counts again. It equals a full
+  refresh for any sequence of loads and as-ofs:
 
   1. Account-days with an event after the as-of, or counted in another time zone or under other
      event roles, are outdated and deleted. What stays counts only events that still count, none

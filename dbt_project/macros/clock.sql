@@ -1,6 +1,6 @@
 {# A version of a row begins and ends by the clock of the load, never by the wall clock. #}
 {% macro snapshot_get_time() -%}
-  (select loaded_at from {{ source('raw', 'run_context') }})
+  (select loaded_at from {{ source('context', 'run') }})
 {%- endmacro %}
 
 {#

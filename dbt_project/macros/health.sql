@@ -62,10 +62,13 @@
   add up to. Needs scoring in the query.
 #}
 {% macro score_of(mean_points, sum_points) -%}
-  round(case
+  {%- set score -%}
+  case
     when scoring.score_version is null then {{ mean_points }}
     else greatest(0, least(100, scoring.base_points + {{ sum_points }}))
-  end, 6)
+  end
+  {%- endset -%}
+  {{ rounded(score, 6) }}
 {%- endmacro %}
 
 {#

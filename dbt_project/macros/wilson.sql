@@ -2,7 +2,7 @@
 {% macro wilson(successes, trials, side) -%}
   (
     {{ successes }} + 1.920729 {{ side }} 1.959964 * sqrt(
-      {{ successes }} * (1 - {{ successes }} / nullif(cast({{ trials }} as double), 0)) + 0.960365
+      {{ successes }} * (1 - {{ successes }} / nullif(cast({{ trials }} as {{ type_double() }}), 0)) + 0.960365
     )
   ) / ({{ trials }} + 3.841459)
 {%- endmacro %}

@@ -15,5 +15,7 @@
 
 {# A number to a hundredth, without zeros at its end: 36, 0.5, 0.25. #}
 {% macro number(expression) -%}
-  rtrim(rtrim({{ as_text('cast(' ~ expression ~ ' as decimal(18, 2))') }}, '0'), '.')
+  {{ without_trailing(
+    without_trailing(as_text('cast(' ~ expression ~ ' as decimal(18, 2))'), '0'), '.'
+  ) }}
 {%- endmacro %}

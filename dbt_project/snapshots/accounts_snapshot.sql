@@ -7,5 +7,5 @@
     hard_deletes='invalidate'
 ) }}
 
-select {{ delivered_columns() }} from {{ source('raw', 'accounts') }}
+select {{ delivered_columns(source('raw', 'accounts')) }} from {{ source('raw', 'accounts') }}
 {% endsnapshot %}

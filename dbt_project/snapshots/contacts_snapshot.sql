@@ -7,5 +7,5 @@
     hard_deletes='invalidate'
 ) }}
 
-select {{ delivered_columns() }} from {{ source('raw', 'contacts') }}
+select {{ delivered_columns(source('raw', 'contacts')) }} from {{ source('raw', 'contacts') }}
 {% endsnapshot %}

@@ -18,7 +18,8 @@ from lifecycle.mail.folder import Templates, nearest
 from lifecycle.settings import Settings
 from lifecycle.template_names import OWNER_LIST
 from lifecycle.triggers.columns import account_columns, contact_columns
-from lifecycle.triggers.model import Trigger, named_steps, names, read_folder
+from lifecycle.triggers.folder import named_steps, names, read_folder
+from lifecycle.triggers.model import Trigger
 from lifecycle.triggers.yaml_file import YamlFile
 
 

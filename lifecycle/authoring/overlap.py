@@ -35,7 +35,7 @@ def overlaps(settings: Settings, triggers: Sequence[Trigger]) -> Iterator[Proble
 
 
 def _overlap(warehouse: duckdb.DuckDBPyConnection, trigger: Trigger) -> Iterator[Problem]:
-    found = warehouse.execute(
+    row = warehouse.execute(
         _COUNTS.format(
             audience=trigger.audience.sql("a"),
             may_be_churned="true" if trigger.include_churned else "false",
@@ -43,7 +43,7 @@ def _overlap(warehouse: duckdb.DuckDBPyConnection, trigger: Trigger) -> Iterator
             reached=trigger.goal.when.sql("a") if trigger.goal else "false",
         )
     ).fetchone()
-    matching, leaving, reached = found or (0, 0, 0)
+    matching, leaving, reached = row or (0, 0, 0)
     for key, count, so in (
         ("exit_when", leaving, "so they do not enter"),
         ("goal.when", reached, "so for them it measures nothing"),

@@ -92,7 +92,7 @@ def _without_their_feed(settings: Settings, triggers: Iterable[Trigger]) -> Iter
 
 def _of_one_priority(triggers: Sequence[Trigger]) -> Iterator[Problem]:
     """Triggers with a cap that share their priority: the name decides who comes first."""
-    capped = [it for it in triggers if it.caps.contact or it.caps.account]
+    capped = [trigger for trigger in triggers if trigger.caps.contact or trigger.caps.account]
     for trigger in capped:
         others = sorted(
             other.name

@@ -165,6 +165,28 @@ def reject(context: typer.Context, run: ARun, by: By, why: Why, as_json: AsJson 
     say(sentence, answer, as_json)
 
 
+@app.command(rich_help_panel=PANEL)
+def normal(
+    context: typer.Context,
+    part: Annotated[
+        str, typer.Argument(metavar="PART", help='"all" or "segment smb", as a run asked.')
+    ],
+    by: By,
+    why: Why,
+    no: Annotated[bool, typer.Option("--no", help="It is a fault: its accounts wait on.")] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Answer whether it is normal now that less comes of a part of the usage feed."""
+    from lifecycle.ledger import feed_questions
+
+    with context.obj.ledger() as (_, ledger):
+        since = feed_questions.answer(ledger, part, is_normal=not no, by=by, why=why)
+    sentence = f"{part}: what has come since {since} is normal; the next run goes by it."
+    if no:
+        sentence = f"{part}: its accounts wait until it has recovered, and nobody is asked again."
+    say(sentence, {"part": part, "since": since.isoformat(), "is_normal": not no}, as_json)
+
+
 class Verdict(StrEnum):
     """What a person decides about a held mail."""
 

@@ -21,7 +21,7 @@ from lifecycle.evaluation.effect_statistics import (
     is_difference,
 )
 from lifecycle.settings import Settings
-from lifecycle.triggers.model import names, read_folder
+from lifecycle.triggers.folder import names, read_folder
 from lifecycle.warehouse import published_marts
 from lifecycle.warehouse.connection import connect_published
 

@@ -100,7 +100,7 @@ def _fit(settings: Settings, progress: Callable[[str], None]) -> Fit:
 def _clock(warehouse: duckdb.DuckDBPyConnection) -> datetime:
     """The as-of of the last build, naive UTC."""
     row = warehouse.execute(
-        "select as_of, feed_status, reason from raw.run_context cross join marts.feed_health"
+        "select as_of, feed_status, reason from context.run cross join marts.feed_health"
     ).fetchone()
     if row is None:
         raise WarehouseError("work.duckdb: the last build has no clock; `lifecycle run` builds it")

@@ -99,7 +99,8 @@ def store(connection: duckdb.DuckDBPyConnection, fitted: Parameters) -> tuple[st
         digest = blake2b(repr(fitted.rows("")).encode(), digest_size=2).hexdigest()
         day = f"{fitted.fitted_at:%Y-%m-%d}"
         of_that_day = connection.execute(
-            "select version, fitted_at from raw.score_versions where version like ? order by 1",
+            "select version, fitted_at from parameters.score_versions"
+            " where version like ? order by 1",
             [f"{day}-%"],
         ).fetchall()
         if of_that_day:
@@ -111,7 +112,7 @@ def store(connection: duckdb.DuckDBPyConnection, fitted: Parameters) -> tuple[st
         for table, rows in fitted.rows(version).items():
             if rows:
                 slots = ", ".join("?" * len(rows[0]))
-                connection.executemany(f"insert into raw.{table} values ({slots})", rows)
+                connection.executemany(f"insert into parameters.{table} values ({slots})", rows)
         connection.commit()
     except BaseException:
         connection.rollback()

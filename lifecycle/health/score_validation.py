@@ -113,7 +113,7 @@ class Figures:
     reversed_share: float | None = None
 
     def row(self, reported_at: datetime) -> tuple[object, ...]:
-        """As `raw.score_validation` has it."""
+        """As `parameters.score_validation` has it."""
         none = (None, None, None)
         return (
             *(self.version, self.day, reported_at, self.accounts, self.churned, self.is_fitted_on),
@@ -188,11 +188,12 @@ class Validation:
 def store(connection: duckdb.DuckDBPyConnection, validation: Validation) -> None:
     """Replace the stored figures of the last report."""
     connection.begin()
-    connection.execute(f"create or replace table raw.{VALIDATION} ({VALIDATION_COLUMNS})")
+    connection.execute(f"create or replace table parameters.{VALIDATION} ({VALIDATION_COLUMNS})")
     slots = ", ".join("?" * len(VALIDATION_COLUMNS.split(",")))
     for figures in validation.figures:
         connection.execute(
-            f"insert into raw.{VALIDATION} values ({slots})", figures.row(validation.reported_at)
+            f"insert into parameters.{VALIDATION} values ({slots})",
+            figures.row(validation.reported_at),
         )
     connection.commit()
 
@@ -204,7 +205,7 @@ def validate_scores(
 
     Reads the history that the last build left; writes nothing.
     """
-    row = connection.execute("select as_of from raw.run_context").fetchone()
+    row = connection.execute("select as_of from context.run").fetchone()
     assert row is not None
     everything, of = _snapshots(connection)
     versions = _versions(connection)
@@ -326,8 +327,8 @@ def _versions(connection: duckdb.DuckDBPyConnection) -> list[Version]:
     """The versions with a scorecard that the last run could know, oldest first."""
     rows = connection.execute(
         """
-        select version, fitted_at from raw.score_versions
-        where has_evidence and fitted_at <= (select as_of from raw.run_context)
+        select version, fitted_at from parameters.score_versions
+        where has_evidence and fitted_at <= (select as_of from context.run)
         order by fitted_at, version
         """
     ).fetchall()
@@ -337,14 +338,15 @@ def _versions(connection: duckdb.DuckDBPyConnection) -> list[Version]:
 def _scorecard(connection: duckdb.DuckDBPyConnection, version: str) -> Scorecard:
     bins = connection.execute(
         """
-        select measure, above, up_to, churned, stayed, evidence, points from raw.evidence_bins
+        select measure, above, up_to, churned, stayed, evidence, points
+        from parameters.evidence_bins
         where version = ? order by measure, above nulls last
         """,
         [version],
     ).fetchall()
     base = connection.execute(
         """
-        select measure, weight, base_points, base_ln_odds from raw.evidence_base
+        select measure, weight, base_points, base_ln_odds from parameters.evidence_base
         where version = ? order by measure
         """,
         [version],

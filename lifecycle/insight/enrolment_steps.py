@@ -9,7 +9,7 @@ from typing import Any
 
 from lifecycle.ledger.tables import MAILED, NOT_LEFT
 from lifecycle.planning.decision import Departure, Enrolment, Pace, Place, timing
-from lifecycle.report.run_report import WHY
+from lifecycle.report.reasons import WHY
 from lifecycle.triggers.model import Step, Trigger
 
 

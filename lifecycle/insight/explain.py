@@ -281,7 +281,7 @@ def explain(
                 **_judged(readable.get(name), account, contacts, _zone(account, settings)),
                 history=past,
                 people=people,
-                waiting_for=versions.told(files.broken.get(name, ()))
+                waiting_for=versions.in_words(files.broken.get(name, ()))
                 or waiting.get((name, _version(name, readable.get(name), past))),
                 is_broken=name in files.broken,
                 stop=stops.get(name),

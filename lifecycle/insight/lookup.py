@@ -12,7 +12,7 @@ from lifecycle.ledger import controls, suppressions
 from lifecycle.ledger.account_history import AccountHistory
 from lifecycle.ledger.store import Ledger
 from lifecycle.settings import Settings
-from lifecycle.triggers import model
+from lifecycle.triggers import folder as trigger_folder
 from lifecycle.warehouse import published_marts
 from lifecycle.warehouse.connection import connect_published
 
@@ -22,7 +22,7 @@ def trigger_name(settings: Settings, ledger: Ledger, name: str) -> str:
 
     Raises UnknownName with the nearest known name.
     """
-    known = {*model.names(settings.folder("triggers")), *controls.known_triggers(ledger)}
+    known = {*trigger_folder.names(settings.folder("triggers")), *controls.known_triggers(ledger)}
     if name not in known:
         hint = did_you_mean(name, known) or f"there are: {', '.join(sorted(known)) or 'none'}"
         raise UnknownName(f"no trigger {name!r}; {hint}")

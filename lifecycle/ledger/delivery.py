@@ -505,8 +505,8 @@ def _mailed(
         values[name].add(value)
     mailed: MailCount[Holder] = MailCount()
     for name, wanted in values.items():
-        for some in batches(wanted):
-            for row in ledger.execute(_SENT_TO[name], {"holders": some}):
+        for batch in batches(wanted):
+            for row in ledger.execute(_SENT_TO[name], {"holders": batch}):
                 if row.state in MAILED and row.trigger != OWNER_LIST:
                     holder = name, row.holder
                     mailed.add(holder, local_day(row.at, zones[holder]))

@@ -112,7 +112,7 @@ def apply(
     `[privacy]`: of an erased person nothing is kept but what happened to a mail. Raises
     LedgerError where it is needed and missing.
 
-    Facts are taken as `fit` has them, and what it cannot fit is passed over.
+    Each fact is first made to fit the ledger (`fit`); one that cannot be is left out.
     """
     fitted = [fact for reported in facts if (fact := fit(reported))]
     about = _sends_of(ledger, fitted)
@@ -353,13 +353,21 @@ def _judge_soft(ledger: Connection, addresses: Collection[str], now: datetime) -
         )
         for row in ledger.execute(query):
             history[row.address].append(Happened(row.at, Kind(row.kind), row.send_id))
-    found = {address: reached_soft_limit(happened) for address, happened in history.items()}
+    limits_reached = {
+        address: reached_soft_limit(happened) for address, happened in history.items()
+    }
     suppressions.stop(
         ledger,
-        (Suppression(address, SOFT, at, "feedback") for address, at in found.items() if at),
+        (
+            Suppression(address, SOFT, at, "feedback")
+            for address, at in limits_reached.items()
+            if at
+        ),
         now,
     )
-    suppressions.lift_soft(ledger, [address for address, at in found.items() if at is None])
+    suppressions.lift_soft(
+        ledger, [address for address, at in limits_reached.items() if at is None]
+    )
 
 
 class Happened(NamedTuple):

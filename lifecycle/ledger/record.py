@@ -79,21 +79,21 @@ def record(ledger: Connection, decisions: Decisions, *, run_id: str, at: datetim
 def _without_stopped(ledger: Connection, decisions: Decisions, at: datetime) -> Decisions:
     stopped, on_hold = controls.stops(ledger), controls.holds(ledger, at)
     kept_out = {
-        (one.account_id, one.trigger, one.cycle)
-        for one in decisions.entries
-        if one.trigger in stopped or (one.account_id in on_hold and not one.despite_hold)
+        (entry.account_id, entry.trigger, entry.cycle)
+        for entry in decisions.entries
+        if entry.trigger in stopped or (entry.account_id in on_hold and not entry.despite_hold)
     }
 
-    def may_stay(one: Entry | StepFate | PlannedSend) -> bool:
-        return (one.account_id, one.trigger, one.cycle) not in kept_out
+    def may_stay(decision: Entry | StepFate | PlannedSend) -> bool:
+        return (decision.account_id, decision.trigger, decision.cycle) not in kept_out
 
     if not kept_out:
         return decisions
     return replace(
         decisions,
-        entries=[one for one in decisions.entries if may_stay(one)],
-        steps=[one for one in decisions.steps if may_stay(one)],
-        sends=[one for one in decisions.sends if may_stay(one)],
+        entries=[entry for entry in decisions.entries if may_stay(entry)],
+        steps=[step for step in decisions.steps if may_stay(step)],
+        sends=[send for send in decisions.sends if may_stay(send)],
     )
 
 
@@ -103,12 +103,12 @@ def _use_first(ledger: Connection, versions: list[FirstUse], run_id: str, at: da
         trigger_versions,
         (
             {
-                **vars(one),
-                "templates": json.dumps(one.templates, ensure_ascii=False),
+                **vars(version),
+                "templates": json.dumps(version.templates, ensure_ascii=False),
                 "first_run_id": run_id,
                 "first_at": at,
             }
-            for one in versions
+            for version in versions
         ),
     )
 
@@ -116,17 +116,17 @@ def _use_first(ledger: Connection, versions: list[FirstUse], run_id: str, at: da
 def _wait(ledger: Connection, waiting: Mapping[tuple[str, str], str | None], at: datetime) -> None:
     since = trigger_versions.c.waiting_since
     for (trigger, version), why in waiting.items():
-        one = update(trigger_versions).where(
+        close = update(trigger_versions).where(
             trigger_versions.c.trigger == trigger, trigger_versions.c.version == version
         )
         if why is None:
-            ledger.execute(one.values(waiting_since=None, waiting_for=None))
+            ledger.execute(close.values(waiting_since=None, waiting_for=None))
         else:
-            ledger.execute(one.values(waiting_since=func.coalesce(since, at), waiting_for=why))
+            ledger.execute(close.values(waiting_since=func.coalesce(since, at), waiting_for=why))
 
 
-def _launch(ledger: Connection, made: list[Launch], run_id: str, at: datetime) -> None:
-    for launch in made:
+def _launch(ledger: Connection, new_launches: list[Launch], run_id: str, at: datetime) -> None:
+    for launch in new_launches:
         ledger.execute(
             launches.insert().values(
                 trigger=launch.trigger, mode=launch.mode, launched_at=at, run_id=run_id
@@ -218,7 +218,7 @@ _REWRITE = (
 def _move_mails(ledger: Connection, moves: list[Move], at: datetime) -> None:
     """Write mails anew that have not left since they were decided about."""
     for batch in batches(moves):
-        ids = [one.mail.send_id for one in batch]
+        ids = [replan.mail.send_id for replan in batch]
         states = {
             row.send_id: row.state
             for row in ledger.execute(
@@ -227,10 +227,13 @@ def _move_mails(ledger: Connection, moves: list[Move], at: datetime) -> None:
                 )
             )
         }
-        still = [one for one in batch if one.mail.send_id in states]
+        still = [replan for replan in batch if replan.mail.send_id in states]
         if not still:
             continue
-        rows = [{**vars(one.mail), "domain": one.mail.address.rpartition("@")[2]} for one in still]
+        rows = [
+            {**vars(replan.mail), "domain": replan.mail.address.rpartition("@")[2]}
+            for replan in still
+        ]
         ledger.execute(
             _REPLAN,
             [
@@ -239,14 +242,18 @@ def _move_mails(ledger: Connection, moves: list[Move], at: datetime) -> None:
             ],
         )
         written = [
-            {"of_send": one.mail.send_id, "new_mime": one.mail.mime}
-            for one in still
-            if one.rewritten
+            {"of_send": replan.mail.send_id, "new_mime": replan.mail.mime}
+            for replan in still
+            if replan.rewritten
         ]
         if written:
             ledger.execute(_REWRITE, written)
-        told = [(one.mail.send_id, one.why) for one in still if one.why]
-        log(ledger, ((one, states[one], states[one], why) for one, why in told), at)
+        reasons = [(replan.mail.send_id, replan.why) for replan in still if replan.why]
+        log(
+            ledger,
+            ((send_id, states[send_id], states[send_id], why) for send_id, why in reasons),
+            at,
+        )
 
 
 def _keep_back(ledger: Connection, kept: list[KeptBack]) -> None:
@@ -255,12 +262,12 @@ def _keep_back(ledger: Connection, kept: list[KeptBack]) -> None:
         .where(sends.c.send_id == bindparam("of_send"), sends.c.state.in_(NOT_LEFT))
         .values(waiting_for=bindparam("why"), detail=bindparam("why"))
     )
-    for one in kept:
-        ledger.execute(change, {"of_send": one.send_id, "why": one.why})
+    for row in kept:
+        ledger.execute(change, {"of_send": row.send_id, "why": row.why})
 
 
 def _withhold(ledger: Connection, kept: list[Withheld], run_id: str, at: datetime) -> None:
-    rows = ({**vars(one), "first_at": at, "last_at": at, "run_id": run_id} for one in kept)
+    rows = ({**vars(row), "first_at": at, "last_at": at, "run_id": run_id} for row in kept)
     _upsert(ledger, withheld, rows, keep=("first_at",))
 
 
@@ -291,14 +298,14 @@ def _of_cycle(table: Table) -> tuple[ColumnElement[bool], ...]:
     )
 
 
-def _cycle(one: GoalMet | Progress | Migration | Absence | Reader) -> dict[str, Any]:
-    return {"of_account": one.account_id, "of_trigger": one.trigger, "of_cycle": one.cycle}
+def _cycle(record: GoalMet | Progress | Migration | Absence | Reader) -> dict[str, Any]:
+    return {"of_account": record.account_id, "of_trigger": record.trigger, "of_cycle": record.cycle}
 
 
 def _meet_goals(ledger: Connection, goals: list[GoalMet], at: datetime) -> None:
     change = update(enrollments).where(*_of_cycle(enrollments)).values(goal_met_at=at)
     for batch in batches(goals):
-        ledger.execute(change, [_cycle(one) for one in batch])
+        ledger.execute(change, [_cycle(record) for record in batch])
 
 
 def _end(ledger: Connection, endings: list[Ending], at: datetime) -> None:
@@ -337,7 +344,7 @@ def _move_on(ledger: Connection, progress: list[Progress]) -> None:
     for batch in batches(progress):
         ledger.execute(
             change,
-            [{**_cycle(one), **{f"new_{n}": getattr(one, n) for n in _AS_NOW}} for one in batch],
+            [{**_cycle(row), **{f"new_{n}": getattr(row, n) for n in _AS_NOW}} for row in batch],
         )
 
 
@@ -349,7 +356,7 @@ def _miss(ledger: Connection, absences: list[Absence]) -> None:
     )
     for batch in batches(absences):
         ledger.execute(
-            change, [{**_cycle(one), "since": one.since, "runs": one.runs} for one in batch]
+            change, [{**_cycle(row), "since": row.since, "runs": row.runs} for row in batch]
         )
 
 
@@ -365,32 +372,32 @@ def _read(ledger: Connection, readers: list[Reader], at: datetime) -> None:
             gone_why=bindparam("why"),
         )
     )
-    new = [one for one in readers if one.is_new]
+    new = [reader for reader in readers if reader.is_new]
     insert(
         ledger,
         recipients,
         (
             {
-                **{name: getattr(one, name) for name in ("account_id", "trigger", "cycle")},
-                **{name: getattr(one, name) for name in ("contact_id", "follows")},
+                **{name: getattr(entry, name) for name in ("account_id", "trigger", "cycle")},
+                **{name: getattr(entry, name) for name in ("contact_id", "follows")},
                 "joined_at": at,
             }
-            for one in new
+            for entry in new
         ),
     )
-    for batch in batches(one for one in readers if not one.is_new):
+    for batch in batches(reader for reader in readers if not reader.is_new):
         ledger.execute(
             change,
             [
                 {
-                    **_cycle(one),
-                    "of_contact": one.contact_id,
-                    "since": one.absent_since,
-                    "runs": one.absent_runs,
-                    "gone": at if one.gone_why else None,
-                    "why": one.gone_why,
+                    **_cycle(row),
+                    "of_contact": row.contact_id,
+                    "since": row.absent_since,
+                    "runs": row.absent_runs,
+                    "gone": at if row.gone_why else None,
+                    "why": row.gone_why,
                 }
-                for one in batch
+                for row in batch
             ],
         )
 
@@ -415,17 +422,17 @@ def _migrate(ledger: Connection, migrations: list[Migration], at: datetime) -> N
         .values(trigger_version=bindparam("to_version"))
     )
     for batch in batches(migrations):
-        moved = [{**_cycle(one), "to_version": one.to_version} for one in batch]
+        moved = [{**_cycle(row), "to_version": row.to_version} for row in batch]
         ledger.execute(follow, moved)
         ledger.execute(
             change,
             [
-                {**row, "next_at": one.next_at, "goal_until": one.goal_until}
-                for row, one in zip(moved, batch, strict=True)
+                {**row, "next_at": migration.next_at, "goal_until": migration.goal_until}
+                for row, migration in zip(moved, batch, strict=True)
             ],
         )
     for trigger, version, steps_left in {
-        (one.trigger, one.to_version, one.steps) for one in migrations
+        (migration.trigger, migration.to_version, migration.steps) for migration in migrations
     }:
         transition(
             ledger,

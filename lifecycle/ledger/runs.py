@@ -37,8 +37,8 @@ def last_decision(ledger: Connection) -> datetime | None:
         exists().where(launches.c.run_id == runs.c.run_id),
     )
     newest = select(runs.c.as_of).where(decided).order_by(runs.c.as_of.desc()).limit(1)
-    found: datetime | None = ledger.execute(newest).scalar()
-    return found
+    newest_at: datetime | None = ledger.execute(newest).scalar()
+    return newest_at
 
 
 def check(ledger: Ledger, *, as_of: datetime, source: str) -> None:

@@ -12,6 +12,7 @@ from sqlalchemy import (
     BigInteger,
     Boolean,
     Column,
+    Date,
     DateTime,
     Dialect,
     ForeignKey,
@@ -192,6 +193,17 @@ held_losses = Table(
     Column("contact_id", String(255), primary_key=True, doc="empty: the whole sequence"),
     Column("why", Text, nullable=False, doc="what would end, a line each reason"),
     comment="One row per sequence, or person in one, that a run would have ended for good.",
+)
+
+feed_questions = Table(
+    "feed_questions",
+    metadata,
+    Column("part", String(300), primary_key=True, doc="all, or a kind and a part: segment smb"),
+    Column("since", Date, primary_key=True, doc="the company's day from which on less came"),
+    Column("run_id", String(64), ForeignKey("runs.run_id"), nullable=False, doc="which asked"),
+    Column("why", Text, nullable=False, doc="how much came, and what is usual"),
+    Column("is_normal", Boolean, doc="a person's answer; null: there is none yet"),
+    comment="One row per part of the usage feed that stayed thin, and whether that is normal.",
 )
 
 launch_baseline = Table(

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -53,6 +53,10 @@ class Text:
         return SANDBOX.parse(_jinja(self), self.file, self.file)
 
     @cached_property
+    def _undeclared(self) -> set[str]:
+        return find_undeclared_variables(self._tree)
+
+    @cached_property
     def _compiled(self) -> CompiledTemplate:
         try:
             code = SANDBOX.compile(_jinja(self), self.file, self.file)
@@ -78,7 +82,7 @@ class Text:
         """Its static problems: syntax, and names that do not exist."""
         try:
             tree = self._tree
-            unknown = find_undeclared_variables(tree) - set(names)
+            unknown = self._undeclared - set(names)
         except TemplateSyntaxError as error:
             yield self._problem(error.lineno, error.message or "")
             return
@@ -122,8 +126,11 @@ class _EveryBranch(NodeTransformer):
     """Makes a template write all branches of each {% if %}, so that each is looked at."""
 
     def visit_If(self, node: nodes.If) -> list[nodes.Node]:  # noqa: N802 (Jinja's name)
-        tests = [nodes.If(it.test, [], [], [], lineno=it.lineno) for it in (node, *node.elif_)]
-        bodies = [*node.body, *(part for it in node.elif_ for part in it.body), *node.else_]
+        tests = [
+            nodes.If(branch.test, [], [], [], lineno=branch.lineno)
+            for branch in (node, *node.elif_)
+        ]
+        bodies = [*node.body, *(part for branch in node.elif_ for part in branch.body), *node.else_]
         return [*tests, *(part for body in bodies for part in self.visit_list(body))]
 
 
@@ -187,6 +194,7 @@ class Template:
         return self.subject.uses() | self.body.uses()
 
 
+@lru_cache(maxsize=1_000)  # each planning checks all mails, and between two of them few change
 def parse_template(text: str, file: str) -> Template:
     """Headers, a blank line, a body. Raises TemplateError with every problem of the form."""
     lines = text.split("\n")

@@ -24,7 +24,8 @@ from lifecycle.ledger.tables import (
     sends,
 )
 from lifecycle.triggers.condition import Condition
-from lifecycle.triggers.model import Enter, Trigger
+from lifecycle.triggers.model import Trigger
+from lifecycle.triggers.values import Enter
 
 Row = dict[str, Any]
 
@@ -205,7 +206,7 @@ def entrants(
     """
     # A calendar day begins at most a day before the moment on it.
     before = {"before": naive(now - enter.every + timedelta(days=1))} if enter.every else {}
-    found: dict[str, Entrant] = {}
+    entrants: dict[str, Entrant] = {}
     for row in rows(warehouse, query, before):
         entered_at = row["enrolled_at"]
         if enter.every and entered_at is not None:
@@ -213,8 +214,8 @@ def entrants(
             days = local_day(now, zone) - local_day(entered_at.replace(tzinfo=UTC), zone)
             if days < enter.every.days:
                 continue
-        found[row["account_id"]] = Entrant(row["cycle"], row["would_leave"], row["goal_is_met"])
-    return found
+        entrants[row["account_id"]] = Entrant(row["cycle"], row["would_leave"], row["goal_is_met"])
+    return entrants
 
 
 def seen_false(warehouse: duckdb.DuckDBPyConnection) -> list[str]:
@@ -279,7 +280,7 @@ def moved(
         .group_by(*place)
     )
     warehouse.register("places", _arrow(ledger, query, PLACES))
-    found: dict[str, list[str]] = {}
+    names: dict[str, list[str]] = {}
     for row in rows(
         warehouse,
         """
@@ -295,8 +296,8 @@ def moved(
         """,
         {"separator": SEPARATOR},
     ):
-        found.setdefault(row["trigger"], []).append(row["account_id"])
-    return found
+        names.setdefault(row["trigger"], []).append(row["account_id"])
+    return names
 
 
 def late_accounts(warehouse: duckdb.DuckDBPyConnection) -> set[str]:
@@ -336,10 +337,10 @@ def contacts(
         from wanted join marts.dim_contacts c using (account_id)
         order by c.account_id, c.contact_id
     """
-    found: dict[str, list[Row]] = {}
+    by_account: dict[str, list[Row]] = {}
     for row in rows(warehouse, query):
-        found.setdefault(row["account_id"], []).append(row)
-    return found
+        by_account.setdefault(row["account_id"], []).append(row)
+    return by_account
 
 
 def elsewhere(warehouse: duckdb.DuckDBPyConnection, contact_ids: Sequence[str]) -> dict[str, str]:

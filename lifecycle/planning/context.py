@@ -35,8 +35,8 @@ CHUNK = 5_000
 def chunks(items: Sequence[Any]) -> Iterator[list[Any]]:
     """The items in lists of at most CHUNK."""
     iterator = iter(items)
-    while some := list(islice(iterator, CHUNK)):
-        yield some
+    while chunk := list(islice(iterator, CHUNK)):
+        yield chunk
 
 
 class PlanningContext:
@@ -80,7 +80,9 @@ class PlanningContext:
         )
         feed = audience.rows(warehouse, "select feed_status, reason from marts.feed_health")[0]
         self.feed_is_fresh = feed["feed_status"] == "fresh"
-        self.feed_reason = feed["reason"]
+        self.feed_reason: str = feed["reason"]
+        self.milestones_unknown = published_marts.milestones_unknown(warehouse)
+        """Why first core events and outcomes are unknown; None where they are known."""
         self.late = audience.late_accounts(warehouse) if self.feed_is_fresh else set()
         """Accounts of a part of the feed that is late, while the feed is not."""
         self.leaving_unclear = published_marts.unclear_departures(warehouse)
@@ -123,6 +125,13 @@ class PlanningContext:
         detail = f"until {until:%Y-%m-%d} ({hold.by}: {hold.why})"
         self.result.withhold(trigger.name, account_id, Reason.ON_HOLD, detail)
         return True
+
+    def why_it_waits(self, trigger: Trigger) -> str | None:
+        """Why nothing of a trigger is decided: what it asks about is unknown; None where it goes
+        on."""
+        if trigger.needs_feed and not self.feed_is_fresh:
+            return self.feed_reason
+        return self.milestones_unknown if trigger.needs_milestones else None
 
     def waits_for_its_feed(self, trigger: Trigger, account_id: str) -> bool:
         """Whether an account's part of the feed is late, and the trigger asks for it; if so, that

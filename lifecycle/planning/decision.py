@@ -142,8 +142,8 @@ def ineligibility(contact: Contact) -> tuple[Reason, str] | None:
         return reason, f"its address {contact.left_in_crm}"
     if not contact.has_consent:
         if contact.consent_basis:
-            told = f'"{contact.consent_basis}" is not among the [consent] bases'
-            return Reason.NO_CONSENT, told
+            detail = f'"{contact.consent_basis}" is not among the [consent] bases'
+            return Reason.NO_CONSENT, detail
         return Reason.NO_CONSENT, "no consent basis"
     return None
 
@@ -204,7 +204,7 @@ AT_ONCE = Pace()
 
 
 def in_turn(
-    opening: Opening, waited_from: datetime, turn: float, pace: Pace, until: datetime | None
+    opening: Opening, waited_from: datetime, minute: float, pace: Pace, until: datetime | None
 ) -> Opening:
     """The opening as one account uses it, whose turn is a share (0 to 1) of the first minutes.
 
@@ -217,7 +217,7 @@ def in_turn(
         return opening
     closes = min(opening.closes_at, until or opening.closes_at)
     room = min(pace.spread, closes - opens - pace.delivery_every)
-    seconds = int(max(room, NO_TIME).total_seconds() * turn)
+    seconds = int(max(room, NO_TIME).total_seconds() * minute)
     return replace(opening, not_before=opens + timedelta(seconds=seconds))
 
 
@@ -265,11 +265,11 @@ def timing(
     expires_at = None
     if trigger.late.do == "skip":
         expires_at = trigger.late.ends(first.not_before, place.time_zone, place.country, window)
-    turn = turn_of(enrolment.account_id)
-    mine = in_turn(first, due_at, turn, pace, expires_at)
+    minute = turn_of(enrolment.account_id)
+    mine = in_turn(first, due_at, minute, pace, expires_at)
     if now > mine.not_before:
         later = next_opening(trigger, place, now)
-        return Timing(due_at, later and in_turn(later, now, turn, pace, expires_at), expires_at)
+        return Timing(due_at, later and in_turn(later, now, minute, pace, expires_at), expires_at)
     return Timing(due_at, mine, expires_at)
 
 

@@ -69,7 +69,9 @@ def enter(context: PlanningContext, trigger: Trigger) -> None:
             del candidates[account_id]
     if trigger.exit_when:
         why = f"it meets exit_when, {trigger.exit_when.text}"
-        for account_id in [one for one, it in candidates.items() if it.would_leave]:
+        for account_id in [
+            account_id for account_id, entrant in candidates.items() if entrant.would_leave
+        ]:
             context.result.withhold(trigger.name, account_id, Reason.WOULD_LEAVE, why)
             del candidates[account_id]
     held_back = matched_before[0] + len(before_launch)
@@ -107,8 +109,8 @@ def _on_its_day(
     """
     zones = {
         row["account_id"]: context.place(row)
-        for some in chunks(list(candidates))
-        for row in audience.accounts(context.warehouse, some).values()
+        for chunk in chunks(list(candidates))
+        for row in audience.accounts(context.warehouse, chunk).values()
     }
     return {
         account_id: entrant
@@ -177,7 +179,10 @@ def _enter_account(
                 trigger,
                 enrolment,
                 account,
-                [Going(one, person, None, Mails()) for one, person in mailable.items()],
+                [
+                    Going(account_id, person, None, Mails())
+                    for account_id, person in mailable.items()
+                ],
                 context.renderer,
                 decided={},
             )

@@ -32,7 +32,9 @@ from lifecycle.triggers.model import Trigger
 
 def migrate(context: PlanningContext, trigger: Trigger) -> list[SqlRow[Any]]:
     """Move those inside by other versions to the file's; returns their enrolments."""
-    left = {one.account_id for one in context.decisions.endings if one.trigger == trigger.name}
+    left = {
+        ending.account_id for ending in context.decisions.endings if ending.trigger == trigger.name
+    }
     inside = ledger_state.inside_by_others(context.ledger, trigger)
     moving = [row for row in inside if row.account_id not in left]
     for row in moving:
@@ -56,15 +58,15 @@ def migrate(context: PlanningContext, trigger: Trigger) -> list[SqlRow[Any]]:
 def object_to_planned(context: PlanningContext) -> None:
     """Stop mails that were planned before, and that no version decides about in this run, to
     contacts that may not be mailed any more."""
-    for some in chunks(ledger_state.not_left(context.ledger)):
-        found = {
+    for chunk in chunks(ledger_state.not_left(context.ledger)):
+        people_now = {
             (account_id, person["contact_id"]): person
             for account_id, people in context.people.of(
-                sorted({row.account_id for row in some})
+                sorted({row.account_id for row in chunk})
             ).items()
             for person in people
         }
-        for row in some:
+        for row in chunk:
             whose = row.trigger, row.account_id, row.contact_id
             if why := context.leaving_unclear.get(row.account_id):
                 context.suppress(row.send_id, why)
@@ -76,7 +78,7 @@ def object_to_planned(context: PlanningContext) -> None:
                 or row.send_id in context.steps.looked_at
             ):
                 continue
-            person = found.get((row.account_id, row.contact_id))
+            person = people_now.get((row.account_id, row.contact_id))
             against = (
                 context.people.ineligibility(person)
                 if person
@@ -101,7 +103,9 @@ def decide_inside(
     trigger = version.trigger
     stop = context.stops.get(trigger.name)
     is_paused = stop is not None and stop.mode == PAUSED
-    left = {one.account_id for one in context.decisions.endings if one.trigger == trigger.name}
+    left = {
+        ending.account_id for ending in context.decisions.endings if ending.trigger == trigger.name
+    }
     until, moved = context.as_of + context.ahead, context.moved.get(trigger.name, ())
     own = ledger_state.to_decide(context.ledger, trigger, until, moved)
     due = [
@@ -115,8 +119,8 @@ def decide_inside(
         _keep_back_late(context, trigger)
     for account_id in sorted({row.account_id for row in due} & context.holds.keys()):
         context.on_hold(trigger, account_id)
-    for some in chunks(due):
-        ids = [row.account_id for row in some]
+    for chunk in chunks(due):
+        ids = [row.account_id for row in chunk]
         accounts = audience.accounts(context.warehouse, ids)
         people = context.people.of(ids, trigger.recipients)
         context.steps.recall(trigger, people, accounts)
@@ -124,17 +128,18 @@ def decide_inside(
         chosen = ledger_state.readers(context.ledger, trigger.name, ids)
         mails = ledger_state.mails_of(context.ledger, trigger.name, ids)
         missing = {
-            one.contact_id
+            row.contact_id
             for rows in chosen.values()
-            for one in rows
-            if one.contact_id not in {it["contact_id"] for it in people.get(one.account_id, ())}
+            for row in rows
+            if row.contact_id
+            not in {person["contact_id"] for person in people.get(row.account_id, ())}
         }
         elsewhere = audience.elsewhere(context.warehouse, sorted(missing)) if missing else {}
-        for row in some:
+        for row in chunk:
             if row.account_id not in accounts:
                 continue  # it is missing: counted by `_miss`
             key = (row.account_id, row.cycle)
-            contacts = {it["contact_id"]: it for it in people.get(row.account_id, [])}
+            contacts = {person["contact_id"]: person for person in people.get(row.account_id, [])}
             enrolment = _enrolment(row, context.place(accounts[row.account_id]))
             looked_at = readers.review(
                 trigger,
@@ -155,7 +160,7 @@ def decide_inside(
             _write_readers(context, trigger, row.account_id, looked_at)
             context.result.inside.add((trigger.name, row.account_id))
             context.result.due.update(
-                (trigger.name, row.account_id, one.contact_id) for one in looked_at.going
+                (trigger.name, row.account_id, reader.contact_id) for reader in looked_at.going
             )
             if not looked_at.going:
                 context.decisions.endings.append(

@@ -58,10 +58,10 @@ def judge(
     if over is None:
         return None
     budget, why = over
-    by_trigger = Counter(trigger for trigger, _ in {(one.trigger, one.address) for one in sends})
-    mailed = sorted({(one.trigger, one.account_id) for one in sends})
-    some = mailed[:: max(1, len(mailed) // SAMPLE)][:SAMPLE]
-    named = published_marts.accounts(warehouse, [account_id for _, account_id in some])
+    by_trigger = Counter(trigger for trigger, _ in {(send.trigger, send.address) for send in sends})
+    mailed = sorted({(send.trigger, send.account_id) for send in sends})
+    sample = mailed[:: max(1, len(mailed) // SAMPLE)][:SAMPLE]
+    named = published_marts.accounts(warehouse, [account_id for _, account_id in sample])
     names = {row["account_id"]: row["name"] for row in named}
     return Flood(
         people=reached,
@@ -70,7 +70,7 @@ def judge(
         by_trigger=dict(by_trigger.most_common()),
         sample=tuple(
             {"account_id": account_id, "name": names.get(account_id), "trigger": trigger}
-            for trigger, account_id in some
+            for trigger, account_id in sample
         ),
     )
 

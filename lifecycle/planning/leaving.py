@@ -66,7 +66,7 @@ def _miss(
 
 def left_inside(context: PlanningContext, trigger: str, covered_versions: Sequence[str]) -> int:
     """How many open enrolments by these versions do not end in this run."""
-    gone = {one.account_id for one in context.decisions.endings if one.trigger == trigger}
+    gone = {ending.account_id for ending in context.decisions.endings if ending.trigger == trigger}
     return sum(
         row["account_id"] not in gone
         for row in audience.insiders(context.warehouse, covered_versions)

@@ -88,8 +88,8 @@ def to_decide(ledger: Connection, trigger: Trigger, until: datetime, moved: Sequ
     due = or_(enrollments.c.next_at <= until, has_mail)
     rows = list(ledger.execute(select(enrollments).where(*of_version, due)))
     others = set(moved) - {row.account_id for row in rows}
-    for some in batches(sorted(others)):
-        of_moved = enrollments.c.account_id.in_(some)
+    for batch in batches(sorted(others)):
+        of_moved = enrollments.c.account_id.in_(batch)
         rows += ledger.execute(select(enrollments).where(*of_version, of_moved))
     return sorted(rows, key=lambda row: (row.account_id, row.cycle))
 
@@ -101,10 +101,10 @@ def missed(ledger: Connection) -> dict[tuple[str, str], dict[Cycle, Row[Any]]]:
     query = select(*(enrollments.c[name] for name in columns)).where(
         enrollments.c.ended_at.is_(None), enrollments.c.absent_since.is_not(None)
     )
-    found: dict[tuple[str, str], dict[Cycle, Row[Any]]] = {}
+    inside: dict[tuple[str, str], dict[Cycle, Row[Any]]] = {}
     for row in ledger.execute(query):
-        found.setdefault((row.trigger, row.trigger_version), {})[row.account_id, row.cycle] = row
-    return found
+        inside.setdefault((row.trigger, row.trigger_version), {})[row.account_id, row.cycle] = row
+    return inside
 
 
 def held_out_through(ledger: Connection, trigger: Trigger, now: datetime) -> Rows:
@@ -148,28 +148,28 @@ def decided_steps(
     ledger: Connection, trigger: str, account_ids: Sequence[str]
 ) -> dict[Cycle, dict[str, Row[Any]]]:
     """By enrolment and step id, its row of `steps`."""
-    found: dict[Cycle, dict[str, Row[Any]]] = {}
-    for some in batches(account_ids):
+    fates: dict[Cycle, dict[str, Row[Any]]] = {}
+    for batch in batches(account_ids):
         for row in ledger.execute(
-            select(steps).where(steps.c.trigger == trigger, steps.c.account_id.in_(some))
+            select(steps).where(steps.c.trigger == trigger, steps.c.account_id.in_(batch))
         ):
-            found.setdefault((row.account_id, row.cycle), {})[row.step] = row
-    return found
+            fates.setdefault((row.account_id, row.cycle), {})[row.step] = row
+    return fates
 
 
 def readers(
     ledger: Connection, trigger: str, account_ids: Sequence[str]
 ) -> dict[Cycle, list[Row[Any]]]:
     """By enrolment, its rows of `recipients`, those who are gone included."""
-    found: dict[Cycle, list[Row[Any]]] = {}
-    for some in batches(account_ids):
+    by_cycle: dict[Cycle, list[Row[Any]]] = {}
+    for batch in batches(account_ids):
         for row in ledger.execute(
             select(recipients)
-            .where(recipients.c.trigger == trigger, recipients.c.account_id.in_(some))
+            .where(recipients.c.trigger == trigger, recipients.c.account_id.in_(batch))
             .order_by(recipients.c.contact_id)
         ):
-            found.setdefault((row.account_id, row.cycle), []).append(row)
-    return found
+            by_cycle.setdefault((row.account_id, row.cycle), []).append(row)
+    return by_cycle
 
 
 _MAIL = (
@@ -182,14 +182,14 @@ def mails_of(
     ledger: Connection, trigger: str, account_ids: Sequence[str]
 ) -> dict[Cycle, list[Row[Any]]]:
     """By enrolment, its mails in every state."""
-    found: dict[Cycle, list[Row[Any]]] = {}
-    for some in batches(account_ids):
+    by_cycle: dict[Cycle, list[Row[Any]]] = {}
+    for batch in batches(account_ids):
         query = select(*(sends.c[name] for name in _MAIL)).where(
-            sends.c.account_id.in_(some), sends.c.trigger == trigger
+            sends.c.account_id.in_(batch), sends.c.trigger == trigger
         )
         for row in ledger.execute(query):
-            found.setdefault((row.account_id, row.cycle), []).append(row)
-    return found
+            by_cycle.setdefault((row.account_id, row.cycle), []).append(row)
+    return by_cycle
 
 
 def same_steps(
@@ -197,11 +197,11 @@ def same_steps(
 ) -> Iterator[tuple[tuple[str, str], str, datetime, bool]]:
     """The mails of a trigger to these addresses, sent, under way or planned: (address, step), the
     account and the moment of each, and whether it left, or may have."""
-    for some in batches(addresses):
+    for batch in batches(addresses):
         query = select(
             *(sends.c[name] for name in ("address", "step", "account_id", "state")),
             *(sends.c[name] for name in ("accepted_at", "not_before")),
-        ).where(sends.c.address.in_(some), sends.c.trigger == trigger)
+        ).where(sends.c.address.in_(batch), sends.c.trigger == trigger)
         for row in ledger.execute(query):
             if row.state in COUNTED:
                 at = row.accepted_at or row.not_before
@@ -219,13 +219,13 @@ def mails(
 
     What is planned does not count: each run decides it anew, the higher priority first.
     """
-    for some in batches(keys):
+    for batch in batches(keys):
         # A condition on the state would lead SQLite to all mails that were ever accepted.
         for row in ledger.execute(
             select(
                 sends.c[holder].label("key"),
                 *(sends.c[name] for name in ("state", "trigger", "accepted_at", "not_before")),
-            ).where(sends.c[holder].in_(some))
+            ).where(sends.c[holder].in_(batch))
         ):
             counts = row.state in MAILED and row.trigger != OWNER_LIST
             if counts and row.not_before >= now - CAPS_LOOK_BACK:

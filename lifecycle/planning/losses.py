@@ -67,52 +67,55 @@ def judge(
 ) -> Losses | None:
     """The losses that a person has to approve before this planning is written; None: none."""
     approved = held_losses.let_through(ledger)
-    once = {it.name for it in triggers if it.enter.mode == "once"}
+    once = {trigger.name for trigger in triggers if trigger.enter.mode == "once"}
     sequences = _by_reason(_endings(result, once), approved)
     people = _by_reason(_silenced(result), approved)
     inside, due = ledger_state.open_count(ledger), _due(result)
     lost: list[Lost] = []
     failures: list[str] = []
-    for found, total, words, what in (
+    for by_reason, total, words, what in (
         (sequences, inside, ENDINGS, "open sequences end"),
         (people, due, PEOPLE, "people who are due lose their mail"),
     ):
-        for reason, some in sorted(found.items()):
-            if len(some) >= guard.loss_never_below and len(some) > guard.loss_share * total:
-                lost += some
-                accounts = ", ".join(sorted({one.account_id for one in some})[:SAMPLE])
+        for reason, losses in sorted(by_reason.items()):
+            if len(losses) >= guard.loss_never_below and len(losses) > guard.loss_share * total:
+                lost += losses
+                accounts = ", ".join(sorted({loss.account_id for loss in losses})[:SAMPLE])
                 failures.append(
-                    f"{len(some):,} of {total:,} {what}, {len(some) / total:.0%}: {words[reason]}"
-                    f" (e.g. {accounts}); guard.loss_share is {guard.loss_share:.0%}"
+                    f"{len(losses):,} of {total:,} {what}, {len(losses) / total:.0%}:"
+                    f" {words[reason]} (e.g. {accounts});"
+                    f" guard.loss_share is {guard.loss_share:.0%}"
                 )
     return Losses(tuple(lost), tuple(failures)) if lost else None
 
 
 def _endings(result: PlanResult, once: Collection[str]) -> Iterable[Lost]:
     """The sequences that end. Who may enter again loses nothing by an exit."""
-    for one in result.decisions.endings:
-        if one.reason in ENDINGS and (one.reason != "exit" or one.trigger in once):
-            yield Lost(one.reason, one.trigger, one.account_id)
+    for ending in result.decisions.endings:
+        if ending.reason in ENDINGS and (ending.reason != "exit" or ending.trigger in once):
+            yield Lost(ending.reason, ending.trigger, ending.account_id)
 
 
 def _silenced(result: PlanResult) -> Iterable[Lost]:
     """The people who were chosen when their account entered, and lose a mail."""
     yield from result.silenced
-    for one in result.decisions.withheld:
-        is_inside = (one.trigger, one.account_id) in result.inside
-        if is_inside and one.contact_id and one.reason in OF_THE_DELIVERY:
-            yield Lost(one.reason, one.trigger, one.account_id, one.contact_id)
+    for row in result.decisions.withheld:
+        is_inside = (row.trigger, row.account_id) in result.inside
+        if is_inside and row.contact_id and row.reason in OF_THE_DELIVERY:
+            yield Lost(row.reason, row.trigger, row.account_id, row.contact_id)
 
 
 def _due(result: PlanResult) -> int:
     """How many people of those inside are looked at for a mail, or have one planned."""
-    silenced = {(one.trigger, one.account_id, one.contact_id) for one in _silenced(result)}
+    silenced = {
+        (silence.trigger, silence.account_id, silence.contact_id) for silence in _silenced(result)
+    }
     return len(silenced | result.due)
 
 
 def _by_reason(lost: Iterable[Lost], approved: Collection[Lost]) -> dict[str, list[Lost]]:
-    found: defaultdict[str, set[Lost]] = defaultdict(set)
-    for one in lost:
-        if one not in approved:
-            found[one.reason].add(one)
-    return {reason: sorted(some, key=str) for reason, some in found.items()}
+    by_reason: defaultdict[str, set[Lost]] = defaultdict(set)
+    for loss in lost:
+        if loss not in approved:
+            by_reason[loss.reason].add(loss)
+    return {reason: sorted(losses, key=str) for reason, losses in by_reason.items()}

@@ -66,7 +66,7 @@ class OwnerLists:
     @property
     def accounts(self) -> int:
         """Accounts on the lists."""
-        return sum(len(one.news.shown) for one in self.lists)
+        return sum(len(owner_list.news.shown) for owner_list in self.lists)
 
 
 def plan_lists(
@@ -78,13 +78,13 @@ def plan_lists(
     LedgerError and WarehouseError.
     """
     with connect_published(settings) as warehouse, ledger.read() as memory:
-        made = decide_lists(settings, warehouse, memory, as_of=as_of)
-    if made.resting:
-        made.lists, made.unreached = [], []
+        owner_lists = decide_lists(settings, warehouse, memory, as_of=as_of)
+    if owner_lists.resting:
+        owner_lists.lists, owner_lists.unreached = [], []
     if not dry_run:
         with ledger.write() as connection:
-            _record(connection, made, run_id, as_of)
-    return made
+            _record(connection, owner_lists, run_id, as_of)
+    return owner_lists
 
 
 def decide_lists(
@@ -97,46 +97,50 @@ def decide_lists(
     """What the lists of the day would be, on any day; writes nothing."""
     company = settings.company
     zone = ZoneInfo(company.time_zone)
-    made = OwnerLists(as_of.astimezone(zone).date())
+    owner_lists = OwnerLists(as_of.astimezone(zone).date())
     if not settings.owners.morning_list:
-        made.resting = "owners.morning_list is off"
-        return made
-    if not is_business_day(made.day, company.country):
-        made.resting = "it is no business day"
+        owner_lists.resting = "owners.morning_list is off"
+        return owner_lists
+    if not is_business_day(owner_lists.day, company.country):
+        owner_lists.resting = "it is no business day"
     _remember(warehouse, memory)
-    made.over = [(row["account_id"], row["kind"]) for row in audience.rows(warehouse, OVER)]
-    rows = audience.rows(warehouse, NEW, {"oldest": NEW_AT_FIRST + _days_told(memory, made.day)})
+    owner_lists.over = [(row["account_id"], row["kind"]) for row in audience.rows(warehouse, OVER)]
+    rows = audience.rows(
+        warehouse, NEW, {"oldest": NEW_AT_FIRST + _days_told(memory, owner_lists.day)}
+    )
     news = by_owner(rows, _under_way(memory, {row["account_id"] for row in rows}))
     key = settings.privacy.erasure_key.get_secret_value()
-    stopped = suppressions.reasons(memory, [one.address for one in news if one.address], key)
+    stopped = suppressions.reasons(memory, [owner.address for owner in news if owner.address], key)
     told_today: set[str] = set(
         memory.scalars(
             select(sends.c.send_id).where(
-                sends.c.trigger == OWNER_LIST, sends.c.cycle == cycle_of(made.day)
+                sends.c.trigger == OWNER_LIST, sends.c.cycle == cycle_of(owner_lists.day)
             )
         )
     )
     spoken = {row["address"]: row["locale"] for row in audience.rows(warehouse, SPOKEN)}
     renderer = Renderer(settings)
-    for one in news:
-        if not one.address or not is_address(one.address):
-            why = "the owner has no usable address" if one.address else "it has no owner's address"
-            made.unreached.append((one, why))
-        elif one.address in stopped:
-            made.unreached.append(
-                (one, f"the owner's address is suppressed: {stopped[one.address]}")
+    for owner in news:
+        if not owner.address or not is_address(owner.address):
+            why = "it has no owner's address"
+            if owner.address:
+                why = "the owner has no usable address"
+            owner_lists.unreached.append((owner, why))
+        elif owner.address in stopped:
+            owner_lists.unreached.append(
+                (owner, f"the owner's address is suppressed: {stopped[owner.address]}")
             )
-        elif list_identity(one.address, made.day) in told_today:
-            made.waiting += 1
+        elif list_identity(owner.address, owner_lists.day) in told_today:
+            owner_lists.waiting += 1
         else:
-            locale = settings.owners.locales.get(one.address) or spoken.get(one.address)
+            locale = settings.owners.locales.get(owner.address) or spoken.get(owner.address)
             try:
-                mail = _mail(settings, renderer, one, made.day, locale, as_of)
+                mail = _mail(settings, renderer, owner, owner_lists.day, locale, as_of)
             except TemplateError as error:  # the customers' mails must go all the same
-                made.unreached.append((one, f"the list could not be written: {error}"))
+                owner_lists.unreached.append((owner, f"the list could not be written: {error}"))
             else:
-                made.lists.append(OwnerList(one, mail))
-    return made
+                owner_lists.lists.append(OwnerList(owner, mail))
+    return owner_lists
 
 
 def list_identity(address: str, day: date) -> str:
@@ -266,31 +270,36 @@ def _days_told(memory: Connection, day: date) -> int:
 
 def _under_way(memory: Connection, account_ids: set[str]) -> dict[str, list[str]]:
     """The triggers whose sequence each of the accounts is in."""
-    found: dict[str, list[str]] = defaultdict(list)
+    reasons: dict[str, list[str]] = defaultdict(list)
     columns = enrollments.c.account_id, enrollments.c.trigger
-    for some in batches(sorted(account_ids)):
+    for batch in batches(sorted(account_ids)):
         query = select(*columns).where(
-            enrollments.c.ended_at.is_(None), enrollments.c.account_id.in_(some)
+            enrollments.c.ended_at.is_(None), enrollments.c.account_id.in_(batch)
         )
         for row in memory.execute(query.order_by(*columns)):
-            found[row.account_id].append(row.trigger)
-    return found
+            reasons[row.account_id].append(row.trigger)
+    return reasons
 
 
 # What is written. ---------------------------------------------------------------------------
 
 
-def _record(ledger: Connection, made: OwnerLists, run_id: str, at: datetime) -> None:
+def _record(ledger: Connection, owner_lists: OwnerLists, run_id: str, at: datetime) -> None:
     """The lists, what they tell, and what may become news again: all of it or nothing."""
-    record(ledger, Decisions(sends=[one.send for one in made.lists]), run_id=run_id, at=at)
-    told = [
-        {"account_id": entry.account_id, "kind": kind, "send_id": one.send.send_id}
-        for one in made.lists
-        for entry in one.news.shown
+    record(
+        ledger,
+        Decisions(sends=[owner_list.send for owner_list in owner_lists.lists]),
+        run_id=run_id,
+        at=at,
+    )
+    listed = [
+        {"account_id": entry.account_id, "kind": kind, "send_id": owner_list.send.send_id}
+        for owner_list in owner_lists.lists
+        for entry in owner_list.news.shown
         for kind in entry.news
     ]
-    _forget(ledger, [*made.over, *((row["account_id"], row["kind"]) for row in told)])
-    insert(ledger, owner_news, told)
+    _forget(ledger, [*owner_lists.over, *((row["account_id"], row["kind"]) for row in listed)])
+    insert(ledger, owner_news, listed)
 
 
 def _forget(ledger: Connection, which: list[tuple[str, str]]) -> None:
@@ -298,5 +307,7 @@ def _forget(ledger: Connection, which: list[tuple[str, str]]) -> None:
         owner_news.c.account_id == bindparam("of_account"),
         owner_news.c.kind == bindparam("of_kind"),
     )
-    for some in batches(which):
-        ledger.execute(statement, [{"of_account": one, "of_kind": kind} for one, kind in some])
+    for batch in batches(which):
+        ledger.execute(
+            statement, [{"of_account": account_id, "of_kind": kind} for account_id, kind in batch]
+        )

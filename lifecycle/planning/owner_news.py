@@ -46,19 +46,19 @@ class Entry:
     @property
     def look(self) -> str:
         """The one thing to look at first."""
-        one, first = self.account, self.news[0]
+        account, first = self.account, self.news[0]
         if first == "churned_but_active":
             return "crm"
-        if first == "dormant" and one["last_active_at"] is None:
+        if first == "dormant" and account["last_active_at"] is None:
             return "first_login"
-        if one["stage"] == "renewal" and is_unwell(one):
+        if account["stage"] == "renewal" and is_unwell(account):
             return "renewal_at_risk"
         if first == "dormant":
             return "silence"
         if first in ("onboarding_missed", "onboarding_at_risk"):
             return "outcome"
         if first == "renewal":
-            return "contract" if one["usage_band"] == "green" else "health"
+            return "contract" if account["usage_band"] == "green" else "health"
         return FALLS.get(first, "seats")
 
     @property
@@ -76,17 +76,17 @@ class Entry:
         Days to its renewal count from the day that the list itself names, so that both agree:
         where an account's day is still the one before, account_360 counts one more.
         """
-        one = self.account
-        used = one["seats_used_share"]
-        renewal_on = _day(one["renewal_at"], one["time_zone"])
+        account = self.account
+        used = account["seats_used_share"]
+        renewal_on = _day(account["renewal_at"], account["time_zone"])
         return {
-            **{name: one[name] for name in PRINTED},
+            **{name: account[name] for name in PRINTED},
             "place": place,
             "news": list(self.news),
             "look": self.look,
             "returns_in_ten": self.returns_in_ten,
             "sequences": list(self.sequences),
-            "last_active_on": _day(one["last_active_at"], one["time_zone"]),
+            "last_active_on": _day(account["last_active_at"], account["time_zone"]),
             "renewal_on": renewal_on,
             "days_to_renewal": renewal_on and max((renewal_on - day).days, 0),
             "seats_percent": None if used is None else round(100 * used),
@@ -125,7 +125,7 @@ class OwnerNews:
             "day": day,
             "number": len(self.entries),
             "first": self.entries[0].account["name"],
-            "accounts": [one.as_values(place, day) for place, one in enumerate(self.shown, 1)],
+            "accounts": [fact.as_values(place, day) for place, fact in enumerate(self.shown, 1)],
             "more": len(self.entries) - len(self.shown),
         }
 
@@ -140,7 +140,7 @@ def by_owner(
     `sequences` are the triggers under way, by account.
     """
     ordered = sorted(rows, key=lambda row: (_address(row), row["account_id"], row["urgency"]))
-    found = []
+    facts = []
     for address, theirs in groupby(ordered, key=_address):
         entries, names = [], set()
         for account_id, several in groupby(theirs, key=lambda row: row["account_id"]):
@@ -150,8 +150,8 @@ def by_owner(
             kinds = tuple(row["kind"] for row in news)
             entries.append(Entry(news[0], kinds, news[0]["urgency"], under_way))
         entries.sort(key=_most_urgent_first)
-        found.append(OwnerNews(address, max(names) if address else "", tuple(entries)))
-    return found
+        facts.append(OwnerNews(address, max(names) if address else "", tuple(entries)))
+    return facts
 
 
 def is_unwell(account: Row) -> bool:

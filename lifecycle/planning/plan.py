@@ -124,7 +124,7 @@ def decide(
         templates=templates,
         run_id=run_id,
     )
-    for trigger in sorted(triggers, key=lambda it: it.rank):
+    for trigger in sorted(triggers, key=lambda trigger: trigger.rank):
         if only in (None, trigger.name):
             _run(context, trigger)
     broken = broken or {}
@@ -191,13 +191,13 @@ def _go_on(context: PlanningContext, version: Version) -> bool:
     False where it waits for the usage feed.
     """
     trigger = version.trigger
-    waits = trigger.needs_feed and not context.feed_is_fresh
-    leaving.leave(context, trigger.name, version.covered_versions, waits)
+    why = context.why_it_waits(trigger)
+    leaving.leave(context, trigger.name, version.covered_versions, waits=why is not None)
     moving = going_on.migrate(context, trigger) if trigger.migrate else []
-    for one in {trigger.version, *version.covered_versions}:
-        context.decisions.waiting[trigger.name, one] = context.feed_reason if waits else None
-    if waits:
-        _wait(context, version)
+    for version_number in {trigger.version, *version.covered_versions}:
+        context.decisions.waiting[trigger.name, version_number] = why
+    if why is not None:
+        _wait(context, version, why)
         return False
     _meet_goals(context, trigger)
     going_on.decide_inside(context, version, moving)
@@ -216,10 +216,10 @@ def _meet_goals(context: PlanningContext, trigger: Trigger) -> None:
     )
 
 
-def _wait(context: PlanningContext, version: Version) -> None:
-    context.result.waiting.append(f"{version.called} waits: {context.feed_reason}")
-    inside = leaving.left_inside(context, version.trigger.name, version.covered_versions)
-    context.result.withheld[Reason.WAITING_FOR_FEED] += inside
+def _wait(context: PlanningContext, version: Version, why: str) -> None:
+    context.result.waiting.append(f"{version.called} waits: {why}")
+    if inside := leaving.left_inside(context, version.trigger.name, version.covered_versions):
+        context.result.withheld[Reason.WAITING_FOR_FEED] += inside
 
 
 def _keep_waiting_version(context: PlanningContext, trigger: Trigger, lost: Unreadable) -> None:
@@ -242,18 +242,18 @@ def _keep_waiting(context: PlanningContext, name: str, problems: Sequence[Proble
     and goals are looked for, by the versions that the ledger keeps.
     """
     audience.register(context.warehouse, context.ledger, name, context.as_of)
-    why = versions.told(problems)
+    why = versions.in_words(problems)
     file = context.settings.folder("triggers") / f"{name}.yaml"
     in_use: list[str] = []
-    for one in versions.in_use(context.ledger, file, context.renderer, context.as_of):
-        if isinstance(one, Version):
-            audience.evaluate(context.warehouse, one.trigger, only_entered=True)
-            leaving.leave(context, name, one.covered_versions, waits=True)
-            _meet_goals(context, one.trigger)
-            in_use += one.covered_versions
+    for version in versions.in_use(context.ledger, file, context.renderer, context.as_of):
+        if isinstance(version, Version):
+            audience.evaluate(context.warehouse, version.trigger, only_entered=True)
+            leaving.leave(context, name, version.covered_versions, waits=True)
+            _meet_goals(context, version.trigger)
+            in_use += version.covered_versions
         else:
-            in_use.append(one.version)
-    context.decisions.waiting.update({(name, version): why for version in in_use})
+            in_use.append(version.version)
+    context.decisions.waiting.update({(name, digest): why for digest in in_use})
     if inside := leaving.left_inside(context, name, in_use):
         context.result.withheld[Reason.TRIGGER_UNUSABLE] += inside
     context.result.broken[name] = tuple(problems)

@@ -173,7 +173,7 @@ def _joining(
     known = {row.contact_id for row in enrolled.readers}
     taken = {row.follows for row in enrolled.readers}
     left = [row.contact_id for row in enrolled.readers if row.gone_at is not None]
-    free = [one for one in (*left, *gone) if one not in taken]
+    free = [person for person in (*left, *gone) if person not in taken]
     at_each_step = trigger.recipients_chosen == "at_each_step"
     if not free and not at_each_step:
         return []
@@ -199,7 +199,7 @@ def _joining(
 
 def _before(row: SqlRow[Any], readers: Sequence[SqlRow[Any]]) -> list[str]:
     """Those whose place a reader took, the last one first."""
-    by_id = {one.contact_id: one for one in readers}
+    by_id = {reader.contact_id: reader for reader in readers}
     chain: list[str] = []
     while row.follows is not None and row.follows not in chain and row.follows in by_id:
         chain.append(row.follows)

@@ -53,11 +53,13 @@ class People:
         self, account_ids: Sequence[str], recipients: Condition | None = None
     ) -> dict[str, list[Row]]:
         """The contacts of these accounts, by account, each with `is_recipient`."""
-        found = audience.contacts(self._warehouse, account_ids, recipients)
-        addresses = {one["email_normalized"] for people in found.values() for one in people}
+        by_account = audience.contacts(self._warehouse, account_ids, recipients)
+        addresses = {
+            person["email_normalized"] for people in by_account.values() for person in people
+        }
         self._suppressed |= suppressions.reasons(self._memory, addresses, self._erasure_key)
         self._left |= departures.in_force(self._memory, addresses)
-        return found
+        return by_account
 
     def ineligibility(self, person: Row) -> tuple[Reason, str] | None:
         """Why this person, one that `of` returned, may not be mailed at all, or None."""

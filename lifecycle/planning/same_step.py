@@ -45,4 +45,4 @@ class SameSteps:
             for other, moment, has_left in self._mails.get(key, ())
             if other != account_id and (not days or abs(at - moment) < span)
         ]
-        return max(others, key=lambda it: it[1], default=None)
+        return max(others, key=lambda other: other[1], default=None)

@@ -105,14 +105,14 @@ class Steps:
         zone_of: dict[str, str] = {}
         for account_id, contacts in people.items():
             if account_id in accounts:
-                for one in contacts:
-                    zone_of[one["email_normalized"]] = accounts[account_id]["time_zone"]
+                for person in contacts:
+                    zone_of[person["email_normalized"]] = accounts[account_id]["time_zone"]
         if trigger.not_again_days(self._same_step_again_days) is not None:
             self._same_steps.recall(self._ledger, trigger.name, zone_of)
         if trigger.caps.contact:
             self._look_up("address", zone_of, self._by_address)
         if trigger.caps.account:
-            zones = {one: row["time_zone"] for one, row in accounts.items()}
+            zones = {account_id: row["time_zone"] for account_id, row in accounts.items()}
             self._look_up("account_id", zones, self._by_account)
 
     def _look_up(
@@ -204,6 +204,8 @@ class Steps:
             if old is not None:
                 self._withdraw(old, State.SUPPRESSED, ": ".join(against))
             outcome.against.setdefault(step.id, (decision, against[0]))
+            if reader.person and reader.person["email_normalized"] in outcome.reached[step.id]:
+                return None  # the person's mail of it, as another contact, has not left yet
         return None
 
     def _skip(

@@ -23,7 +23,8 @@ from lifecycle.mail.render import Renderer
 from lifecycle.planning import ledger_state
 from lifecycle.triggers.columns import account_columns, contact_columns
 from lifecycle.triggers.commit import commit_of
-from lifecycle.triggers.model import Trigger, parse_trigger
+from lifecycle.triggers.folder import parse_trigger
+from lifecycle.triggers.model import Trigger
 
 
 @dataclass(frozen=True)
@@ -51,7 +52,7 @@ class Unreadable:
     why: str
 
 
-def told(problems: Iterable[Problem]) -> str:
+def in_words(problems: Iterable[Problem]) -> str:
     """Problems in one sentence."""
     return "; ".join(str(problem) for problem in problems)
 
@@ -81,9 +82,9 @@ def read(kept: Row[Any], file: Path) -> Trigger:
 
     `file` is where its trigger stands, or stood. Raises TriggerError.
     """
-    found = parse_trigger(kept.content, file, account_columns(), contact_columns())
+    trigger = parse_trigger(kept.content, file, account_columns(), contact_columns())
     # The ledger's name for it, even if what a version is made of changes one day.
-    return found.model_copy(update={"version": kept.version})
+    return trigger.model_copy(update={"version": kept.version})
 
 
 def older(
@@ -116,4 +117,4 @@ def in_use(
             [step.id for step in trigger.steps],
             mail_names(account_columns(), contact_columns()),
         )
-        yield Version(trigger, mails, (version,), called(name, version), told(wrong))
+        yield Version(trigger, mails, (version,), called(name, version), in_words(wrong))

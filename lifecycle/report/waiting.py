@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
-from datetime import datetime
+from datetime import date, datetime
 
 from lifecycle.document import counted, moment
 from lifecycle.errors import Problem
@@ -21,6 +21,15 @@ def broken_lines(broken: Mapping[str, Iterable[Problem]]) -> Iterator[str]:
     """For each trigger that cannot be used a sentence that names all that is wrong with it."""
     for name, problems in broken.items():
         yield f"{name} waits: {'; '.join(str(problem) for problem in problems)}"
+
+
+def question_line(part: str, since: date, why: str) -> str:
+    """The question whether it is normal now that less comes of a part of the usage feed."""
+    what = "the whole usage feed" if part == "all" else f"the {part}"
+    return (
+        f"Less has come of {what} since {since}: {why}. Is that normal now? Say once: lifecycle "
+        f'normal "{part}" --by NAME --why TEXT, or with --no where it is a fault.'
+    )
 
 
 def waits(no_room: Mapping[str, int]) -> Iterator[str]:

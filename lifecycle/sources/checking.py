@@ -275,9 +275,9 @@ def name_decimals(db: duckdb.DuckDBPyConnection, table: Table) -> None:
 def gather(db: duckdb.DuckDBPyConnection, table: Table, good: list[Path]) -> dict[str, str]:
     """Make `good_<table>`, the usable rows of all deliveries; its data columns and their types.
 
-    Of rows with one key the first counts in a snapshot, and the others are set aside. In a table
+    Of rows with one key the first counts in a snapshot, and the others are rejected. In a table
     that grows they are the same fact told again: the last one of the first one's stream counts,
-    and those of another stream that say something else are set aside (lifecycle/sources/
+    and those of another stream that say something else are rejected (lifecycle/sources/
     corrections.py). There `good_<table>` also has the place of a row: `_file`, `_row`.
     """
     types = {column.name: column.kind.sql_type for column in table.columns}
@@ -466,12 +466,12 @@ def _zone(table: Table, present: list[Column], rules: Rules) -> tuple[str, str]:
 
 def _says_left(present: list[Column]) -> str:
     """SQL: whether a row says that somebody left, without a readable time that says when."""
-    said = [
+    conditions = [
         f"({_text(column.name)} IS NOT NULL AND {_undated(column)})"
         for column in present
         if column.kind in _LEAVING
     ]
-    return " OR ".join(said) or "false"
+    return " OR ".join(conditions) or "false"
 
 
 def _undated(column: Column) -> str:

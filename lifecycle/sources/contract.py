@@ -180,9 +180,9 @@ REJECTED_ROWS = {
     "key": "VARCHAR",
     "loaded_at": "TIMESTAMP",
 }
-"""One row per row set aside. `row_number` counts the records of the file from 1, the header
+"""One row per rejected row. `row_number` counts the records of the file from 1, the header
 and blank lines left out. `column_name` is null where the line as a whole cannot be read.
-`record` is the row as JSON, under our column names. `loaded_at` is when it was first set aside.
+`record` is the row as JSON, under our column names. `loaded_at` is when it was first rejected.
 """
 
 REJECTED_CELLS = {
@@ -227,10 +227,11 @@ DELIVERED_COLUMNS = {"table_name": "VARCHAR", "file": "VARCHAR", "column_name": 
 
 REPEATED_IDS = {
     "table_name": "VARCHAR",
+    "stream": "VARCHAR",
     "repeats": "BIGINT",
     "other_content": "BIGINT",
     "examples": "VARCHAR",
     "loaded_at": "TIMESTAMP",
 }
-"""One row per load of a growing table in which ids came that were there before: how many, how
-many of these with another required value than before, and a few of their ids."""
+"""One row per load and stream of files of a growing table in which ids came that were there before:
+how many, how many of these with another required value than before, and a few of their ids."""

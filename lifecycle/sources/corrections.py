@@ -5,7 +5,7 @@ says again under an id replaces what it said before, and a file that is delivere
 rows that it brought, within the span of time that it covers: what lies outside may have moved out
 of a window. A file with far fewer rows than before takes nothing out, for it may be cut short.
 
-Two streams that use one id for two facts collide: the first one counts, and the other is set aside.
+Two streams that use one id for two facts collide: the first one counts, and the other is rejected.
 Replaced rows are kept in `raw.replaced_<table>` until a delivery is published.
 """
 
@@ -44,7 +44,7 @@ def find(db: duckdb.DuckDBPyConnection, table: Table, scratch: Path) -> Correcti
     """
     key, name = quoted(table.key), table.name
     others = [column.name for column in table.columns if column.required][1:]
-    differs = " OR ".join(f"g.{it} IS DISTINCT FROM b.{it}" for it in others)
+    differs = " OR ".join(f"g.{other} IS DISTINCT FROM b.{other}" for other in others)
     # Rows that an older version loaded do not say which file brought them.
     is_same = f"coalesce({_stream('b')}, {_stream('g')}) = {_stream('g')}"
     db.execute(
@@ -125,15 +125,15 @@ def _take_out(db: duckdb.DuckDBPyConnection, table: Table) -> None:
     )
 
 
-def remove(work: duckdb.DuckDBPyConnection, table: Table, found: Corrections) -> None:
+def remove(work: duckdb.DuckDBPyConnection, table: Table, corrections: Corrections) -> None:
     """Take the replaced rows out of the raw table, and keep them until something is published.
 
     `work` is the warehouse. The caller loads the new rows afterwards, and reads the files again
     where it was killed in between.
     """
-    if not found.rows:
+    if not corrections.rows:
         return
-    keys = f"(SELECT key FROM read_parquet({named(found.replaced)}))"
+    keys = f"(SELECT key FROM read_parquet({named(corrections.replaced)}))"
     theirs = f"FROM raw.{table.name} WHERE {quoted(table.key)} IN {keys}"
     kept = kept_in(table.name)
     before = f"FROM {kept} UNION ALL BY NAME " if _exists(work, kept) else ""

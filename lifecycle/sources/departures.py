@@ -78,13 +78,13 @@ def collect_broken(
     }
     for line in lines:
         for name, place in places.items():
-            said = _cell(line, place, len(headers), headers[place])
-            if said is None or not _says_left(said):
+            cell = _cell(line, place, len(headers), headers[place])
+            if cell is None or not _says_left(cell):
                 continue
             for address in _ADDRESS.findall(line.text):
                 db.execute(
                     "INSERT INTO departed VALUES ($1, NULL, NULL, NULL, $2, $3, $4, $5)",
-                    [address.lower(), name, said, file, line.row],
+                    [address.lower(), name, cell, file, line.row],
                 )
 
 
@@ -96,8 +96,8 @@ def _cell(line: BrokenLine, place: int, width: int, header: str) -> str | None:
             cells.pop()
         at = place + max(len(cells) - width, 0)
         return cells[at] if at < len(cells) else None
-    found = re.search(rf'"{re.escape(header)}"\s*:\s*("([^"]*)"?|[^,}}\s]+)', line.text)
-    return None if found is None else found[1].strip('"')
+    match = re.search(rf'"{re.escape(header)}"\s*:\s*("([^"]*)"?|[^,}}\s]+)', line.text)
+    return None if match is None else match[1].strip('"')
 
 
 def _says_left(value: str) -> bool:
@@ -200,7 +200,7 @@ def settle(settings: Settings, ledger: Ledger, *, run_id: str, loaded_at: dateti
         batch = pa.table({"address": addresses, "since": since, "is_lifted": is_lifted})
         with connect(str(settings.work_db)) as work:
             work.register("known", batch)
-            found = work.execute(
+            revived = work.execute(
                 f"""WITH consents AS ({consents(work, "raw.contacts", settings, clock)})
                     SELECT address, is_lifted, consented_at
                     FROM known ANTI JOIN raw.departures USING (address)
@@ -209,10 +209,10 @@ def settle(settings: Settings, ledger: Ledger, *, run_id: str, loaded_at: dateti
                     ORDER BY address"""
             ).fetchall()
             work.unregister("known")
-        forgotten = [address for address, is_lifted, _ in found if is_lifted]
+        forgotten = [address for address, is_lifted, _ in revived if is_lifted]
         ended = {
             address: consented_at.replace(tzinfo=UTC)
-            for address, is_lifted, consented_at in found
+            for address, is_lifted, consented_at in revived
             if not is_lifted
         }
     leaving.settle(ledger, run_id=run_id, ended=ended, forgotten=forgotten, now=datetime.now(UTC))

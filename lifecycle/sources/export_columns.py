@@ -20,10 +20,10 @@ def exported_columns(settings: Settings, table: SourceTable) -> set[str]:
     Raises SourceError where the source cannot be read.
     """
     folder = Folder.of(settings)
-    found: set[str] = set()
+    names: set[str] = set()
     with TemporaryDirectory() as scratch, connect() as db:
         for file in folder.files()[table]:
             incoming, _ = read(db, folder.fetch(file, Path(scratch)), Path(scratch))
             mapping = folder.mapping(TABLES[table])
-            found |= arrange(incoming, TABLES[table], mapping, file.name).keys()
-    return found
+            names |= arrange(incoming, TABLES[table], mapping, file.name).keys()
+    return names

@@ -105,8 +105,8 @@ class Folder:
     def more(cls, settings: Settings) -> dict[str, Folder]:
         """The folders of `[sources.<name>]`, by name."""
         return {
-            name: cls(one.path, names=one.files, columns=one.columns, source=name)
-            for name, one in sorted(settings.sources.items())
+            name: cls(source.path, names=source.files, columns=source.columns, source=name)
+            for name, source in sorted(settings.sources.items())
         }
 
     def mapping(self, table: Table) -> Mapping[str, str]:
@@ -117,27 +117,29 @@ class Folder:
         """The files of each growing table that it has. Raises SourceError where it has none."""
         growing = [table for table in TABLES.values() if not table.is_snapshot]
         with _told(self.address):
-            found = {it.name: files for it in growing if (files := self._files_of(it))}
-        if not found:
+            by_table = {table.name: files for table in growing if (files := self._files_of(table))}
+        if not by_table:
             missing = "\n".join(self._not_found(table) for table in growing)
             raise SourceError(f"[sources.{self.source}]: {missing}")
-        return found
+        return by_table
 
     def files(self, optional: Collection[SourceTable] = ()) -> dict[SourceTable, list[File]]:
         """All files of each table, by name. Raises SourceError where a table has none that is not
         among the optional."""
-        found: dict[SourceTable, list[File]] = {}
+        by_table: dict[SourceTable, list[File]] = {}
         missing: list[str] = []
         with _told(self.address):
             for table in TABLES.values():
-                found[table.name] = self._files_of(table)
+                by_table[table.name] = self._files_of(table)
                 if table.name in optional and table.name not in self._names:
                     continue
-                if not found[table.name] and (not table.is_optional or table.name in self._names):
+                if not by_table[table.name] and (
+                    not table.is_optional or table.name in self._names
+                ):
                     missing.append(self._not_found(table))
         if missing:
             raise SourceError("\n".join(missing))
-        return found
+        return by_table
 
     def supplied(self) -> set[SourceTable]:
         """The tables that it has any file of. Raises SourceError where it cannot be read."""
@@ -146,7 +148,7 @@ class Folder:
 
     def passed_over(self) -> list[str]:
         """Files in the folders of tables that are not read, by the end of their names."""
-        found: list[str] = []
+        unread: list[str] = []
         with _told(self.address):
             for table in TABLES.values():
                 own = self._names.get(table.name) or table.name
@@ -154,8 +156,10 @@ class Folder:
                 if any(sign in own for sign in "*?[") or not self._fs.isdir(path):
                     continue
                 there = _walk(path) if self.is_local else self._fs.find(path)
-                found += [self._name(one) for one in there if not (_format(one) or _is_left(one))]
-        return sorted(found)
+                unread += [
+                    self._name(file) for file in there if not (_format(file) or _is_left(file))
+                ]
+        return sorted(unread)
 
     def fetch(self, file: File, scratch: Path) -> File:
         """The file where DuckDB can read it: itself, or a copy in `scratch`."""
@@ -198,8 +202,8 @@ class Folder:
         try:
             if not self._fs.isdir(path):
                 return []
-            found = _walk(path) if self.is_local else self._fs.find(path)
-            return [one for one in found if _format(one)]
+            paths = _walk(path) if self.is_local else self._fs.find(path)
+            return [path for path in paths if _format(path)]
         except FileNotFoundError:
             return []
 
@@ -208,7 +212,7 @@ class Folder:
         version = [info.get(field) for field in _VERSION_FIELDS + _MORE_VERSION_FIELDS]
         facts: list[Any] = [self.address, path, info.get("size"), *version]
         facts.append(sorted(self.mapping(table).items()))
-        how = [one.get(table.name, "") for one in (self._encodings, self._delimiters)]
+        how = [by_table.get(table.name, "") for by_table in (self._encodings, self._delimiters)]
         if any(how):
             facts.append(how)
         known = any(value is not None for value in version)

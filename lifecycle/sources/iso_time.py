@@ -38,50 +38,50 @@ def read_time(text: str) -> tuple[str | None, str | None]:
     plain = unicodedata.normalize("NFKC", text).strip()
     if hint := _looks_like(plain):
         return None, hint
-    found = _TIME.fullmatch(plain)
-    if found is None:
+    match = _TIME.fullmatch(plain)
+    if match is None:
         return None, None
     try:
-        return _canonical(found), None
+        return _canonical(match), None
     except (ValueError, OverflowError):
         return None, None
 
 
-def _canonical(found: re.Match[str]) -> str | None:
-    day = _day(found)
-    if found["hour"] is None:
+def _canonical(match: re.Match[str]) -> str | None:
+    day = _day(match)
+    if match["hour"] is None:
         return day.isoformat()
-    moment = datetime.combine(day, datetime.min.time()) + _clock(found)
-    name = found["named"]
-    if name and not found["zone"]:
+    moment = datetime.combine(day, datetime.min.time()) + _clock(match)
+    name = match["named"]
+    if name and not match["zone"]:
         if name not in available_timezones():
             return None
         moment = moment.replace(tzinfo=ZoneInfo(name)).astimezone(UTC)
         return f"{moment:%Y-%m-%d %H:%M:%S.%f}+00:00"
-    return f"{moment:%Y-%m-%d %H:%M:%S.%f}{_offset(found['zone'])}"
+    return f"{moment:%Y-%m-%d %H:%M:%S.%f}{_offset(match['zone'])}"
 
 
-def _day(found: re.Match[str]) -> date:
-    if found["y"]:
-        return date(int(found["y"]), int(found["m"]), int(found["d"]))
-    if found["wy"]:
-        return date.fromisocalendar(int(found["wy"]), int(found["w"]), int(found["wd"]))
-    first = date(int(found["oy"]), 1, 1)
-    day = first + timedelta(days=int(found["o"]) - 1)
+def _day(match: re.Match[str]) -> date:
+    if match["y"]:
+        return date(int(match["y"]), int(match["m"]), int(match["d"]))
+    if match["wy"]:
+        return date.fromisocalendar(int(match["wy"]), int(match["w"]), int(match["wd"]))
+    first = date(int(match["oy"]), 1, 1)
+    day = first + timedelta(days=int(match["o"]) - 1)
     if day.year != first.year:
-        raise ValueError(f"{first.year} has no day {found['o']}")
+        raise ValueError(f"{first.year} has no day {match['o']}")
     return day
 
 
-def _clock(found: re.Match[str]) -> timedelta:
-    hour, minute, second = (int(found[name] or 0) for name in ("hour", "minute", "second"))
-    unit = timedelta(hours=1) if found["minute"] is None else timedelta(minutes=1)
-    unit = timedelta(seconds=1) if found["second"] is not None else unit
-    part = unit * float(f"0.{found['part'] or 0}")
+def _clock(match: re.Match[str]) -> timedelta:
+    hour, minute, second = (int(match[name] or 0) for name in ("hour", "minute", "second"))
+    unit = timedelta(hours=1) if match["minute"] is None else timedelta(minutes=1)
+    unit = timedelta(seconds=1) if match["second"] is not None else unit
+    part = unit * float(f"0.{match['part'] or 0}")
     span = timedelta(hours=hour, minutes=minute, seconds=second) + part
     # 24:00 ends a day, and a leap second ends a minute.
     if hour > 24 or minute > 59 or second > 60 or (hour == 24 and span > timedelta(days=1)):
-        raise ValueError(f"{found[0]} is no time of a day")
+        raise ValueError(f"{match[0]} is no time of a day")
     return span
 
 

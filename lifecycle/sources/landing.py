@@ -1,4 +1,4 @@
-"""Checked rows → the raw tables of the warehouse, by dlt."""
+"""Checked rows → the tables of the warehouse, by dlt."""
 
 from __future__ import annotations
 
@@ -15,12 +15,16 @@ from lifecycle.settings import Settings
 # dlt waits minutes for its telemetry where there is no network, and reads this at import.
 os.environ["RUNTIME__DLTHUB_TELEMETRY"] = "false"
 os.environ.setdefault("RUNTIME__LOG_LEVEL", "CRITICAL")  # every failure is raised as well
+os.environ["RESTORE_FROM_DESTINATION"] = "false"  # `land` says all columns itself
 
 import dlt
 from dlt.destinations.impl.duckdb.configuration import DuckDbCredentials
 from dlt.pipeline.exceptions import PipelineStepFailed
 
-DATASET = "raw"
+RAW = "raw"
+"""The schema of what the source delivered."""
+
+PIPELINE = "lifecycle_pull"
 
 _DLT_TYPES: dict[str, dict[str, Any]] = {
     "VARCHAR": {"data_type": "text"},
@@ -33,7 +37,7 @@ _DLT_TYPES: dict[str, dict[str, Any]] = {
 
 @dataclass(frozen=True)
 class Landing:
-    """Rows for one raw table, as Parquet files that DuckDB wrote."""
+    """Rows for one table, as Parquet files that DuckDB wrote."""
 
     table: str
     columns: Mapping[str, str]
@@ -43,7 +47,7 @@ class Landing:
     disposition: Literal["append", "replace"] = "replace"
 
 
-def land(settings: Settings, landings: Sequence[Landing], *, pipeline: str = "pull") -> None:
+def land(settings: Settings, landings: Sequence[Landing]) -> None:
     """Bring the rows into their raw tables: each table at once, or not at all.
 
     A process killed in here leaves some tables done and others as they were; called again
@@ -52,18 +56,18 @@ def land(settings: Settings, landings: Sequence[Landing], *, pipeline: str = "pu
     settings.state_dir.mkdir(parents=True, exist_ok=True)
     # Only the warehouse remembers: what a killed process left half done is thrown away.
     run = dlt.pipeline(
-        f"lifecycle_{pipeline}",
+        PIPELINE,
         pipelines_dir=str(settings.state_dir / "dlt"),
         destination=dlt.destinations.duckdb(
             # The default empties the table in one transaction and fills it in another.
             credentials(settings.work_db),
             replace_strategy="insert-from-staging",
         ),
-        dataset_name=DATASET,
+        dataset_name=RAW,
     )
     run.drop()
     # Its usual convention turns every letter outside ASCII into an x.
-    schema = dlt.Schema(f"lifecycle_{pipeline}", {"names": "duck_case"})
+    schema = dlt.Schema(PIPELINE, {"names": "duck_case"})
     source = dlt.source(lambda: [_resource(landing) for landing in landings], schema=schema)()
     try:
         run.run(source)

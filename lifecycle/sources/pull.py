@@ -5,7 +5,7 @@
 
 Everything is read and checked before anything is applied. A process killed while it applies
 leaves a warehouse that the next pull completes: the two snapshots are replaced as a whole,
-rows that are there already are not added again, and what was set aside and what need not be
+rows that are there already are not added again, and what was rejected and what need not be
 read again are recorded last, both at once.
 """
 
@@ -42,7 +42,7 @@ from lifecycle.sources.contract import (
     Table,
 )
 from lifecycle.sources.files import File, Folder
-from lifecycle.sources.landing import DATASET, Landing, land
+from lifecycle.sources.landing import RAW, Landing, land
 from lifecycle.sources.mapping import arrange, cleaned
 from lifecycle.sources.reading import (
     Field,
@@ -88,9 +88,9 @@ class PullResult:
     new_rows: dict[str, int]
     """Keys that were not there before."""
     gone_rows: dict[str, int]
-    """Keys that a full snapshot no longer has, not even in a row that was set aside."""
+    """Keys that a full snapshot no longer has, not even in a rejected row."""
     rejected: dict[str, int]
-    """Rows of this delivery that were set aside."""
+    """Rows of this delivery that were rejected."""
     rejected_cells: dict[str, int]
     """Optional values of this delivery that cannot be used."""
     corrected: dict[str, int]
@@ -217,14 +217,18 @@ class _Pull:
                 if delivery.table.is_snapshot
             },
             rejected={delivery.table.name: delivery.rejected for delivery in deliveries},
-            rejected_cells={one.table.name: one.rejected_cells for one in deliveries},
+            rejected_cells={
+                delivery.table.name: delivery.rejected_cells for delivery in deliveries
+            },
             corrected={
-                one.table.name: one.corrections.rows
-                for one in deliveries
-                if one.corrections is not None
+                delivery.table.name: delivery.corrections.rows
+                for delivery in deliveries
+                if delivery.corrections is not None
             },
             corrected_accounts=sum(
-                one.corrections.accounts for one in deliveries if one.corrections is not None
+                delivery.corrections.accounts
+                for delivery in deliveries
+                if delivery.corrections is not None
             ),
             files_read=sum(len(delivery.to_read) for delivery in deliveries),
             passed_over=tuple(
@@ -254,8 +258,12 @@ class _Pull:
             self._remember(db, "cells_before", "rejected_cells", REJECTED_CELLS)
             self._remember(db, "people_before", "contacts", {"contact_id": "VARCHAR"} | ADDRESS)
             for table in TABLES.values():
-                columns = [it for it in table.columns if it.required and not table.is_snapshot]
-                kinds = {it.name: it.kind.sql_type for it in columns} | {table.key: "VARCHAR"}
+                columns = [
+                    column for column in table.columns if column.required and not table.is_snapshot
+                ]
+                kinds = {column.name: column.kind.sql_type for column in columns} | {
+                    table.key: "VARCHAR"
+                }
                 if not table.is_snapshot:
                     kinds[FILE] = "VARCHAR"
                 self._remember(db, f"before_{table.name}", table.name, kinds)
@@ -269,7 +277,7 @@ class _Pull:
         there = db.execute(
             "SELECT count(*) FROM duckdb_tables() WHERE database_name = 'work'"
             " AND schema_name = $1 AND table_name = $2",
-            [DATASET, table],
+            [RAW, table],
         ).fetchone()
         if there and there[0]:
             stored = {
@@ -277,14 +285,14 @@ class _Pull:
                 for (name,) in db.execute(
                     "SELECT column_name FROM duckdb_columns() WHERE database_name = 'work'"
                     " AND schema_name = $1 AND table_name = $2",
-                    [DATASET, table],
+                    [RAW, table],
                 ).fetchall()
             }
             names = ", ".join(
                 quoted(name) if name in stored else f"NULL::{kind} AS {quoted(name)}"
                 for name, kind in columns.items()
             )
-            db.execute(f"CREATE VIEW {view} AS SELECT {names} FROM work.{DATASET}.{table}")
+            db.execute(f"CREATE VIEW {view} AS SELECT {names} FROM work.{RAW}.{table}")
         else:
             typed = ", ".join(f"{quoted(name)} {kind}" for name, kind in columns.items())
             db.execute(f"CREATE TABLE {view} ({typed})")
@@ -360,7 +368,7 @@ class _Pull:
         return usable
 
     def _try_again(self, db: duckdb.DuckDBPyConnection, delivery: _Delivery) -> None:
-        """Rows set aside earlier: their account may be known by now, their time may have come."""
+        """Rows rejected earlier: their account may be known by now, their time may have come."""
         relation = (
             f"(SELECT * FROM rejected_before WHERE table_name = {literal(delivery.table.name)}"
             f" AND column_name IS NOT NULL AND {self._not_read_now(delivery)})"
@@ -517,17 +525,22 @@ class _Pull:
             table = delivery.table
             if table.is_snapshot or not delivery.to_read:
                 continue
-            others = [it.name for it in table.columns if it.required and it.name != table.key]
+            others = [
+                column.name
+                for column in table.columns
+                if column.required and column.name != table.key
+            ]
             differs = " OR ".join(f"g.{name} IS DISTINCT FROM b.{name}" for name in others)
             parts.append(
-                f"""SELECT {literal(table.name)} AS table_name, count(*) AS repeats,
+                f"""SELECT {literal(table.name)} AS table_name,
+                        {checking.STREAM.format(f"g.{FILE}")} AS stream, count(*) AS repeats,
                         count(*) FILTER ({differs}) AS other_content,
                         array_to_string(
                             (list(g.{table.key} ORDER BY g.{table.key}) FILTER ({differs}))[:3],
                             ', ') AS examples,
                         {self.clock} AS loaded_at
                     FROM good_{table.name} g JOIN before_{table.name} b USING ({table.key})
-                    HAVING count(*) > 0"""
+                    GROUP BY stream"""
             )
         return self._export(db, "repeated_ids", " UNION ALL BY NAME ".join(parts), REPEATED_IDS)
 
@@ -556,7 +569,7 @@ class _Pull:
             work.begin()
             for book in books:
                 files = ", ".join(named(path) for path in book.files)
-                table = f"{DATASET}.{book.table}"
+                table = f"{RAW}.{book.table}"
                 rows = f"read_parquet([{files}], hive_partitioning = false)"
                 work.execute(f"CREATE OR REPLACE TABLE {table} AS FROM {rows}")
             work.commit()
@@ -574,7 +587,7 @@ class _Pull:
         total = sum(delivery.usable.values()) + delivery.rejected
         if delivery.rejected > max(ALWAYS_ALLOWED, gate.max_rejected_share * total):
             delivery.stops.append(
-                f"{name}: {delivery.rejected:,} of {total:,} rows were set aside, more than the "
+                f"{name}: {delivery.rejected:,} of {total:,} rows were rejected, more than the "
                 f"{gate.max_rejected_share:.1%} that [gate] max_rejected_share allows: "
                 f"{_examples(db, aside)}. {_ALL_OF_THEM} raw.rejected_rows in "
                 f"{self.settings.work_db.name}"
@@ -589,7 +602,7 @@ class _Pull:
 
     def _rows_in_raw(self) -> dict[str, int]:
         with connect(str(self.settings.work_db)) as db:
-            return {name: _one(db, f"SELECT count(*) FROM {DATASET}.{name}") for name in TABLES}
+            return {name: _one(db, f"SELECT count(*) FROM {RAW}.{name}") for name in TABLES}
 
 
 def _within(source: str, key: Field) -> Field:
@@ -599,7 +612,7 @@ def _within(source: str, key: Field) -> Field:
 
 
 def _key_of(record: str, table: Table) -> str:
-    """SQL: the key of a row that was set aside; a line that is no record has none."""
+    """SQL: the key of a rejected row; a line that is no record has none."""
     key = f"json_extract_string({record}, {literal('/' + table.key)})"
     return f"CASE WHEN json_valid({record}) THEN {key} END"
 

@@ -65,7 +65,7 @@ class ShortRow:
 
 @dataclass(frozen=True)
 class Incoming:
-    """A file, or rows set aside earlier, as something to select from."""
+    """A file, or rows rejected earlier, as something to select from."""
 
     relation: str
     fields: tuple[Field, ...]
@@ -76,9 +76,9 @@ class Incoming:
     is_empty: bool = False
     """Whether it has no rows and no header, so that nothing can be said of its columns."""
     first_at: str = "NULL::TIMESTAMP"
-    """SQL: when the row was set aside first."""
+    """SQL: when the row was first rejected."""
     record: str = "NULL::VARCHAR"
-    """SQL: the row as it was set aside then."""
+    """SQL: the row as it was rejected then."""
     short: tuple[ShortRow, ...] = ()
     """Rows that end too early: what is missing in them is empty."""
 
@@ -128,7 +128,7 @@ def read(
     except (duckdb.Error, OSError, zlib.error) as error:
         raise unreadable(file, error) from None
     own = {field.header for field in incoming.fields}
-    folders = tuple(one for one in _folders(file.name) if one.header not in own)
+    folders = tuple(folder for folder in _folders(file.name) if folder.header not in own)
     return replace(incoming, fields=incoming.fields + folders), broken
 
 
@@ -265,10 +265,10 @@ def _filled(short: Sequence[ShortRow]) -> str:
         return ""
     width = short[0].width
     records = []
-    for one in short:
-        cells = [literal(cell) if cell else "NULL" for cell in one.values]
+    for row in short:
+        cells = [literal(cell) if cell else "NULL" for cell in row.values]
         cells += ["NULL"] * (width - len(cells))
-        records.append(f"({', '.join(cells)}, {one.row})")
+        records.append(f"({', '.join(cells)}, {row.row})")
     casts = ", ".join(f"CAST(v{n} AS VARCHAR)" for n in range(width))
     names = ", ".join(f"v{n}" for n in range(width))
     return f" UNION ALL SELECT {casts}, v_row FROM (VALUES {', '.join(records)}) t({names}, v_row)"
@@ -465,25 +465,27 @@ def _broken_json(file: File, rows: Sequence[int]) -> list[BrokenLine]:
     if not rows:
         return []
     wanted = set(rows)
-    found: list[BrokenLine] = []
+    broken: list[BrokenLine] = []
     with _text(file, newline="\n") as lines:
         try:
             records = (line for line in lines if line.strip())
-            found.extend(
+            broken.extend(
                 BrokenLine(row, "the line is not one JSON object", line.strip())
                 for row, line in enumerate(records, start=1)
                 if row in wanted
             )
         except UnicodeDecodeError:
             raise SourceError(f"{file.name}: {_UTF8}") from None
-    return found
+    return broken
 
 
 def _json_fields(
     db: duckdb.DuckDBPyConnection, relation: str
 ) -> tuple[list[str], tuple[Field, ...]]:
-    found = db.execute(f"SELECT DISTINCT unnest(json_keys(record)) AS k FROM {relation} ORDER BY k")
-    keys = [key for (key,) in found.fetchall()]
+    json_keys = db.execute(
+        f"SELECT DISTINCT unnest(json_keys(record)) AS k FROM {relation} ORDER BY k"
+    )
+    keys = [key for (key,) in json_keys.fetchall()]
     return keys, tuple(
         Field(key, f"_values[{number}]", "VARCHAR") for number, key in enumerate(keys, start=1)
     )

@@ -17,6 +17,7 @@ from lifecycle.ledger import (
     approvals,
     commands,
     delivery,
+    feed_questions,
     feedback,
     held_deliveries,
     held_losses,
@@ -68,6 +69,9 @@ class Status:
     """Runs without a decision, over their budget, with a delivery that moved too far or by which
     too much would end: run_id, as_of, people, mails, why. The last two have neither people nor
     mails."""
+    feed_questions: list[dict[str, Any]]
+    """Parts of the usage feed that stayed thin, of which nobody said whether that is normal: part,
+    since, why."""
     holds: list[dict[str, Any]]
     """Accounts on hold: account_id, until, since, by, why."""
     next_due: str | None
@@ -209,6 +213,10 @@ def status(settings: Settings, ledger: Ledger, *, as_of: datetime | None = None)
                 "why": row.why,
             }
             for row in (*held_deliveries.waiting(ledger), *held_losses.waiting(ledger))
+        ],
+        feed_questions=[
+            {"part": row.part, "since": row.since.isoformat(), "why": row.why}
+            for row in feed_questions.waiting(ledger)
         ],
         holds=[
             {**hold, "until": _iso(hold["until"]), "since": _iso(hold["since"])}

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from datetime import datetime
+from datetime import date, datetime
 from typing import TYPE_CHECKING, Any
 
 from lifecycle.document import Document, Id, Section, Table, counted, moment, table
 from lifecycle.ledger.tables import State
-from lifecycle.report.waiting import BROKEN, broken_lines, waits
+from lifecycle.report.waiting import BROKEN, broken_lines, question_line, waits
 
 if TYPE_CHECKING:
     from lifecycle.status.overview import Status
@@ -18,7 +18,16 @@ ALWAYS_SHOWN = (State.PLANNED, State.ACCEPTED)
 
 def as_page(status: Status) -> Document:
     """The sections that are not empty."""
-    sections = (_warehouse, _runs, _schedules, _approvals, _files, _mails, _to_decide)
+    sections = (
+        _warehouse,
+        _runs,
+        _schedules,
+        _approvals,
+        _feed_questions,
+        _files,
+        _mails,
+        _to_decide,
+    )
     return [section for of in sections if (section := of(status)).parts]
 
 
@@ -115,10 +124,18 @@ def _approvals(status: Status) -> Section:
         parts.append(table(columns, rows))
     for run in status.needs_approval:
         if run["mails"] is None:
-            parts.append(f"The delivery of run {run['run_id']} moved too far from the last one:")
+            parts.append(f"The delivery of run {run['run_id']} waits:")
             parts += run["why"].splitlines()
     ask = "Decide: lifecycle approve RUN --by NAME --why TEXT, or lifecycle reject RUN …"
     return Section("Waits for an approval", (*parts, ask), "warning")
+
+
+def _feed_questions(status: Status) -> Section:
+    lines = (
+        question_line(asked["part"], date.fromisoformat(asked["since"]), asked["why"])
+        for asked in status.feed_questions
+    )
+    return Section("Is it normal now?", tuple(lines), "warning")
 
 
 def _files(status: Status) -> Section:

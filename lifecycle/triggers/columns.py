@@ -22,6 +22,9 @@ MARTS = CHECKOUT / "dbt_project" / "models" / "marts"
 USAGE_FEED = "usage_feed"
 """What a column needs that is unknown while usage events are late."""
 
+MILESTONES = "milestones"
+"""What a column hangs on that is unknown while no event matches a pattern of [events] any more."""
+
 
 class Kind(StrEnum):
     """What a value is, as far as comparing it goes."""
@@ -59,6 +62,8 @@ class Column:
     data_type: str
     needs: frozenset[str] = frozenset()
     """Without which it is null: the usage feed, or a table of the source."""
+    needs_milestones: bool = False
+    """Null while first core events and outcomes are unknown."""
     description: str = ""
     accepted_values: frozenset[str] = frozenset()
     """All values it can have, where its model's tests say so."""
@@ -149,6 +154,7 @@ def _column(item: dict[str, Any]) -> Column:
         name=str(item["name"]),
         data_type=str(item["data_type"]),
         needs=frozenset([needs] if isinstance(needs, str) else needs),
+        needs_milestones=meta.get("hangs_on") == MILESTONES,
         description=str(item.get("description", "")).strip(),
         accepted_values=_accepted_values(item),
         never_null=any(test in ("not_null", "key") for test in _tests(item)),

@@ -71,6 +71,11 @@ class Condition:
         """Whether it asks about anything that is unknown while the usage feed is late."""
         return any(column.needs_feed for column in self.checked.columns())
 
+    @property
+    def needs_milestones(self) -> bool:
+        """Whether it asks about anything that hangs on first core events and outcomes."""
+        return any(column.needs_milestones for column in self.checked.columns())
+
     def sql(self, alias: str) -> str:
         """The condition as an SQL expression over a table of that alias."""
         return self.checked.write(lambda column: f"{_quoted(alias)}.{_quoted(column.name)}")

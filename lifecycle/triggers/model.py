@@ -5,8 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import re
-from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -18,193 +17,35 @@ from pydantic import (
     Field,
     StrictBool,
     StrictStr,
-    ValidationError,
-    ValidationInfo,
     WithJsonSchema,
     field_validator,
     model_validator,
 )
 
 from lifecycle.calendar import midnight
-from lifecycle.caps import Cap
-from lifecycle.errors import Problem, TriggerError, UnknownName, did_you_mean
+from lifecycle.errors import Problem
 from lifecycle.locales import LOCALE
-from lifecycle.settings import Settings
-from lifecycle.triggers.columns import MARTS, Columns, account_columns, contact_columns
-from lifecycle.triggers.condition import Condition, parse_condition
-from lifecycle.triggers.condition_part import ConditionError
+from lifecycle.triggers.condition import Condition
 from lifecycle.triggers.send_window import Delay, SendWindow
-from lifecycle.triggers.yaml_file import PlacedFaults, YamlFile
-
-ENDINGS = (".yaml", ".yml")
+from lifecycle.triggers.values import (
+    AccountCondition,
+    CapText,
+    ContactCondition,
+    DelayText,
+    Enter,
+    Holdout,
+    LateSpan,
+    Launch,
+    read_day,
+    read_days,
+    read_moment,
+)
+from lifecycle.triggers.yaml_file import PlacedFaults
 
 SLUG = re.compile(r"[a-z][a-z0-9_-]{0,63}")
 """How a trigger's file and a step are named: both go into folder names and keys."""
 
 SLUG_HINT = "use small letters, digits, _ and -, a letter first"
-
-MOST_HELD_OUT = 0.5
-
-
-@dataclass(frozen=True)
-class Launch:
-    """What becomes of the accounts that match already when the trigger first runs."""
-
-    mode: Literal["new_only", "existing", "existing_since"]
-    since: date | None = None
-    """existing_since: those that came to match on or after this day may enter."""
-
-    @classmethod
-    def read(cls, value: Any) -> Launch:
-        """From `new_only`, `existing` or `{existing_since: 2026-11-01}`."""
-        if isinstance(value, Launch):
-            return value
-        if value == "new_only" or value == "existing":
-            return cls(value)
-        if isinstance(value, dict) and set(value) == {"existing_since"}:
-            day = value["existing_since"]
-            if type(day) is date:
-                return cls("existing_since", day)
-            raise ValueError(f"existing_since: {day!r} is not a day; write it as 2026-11-01")
-        raise ValueError(
-            f"{_shown(value)} is not a launch; write new_only, existing or"
-            " {existing_since: 2026-11-01}" + _hint(value, "new_only", "existing", "existing_since")
-        )
-
-    def __str__(self) -> str:
-        return self.mode if self.since is None else f"{self.mode} {self.since}"
-
-
-@dataclass(frozen=True)
-class Enter:
-    """How often an account may enter."""
-
-    mode: Literal["once", "once_per_episode", "every"]
-    every: timedelta | None = None
-    """every: at least this long after the last entry."""
-
-    @classmethod
-    def read(cls, value: Any) -> Enter:
-        """From `once`, `once_per_episode` or `{every: 90d}`."""
-        if isinstance(value, Enter):
-            return value
-        if value == "once" or value == "once_per_episode":
-            return cls(value)
-        if isinstance(value, dict) and set(value) == {"every"}:
-            return cls("every", _days(value["every"]))
-        raise ValueError(
-            f"{_shown(value)} is not a way to enter; write once, once_per_episode or {{every: 90d}}"
-            + _hint(value, "once", "once_per_episode", "every")
-        )
-
-    def __str__(self) -> str:
-        return self.mode if self.every is None else f"every {self.every.days}d"
-
-
-@dataclass(frozen=True)
-class Holdout:
-    """The share of the accounts that enter and get no mail, so that there is something to
-    compare with."""
-
-    share: float = 0.0
-
-    @classmethod
-    def read(cls, value: Any) -> Holdout:
-        """From `10%`."""
-        if isinstance(value, Holdout):
-            return value
-        match = re.fullmatch(r"(\d{1,2}(?:\.\d{1,2})?) ?%", str(value).strip())
-        share = float(match[1]) / 100 if match else 0.0
-        if not 0 < share <= MOST_HELD_OUT:
-            raise ValueError(f"{value!r} is not a holdout; write 10% (at most {MOST_HELD_OUT:.0%})")
-        return cls(share)
-
-    def __str__(self) -> str:
-        return f"{self.share * 100:g}%"
-
-
-def _day(value: Any) -> date | None:
-    if value is not None and type(value) is not date:
-        raise ValueError(f"{value!r} is not a day; write it as 2026-12-01")
-    return value
-
-
-def _moment(value: Any) -> datetime | None:
-    """From `2026-06-10T10:00+09:00`, as text or as YAML reads it."""
-    if value is None:
-        return None
-    try:
-        moment = value if isinstance(value, datetime) else datetime.fromisoformat(str(value))
-    except ValueError:
-        moment = None
-    if moment is None or moment.tzinfo is None:
-        raise ValueError(
-            f"{str(value)!r} is not a moment with its time zone; write it as 2026-06-10T10:00+09:00"
-        )
-    return moment
-
-
-def _delay(value: Any, *, units: str) -> Delay:
-    """A span of time, in days or hours."""
-    if isinstance(value, Delay):
-        return value
-    delay = Delay.parse(value)
-    if delay.unit not in units or not delay.count:
-        example = "90d" if units == "d" else "3d or 12h"
-        raise ValueError(f"{value!r} is not a span of time; write {example}")
-    return delay
-
-
-def _days(value: Any) -> timedelta:
-    """A number of calendar days."""
-    return value if isinstance(value, timedelta) else _delay(value, units="d").nominal
-
-
-def _shown(value: Any) -> str:
-    return repr(dict(value)) if isinstance(value, dict) else repr(value)
-
-
-def _hint(value: Any, *known: str) -> str:
-    word = next(iter(value), "") if isinstance(value, dict) else value
-    hint = did_you_mean(str(word), known)
-    return f"; {hint}" if hint else ""
-
-
-def _condition(value: Any, info: ValidationInfo, key: str) -> Condition:
-    if isinstance(value, Condition):
-        return value
-    columns: Columns = (info.context or {})[key]
-    try:
-        return parse_condition(value, columns)
-    except ConditionError as error:
-        raise PlacedFaults(*(((), fault.what, fault.hint) for fault in error.faults)) from None
-
-
-AccountCondition = Annotated[
-    Condition,
-    BeforeValidator(lambda value, info: _condition(value, info, "account_columns")),
-    WithJsonSchema({"type": "string", "description": "an SQL condition over account_360"}),
-]
-ContactCondition = Annotated[
-    Condition,
-    BeforeValidator(lambda value, info: _condition(value, info, "contact_columns")),
-    WithJsonSchema({"type": "string", "description": "an SQL condition over dim_contacts"}),
-]
-CapText = Annotated[
-    Cap,
-    BeforeValidator(Cap.read),
-    WithJsonSchema({"type": "string", "pattern": r"^\d+/\d+d$", "examples": ["3/7d"]}),
-]
-DelayText = Annotated[
-    Delay,
-    BeforeValidator(Delay.parse),
-    WithJsonSchema({"type": "string", "pattern": r"^\d+ ?(h|d|bd)$", "examples": ["0d", "5bd"]}),
-]
-LateSpan = Annotated[
-    Delay,
-    BeforeValidator(lambda value: _delay(value, units="dh")),
-    WithJsonSchema({"type": "string", "pattern": r"^\d+ ?(h|d)$"}),
-]
 
 
 class TriggerPart(BaseModel):
@@ -244,7 +85,7 @@ class Goal(TriggerPart):
     when: AccountCondition
     within: Annotated[
         timedelta,
-        BeforeValidator(_days),
+        BeforeValidator(read_days),
         WithJsonSchema({"type": "string", "pattern": r"^\d+ ?d$", "examples": ["28d"]}),
     ] = Field(description="since the account entered")
 
@@ -312,12 +153,12 @@ class TriggerFile(TriggerPart):
     ] = Field(Enter("once_per_episode"), json_schema_extra={"default": "once_per_episode"})
     on: Annotated[
         date | None,
-        BeforeValidator(_day),
+        BeforeValidator(read_day),
         WithJsonSchema({"type": "string", "format": "date"}),
     ] = Field(None, description="a broadcast: the one day it goes on; no launch, no enter")
     at: Annotated[
         datetime | None,
-        BeforeValidator(_moment),
+        BeforeValidator(read_moment),
         WithJsonSchema({"type": "string", "format": "date-time"}),
     ] = Field(
         None,
@@ -474,10 +315,15 @@ class Trigger(TriggerFile):
         """Whether entry, exit and steps wait while the usage feed is late."""
         return any(condition.needs_feed for condition in self.conditions)
 
+    @property
+    def needs_milestones(self) -> bool:
+        """Whether it waits while first core events and outcomes are unknown."""
+        return any(condition.needs_milestones for condition in self.conditions)
+
     def problem(self, key: str, what: str, hint: str = "", *, stops_a_run: bool = True) -> Problem:
         """A problem at a key of its file; where the file leaves it out, at the first one."""
         line = self.lines.get(key, min(self.lines.values(), default=None))
-        return Problem(_name(self.file), line, f"{key}: {what}", hint, stops_a_run=stops_a_run)
+        return Problem(name_of(self.file), line, f"{key}: {what}", hint, stops_a_run=stops_a_run)
 
     def step(self, step_id: str) -> Step:
         """The step of that id. Raises KeyError."""
@@ -506,130 +352,6 @@ def json_schema() -> dict[str, Any]:
     }
 
 
-# Files. --------------------------------------------------------------------------------
-
-
-def load_triggers(settings: Settings) -> list[Trigger]:
-    """All triggers of the company, those of higher priority first, then by name.
-
-    Raises TriggerError with every problem of every file.
-    """
-    triggers, problems = read_folder(settings.folder("triggers"))
-    if problems:
-        raise TriggerError(problems)
-    return triggers
-
-
-def find(triggers: Iterable[Trigger], name: str) -> Trigger:
-    """The trigger of that name. Raises UnknownName with the nearest known name."""
-    known = {trigger.name: trigger for trigger in triggers}
-    if name not in known:
-        hint = did_you_mean(name, known) or f"there are: {', '.join(sorted(known)) or 'none'}"
-        raise UnknownName(f"no trigger {name!r}; {hint}")
-    return known[name]
-
-
-def names(folder: Path) -> list[str]:
-    """The names of all trigger files in a folder, also of those that cannot be used."""
-    if not folder.is_dir():
-        return []
-    return sorted({path.stem for path in folder.iterdir() if _is_trigger(path)})
-
-
-def read_folder(folder: Path, marts: Path = MARTS) -> tuple[list[Trigger], list[Problem]]:
-    """The triggers of a folder that can be used, and the problems of those that cannot.
-
-    `marts` is where the models' YAML says which columns there are.
-    """
-    try:
-        files = sorted(path for path in folder.iterdir() if _is_trigger(path))
-    except OSError as error:
-        what = "no such folder" if not folder.exists() else f"cannot be read: {error.strerror}"
-        return [], [Problem(str(folder), None, what)]
-    accounts, contacts = account_columns(marts), contact_columns(marts)
-    first: dict[str, Path] = {}
-    triggers: dict[str, Trigger] = {}
-    problems: list[Problem] = []
-    for path in files:
-        other = first.setdefault(path.stem, path)
-        if other is not path:
-            what = f"is a second trigger {path.stem!r} beside {other.name}"
-            problems.append(Problem(_name(path), None, what, "keep one of them"))
-        try:
-            trigger = read_trigger(path, accounts, contacts)
-        except TriggerError as error:
-            problems += error.problems
-            continue
-        triggers[trigger.name] = trigger
-    return sorted(triggers.values(), key=lambda it: it.rank), problems
-
-
-def read_trigger(path: Path, accounts: Columns, contacts: Columns) -> Trigger:
-    """One trigger file. Raises TriggerError with all its problems."""
-    try:
-        text = path.read_text(encoding="utf-8-sig")
-    except OSError as error:
-        what = f"cannot be read: {error.strerror}"
-        raise TriggerError([Problem(_name(path), None, what)]) from None
-    except UnicodeDecodeError as error:
-        line = error.object[: error.start].count(b"\n") + 1
-        problem = Problem(_name(path), line, "is not UTF-8", "save it as UTF-8")
-        raise TriggerError([problem]) from None
-    return parse_trigger(text, path, accounts, contacts)
-
-
-def parse_trigger(text: str, path: Path, accounts: Columns, contacts: Columns) -> Trigger:
-    """A trigger from the text of its file. Raises TriggerError with all its problems."""
-    file = YamlFile(text, _name(path))
-    problems: list[Problem] = []
-    if not SLUG.fullmatch(path.stem):
-        what = f"{path.stem!r} cannot name a trigger"
-        problems.append(Problem(file.name, None, what, SLUG_HINT))
-    context = {"account_columns": accounts, "contact_columns": contacts}
-    try:
-        content = TriggerFile.model_validate(file.plain, context=context)
-    except ValidationError as error:
-        problems += file.problems(error, TriggerFile)
-        problems += _repeated_steps(file)
-    if problems:
-        raise TriggerError(dict.fromkeys(problems))
-    fields = {field: getattr(content, field) for field in TriggerFile.model_fields}
-    return Trigger(
-        **fields,
-        name=path.stem,
-        file=path,
-        version=_version(file.plain),
-        text=text,
-        lines=file.lines(),
-    )
-
-
-def _repeated_steps(file: YamlFile) -> Iterator[Problem]:
-    """Ids that are there twice: where a step is wrong, the model does not look at the others."""
-    ids = named_steps(file)
-    for number, step in enumerate(ids):
-        if step and step in ids[:number]:
-            yield file.problem(("steps", number, "id"), "is there twice")
-
-
-def named_steps(file: YamlFile) -> list[str]:
-    """The ids of a file's steps whatever else is wrong in it; empty where one cannot be read."""
-    steps = file.plain.get("steps")
-    ids = [
-        step.get("id") if isinstance(step, dict) else None
-        for step in (steps if isinstance(steps, list) else ())
-    ]
-    return [step_id if isinstance(step_id, str) else "" for step_id in ids]
-
-
-def _is_trigger(path: Path) -> bool:
-    return path.suffix.lower() in ENDINGS and not path.name.startswith(".")
-
-
-def _name(path: Path) -> str:
+def name_of(path: Path) -> str:
+    """How messages name a trigger file: `triggers/win_back.yaml`."""
     return f"{path.parent.name}/{path.name}"
-
-
-def _version(plain: dict[str, Any]) -> str:
-    canonical = json.dumps(plain, sort_keys=True, ensure_ascii=False, default=str)
-    return hashlib.sha256(canonical.encode()).hexdigest()

@@ -192,7 +192,7 @@ class SendWindow(BaseModel):
     @property
     def minutes(self) -> int:
         """For how long it is open on a day."""
-        opens, closes = (it.hour * 60 + it.minute for it in (self.from_, self.to))
+        opens, closes = (clock.hour * 60 + clock.minute for clock in (self.from_, self.to))
         return (closes or 24 * 60) - opens
 
     def is_holiday(self, day: date, country: str | None) -> bool:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import date, datetime
+from functools import lru_cache
 from io import StringIO
 from typing import Any, get_args
 
@@ -13,6 +14,7 @@ from ruamel.yaml import YAML
 from ruamel.yaml.comments import CommentedMap, CommentedSeq
 from ruamel.yaml.constructor import DuplicateKeyError
 from ruamel.yaml.error import MarkedYAMLError, YAMLError
+from ruamel.yaml.events import AliasEvent
 
 from lifecycle.errors import Problem, TriggerError, did_you_mean
 
@@ -35,6 +37,12 @@ class PlacedFaults(ValueError):
         super().__init__("\n".join(what for _, what, _ in faults))
 
 
+@lru_cache(maxsize=1_000)
+def _load(text: str) -> Any:
+    """What the YAML says, with its lines; read only, for the next reader gets the same object."""
+    return YAML(typ="rt", pure=True).load(StringIO(text))
+
+
 class YamlFile:
     """The mapping that a YAML file holds, and the line of each of its keys."""
 
@@ -42,7 +50,8 @@ class YamlFile:
         """Read a text. Raises TriggerError if it is no YAML mapping or says a key twice."""
         self.name = name
         try:
-            content = YAML(typ="rt", pure=True).load(StringIO(text))
+            self._refuse_aliases(text)
+            content = _load(text)
         except DuplicateKeyError as error:
             key = str(error.problem).partition('"')[2].partition('"')[0]
             raise self._broken(f"{key}: is there twice", error) from None
@@ -56,6 +65,18 @@ class YamlFile:
             raise TriggerError([Problem(name, 1, what, hint)])
         self._content = content
         self.plain: dict[str, Any] = _plain(content)
+
+    def _refuse_aliases(self, text: str) -> None:
+        """A few aliases within aliases unfold to more items than any memory holds."""
+        anchors: set[str] = set()
+        for event in YAML(typ="rt", pure=True).parse(StringIO(text)) if "*" in text else ():
+            anchor = str(getattr(event, "anchor", None))
+            if not isinstance(event, AliasEvent):
+                anchors.add(anchor)
+            elif anchor in anchors:
+                line = int(event.start_mark.line) + 1
+                what = f"*{anchor}: aliases are not read"
+                raise TriggerError([Problem(self.name, line, what, "write the value out")])
 
     def _broken(self, what: str, error: MarkedYAMLError) -> TriggerError:
         mark = error.problem_mark or error.context_mark

@@ -3,8 +3,8 @@
 Days are built one after the other in a copy of `work.duckdb`, from the data of the last load (see
 daily_marts.py). Each is written to the history of the real file in a transaction of its own. So a
 backfill may end at any moment, and the next one continues with the first missing day. Only
-fct_account_health_daily is written, and the table of the days that a backfill wrote. All other
-marts stay as the last run left them, and mail is planned only by a run.
+the history is written, and the table of the days that a backfill wrote. The marts stay as the last
+run left them, and mail is planned only by a run.
 
 A day follows from the ones before it. What a run wrote stays, whatever is written before it. What
 a backfill wrote is written again where an earlier day was missing.
@@ -25,13 +25,19 @@ from lifecycle.days import DAY, moments_of, named, spans
 from lifecycle.errors import InputError, WarehouseError
 from lifecycle.settings import Settings
 from lifecycle.warehouse.connection import connect_work
-from lifecycle.warehouse.daily_marts import DailyMarts, widen
+from lifecycle.warehouse.daily_marts import DailyMarts
 from lifecycle.warehouse.publish import publish_history
-from lifecycle.warehouse.published_days import HISTORY, check_published, has_history
+from lifecycle.warehouse.published_days import (
+    DAY_MODEL,
+    DAYS,
+    SCORED,
+    adopt_history,
+    check_published,
+)
 from lifecycle.warehouse.sandbox import last_load
 from lifecycle.warehouse.score_definition import PROJECT
 
-BACKFILLED = "raw.backfilled_days"
+BACKFILLED = "history.backfilled_days"
 """One row a day that a backfill wrote, and the as-of (UTC) it wrote it for. A run that writes such
 a day for another as-of makes it its own."""
 
@@ -78,6 +84,7 @@ def backfill(
     with connect_work(settings) as work:
         if settings.published_db.exists():
             check_published(work, settings)
+        adopt_history(work, settings, project)
         _check_clock(work, settings, days, moments)
         work.execute(f"create table if not exists {BACKFILLED} (day date, as_of timestamp)")
         missing = _missing(work, days, again)
@@ -159,11 +166,9 @@ def _missing(work: duckdb.DuckDBPyConnection, days: Sequence[date], again: bool)
 
 def _written(work: duckdb.DuckDBPyConnection) -> tuple[set[date], set[date]]:
     """The days of the history that runs wrote, and those that backfills wrote."""
-    if not has_history(work):
-        return set(), set()
     query = f"""
         select history.day, history.as_of = backfilled.as_of
-        from (select distinct day, as_of from marts.{HISTORY}) as history
+        from (select distinct day, as_of from {DAYS}) as history
         left join {BACKFILLED} as backfilled using (day)
     """
     by_runs: set[date] = set()
@@ -178,9 +183,8 @@ def _forget(work: duckdb.DuckDBPyConnection, missing: Sequence[date]) -> None:
     still to build."""
     if not missing:
         return
-    tables = [BACKFILLED, *([f"marts.{HISTORY}"] if has_history(work) else [])]
     work.execute("begin")
-    for table in tables:
+    for table in (BACKFILLED, DAYS):
         work.execute(f"delete from {table} where day between ? and ?", [missing[0], missing[-1]])
     work.execute("commit")
 
@@ -204,36 +208,26 @@ class _History:
     def __init__(self, marts: DailyMarts) -> None:
         self._marts = marts
         self._execute = marts.connection.execute
-        self._is_ready = False
 
     def write(self, day: date, moment: datetime) -> _Written:
         """Build a day and write it to the history, whole or not at all."""
         self._marts.build(moment)
-        if not self._is_ready:
-            self._make_room()
         self._execute("begin")
         (rows,) = self._execute(
-            f"insert into kept.marts.{HISTORY} by name from marts.{HISTORY} where day = ?", [day]
+            f"insert into kept.{DAYS} by name from {SCORED} where day = ?", [day]
         ).fetchall()[0]
         self._execute(
-            f"insert into kept.{BACKFILLED}"
-            f" select distinct day, as_of from marts.{HISTORY} where day = ?",
+            f"insert into kept.{BACKFILLED} select distinct day, as_of from {SCORED} where day = ?",
             [day],
         )
         self._execute("commit")
-        (status,) = self._execute("select feed_status from marts.feed_health").fetchall()[0]
+        (status,) = self._execute(
+            "select feed_status from intermediate.int_feed_judged"
+        ).fetchall()[0]
         return _Written(rows, status == "late")
 
     def checkpoint(self) -> None:
         self._execute("checkpoint kept")
-
-    def _make_room(self) -> None:
-        self._execute("create schema if not exists kept.marts")
-        self._execute(
-            f"create table if not exists kept.marts.{HISTORY} as from marts.{HISTORY} limit 0"
-        )
-        widen(self._marts.connection, f"marts.{HISTORY}", into=f"kept.marts.{HISTORY}")
-        self._is_ready = True
 
 
 @contextmanager
@@ -243,7 +237,7 @@ def _days_of(settings: Settings, project: Path) -> Iterator[_History]:
     shutil.rmtree(folder, ignore_errors=True)  # Left by a backfill that was killed.
     try:
         with DailyMarts.open(
-            settings, folder, wanted=[HISTORY], begins=True, project=project
+            settings, folder, wanted=[DAY_MODEL], begins=True, project=project
         ) as marts:
             work_db = str(settings.work_db).replace("'", "''")
             try:

@@ -15,6 +15,7 @@ import duckdb
 from lifecycle.duckdb_connection import connect
 from lifecycle.errors import NothingPublished, WarehouseError
 from lifecycle.settings import Settings
+from lifecycle.warehouse import earlier_places
 
 
 @contextmanager
@@ -25,6 +26,7 @@ def connect_work(settings: Settings) -> Iterator[duckdb.DuckDBPyConnection]:
     """
     settings.state_dir.mkdir(parents=True, exist_ok=True)
     with _open(settings.work_db, read_only=False) as connection:
+        earlier_places.copy(connection)
         yield connection
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 from functools import cache
 from itertools import pairwise
 from pathlib import Path
@@ -18,26 +18,18 @@ from lifecycle.countries import country_code
 from lifecycle.settings import Settings
 from lifecycle.sources.contract import DEPARTURES, FILE, REJECTED_CELLS
 from lifecycle.sources.contract import TABLES as TABLES_OF_SOURCES
-from lifecycle.warehouse import score_tables
+from lifecycle.sources.ledger import CONTEXT, FEED_QUESTIONS
+from lifecycle.warehouse import earlier_places, score_tables
 from lifecycle.warehouse.connection import connect_work
-from lifecycle.warehouse.score_definition import PROJECT, definition
+from lifecycle.warehouse.published_days import ensure_history
+from lifecycle.warehouse.published_delivery import exists
+from lifecycle.warehouse.run_parameters import run_columns, run_row
+from lifecycle.warehouse.score_definition import PROJECT
 
 YEARS_BACK, YEARS_AHEAD = 40, 10
 """Years around the as-of; a date beyond them is treated as a typing error."""
 
 TABLES = {
-    "run_context": (
-        "run_id varchar, as_of timestamp, loaded_at timestamp, company_country varchar,"
-        " company_time_zone varchar, company_locale varchar, feed_max_age_hours double,"
-        " feed_min_volume_share double, feed_min_part_events bigint,"
-        " feed_group_accounts bigint, feed_group_share double, renewal_days bigint,"
-        " onboarding_months bigint, onboarding_at_risk_day bigint, mature_from_step bigint,"
-        " dormancy_min_days bigint, dormancy_max_days bigint, dormancy_factor double,"
-        " dormancy_min_working_days bigint,"
-        " never_logged_in_days bigint, green_from double, yellow_from double,"
-        " survey_stale_days bigint, upsell_satisfaction double, upsell_seats_share double,"
-        " health_smoothing double, band_hysteresis double, health_definition varchar"
-    ),
     "event_roles": "role varchar, pattern varchar",
     "feed_changes": "part varchar, since date",
     "holidays": "country_code varchar, day date",
@@ -61,9 +53,9 @@ def write(
     loaded_at: datetime,
     project: Path = PROJECT,
 ) -> None:
-    """Replace the context tables of `raw`, all in one transaction.
+    """Replace the tables of `context`, all in one transaction.
 
-    run_context has one row; event_roles one per role and pattern; holidays one per country and
+    run has one row; event_roles one per role and pattern; holidays one per country and
     day; weekends one per country and day of the week on which people rest there; countries one
     per spelling in the data; zone_offsets one per time zone, UTC year and
     span of that year with one offset. The tables of parameters are made where they are not there
@@ -79,16 +71,15 @@ def write(
         countries = list(_countries(names))
         codes = {settings.company.country, *(code for _, code, *_ in countries)}
         zones = {settings.company.time_zone, *own_zones, *(zone for _, _, zone, *_ in countries)}
+        given = {"run_id": run_id, "as_of": _naive(as_of), "loaded_at": _naive(loaded_at)}
         rows: dict[str, list[Row]] = {
-            "run_context": [
-                (run_id, _naive(as_of), _naive(loaded_at), *thresholds(settings, project))
-            ],
+            "run": [run_row(given, settings, project)],
             "event_roles": [
                 (role, pattern)
                 for role, patterns in settings.events
                 for pattern in dict.fromkeys(patterns)
             ],
-            "feed_changes": list(settings.feed.normal_since.items()),
+            "feed_changes": list(_feed_changes(connection, settings)),
             "holidays": [
                 (code, day) for code in codes for year in years for day in holidays_of(code, year)
             ],
@@ -103,51 +94,35 @@ def write(
             ],
         }
         connection.execute("begin")
-        for table, columns in TABLES.items():
+        connection.execute("create schema if not exists context")
+        for table, columns in {"run": run_columns(project), **TABLES}.items():
             _replace(connection, table, columns, sorted(rows[table], key=str))
+        earlier_places.drop(connection)
         score_tables.ensure(connection)
         _ensure_delivered(connection)
         _ensure_files(connection)
+        ensure_history(connection, project)
         connection.execute("commit")
+
+
+def _feed_changes(
+    connection: duckdb.DuckDBPyConnection, settings: Settings
+) -> Iterator[tuple[str, date]]:
+    """Parts of the feed of which less is normal, and since when: by a person's answer to the run
+    that asked, and by the settings, which win."""
+    changes: dict[str, date] = {}
+    if exists(connection, CONTEXT, FEED_QUESTIONS):
+        query = (
+            f"select part, max(since) from {CONTEXT}.{FEED_QUESTIONS} where is_normal group by part"
+        )
+        changes |= dict(connection.execute(query).fetchall())
+    yield from (changes | settings.feed.normal_since).items()
 
 
 def move_clock(connection: duckdb.DuckDBPyConnection, as_of: datetime) -> None:
     """Set another as-of, in the year that `write` got; nothing else of the context depends on the
     day."""
-    connection.execute("update raw.run_context set as_of = ?", [_naive(as_of)])
-
-
-def thresholds(settings: Settings, project: Path = PROJECT) -> Row:
-    """The settings that models read: equal values give equal marts."""
-    company, feed, stages = settings.company, settings.feed, settings.stages
-    dormancy, health = settings.dormancy, settings.health
-    return (
-        company.country,
-        company.time_zone,
-        company.locale,
-        feed.max_age_hours,
-        feed.min_volume_share,
-        feed.min_part_events,
-        feed.group_accounts,
-        feed.group_share,
-        stages.renewal_days,
-        stages.onboarding_months,
-        stages.onboarding_at_risk_day,
-        stages.mature_from_step,
-        dormancy.min_days,
-        dormancy.max_days,
-        dormancy.factor,
-        dormancy.min_working_days,
-        dormancy.never_logged_in_days,
-        health.green_from,
-        health.yellow_from,
-        health.survey_stale_days,
-        health.upsell_satisfaction,
-        health.upsell_seats_share,
-        health.smoothing,
-        health.hysteresis,
-        definition(settings, project),
-    )
+    connection.execute("update context.run set as_of = ?", [_naive(as_of)])
 
 
 def _ensure_files(connection: duckdb.DuckDBPyConnection) -> None:
@@ -240,12 +215,12 @@ def _column(connection: duckdb.DuckDBPyConnection, sql: str) -> list[str]:
 def _replace(
     connection: duckdb.DuckDBPyConnection, table: str, columns: str, rows: Sequence[Row]
 ) -> None:
-    connection.execute(f"create or replace table raw.{table} ({columns})")
+    connection.execute(f"create or replace table context.{table} ({columns})")
     if rows:
         values = zip(*rows, strict=True)
         batch = pa.table({f"column_{place}": list(column) for place, column in enumerate(values)})
         connection.register("batch", batch)  # thousands of holidays at once, not row by row
-        connection.execute(f"insert into raw.{table} select * from batch")
+        connection.execute(f"insert into context.{table} select * from batch")
         connection.unregister("batch")
 
 

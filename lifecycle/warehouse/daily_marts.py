@@ -3,8 +3,8 @@
 dbt says once what the models are; then their SQL is executed for each day in a copy of
 `work.duckdb`, untested, and only of the models that a planner's marts are made of. It is the SQL
 of a full refresh, which asks the warehouse nothing while it is compiled: so it holds for every
-day. What fct_account_health_daily keeps of the days before is the one memory that models have,
-and it is kept here too.
+day. The history of the days before is the one memory that models have, and each day enters it as it
+is built.
 """
 
 from __future__ import annotations
@@ -21,11 +21,14 @@ from lifecycle.settings import Settings
 from lifecycle.warehouse import context
 from lifecycle.warehouse.build import CompiledModel, compile_models
 from lifecycle.warehouse.connection import connect_work
-from lifecycle.warehouse.published_days import HISTORY, has_history
+from lifecycle.warehouse.published_days import ensure_history, is_built, keep_built_day
 from lifecycle.warehouse.sandbox import copy_work
 from lifecycle.warehouse.score_definition import PROJECT
 
-READ_BY_PLANNER = ("account_360", "dim_contacts", "feed_health", "rejected_rows", "rejected_cells")
+READ_BY_PLANNER = (
+    *("account_360", "dim_contacts", "account_feed", "feed_health"),
+    *("rejected_rows", "rejected_cells"),
+)
 
 
 class DailyMarts:
@@ -70,16 +73,12 @@ class DailyMarts:
         with connect_work(copy) as connection:
             # Each day is built anew, and a day that was lost is built again.
             connection.execute("set wal_autocheckpoint = '1GB'")
-            if not has_history(connection):
-                if not begins:
-                    problem = "no models were built yet; `lifecycle run --dry-run` does it"
-                    raise WarehouseError(f"{settings.work_db}: {problem}")
-                # What columns a history has only its own model tells, and what reads it asks.
-                first = _compile(copy, connection, [HISTORY], project)
-                cls(copy, first, connection, loaded_at, project).build(loaded_at)
-                connection.execute(f"delete from marts.{HISTORY}")
+            ensure_history(connection, project)
+            if not begins and not is_built(connection):
+                problem = "no models were built yet; `lifecycle run --dry-run` does it"
+                raise WarehouseError(f"{settings.work_db}: {problem}")
             models = _compile(copy, connection, wanted, project)
-            _forget_all_but_history(connection)
+            _forget_built(connection)
             yield cls(copy, models, connection, loaded_at, project)
 
     def build(self, as_of: datetime) -> None:
@@ -93,37 +92,16 @@ class DailyMarts:
             # A view is SQL text: it is the same on every day.
             if model.materialized != "view" or self._year is None:
                 self._make(model)
+        keep_built_day(self.connection)
         self.connection.execute("commit")
         self._year = as_of.year
 
     def _make(self, model: CompiledModel) -> None:
+        kind = "view" if model.materialized == "view" else "table"
         try:
-            if model.name == HISTORY:
-                self._replace_day(model)
-            else:
-                kind = "view" if model.materialized == "view" else "table"
-                query = f"create or replace {kind} {model.relation} as {model.query}"
-                self.connection.execute(query)
+            self.connection.execute(f"create or replace {kind} {model.relation} as {model.query}")
         except duckdb.Error as error:
             raise WarehouseError(f"{model.name}: {error}") from error
-
-    def _replace_day(self, model: CompiledModel) -> None:
-        execute = self.connection.execute
-        execute(f"create or replace temp table arrived as {model.query}")
-        if self._year is None:
-            execute(f"create table if not exists {model.relation} as from arrived limit 0")
-            widen(self.connection, "arrived", into=model.relation)
-        execute(f"delete from {model.relation} where day in (select day from arrived)")
-        execute(f"insert into {model.relation} by name from arrived")
-
-
-def widen(connection: duckdb.DuckDBPyConnection, table: str, *, into: str) -> None:
-    """Add to the history `into` the columns of `table` that it lacks, as dbt does when a model gets
-    new columns."""
-    existing = {row[0] for row in connection.execute(f"describe {into}").fetchall()}
-    for name, kind, *_ in connection.execute(f"describe {table}").fetchall():
-        if name not in existing:
-            connection.execute(f'alter table {into} add column "{name}" {kind}')
 
 
 def _compile(
@@ -132,29 +110,23 @@ def _compile(
     wanted: Sequence[str],
     project: Path,
 ) -> list[CompiledModel]:
-    """Compile against a warehouse that has only the columns of the history."""
+    """Compile against an empty warehouse."""
     state = copy.state.model_copy(update={"dir": copy.state_dir / "compiled"})
     empty = copy.model_copy(update={"state": state})
     with connect_work(empty):
         pass
-    literal = str(empty.work_db).replace("'", "''")
-    connection.execute(f"attach '{literal}' as empty")
-    if has_history(connection):
-        connection.execute("create schema if not exists empty.marts")
-        connection.execute(f"create table empty.marts.{HISTORY} as from marts.{HISTORY} limit 0")
-    connection.execute("detach empty")
     models = compile_models(empty, wanted, project=project)
     for schema in {model.relation.split(".")[-2] for model in models}:
         connection.execute(f"create schema if not exists {schema}")
     return models
 
 
-def _forget_all_but_history(connection: duckdb.DuckDBPyConnection) -> None:
+def _forget_built(connection: duckdb.DuckDBPyConnection) -> None:
     """Drop the relations of another set of models, so that a view may replace a table."""
     for kind, listed in (("view", "duckdb_views()"), ("table", "duckdb_tables()")):
         query = f"""
             select format('"{{}}"."{{}}"', schema_name, {kind}_name) from {listed}
-            where schema_name in ('staging', 'intermediate', 'marts') and {kind}_name <> '{HISTORY}'
+            where schema_name in ('staging', 'intermediate', 'marts')
         """
         for (name,) in connection.execute(query).fetchall():
             connection.execute(f"drop {kind} if exists {name} cascade")

@@ -29,9 +29,9 @@ def keep_earlier(settings: Settings, ledger: Ledger, *, key: str = "") -> int:
     if leaving.earlier_are_kept(ledger) or not settings.work_db.exists():
         return 0
     with connect_work(settings) as work:
-        if not exists(work, "snapshots", SNAPSHOT) or not exists(work, "raw", "run_context"):
+        if not exists(work, "snapshots", SNAPSHOT) or not exists(work, "context", "run"):
             return 0
-        [(run_id, clock)] = work.execute("select run_id, loaded_at from raw.run_context").fetchall()
+        [(run_id, clock)] = work.execute("select run_id, loaded_at from context.run").fetchall()
         rows = work.execute(
             f"""with left_at as (
                     select lower(trim(email)) as address, unsubscribed_at as left_at,

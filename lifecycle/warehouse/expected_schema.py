@@ -26,6 +26,7 @@ from lifecycle.triggers.columns import read_columns
 from lifecycle.warehouse import context
 from lifecycle.warehouse.gate.checkpoint import columns_of
 from lifecycle.warehouse.gate.suites import Suite, check_columns
+from lifecycle.warehouse.run_parameters import run_columns
 from lifecycle.warehouse.score_definition import PROJECT
 
 MODELS = PROJECT / "models"
@@ -68,7 +69,8 @@ def check_suites(settings: Settings, suites: Sequence[Suite]) -> bool:
 
 def _create(warehouse: duckdb.DuckDBPyConnection) -> None:
     """Create every table whose columns are declared, in the contract or in a model's YAML."""
-    tables = {f"raw.{name}": columns for name, columns in context.TABLES.items()}
+    tables = {f"context.{name}": columns for name, columns in context.TABLES.items()}
+    tables["context.run"] = run_columns()
     for table in TABLES.values():
         typed = {column.name: column.kind.sql_type for column in table.columns}
         tables[f"raw.{table.name}"] = _declared({**typed, LOADED_AT: "TIMESTAMP"})
@@ -82,7 +84,7 @@ def _create(warehouse: duckdb.DuckDBPyConnection) -> None:
         tables[f"marts.{file.stem}"] = _declared(
             {column.name: column.data_type for column in columns}
         )
-    warehouse.execute("create schema raw; create schema marts")
+    warehouse.execute("create schema raw; create schema context; create schema marts")
     for name, declared in tables.items():
         warehouse.execute(f"create table {name} ({declared})")
 
@@ -132,8 +134,11 @@ def _queries(suite: Suite) -> Iterator[tuple[int, str]]:
 
 
 def _sources() -> set[str]:
-    """All tables of `raw`, as the models declare them."""
+    """All tables that a run loads or writes, as the models declare them."""
     text = (MODELS / "staging" / "sources.yml").read_text(encoding="utf-8")
     declared = yaml.load(text, yaml.CSafeLoader)
-    tables = next(source["tables"] for source in declared["sources"] if source["name"] == "raw")
-    return {f"raw.{table['name']}" for table in tables}
+    return {
+        f"{source['schema']}.{table['name']}"
+        for source in declared["sources"]
+        for table in source["tables"]
+    }

@@ -77,9 +77,9 @@ def last_load_if_any(settings: Settings) -> datetime | None:
         return None
     with connect_work(settings) as work:
         is_there = work.execute(
-            "select 1 from duckdb_tables() where schema_name = 'raw' and table_name = 'run_context'"
+            "select 1 from duckdb_tables() where schema_name = 'context' and table_name = 'run'"
         ).fetchone()
-        row = is_there and work.execute("select loaded_at from raw.run_context").fetchone()
+        row = is_there and work.execute("select loaded_at from context.run").fetchone()
     if not row:
         return None
     loaded_at: datetime = row[0].replace(tzinfo=UTC)

@@ -18,7 +18,7 @@ from lifecycle.warehouse.build import record_versions
 from lifecycle.warehouse.connection import connect_work
 from lifecycle.warehouse.gate.checkpoint import check
 from lifecycle.warehouse.known_then import check_order, last_load_if_any
-from lifecycle.warehouse.published_days import begin_day, keep_day
+from lifecycle.warehouse.published_days import begin_day, end_run
 
 
 def load(
@@ -37,7 +37,7 @@ def load(
     """
     run_id = f"backfill-{datetime.now(UTC):%Y%m%d-%H%M%S}"
     stage("pull")
-    begin_day(settings, run_id=run_id, as_of=now)
+    begin_day(settings, run_id=run_id)
     pull(settings, loaded_at=now, progress=progress)
     ledger_source.snapshot(settings)
     context.write(settings, run_id=run_id, as_of=now, loaded_at=now)
@@ -45,7 +45,7 @@ def load(
     check(settings, "raw")
     record_versions(settings)
     with connect_work(settings) as work:
-        keep_day(work)
+        end_run(work)
 
 
 def load_dated(

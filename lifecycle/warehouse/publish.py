@@ -10,7 +10,10 @@ import duckdb
 from lifecycle.errors import WarehouseError
 from lifecycle.settings import Settings
 from lifecycle.warehouse.connection import connect_work
-from lifecycle.warehouse.published_days import HISTORY, keep_day
+from lifecycle.warehouse.published_days import DAYS, keep_published_day
+
+MART = "fct_account_health_daily"
+"""The mart of the history."""
 
 
 def publish(settings: Settings, *, run_id: str) -> None:
@@ -30,7 +33,7 @@ def publish(settings: Settings, *, run_id: str) -> None:
         os.replace(new, settings.published_db)
         _sync(settings.state_dir)
         with connect_work(settings) as connection:
-            keep_day(connection)
+            keep_published_day(connection)
     except OSError as error:
         raise WarehouseError(f"{settings.published_db} cannot be replaced: {error}") from error
     finally:
@@ -52,8 +55,7 @@ def publish_history(settings: Settings) -> bool:
         shutil.copy2(settings.published_db, new)
         with connect_work(settings) as connection:
             connection.execute(f"attach {_literal(str(new))} as published")
-            copied = f"create or replace table published.marts.{HISTORY} as from marts.{HISTORY}"
-            connection.execute(copied)
+            connection.execute(f"create or replace table published.marts.{MART} as from {DAYS}")
             connection.execute("detach published")
         _sync(new)
         os.replace(new, settings.published_db)
@@ -78,7 +80,7 @@ def _copy_marts(connection: duckdb.DuckDBPyConnection, new: str, run_id: str) ->
         connection.execute(f"create table published.marts.{table} as from marts.{table}")
     connection.execute(
         "create table published.marts.published as"
-        " select ? as run_id, as_of, timezone('UTC', now()) as published_at from raw.run_context",
+        " select ? as run_id, as_of, timezone('UTC', now()) as published_at from context.run",
         [run_id],
     )
     connection.execute("detach published")  # Write the log into the file itself.

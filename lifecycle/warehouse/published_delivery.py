@@ -27,7 +27,7 @@ KEPT = (
 def keep_delivery(work: duckdb.DuckDBPyConnection) -> None:
     """Have what `raw` holds be the delivery to compare with. The caller knows that it is
     published, and holds a transaction open where nothing else may come between."""
-    if not exists(work, "raw", "run_context"):
+    if not exists(work, "context", "run"):
         return
     work.execute(f"create schema if not exists {SCHEMA}")
     for table in TABLES.values():
@@ -36,7 +36,7 @@ def keep_delivery(work: duckdb.DuckDBPyConnection) -> None:
         if exists(work, "raw", name):
             work.execute(f"create or replace table {SCHEMA}.{name} as from raw.{name}")
     work.execute(
-        f"create or replace table {SCHEMA}.run as select run_id, loaded_at from raw.run_context"
+        f"create or replace table {SCHEMA}.run as select run_id, loaded_at from context.run"
     )
 
 

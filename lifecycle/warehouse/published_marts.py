@@ -50,6 +50,30 @@ def late_parts(warehouse: duckdb.DuckDBPyConnection) -> dict[str, int]:
     return {row["reason"]: row["accounts"] for row in rows(warehouse, query)}
 
 
+def milestones_unknown(warehouse: duckdb.DuckDBPyConnection) -> str | None:
+    """Why nobody's first core events and outcomes are known, though the feed is fresh; None where
+    they are."""
+    if not _has_column(warehouse, "account_feed", "milestones_unknown_because"):
+        return None
+    query = "select max(milestones_unknown_because) as reason from marts.account_feed"
+    reason: str | None = rows(warehouse, query)[0]["reason"]
+    return reason
+
+
+def watched_parts(warehouse: duckdb.DuckDBPyConnection) -> list[Row]:
+    """One row per part of the usage feed that has a usual volume, `all` among them: part,
+    last_full_day, last_full_day_events, usual_events, thin_days (of the last three business days)
+    and thin_since."""
+    columns = "last_full_day, last_full_day_events, usual_events, thin_days, thin_since"
+    query = f"""
+        select 'all' as part, {columns} from marts.feed_health where usual_events is not null
+        union all
+        select kind || ' ' || part as part, {columns} from marts.feed_parts
+        order by part
+    """
+    return rows(warehouse, query) if _has_mart(warehouse, "feed_parts") else []
+
+
 def account_count(warehouse: duckdb.DuckDBPyConnection) -> int:
     """How many accounts are published."""
     return int(rows(warehouse, "select count(*) as n from marts.account_360")[0]["n"])
@@ -165,6 +189,15 @@ def _has_mart(warehouse: duckdb.DuckDBPyConnection, name: str) -> bool:
         select 1 from duckdb_views() where schema_name = 'marts' and view_name = $1
     """
     return bool(rows(warehouse, query, [name]))
+
+
+def _has_column(warehouse: duckdb.DuckDBPyConnection, mart: str, column: str) -> bool:
+    """Whether a version published the marts in which this one had the column."""
+    query = """
+        select 1 as found from duckdb_columns()
+        where schema_name = 'marts' and table_name = $1 and column_name = $2
+    """
+    return bool(rows(warehouse, query, [mart, column]))
 
 
 def accounts(warehouse: duckdb.DuckDBPyConnection, account_ids: Sequence[str]) -> list[Row]:

@@ -13,7 +13,7 @@ from lifecycle.settings import Settings
 from lifecycle.warehouse import context
 from lifecycle.warehouse.build import build
 from lifecycle.warehouse.connection import connect_work
-from lifecycle.warehouse.published_days import take_back
+from lifecycle.warehouse.published_days import settle
 from lifecycle.warehouse.score_definition import PROJECT
 
 
@@ -36,7 +36,7 @@ def copy_work(settings: Settings, folder: Path) -> tuple[Settings, datetime]:
         update={"state": settings.state.model_copy(update={"dir": folder})}
     )
     with connect_work(copied) as copy:
-        take_back(copy, settings)
+        settle(copy, settings)
     return copied, loaded_at
 
 
@@ -46,9 +46,9 @@ def last_load(work: duckdb.DuckDBPyConnection, settings: Settings) -> datetime:
     Raises WarehouseError when nothing was loaded yet.
     """
     is_there = work.execute(
-        "select 1 from duckdb_tables() where schema_name = 'raw' and table_name = 'run_context'"
+        "select 1 from duckdb_tables() where schema_name = 'context' and table_name = 'run'"
     ).fetchone()
-    row = is_there and work.execute("select loaded_at from raw.run_context").fetchone()
+    row = is_there and work.execute("select loaded_at from context.run").fetchone()
     if not row:
         raise _nothing_loaded(settings)
     loaded_at: datetime = row[0].replace(tzinfo=UTC)

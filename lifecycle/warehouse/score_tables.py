@@ -39,6 +39,6 @@ VALIDATION_COLUMNS = (
 
 def ensure(connection: duckdb.DuckDBPyConnection) -> None:
     """Create the missing tables, empty, within the caller's transaction."""
-    connection.execute("create schema if not exists raw")
+    connection.execute("create schema if not exists parameters")
     for table, columns in {**TABLES, VALIDATION: VALIDATION_COLUMNS}.items():
-        connection.execute(f"create table if not exists raw.{table} ({columns})")
+        connection.execute(f"create table if not exists parameters.{table} ({columns})")

@@ -21,9 +21,10 @@ from lifecycle.mail.preview_mail import SentPreview, check_colleague, send_to_on
 from lifecycle.planning.decision import Reason
 from lifecycle.planning.plan import plan
 from lifecycle.planning.plan_result import PlanResult
-from lifecycle.report.run_report import WHY
+from lifecycle.report.reasons import WHY
 from lifecycle.settings import Settings
-from lifecycle.triggers.model import Trigger, find
+from lifecycle.triggers.folder import find
+from lifecycle.triggers.model import Trigger
 from lifecycle.warehouse import published_marts
 from lifecycle.warehouse.connection import connect_published
 from lifecycle.whatif.later_mails import mails_to_come

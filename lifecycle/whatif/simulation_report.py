@@ -15,7 +15,7 @@ from lifecycle.document import Cell, Document, Section, Table, counted, table
 from lifecycle.ledger.store import Ledger
 from lifecycle.ledger.tables import State
 from lifecycle.masking import mask_addresses
-from lifecycle.report.run_report import WHY
+from lifecycle.report.reasons import WHY
 from lifecycle.settings import Settings
 from lifecycle.whatif.simulation import Memory, Replay, capped, replay, unwritten
 from lifecycle.whatif.variant import Variant

@@ -10,8 +10,9 @@ from lifecycle.authoring.template_check import check_templates
 from lifecycle.errors import Problem, TriggerError
 from lifecycle.settings import Settings
 from lifecycle.triggers.columns import account_columns, contact_columns
-from lifecycle.triggers.model import Trigger, read_folder
-from lifecycle.warehouse import context
+from lifecycle.triggers.folder import read_folder
+from lifecycle.triggers.model import Trigger
+from lifecycle.warehouse import run_parameters
 from lifecycle.warehouse.score_definition import PROJECT
 
 ELSEWHERE = {"root", "state", "ledger", "source"}
@@ -107,5 +108,5 @@ def changed_settings(before: Variant, after: Variant) -> dict[str, tuple[object,
 
 def have_same_marts(before: Variant, after: Variant) -> bool:
     """Whether both variants build the same marts from the same data."""
-    read = (context.thresholds(side.settings) for side in (before, after))
+    read = (run_parameters.thresholds(side.settings) for side in (before, after))
     return len(set(read)) == 1 and not changed_models(before, after)

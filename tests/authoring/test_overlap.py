@@ -10,7 +10,7 @@ import pytest
 
 from company import Company, Marts
 from lifecycle.authoring.overlap import overlaps
-from lifecycle.triggers.model import load_triggers
+from lifecycle.triggers.folder import load_triggers
 
 WIN_BACK = """\
 audience: is_dormant
@@ -21,11 +21,11 @@ goal: {when: seats > 10, within: 28d}
 steps: [{id: hello, after: 0d}]
 """
 
-Told = Callable[[str], list[str]]
+Warnings = Callable[[str], list[str]]
 
 
 @pytest.fixture
-def told(tmp_path: Path) -> Told:
+def warnings(tmp_path: Path) -> Warnings:
     """What is said of a trigger; of four dormant accounts, one meets its exit, two its goal."""
     company = Company(tmp_path / "company")
     settings = company.settings
@@ -51,8 +51,8 @@ def told(tmp_path: Path) -> Told:
     return said
 
 
-def test_accounts_that_would_leave_and_goals_that_are_met_are_counted(told: Told) -> None:
-    assert told(WIN_BACK) == [
+def test_accounts_that_would_leave_and_goals_that_are_met_are_counted(warnings: Warnings) -> None:
+    assert warnings(WIN_BACK) == [
         "triggers/win_back.yaml:4: exit_when: 1 of the 4 accounts that match the audience today"
         " meet it already, so they do not enter; no run stops for this",
         "triggers/win_back.yaml:5: goal.when: 2 of the 4 accounts that match the audience today"
@@ -60,15 +60,15 @@ def test_accounts_that_would_leave_and_goals_that_are_met_are_counted(told: Told
     ]
 
 
-def test_who_churned_counts_only_where_the_trigger_takes_them(told: Told) -> None:
-    assert "2 of the 5" in told(WIN_BACK + "include_churned: true\n")[0]
+def test_who_churned_counts_only_where_the_trigger_takes_them(warnings: Warnings) -> None:
+    assert "2 of the 5" in warnings(WIN_BACK + "include_churned: true\n")[0]
 
 
-def test_conditions_that_exclude_one_another_are_no_problem(told: Told) -> None:
+def test_conditions_that_exclude_one_another_are_no_problem(warnings: Warnings) -> None:
     trigger = WIN_BACK.replace("ladder_step >= 3", "not is_dormant").replace(
         "seats > 10", "plan = 'x'"
     )
-    assert told(trigger) == []
+    assert warnings(trigger) == []
 
 
 def test_before_the_first_run_nothing_is_said(tmp_path: Path) -> None:

@@ -9,14 +9,14 @@ import pytest
 from lifecycle.authoring.template_check import check_templates, empty_values
 from lifecycle.mail.folder import Templates
 from lifecycle.triggers.columns import account_columns, contact_columns
-from lifecycle.triggers.model import read_trigger
+from lifecycle.triggers.folder import read_trigger
 
 STEPS = [("win_back", ["hello"])]
 
 
 def problems(settings: Any, steps: Any = STEPS) -> list[str]:
-    found = check_templates(settings, steps, ["name", "purpose", "owner_name"], ["name", "email"])
-    return [str(problem) for problem in found]
+    result = check_templates(settings, steps, ["name", "purpose", "owner_name"], ["name", "email"])
+    return [str(problem) for problem in result]
 
 
 def test_nothing_is_wrong_with_a_good_folder(company: Any) -> None:
@@ -24,7 +24,7 @@ def test_nothing_is_wrong_with_a_good_folder(company: Any) -> None:
 
 
 @pytest.mark.parametrize(
-    ("content", "said"),
+    ("content", "expected"),
     [
         ("Subject: s\n\n\n{{ acount.name }}\n", ':4: nothing is called acount (did you mean'),
         ("Subject: {{ account.nam }}\n\nb\n", ':1: there is no account.nam (did you mean "name"?)'),
@@ -50,12 +50,12 @@ def test_nothing_is_wrong_with_a_good_folder(company: Any) -> None:
     ],
 )  # fmt: skip
 def test_each_malformed_template_is_named_with_its_line(
-    company: Any, content: str | bytes, said: str
+    company: Any, content: str | bytes, expected: str
 ) -> None:
-    found = problems(company({"win_back/hello.en.txt": content}))
-    assert any(f"email_templates/win_back/hello.en.txt{said}" in problem for problem in found), (
-        found
-    )
+    messages = problems(company({"win_back/hello.en.txt": content}))
+    assert any(
+        f"email_templates/win_back/hello.en.txt{expected}" in problem for problem in messages
+    ), messages
 
 
 def test_windows_files_are_read(company: Any) -> None:
@@ -83,57 +83,57 @@ def test_the_language_of_the_company_may_have_a_region(company: Any) -> None:
 
 
 def test_what_one_step_speaks_the_others_speak_too(company: Any) -> None:
-    made = company({"win_back/again.ja.txt": "Subject: s\n\nb\n"})
-    assert problems(made, [("win_back", ["hello", "again"])]) == [
+    example = company({"win_back/again.ja.txt": "Subject: s\n\nb\n"})
+    assert problems(example, [("win_back", ["hello", "again"])]) == [
         "email_templates/win_back/again.en.txt: is missing (the step hello speaks en)"
     ]
 
 
 def test_a_file_of_no_step_is_told(company: Any) -> None:
-    made = company({
+    example = company({
         "win_back/helo.ja.txt": "Subject: s\n\nb\n",
         "win_back/hello.txt": "Subject: s\n\nb\n",
         "loose.ja.txt": "x",
         "win_back/hello.ja.txt.bak": "x",
     })  # fmt: skip
-    found = problems(made)
+    messages = problems(example)
     assert any(
         'win_back/helo.ja.txt: belongs to no step of a trigger (did you mean "win_back/hello"?)'
-        in one
-        for one in found
+        in item
+        for item in messages
     )
     for name in ("win_back/hello.txt", "loose.ja.txt", "win_back/hello.ja.txt.bak"):
-        assert any(f"{name}: is not a template" in one for one in found), name
-    assert len(found) == 4
+        assert any(f"{name}: is not a template" in item for item in messages), name
+    assert len(messages) == 4
 
 
 def test_a_footer_is_checked_like_a_mail_and_for_what_it_must_say(company: Any) -> None:
     assert problems(company({"_footer.en.txt": None})) == [
         "email_templates/_footer.en.txt: is missing (every mail ends with it)"
     ]
-    made = company({"_footer.en.txt": "{{ company.name }}\n{{ company.zip }}\n"})
-    assert problems(made) == ["email_templates/_footer.en.txt:2: there is no company.zip"]
-    made = company({"_footer.en.txt": "{{ company.name }} {{ unsubscribe_url }}\n"})
-    assert problems(made) == [
+    example = company({"_footer.en.txt": "{{ company.name }}\n{{ company.zip }}\n"})
+    assert problems(example) == ["email_templates/_footer.en.txt:2: there is no company.zip"]
+    example = company({"_footer.en.txt": "{{ company.name }} {{ unsubscribe_url }}\n"})
+    assert problems(example) == [
         "email_templates/_footer.en.txt: does not print company.postal_address (every mail must)"
     ]
 
 
 def test_all_problems_are_told_at_once(company: Any) -> None:
-    made = company({"win_back/hello.en.txt": "Subject: {{ x }}\n\n{{ y }}\n{{ account.z }}\n"})
-    assert len(problems(made)) == 3
+    example = company({"win_back/hello.en.txt": "Subject: {{ x }}\n\n{{ y }}\n{{ account.z }}\n"})
+    assert len(problems(example)) == 3
 
 
 # Filled with samples. ------------------------------------------------------------------------
 
 
 def filled(settings: Any) -> list[str]:
-    found = check_templates(settings, STEPS, account_columns(), contact_columns())
-    return [str(problem) for problem in found]
+    result = check_templates(settings, STEPS, account_columns(), contact_columns())
+    return [str(problem) for problem in result]
 
 
 @pytest.mark.parametrize(
-    ("body", "said"),
+    ("body", "expected"),
     [
         ("{{ account.renewal_at }}", ":3: a date is printed with | day"),
         ("x\n{% if account.plan %}a{% else %}{{ account.renewal_at }}{% endif %}", ":4: a date"),
@@ -150,21 +150,23 @@ def filled(settings: Any) -> list[str]:
     ],
 )  # fmt: skip
 def test_every_branch_of_a_mail_is_filled_with_values_of_the_right_type(
-    company: Any, body: str, said: str | None
+    company: Any, body: str, expected: str | None
 ) -> None:
     for locale in ("en", "ja"):
         file = f"win_back/hello.{locale}.txt"
-        found = filled(company({file: f"Subject: s\n\n{body}\n"}))
-        assert [f"email_templates/{file}{said}" in one for one in found] == ([True] if said else [])
+        result = filled(company({file: f"Subject: s\n\n{body}\n"}))
+        assert [f"email_templates/{file}{expected}" in item for item in result] == (
+            [True] if expected else []
+        )
 
 
 def test_a_subject_and_a_footer_are_filled_too(company: Any) -> None:
-    made = company({
+    example = company({
         "win_back/hello.en.txt": "Subject: {{ account.created_at }}\n\nx\n",
         "_footer.ja.txt": "{{ company.name }} {{ company.postal_address }}\n{{ unsubscribe_url }}\n"
         "{{ account.renewal_at }}\n",
     })  # fmt: skip
-    assert [one.partition(" a date")[0] for one in filled(made)] == [
+    assert [item.partition(" a date")[0] for item in filled(example)] == [
         "email_templates/win_back/hello.en.txt:1:",
         "email_templates/_footer.ja.txt:3:",
     ]

@@ -168,8 +168,8 @@ def test_every_problem_is_told_at_once_with_its_file_and_line(company):
         SHORT.replace("role =", "rle =").replace("}]", "}, {id: hello, after: 1d, whn: x}]"),
     )
     company.trigger("nudge", CAPPED + "locale: fr\n", "hello")
-    found = "\n".join(str(problem) for problem in check(company.settings))
-    for told in (
+    text = "\n".join(str(problem) for problem in check(company.settings))
+    for message in (
         "triggers/broken.yaml:2: recipients: dim_contacts has no column 'rle' (did you mean \"role",
         'triggers/broken.yaml:4: steps.hello.whn: unknown key (did you mean "when"?)',
         "triggers/nudge.yaml:6: locale: no mail in fr for hello",
@@ -179,7 +179,7 @@ def test_every_problem_is_told_at_once_with_its_file_and_line(company):
         'did you mean "name"?',
         "email_templates/win_back/second.en.txt:3:",
     ):
-        assert told in found, found
+        assert message in text, text
 
 
 def test_all_is_said_at_once_also_about_the_mails_of_a_trigger_that_is_wrong(company):
@@ -191,8 +191,8 @@ def test_all_is_said_at_once_also_about_the_mails_of_a_trigger_that_is_wrong(com
         "enter: once\nsteps:\n- {id: hello, after: soon}\n- {id: hello, after: 1d}\n"
         "- {id: farewell, after: 9d}\n"
     )
-    said = "\n".join(str(problem) for problem in check(company.settings))
-    assert 'did you mean "is_dormant"' in said
-    assert "win_back.yaml:7: steps.hello.after" in said
-    assert "win_back.yaml:8: steps.hello.id: is there twice" in said
-    assert "win_back/farewell" in said
+    text = "\n".join(str(problem) for problem in check(company.settings))
+    assert 'did you mean "is_dormant"' in text
+    assert "win_back.yaml:7: steps.hello.after" in text
+    assert "win_back.yaml:8: steps.hello.id: is there twice" in text
+    assert "win_back/farewell" in text

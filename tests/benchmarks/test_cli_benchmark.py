@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from planned import Told, told
+from planned import Workspace, workspace
 
-__all__ = ["told"]
+__all__ = ["workspace"]
 
 SCRIPT = Path(__file__).resolve().parents[2] / "benchmarks" / "cli.py"
 
@@ -21,25 +21,26 @@ def commands(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.usefixtures("commands")
+@pytest.mark.long
 def test_each_command_is_measured_beside_a_bare_python(
-    told: Told, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    workspace: Workspace, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     import cli
 
-    told.publish()
-    told.run()
+    workspace.publish()
+    workspace.run()
     assert set(cli.AIMS) == set(cli.PROMISED) < set(cli.COMMANDS)
     monkeypatch.setitem(cli.COMMANDS, "explain", (str(cli.LIFECYCLE), "explain", "A1"))
     monkeypatch.setattr(cli, "PROMISED", {"--help": 1000})  # other tests run beside this one
-    state = str(told.settings.state_dir)
+    state = str(workspace.settings.state_dir)
     monkeypatch.setattr(sys, "argv", ["cli.py", "--state", state, "--rounds", "1", "--json"])
     cli.main()
-    found = json.loads(capsys.readouterr().out)
-    assert list(found["cpu_seconds"]) == list(cli.COMMANDS)
-    assert all(seconds > 0 for seconds in found["cpu_seconds"].values())
-    assert found["times_bare_python"][cli.BARE] == 1
+    answer = json.loads(capsys.readouterr().out)
+    assert list(answer["cpu_seconds"]) == list(cli.COMMANDS)
+    assert all(seconds > 0 for seconds in answer["cpu_seconds"].values())
+    assert answer["times_bare_python"][cli.BARE] == 1
     # Great Expectations alone costs more than all that the other one does.
-    assert found["cpu_seconds"]["validate"] < found["cpu_seconds"][cli.EDITED]
+    assert answer["cpu_seconds"]["validate"] < answer["cpu_seconds"][cli.EDITED]
 
 
 @pytest.mark.usefixtures("commands")

@@ -24,26 +24,26 @@ def test_households_of_the_complete_journey(
 ) -> None:
     import dormancy
 
-    one = [(*each, (30,)) for *each, _ in dormancy.SETS if each[0] == "complete journey"]
-    monkeypatch.setattr(dormancy, "SETS", one)
+    first = [(*each, (30,)) for *each, _ in dormancy.SETS if each[0] == "complete journey"]
+    monkeypatch.setattr(dormancy, "SETS", first)
     with pytest.raises(SystemExit) as ended:
         dormancy.main()
     assert ended.value.code == 0
-    found = json.loads(capsys.readouterr().out)
+    answer = json.loads(capsys.readouterr().out)
 
-    (ranking,) = found["rankings"]
+    (ranking,) = answer["rankings"]
     assert ranking["p_return"]["value"] == pytest.approx(0.876, abs=5e-4)
     assert ranking["p_return_over_days"]["low"] > 0
     assert ranking["p_return_over_rhythm"]["low"] > 0
 
-    as_30_days = found["contests"][0]
+    as_30_days = answer["contests"][0]
     limits = {(each["counted"], each["limit"]): each for each in as_30_days["limits"]}
     fixed, blend = limits["calendar days", "fixed"], limits["calendar days", "blend"]
     assert blend["alarms_a_year"] <= fixed["alarms_a_year"]
     assert (fixed["fast"], round(blend["fast"])) == (31, 18)
     assert blend["every"] < min(fixed["every"], limits["calendar days", "own"]["every"])
     assert blend["alarms_a_year_if_set_before"] == pytest.approx(fixed["alarms_a_year"], rel=0.1)
-    assert not any(row["7 calendar days, 5 of them working"] for row in found["daily_users"])
+    assert not any(row["7 calendar days, 5 of them working"] for row in answer["daily_users"])
 
 
 @pytest.mark.usefixtures("benchmark")
@@ -57,7 +57,9 @@ def test_the_chance_of_return_ranks_better_than_days_since_last(
     import active_days
     import dormancy
 
-    ((_, load, split, horizon, *_),) = (one for one in dormancy.SETS if one[0] == name)
+    ((_, load, split, horizon, *_),) = (
+        dormancy_set for dormancy_set in dormancy.SETS if dormancy_set[0] == name
+    )
     try:
         data = load()
     except active_days.Absent as error:

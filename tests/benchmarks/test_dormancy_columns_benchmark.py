@@ -7,15 +7,18 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 SCRIPT = Path(__file__).resolve().parents[2] / "benchmarks" / "dormancy_columns.py"
 
 
+@pytest.mark.long
 def test_dbt_and_the_query_make_the_same_rows() -> None:
     sizes = ("--accounts", "3000", "--account-days", "60000")
     done = subprocess.run(
         [sys.executable, str(SCRIPT), *sizes, "--json"], capture_output=True, text=True, check=False
     )
     assert done.returncode == 0, done.stderr
-    found = json.loads(done.stdout)
-    assert found["rows"] == 3_000
-    assert found["cpu_seconds_over_bare"] > 0
+    answer = json.loads(done.stdout)
+    assert answer["rows"] == 3_000
+    assert answer["cpu_seconds_over_bare"] > 0

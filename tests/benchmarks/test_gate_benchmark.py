@@ -7,9 +7,12 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 SCRIPT = Path(__file__).resolve().parents[2] / "benchmarks" / "gate.py"
 
 
+@pytest.mark.long
 def test_drift_and_a_plain_join_count_the_same_changed_values() -> None:
     done = subprocess.run(
         [sys.executable, str(SCRIPT), "--accounts", "2000", "--json"],
@@ -18,6 +21,6 @@ def test_drift_and_a_plain_join_count_the_same_changed_values() -> None:
         check=False,
     )
     assert done.returncode == 0, done.stderr
-    found = json.loads(done.stdout)
-    assert found["agrees"]
-    assert found["drift_over_pass"] > 0
+    answer = json.loads(done.stdout)
+    assert answer["agrees"]
+    assert answer["drift_over_pass"] > 0

@@ -17,6 +17,7 @@ from lifecycle.warehouse.build import build
 BENCHMARKS = Path(__file__).resolve().parents[2] / "benchmarks"
 
 
+@pytest.mark.long
 def test_bare_duckdb_builds_the_same_marts_on_both_days(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -25,8 +26,8 @@ def test_bare_duckdb_builds_the_same_marts_on_both_days(
     from big_company import FIRST, NEXT, BigCompany, arrive_next_day
     from meter import Meter
 
-    said: list[str] = []
-    BigCompany(accounts=1_000, events=20_000, days=200).write(tmp_path, said.append)
+    collected: list[str] = []
+    BigCompany(accounts=1_000, events=20_000, days=200).write(tmp_path, collected.append)
     settings = settings_file.load(tmp_path / "lifecycle.toml")
 
     def one_day(as_of: datetime) -> PullResult:
@@ -45,7 +46,7 @@ def test_bare_duckdb_builds_the_same_marts_on_both_days(
     arrive_next_day(tmp_path)
     following = one_day(NEXT)
 
-    assert said == ["making 1,000 accounts", "making 20,000 events", "writing files"]
+    assert collected == ["making 1,000 accounts", "making 20,000 events", "writing files"]
     for pulled in (first, following):
         assert not any(pulled.rejected.values())
     assert first.rows["accounts"] == 999
@@ -78,8 +79,8 @@ def test_tables_that_differ_are_named(tmp_path: Path, monkeypatch: pytest.Monkey
     (target / "manifest.json").write_text(json.dumps({"nodes": nodes}))
     (target / "run_results.json").write_text(json.dumps({"results": results}))
     with duckdb.connect(str(tmp_path / "state" / "work.duckdb")) as db:
-        db.execute("create schema raw; create schema marts")
-        db.execute("create table raw.run_context as select timestamp '2026-06-09' as loaded_at")
+        db.execute("create schema context; create schema marts")
+        db.execute("create table context.run as select timestamp '2026-06-09' as loaded_at")
         db.execute("create table marts.same as select 1 as one")
         db.execute("create table marts.other as select 3 as two")
     _empty_company(tmp_path / "data")

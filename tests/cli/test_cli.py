@@ -19,9 +19,9 @@ from commands import lifecycle as cold
 from lifecycle.cli import app, main
 from lifecycle.ledger.store import Ledger
 from lifecycle.ledger.tables import actions, suppressions
-from planned import Told, told
+from planned import Workspace, workspace
 
-__all__ = ["told"]
+__all__ = ["workspace"]
 
 CHECKOUT = Path(__file__).parents[2]
 COMMANDS = (
@@ -68,7 +68,10 @@ def test_every_command_and_option_has_its_help(command: str) -> None:
     assert shown.exit_code == 0
     assert "--json" in shown.stdout
     described = app.registered_commands
-    assert all(one.callback is not None and one.callback.__doc__ for one in described)
+    assert all(
+        description.callback is not None and description.callback.__doc__
+        for description in described
+    )
 
 
 def test_help_waits_for_no_warehouse() -> None:
@@ -138,7 +141,9 @@ def test_what_is_wrong_in_a_trigger_is_named_and_counted(
     done = lifecycle("--config", str(config), "validate", "--json", state=tmp_path / "state")
     assert done.returncode == 2
     problems = json.loads(done.stdout)["problems"]
-    assert any("is_dormnt" in one["what"] and "is_dormant" in one["hint"] for one in problems)
+    assert any(
+        "is_dormnt" in problem["what"] and "is_dormant" in problem["hint"] for problem in problems
+    )
     assert "triggers/odd.yaml" in done.stderr
 
 
@@ -160,8 +165,10 @@ def test_a_suppressed_address_stays_suppressed(
     monkeypatch.setenv("LIFECYCLE__STATE__DIR", str(tmp_path))
     monkeypatch.setenv("LIFECYCLE_CONFIG", str(CHECKOUT / "lifecycle.toml"))
     asked = ["suppress", " Aiko@Example.com ", "--by", "ticket 12", "--reason", "complained"]
-    told = "aiko@example.com is never mailed again.\n"  # and nothing of who has it: nobody can tell
-    assert CliRunner().invoke(app, [*asked, "--why", "she called"]).stdout == told
+    answer = (
+        "aiko@example.com is never mailed again.\n"  # and nothing of who has it: nobody can tell
+    )
+    assert CliRunner().invoke(app, [*asked, "--why", "she called"]).stdout == answer
     again = json.loads(CliRunner().invoke(app, [*asked, "--json"]).stdout)
     assert (again["address"], again["new"], again["known"]) == ("aiko@example.com", False, None)
     with Ledger.open(f"sqlite:///{tmp_path / 'ledger.db'}") as ledger, ledger.read() as connection:
@@ -171,9 +178,9 @@ def test_a_suppressed_address_stays_suppressed(
     assert (row.address, row.reason, row.source) == ("aiko@example.com", "complained", "ticket 12")
 
 
-def test_an_address_that_nobody_known_has_is_suppressed_with_a_remark(told: Told) -> None:
-    told.publish()
-    config = ["--config", str(told.company.folder / "lifecycle.toml")]
+def test_an_address_that_nobody_known_has_is_suppressed_with_a_remark(workspace: Workspace) -> None:
+    workspace.publish()
+    config = ["--config", str(workspace.company.folder / "lifecycle.toml")]
 
     def suppress(address: str) -> str:
         return CliRunner().invoke(app, [*config, "suppress", address, "--by", "me"]).stdout
@@ -207,7 +214,7 @@ def test_a_restore_knows_who_was_erased_since_the_backup(
 
 
 @pytest.mark.parametrize(
-    ("arguments", "said"),
+    ("arguments", "expected"),
     [
         (["not-an-address", "--by", "me"], "neither an e-mail address nor the id of a send"),
         (["a@example.com, b@example.com", "--by", "me"], "neither an e-mail address"),
@@ -216,11 +223,11 @@ def test_a_restore_knows_who_was_erased_since_the_backup(
     ],
 )
 def test_only_an_address_with_a_known_reason_is_suppressed(
-    lifecycle: Lifecycle, arguments: list[str], said: str, tmp_path: Path
+    lifecycle: Lifecycle, arguments: list[str], expected: str, tmp_path: Path
 ) -> None:
     done = lifecycle("suppress", *arguments, state=tmp_path)
     assert done.returncode == 2
-    assert said in done.stderr
+    assert expected in done.stderr
 
 
 def test_a_run_through_prefect_keeps_standard_output_for_the_answer(tmp_path: Path) -> None:
@@ -235,10 +242,10 @@ def test_a_run_through_prefect_keeps_standard_output_for_the_answer(tmp_path: Pa
     }
     done = cold("run", "--json", env=environment(state, **settings))
     assert done.returncode == 2, done.stderr
-    told = json.loads(done.stdout)
-    assert told["status"] == "failed"
-    assert told["stopped"]["stage"] == "pull"
-    assert told["state_dir"] == str(state)
+    answer = json.loads(done.stdout)
+    assert answer["status"] == "failed"
+    assert answer["stopped"]["stage"] == "pull"
+    assert answer["state_dir"] == str(state)
     assert "Traceback" not in done.stderr
     assert "usage_events" in done.stderr  # the file that is missing
     # Prefect is a guest of the state folder and leaves nothing at home.

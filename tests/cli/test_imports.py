@@ -8,9 +8,9 @@ import sys
 from pathlib import Path
 
 from commands import CHECKOUT, environment
-from planned import Told, told
+from planned import Workspace, workspace
 
-__all__ = ["told"]
+__all__ = ["workspace"]
 
 HEAVY = frozenset(
     {
@@ -57,10 +57,10 @@ NOT_NEEDED = {
 }
 
 
-def test_a_command_imports_what_it_needs(told: Told) -> None:
-    told.publish()
-    told.run()
-    state = told.settings.state_dir
+def test_a_command_imports_what_it_needs(workspace: Workspace) -> None:
+    workspace.publish()
+    workspace.run()
+    state = workspace.settings.state_dir
     for command in ("status", "validate"):  # from then on the same files were checked before
         imported(state, command)
     superfluous = {

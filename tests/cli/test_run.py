@@ -45,8 +45,8 @@ def state(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 def rows(state: Path) -> list[tuple[str, datetime]]:
     with Ledger.open(f"sqlite:///{state / 'ledger.db'}") as ledger, ledger.read() as connection:
-        found = connection.execute(select(runs).order_by(runs.c.started_at)).all()
-    return [(row.status, row.as_of) for row in found]
+        result = connection.execute(select(runs).order_by(runs.c.started_at)).all()
+    return [(row.status, row.as_of) for row in result]
 
 
 def finish(**asked: str | bool) -> None:
@@ -60,8 +60,8 @@ def test_a_run_is_recorded_as_a_command_and_a_dry_run_is_not(state: Path) -> Non
     finish()
     with pytest.raises(GateStopped), Run.begin():
         raise GateStopped("raw", ["contacts vanished"])
-    found = commands_of(state)
-    assert (found["lifecycle-run"].outcome, found["lifecycle-run"].due) == ("stopped", None)
+    result = commands_of(state)
+    assert (result["lifecycle-run"].outcome, result["lifecycle-run"].due) == ("stopped", None)
 
 
 def commands_of(state: Path) -> dict[str, commands.CommandRun]:
@@ -217,8 +217,8 @@ def webhook(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[str]]:
 def test_a_daily_run_that_stops_tells_somebody(webhook: list[str]) -> None:
     with pytest.raises(GateStopped), Run.begin():
         raise GateStopped("marts", ["account_360: half of the accounts are gone"])
-    (told,) = webhook
-    assert "half of the accounts are gone" in told
+    (answer,) = webhook
+    assert "half of the accounts are gone" in answer
 
 
 def test_what_somebody_watches_is_not_told(webhook: list[str]) -> None:

@@ -197,15 +197,15 @@ class Living:
             stages.deliver.fn(run)
             stages.report.fn(run)
         after = self.mailed()
-        for one in before:
-            after.remove(one)
+        for mail in before:
+            after.remove(mail)
         return sorted(after)
 
     def mailed(self) -> list[str]:
         """The readers of all mails in the outbox."""
         mails = self.settings.outbox_dir.glob("*.eml")
-        parsed = [message_from_bytes(one.read_bytes(), policy=policy.default) for one in mails]
-        return sorted(one["To"].addresses[0].addr_spec for one in parsed)
+        parsed = [message_from_bytes(mail.read_bytes(), policy=policy.default) for mail in mails]
+        return sorted(mail["To"].addresses[0].addr_spec for mail in parsed)
 
     def ledger(self) -> Ledger:
         return Ledger.open(self.settings.ledger_url)

@@ -259,7 +259,10 @@ QUICK = ("a column that is called otherwise", "all events have other names")
 
 @pytest.mark.parametrize(
     "name",
-    [pytest.param(it, marks=() if it in QUICK else pytest.mark.long) for it in CORRUPTIONS],
+    [
+        pytest.param(corruption, marks=() if corruption in QUICK else pytest.mark.long)
+        for corruption in CORRUPTIONS
+    ],
 )
 def test_a_broken_delivery_stops_at_the_gate(name: str, home: Home) -> None:
     changes, words = CORRUPTIONS[name]

@@ -38,18 +38,18 @@ expectations:
 @pytest.fixture
 def company(living: Callable[..., Living]) -> Living:
     """A company without drift limits, of which all are inside a sequence of two steps."""
-    made = living(
+    result = living(
         toml="[guard]\nshare = 1.0\n",
         accounts=accounts(MANY),
         contacts=contacts(MANY),
         triggers={"welcome": TWO_STEPS},
     )
-    suite = made.folder / "expectations" / "raw" / "accounts.yml"
+    suite = result.folder / "expectations" / "raw" / "accounts.yml"
     suite.parent.mkdir(parents=True)
     suite.write_text(SUITE, encoding="utf-8")
-    (made.folder / "expectations" / "marts").mkdir()
-    assert made.run("2026-06-10 10:00 Asia/Tokyo", delivered="2026-06-10") == ALL
-    return made
+    (result.folder / "expectations" / "marts").mkdir()
+    assert result.run("2026-06-10 10:00 Asia/Tokyo", delivered="2026-06-10") == ALL
+    return result
 
 
 def given(rows: list[Row], **columns: object) -> list[Row]:

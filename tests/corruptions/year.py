@@ -8,6 +8,10 @@ new accounts, a new price list, a tenth of the accounts moved to a new owner. `o
 in the form of the file source (accounts.csv, contacts.csv, usage_events.parquet), lived through
 from a month after its first event on. Nothing is broken in either, so every stop is a false one:
 a person answers it, and the day goes on. Exits with 1 when there are more than `--allowed`.
+
+Every day is pulled and held against the day before. All other checks, models and plan take most of
+a day's time: `--whole 7` has one day in seven go all the way. `--every 7` delivers once a week:
+what a delivery is held against is a week old, and moves further.
 """
 
 from __future__ import annotations
@@ -34,6 +38,10 @@ from lifecycle.run import Run
 from lifecycle.settings import CHECKOUT
 from lifecycle.settings import load as load_settings
 from lifecycle.sources import demo
+from lifecycle.warehouse.connection import connect_work
+from lifecycle.warehouse.gate import drift, suites
+from lifecycle.warehouse.gate.drift_within import rows_beyond
+from lifecycle.warehouse.published_days import keep_published_delivery
 
 NEW_SEGMENT, NEW_PRICES, NEW_OWNER = 100, 150, 200
 """Days after the first on which the demo company's year brings these."""
@@ -75,6 +83,8 @@ def main() -> int:
     parser.add_argument("--data", type=Path, help="orders: the folder with the data")
     parser.add_argument("--begin", type=date.fromisoformat, help="the first day")
     parser.add_argument("--days", type=int, default=365)
+    parser.add_argument("--every", type=int, default=1, help="days from delivery to delivery")
+    parser.add_argument("--whole", type=int, default=1, help="one delivery in so many is built too")
     parser.add_argument("--allowed", type=int, default=None, help="default: demo 2, orders 0")
     asked = parser.parse_args()
     if asked.company == "orders" and asked.data is None:
@@ -88,35 +98,40 @@ def main() -> int:
     allowed = asked.allowed if asked.allowed is not None else {"demo": 2}.get(asked.company, 0)
     with tempfile.TemporaryDirectory(prefix="lifecycle-year-") as folder:
         config = _company(Path(folder), asked.company)
-        stops = live(config, deliver, begin, days)
+        stops = live(config, deliver, begin, range(0, days, asked.every), asked.whole)
     print(f"{len(stops)} stops in {days} days; {allowed} are allowed")
     return 1 if len(stops) > allowed else 0
 
 
-def live(config: Path, deliver: Deliver, begin: date, days: int) -> list[str]:
-    """Each day's run up to its plan; returns a line for every stop."""
+def live(config: Path, deliver: Deliver, begin: date, days: range, whole: int) -> list[str]:
+    """Each day's run: one in `whole` up to its plan, the others up to the drift limits; returns a
+    line for every stop."""
     stops: list[str] = []
     before: datetime | None = None
-    for number in range(days):
-        now = datetime.combine(begin + timedelta(days=number), MORNING, UTC)
+    for number, day in enumerate(days):
+        now = datetime.combine(begin + timedelta(days=day), MORNING, UTC)
         deliver(config.parent / "export", now, before)
         before = now
         for _ in range(3):
-            stop = one_day(config, now)
+            stop = one_day(config, now, is_whole=number % whole == 0)
             if stop is None:
                 break
             stops.append(f"{now:%Y-%m-%d}: {stop}")
             print(stops[-1], flush=True)
+            if number % whole:
+                break
     return stops
 
 
-def one_day(config: Path, now: datetime) -> str | None:
+def one_day(config: Path, now: datetime, *, is_whole: bool) -> str | None:
     """A run; what stopped it, once somebody has let that through."""
     run: Run | None = None
     try:
         day = f"{now:%Y-%m-%d}"
         with Run.begin(as_of=now.isoformat(), delivered=day, config=str(config)) as run:
             stages.pull.fn(run)
+            if not is_whole:
+                return moved_too_far(run)
             stages.check_door.fn(run, "raw")
             stages.build.fn(run)
             stages.check_door.fn(run, "marts")
@@ -140,6 +155,24 @@ def one_day(config: Path, now: datetime) -> str | None:
     return None
 
 
+def moved_too_far(run: Run) -> str | None:
+    """The critical drift limits that the delivery is beyond; it is the published one afterwards."""
+    with connect_work(run.settings) as work:
+        drift.measure(work, run.settings)
+        found = work.execute(f"from {drift.DRIFT}")
+        names = [column[0] for column in found.description or ()]
+        rows = [dict(zip(names, row, strict=True)) for row in found.fetchall()]
+    beyond = [
+        f"{suite.name}: {check.because} {rows_beyond(limit, rows)}"
+        for suite in suites.load(run.settings, "raw")
+        for check in suite.checks
+        if check.is_drift and check.severity == "critical"
+        if rows_beyond(limit := check.expectation.configuration.kwargs, rows)
+    ]
+    keep_published_delivery(run.settings)
+    return "; ".join(beyond) or None
+
+
 def _company(folder: Path, company: str) -> Path:
     """The checkout's triggers and mails, with files for a source."""
     for name in ("triggers", "email_templates", "expectations"):
@@ -155,7 +188,7 @@ def _company(folder: Path, company: str) -> Path:
 def demo_day(export: Path, now: datetime, before: datetime | None) -> None:
     """The demo company on a morning, and what its year brings."""
     with tempfile.TemporaryDirectory() as name, duckdb.connect() as db:
-        made = demo.write(Path(name), until=now)
+        folder = demo.write(Path(name), until=now)
         day = (now.date() - date(2025, 6, 9)).days
         segment = "case when created_at > timestamp '2025-09-17' then 'startup' else segment end"
         owner = "hash(account_id) % 10 = 0"
@@ -172,15 +205,18 @@ def demo_day(export: Path, now: datetime, before: datetime | None) -> None:
         replaced = ", ".join(f"{value} as {column}" for column, value in changes.items())
         export.mkdir(exist_ok=True)
         _copy(
-            db, f"select * replace ({replaced}) from '{made}/accounts.parquet'", export, "accounts"
+            db,
+            f"select * replace ({replaced}) from '{folder}/accounts.parquet'",
+            export,
+            "accounts",
         )
-        _copy(db, f"from '{made}/contacts.parquet'", export, "contacts")
-        _copy(db, f"from '{made}/survey_responses.parquet'", export, "survey_responses")
+        _copy(db, f"from '{folder}/contacts.parquet'", export, "contacts")
+        _copy(db, f"from '{folder}/survey_responses.parquet'", export, "survey_responses")
         since = f"where occurred_at > timestamp '{before:%F %T}'" if before else ""
         (export / "usage_events").mkdir(exist_ok=True)
         _copy(
             db,
-            f"from '{made}/usage_events.parquet' {since}",
+            f"from '{folder}/usage_events.parquet' {since}",
             export / "usage_events",
             f"{now:%Y-%m-%d}",
         )

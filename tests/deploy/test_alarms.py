@@ -14,9 +14,9 @@ import yaml
 from commands import CHECKOUT
 from lifecycle.ledger import feedback
 from lifecycle.web.metrics import registry
-from planned import Told, told
+from planned import Workspace, workspace
 
-__all__ = ["told"]
+__all__ = ["workspace"]
 RULES = CHECKOUT / "deploy" / "prometheus" / "alarms.yml"
 NAME = re.compile(r"\blifecycle_\w+")
 
@@ -46,19 +46,19 @@ FIRING = (
 
 
 @pytest.fixture
-def metrics(told: Told) -> set[str]:
+def metrics(workspace: Workspace) -> set[str]:
     """The names of all that /metrics can give."""
     now = datetime.now(UTC)
-    with told.ledger.write() as connection:
+    with workspace.ledger.write() as connection:
         feedback.record_sync(connection, "bounces", read_until=now, now=now)
-    return {family.name for family in registry(told.settings, told.ledger).collect()}
+    return {family.name for family in registry(workspace.settings, workspace.ledger).collect()}
 
 
 def promtool(*arguments: str) -> subprocess.CompletedProcess[str]:
-    found = shutil.which("promtool")
-    if found is None:
+    result = shutil.which("promtool")
+    if result is None:
         pytest.skip("promtool is not installed (Debian has it in the package prometheus)")
-    return subprocess.run([found, *arguments], capture_output=True, text=True, timeout=120)
+    return subprocess.run([result, *arguments], capture_output=True, text=True, timeout=120)
 
 
 def rules() -> list[dict]:

@@ -42,19 +42,19 @@ def is_setting(variable: str) -> bool:
 
 
 def test_the_image_is_small_locked_unprivileged_and_watched() -> None:
-    found = instructions()
-    assert found[0] == ("FROM", "python:3.11-slim")
+    result = instructions()
+    assert result[0] == ("FROM", "python:3.11-slim")
     python = tomllib.loads((CHECKOUT / "pyproject.toml").read_text())["project"]["requires-python"]
     assert python == ">=3.11,<3.13"
-    names = [name for name, _ in found]
-    users = [value for name, value in found if name == "USER"]
+    names = [name for name, _ in result]
+    users = [value for name, value in result if name == "USER"]
     assert users == ["lifecycle"], "and nobody becomes root again"
     assert names.index("USER") > max(at for at, name in enumerate(names) if name == "RUN")
-    (install,) = [value for _, value in found if "requirements.txt" in value and "pip" in value]
+    (install,) = [value for _, value in result if "requirements.txt" in value and "pip" in value]
     assert "--no-deps --require-hashes" in install
-    (check,) = [value for name, value in found if name == "HEALTHCHECK"]
+    (check,) = [value for name, value in result if name == "HEALTHCHECK"]
     assert '["lifecycle", "status", "--check"]' in check
-    for name, value in found:
+    for name, value in result:
         if name == "COPY":
             assert (CHECKOUT / value.split()[0]).exists()
         if name == "RUN":
@@ -84,17 +84,17 @@ def test_the_images_own_commands_install_in_a_clean_folder(tmp_path: Path) -> No
         here = command.replace("/opt/venv", str(tmp_path / "venv"))
         here = re.sub(r"^python ", f"{sys.executable} ", here)
         done = subprocess.run(["bash", "-c", here], cwd=app, capture_output=True, text=True)
-        said = [line for line in done.stderr.splitlines() if not line.startswith("WARNING")]
-        assert done.returncode == 0, said[-20:]
-    told = subprocess.run(
+        output = [line for line in done.stderr.splitlines() if not line.startswith("WARNING")]
+        assert done.returncode == 0, output[-20:]
+    result = subprocess.run(
         [str(tmp_path / "venv" / "bin" / "lifecycle"), "validate"],
         cwd=app,
         env={"PATH": "/usr/bin:/bin", "LIFECYCLE__STATE__DIR": str(tmp_path / "state")},
         capture_output=True,
         text=True,
     )
-    assert told.returncode == 0, told.stderr
-    assert "nothing wrong" in told.stdout
+    assert result.returncode == 0, result.stderr
+    assert "nothing wrong" in result.stdout
 
 
 def test_no_secret_has_a_default() -> None:
@@ -102,7 +102,7 @@ def test_no_secret_has_a_default() -> None:
     used = dict(VARIABLE.findall(text))
     assert {*used} >= SECRETS
     for name in SECRETS | {"COMPANY", "DOMAIN"}:
-        assert all(how.startswith(":?") for one, how in VARIABLE.findall(text) if one == name)
+        assert all(how.startswith(":?") for item, how in VARIABLE.findall(text) if item == name)
     example = (DEPLOY / "environment.example").read_text(encoding="utf-8")
     given = dict(re.findall(r"(?m)^(\w+)=(.*)$", example))
     assert {*used} <= {*given}
@@ -120,7 +120,7 @@ def test_every_setting_that_is_named_exists() -> None:
 def test_only_the_proxy_is_reached_from_outside() -> None:
     services = COMPOSE["services"]
     assert set(services) == {"postgres", "prefect", "worker", "serve", "proxy"}
-    ports = {name: one["ports"] for name, one in services.items() if "ports" in one}
+    ports = {name: service["ports"] for name, service in services.items() if "ports" in service}
     assert ports == {"prefect": ["127.0.0.1:4200:4200"], "proxy": ["80:80", "443:443"]}
     assert COMPOSE["networks"]["inside"] == {"internal": True}
     assert services["postgres"]["networks"] == services["serve"]["networks"] == ["inside"]
@@ -138,19 +138,19 @@ def test_the_parts_find_each_other() -> None:
         assert services[name]["volumes"][1].endswith(":/company:ro")
     volumes = {
         volume.partition(":")[0]
-        for one in services.values()
-        for volume in one.get("volumes", ())
+        for service in services.values()
+        for volume in service.get("volumes", ())
         if re.match(r"\w+:/", volume)
     }
     assert volumes == set(COMPOSE["volumes"])
-    for name, one in services.items():
-        for other in one.get("depends_on", ()):
+    for name, service in services.items():
+        for other in service.get("depends_on", ()):
             assert other in services
-        assert set(one["networks"]) <= set(COMPOSE["networks"]), name
+        assert set(service["networks"]) <= set(COMPOSE["networks"]), name
 
 
 def test_what_the_parts_run_is_there() -> None:
-    commands = {name: one.get("command") for name, one in COMPOSE["services"].items()}
+    commands = {name: service.get("command") for name, service in COMPOSE["services"].items()}
     assert commands["worker"] == ["python", "-m", "flows.worker"]
     started = re.findall(r"-m (flows\.\w+)", "\n".join(path.read_text() for path in UNITS))
     for module in {"flows.worker", *started}:
@@ -159,13 +159,13 @@ def test_what_the_parts_run_is_there() -> None:
 
     from lifecycle.cli import app
 
-    told = CliRunner().invoke(app, ["serve", "--help"]).stdout
+    answer = CliRunner().invoke(app, ["serve", "--help"]).stdout
     assert [option for option in commands["serve"] if option.startswith("--")] == [
         "--host",
         "--port",
     ]
-    assert "--host" in told
-    assert "--port" in told
+    assert "--host" in answer
+    assert "--port" in answer
 
 
 def test_the_proxy_hands_on_what_the_service_answers_and_nothing_else() -> None:

@@ -72,20 +72,20 @@ def test_what_stops_a_run_before_its_first_stage_is_told_and_stays_known(
 ) -> None:
     company = Company(tmp_path / "company")
     (company.folder / "email_templates" / "_footer.en.txt").write_text("{{ compny.name }}\n")
-    told = {}
+    answer = {}
     for status, provider, config in (
         (3, "sendgrid", CHECKOUT / "lifecycle.toml"),
         (2, "outbox", company.folder / "lifecycle.toml"),
     ):
         env = {**export.env, "LIFECYCLE__DELIVERY__PROVIDER": provider}
-        told[status] = run_json("--config", str(config), "run", env=env, status=status)
-        assert told[status]["stopped"]["exit_status"] == status
-        assert told[status]["stopped"]["stage"] == "begin"
-        assert (told[status]["planned"], told[status]["accepted"]) == (0, 0)
+        answer[status] = run_json("--config", str(config), "run", env=env, status=status)
+        assert answer[status]["stopped"]["exit_status"] == status
+        assert answer[status]["stopped"]["stage"] == "begin"
+        assert (answer[status]["planned"], answer[status]["accepted"]) == (0, 0)
         latest = json.loads((export.state / "reports" / "latest.json").read_text(encoding="utf-8"))
-        assert latest == told[status]
-    assert told[3]["stopped"]["door"] == "feedback"
-    assert "_footer.en.txt:1: nothing is called compny" in told[2]["stopped"]["message"]
+        assert latest == answer[status]
+    assert answer[3]["stopped"]["door"] == "feedback"
+    assert "_footer.en.txt:1: nothing is called compny" in answer[2]["stopped"]["message"]
     assert not (export.state / "work.duckdb").exists(), "no stage began"
 
     seen = " ".join(CliRunner().invoke(app, ["status"], env=export.env).stdout.split())
@@ -159,7 +159,7 @@ def one_trigger_waits(export: Export, config: Path, report: dict[str, Any]) -> N
     """It is named wherever somebody looks; the others were mailed."""
     assert (report["status"], list(report["broken"])) == ("done", ["wake"])
     assert set(report["by_trigger"]) >= {"onboarding", "win_back_dormant"}
-    told = "triggers/wake.yaml:3: audience: account_360 has no column 'is_dormnt'"
+    answer = "triggers/wake.yaml:3: audience: account_360 has no column 'is_dormnt'"
     latest = (export.state / "reports" / "latest.txt").read_text(encoding="utf-8")
     pages = {"report": latest}
     for command in (["status"], ["explain", "A0002"]):
@@ -167,7 +167,7 @@ def one_trigger_waits(export: Export, config: Path, report: dict[str, Any]) -> N
         assert done.exit_code == 0
         pages[command[0]] = done.stdout
     for page in pages.values():
-        assert told in " ".join(page.split())
+        assert answer in " ".join(page.split())
     checked = CliRunner().invoke(app, ["--config", str(config), "validate"], env=export.env)
     assert isinstance(checked.exception, TriggerError | Problems)
     assert checked.exception.exit_status == 2
@@ -186,7 +186,9 @@ def half_of_the_accounts_vanish(export: Export) -> None:
     refused = run_json("run", *AS_OF, env=export.env, status=3)
     stopped = refused["stopped"]
     assert (stopped["stage"], stopped["door"]) == ("gate_raw", "raw")
-    vanished, *_ = (one for one in stopped["failures"] if one.startswith("raw.accounts."))
+    vanished, *_ = (
+        failure for failure in stopped["failures"] if failure.startswith("raw.accounts.")
+    )
     assert vanished.startswith("raw.accounts.account_id: Accounts vanished at once")
     assert "150 of 302 accounts vanished, 49.7%: 302 before, 152 now" in vanished
     assert "e.g. account_id=A0002; account_id=A0004; account_id=A0006" in vanished

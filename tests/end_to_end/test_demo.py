@@ -102,7 +102,9 @@ def test_the_demo_company_gets_its_mails_once_and_can_be_explained(quiet, prefec
     assert later["accepted"] >= 1
     assert len(outbox(state)) == len(sent) + later["accepted"]
 
-    schedules = {one["schedule"]: one for one in run_json("status", env=env)["schedules"]}
+    schedules = {
+        schedule["schedule"]: schedule for schedule in run_json("status", env=env)["schedules"]
+    }
     assert schedules["daily"]["last_outcome"] == "done"
     assert schedules["every-10-minutes"]["last_outcome"] == "done"
     assert schedules["monthly"]["last_outcome"] is None
@@ -118,10 +120,10 @@ def artifacts(prefect_api: str, run_id: str) -> dict[str, str]:
     """What a run left on its page in Prefect: key → content."""
     newest = {"sort": "CREATED_DESC"}
     user, _, password = PREFECT_CREDENTIAL.partition(":")
-    found = httpx.post(
+    result = httpx.post(
         f"{prefect_api}/artifacts/filter", json=newest, auth=(user, password), timeout=60
     ).json()
-    return {one["key"]: one["data"] for one in found if f"run {run_id}:" in one["description"]}
+    return {item["key"]: item["data"] for item in result if f"run {run_id}:" in item["description"]}
 
 
 def erase_a_contact_and_an_owner(state: Path, env: dict[str, str]) -> None:
@@ -130,7 +132,8 @@ def erase_a_contact_and_an_owner(state: Path, env: dict[str, str]) -> None:
         contact_id, address, name = work.execute(
             """
             select contact_id, email, name from raw.contacts
-            join raw.survey_responses using (contact_id) join raw.ledger_sends using (contact_id)
+            join raw.survey_responses using (contact_id)
+            join context.ledger_sends using (contact_id)
             where comment is not null
             and name in (select name from raw.contacts group by 1 having count(*) = 1) order by 1
             """
@@ -138,7 +141,7 @@ def erase_a_contact_and_an_owner(state: Path, env: dict[str, str]) -> None:
         owner, called = work.execute(
             """
             select owner_email, owner_name from raw.accounts
-            join raw.ledger_sends using (account_id)
+            join context.ledger_sends using (account_id)
             where owner_name not in (select name from raw.contacts) order by 1
             """
         ).fetchall()[0]
@@ -153,12 +156,12 @@ def erase_a_contact_and_an_owner(state: Path, env: dict[str, str]) -> None:
     }
     key = {"LIFECYCLE__PRIVACY__ERASURE_KEY": "a long random text"}
     gone = {}
-    for one in (address, owner):
-        asked = ["erase", one.upper(), "--by", "support", "--json"]
+    for item in (address, owner):
+        asked = ["erase", item.upper(), "--by", "support", "--json"]
         done = CliRunner().invoke(app, asked, env={**env, **key})
         assert done.exit_code == 0, done.exception
-        gone[one] = json.loads(done.stdout)
-        assert gone[one]["rows"] > 0
+        gone[item] = json.loads(done.stdout)
+        assert gone[item]["rows"] > 0
     assert gone[owner]["mails"] > gone[address]["mails"] >= 1
     assert where_it_stands(state, address, name, owner, called) == set()
     with duckdb.connect(str(state / "work.duckdb"), read_only=True) as work:
@@ -168,17 +171,18 @@ def erase_a_contact_and_an_owner(state: Path, env: dict[str, str]) -> None:
         assert work.execute(theirs, [contact_id]).fetchone() == (0,)
 
 
+@pytest.mark.long
 def test_killed_runs_end_in_the_same_mails_as_a_quiet_one(quiet, tmp_path, prefect_api):
     state, chance = tmp_path / "state", random.Random(20260610)
     env = environment(state, PREFECT_API_URL=prefect_api)
-    some = chance.randint(1, len(quiet.mails) // 2)
+    batch = chance.randint(1, len(quiet.mails) // 2)
     for stage, got_there in (
         ("build", lambda: True),
         ("plan", lambda: True),
-        ("deliver", lambda: len(outbox(state)) >= some),
+        ("deliver", lambda: len(outbox(state)) >= batch),
     ):
         kill_a_run(env, tmp_path / stage, stage, got_there, chance.uniform(0, 0.1))
-    assert len(outbox(state)) >= some
+    assert len(outbox(state)) >= batch
     run_json("run", env=env)
 
     assert outbox(state) == quiet.mails
@@ -201,14 +205,14 @@ def kill_a_run(
     """Start a run, and end it by force, with all its children: once it says that a stage began,
     and it `got_there`, and some seconds `more`."""
     run = warm.start_lifecycle("run", env=env, cwd=CHECKOUT, output=output)
-    said = output.with_suffix(".2")
+    message = output.with_suffix(".2")
     line = f"{STAGES[stage]} …"
     while run.exitcode is None and not (
-        said.exists() and line in said.read_text(encoding="utf-8") and got_there()
+        message.exists() and line in message.read_text(encoding="utf-8") and got_there()
     ):
         time.sleep(0.002)
     time.sleep(more)
-    assert run.exitcode is None, f"it ended before it could be killed:\n{said.read_text()}"
+    assert run.exitcode is None, f"it ended before it could be killed:\n{message.read_text()}"
     os.killpg(run.pid, signal.SIGKILL)
     run.join()
     assert run.exitcode == -signal.SIGKILL

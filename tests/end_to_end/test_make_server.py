@@ -105,16 +105,16 @@ def client(server: Server) -> Iterator[SyncPrefectClient]:
         temporary_settings(
             {PREFECT_API_URL: f"{server.url}/api", PREFECT_API_AUTH_STRING: server.credential}
         ),
-        get_client(sync_client=True) as found,
+        get_client(sync_client=True) as result,
     ):
-        yield found
+        yield result
 
 
 def test_every_schedule_has_its_next_run_and_one_goes_through_the_worker(
     server: Server, client: SyncPrefectClient
 ) -> None:
-    deployments = {one.name: one for one in client.read_deployments()}
-    assert {name for name, one in deployments.items() if one.schedules} == SCHEDULED
+    deployments = {item.name: item for item in client.read_deployments()}
+    assert {name for name, item in deployments.items() if item.schedules} == SCHEDULED
 
     def runs(name: str) -> list[Any]:
         wanted = FlowRunFilterDeploymentId(any_=[deployments[name].id])

@@ -40,16 +40,16 @@ DATA = ("ledger.db", "published.duckdb", "work.duckdb")
 
 def _written(*folders: Path) -> dict[str, str]:
     """All that runs left in words: path → text; of Prefect's database all rows."""
-    found = {}
+    result = {}
     for path in chain.from_iterable(folder.rglob("*") for folder in folders):
         if not path.is_file() or path.name.startswith(DATA):
             continue
         if path.suffix == ".db":
             with closing(sqlite3.connect(path)) as database:
-                found[str(path)] = "\n".join(database.iterdump())
+                result[str(path)] = "\n".join(database.iterdump())
         elif not path.name.endswith(("-wal", "-shm")):
-            found[str(path)] = path.read_bytes().decode("utf-8", errors="replace")
-    return found
+            result[str(path)] = path.read_bytes().decode("utf-8", errors="replace")
+    return result
 
 
 def test_what_runs_write_names_nobody_and_no_secret(
@@ -71,10 +71,10 @@ def test_what_runs_write_names_nobody_and_no_secret(
     with sendgrid_lists() as lists:
         lists.put("bounces", "person1@example.com", 1_780_000_000, reason="550 no such person1@example.com")  # fmt: skip  # noqa: E501
         done = warm.lifecycle("sync-feedback", env={**env, "LIFECYCLE__SENDGRID__BASE_URL": lists.base_url}, cwd=CHECKOUT)  # fmt: skip  # noqa: E501
-        said = [done.stderr]
+        output = [done.stderr]
         assert done.returncode == 0, done.stderr
 
-    contacts = [{**one, "consent_basis": "contract"} for one in CONTACTS]
+    contacts = [{**contact, "consent_basis": "contract"} for contact in CONTACTS]
     bad = {**contacts[0], "contact_id": "C9", "email": "a@example.org, evil@example.org"}
     world.csv("contacts", [*contacts, bad])
     with FakeSendGrid(tmp_path / "fake", key=KEY) as fake:
@@ -82,22 +82,22 @@ def test_what_runs_write_names_nobody_and_no_secret(
         fake.refuse("person2@example.com")
         done = warm.lifecycle("run", "--json", env=env, cwd=CHECKOUT)
         assert done.returncode == 0, done.stderr
-        said.append(done.stderr)
+        output.append(done.stderr)
         report = json.loads(done.stdout)
         assert report["accepted"] == 1
         assert report["withheld"] == {"suppressed": 1}
         assert report["rejected_rows"] == 1
     (world.data / "contacts.csv").write_text("contact_id,account_id,email\nC1,A1\nC2,A2,x@example.org\n")  # fmt: skip  # noqa: E501
-    said.append(warm.lifecycle("run", env=env, cwd=CHECKOUT).stderr)
+    output.append(warm.lifecycle("run", env=env, cwd=CHECKOUT).stderr)
 
     written = _written(state, prefect_home) | dict(
-        zip(("sync", "run", "failed"), said, strict=True)
+        zip(("sync", "run", "failed"), output, strict=True)
     )
     kinds = " ".join(written)
     for part in ("lifecycle.log", "prefect.db", "prefect.log", "data_docs", "reports"):
         assert part in kinds, f"{part} was not read"
-    found = {(path, address) for path, text in written.items() for address in PERSON.findall(text)}
-    assert found == set()
+    result = {(path, address) for path, text in written.items() for address in PERSON.findall(text)}
+    assert result == set()
     assert [
         (path, name) for path, text in written.items() for name in SECRETS if SECRETS[name] in text
     ] == []

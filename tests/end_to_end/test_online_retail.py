@@ -198,11 +198,11 @@ def test_on_the_last_day_who_fell_silent_is_won_back_and_nobody_else(
         (min(won_back), "check_in Buyer"),
         (min(limit.keys() - silent), "win_back_dormant: does not match"),
     ):
-        told = warm.lifecycle(*CONFIG, "explain", account, env=env, cwd=CHECKOUT)
-        assert told.returncode == 0, told.stderr
-        said = " ".join(told.stdout.split())
-        assert f"silent for {silence[account]} days; its limit is {limit[account]}" in said
-        assert fate in said, told.stdout
+        result = warm.lifecycle(*CONFIG, "explain", account, env=env, cwd=CHECKOUT)
+        assert result.returncode == 0, result.stderr
+        text = " ".join(result.stdout.split())
+        assert f"silent for {silence[account]} days; its limit is {limit[account]}" in text
+        assert fate in text, result.stdout
 
     # The data ends here; by Wednesday two and a half business days are missing.
     late = run(datetime(2011, 12, 14, 10, tzinfo=UTC), "--dry-run")
@@ -231,6 +231,7 @@ class Seen:
         return {(mail.account, mail.trigger) for mail in self.sent.values()}
 
 
+@pytest.mark.long
 def test_each_day_of_a_week_sends_only_what_came_due_since_the_last(tmp_path, run, orders):
     """Wednesday to Tuesday, and the Friday after: what came due between is caught up."""
     days = [datetime(2011, 6, day, 10, tzinfo=UTC) for day in (1, 2, 3, 4, 5, 6, 7, 10)]
@@ -242,10 +243,10 @@ def test_each_day_of_a_week_sends_only_what_came_due_since_the_last(tmp_path, ru
         newest = published(tmp_path, "select max(last_active_at) from marts.account_360")[0][0]
         assert newest.replace(tzinfo=UTC) <= day
         matched = {
-            "win_back_dormant": {one for one, quiet in silence.items() if quiet > limit[one]},
-            "onboarding": {one for one in silence if day - orders.went_live[one] < FORTNIGHT},
+            "win_back_dormant": {item for item, quiet in silence.items() if quiet > limit[item]},
+            "onboarding": {item for item in silence if day - orders.went_live[item] < FORTNIGHT},
         }
-        known = {name for one in runs for name in one.sent}
+        known = {name for item in runs for name in item.sent}
         sent = {name: mail for name, mail in mails(tmp_path).items() if name not in known}
         assert len(sent) == report["accepted"]
         runs.append(Seen(day, silence, matched, sent))
@@ -256,10 +257,10 @@ def test_each_day_of_a_week_sends_only_what_came_due_since_the_last(tmp_path, ru
     why = [
         Counter(
             reason(mail, runs[: number + 1], orders)
-            for mail in one.sent.values()
+            for mail in item.sent.values()
             if orders.weekend(mail.account) == WEEKEND
         )
-        for number, one in enumerate(runs)
+        for number, item in enumerate(runs)
     ]
     wednesday, thursday, _, saturday, sunday, monday, tuesday, friday = why
     assert set(wednesday) == {"came to match"}
@@ -270,7 +271,7 @@ def test_each_day_of_a_week_sends_only_what_came_due_since_the_last(tmp_path, ru
     assert wednesday["came to match"] > 500
     assert max(day.total() for day in (thursday, monday, tuesday)) < wednesday.total() / 2
 
-    steps = Counter((mail.account, mail.step) for one in runs for mail in one.sent.values())
+    steps = Counter((mail.account, mail.step) for item in runs for mail in item.sent.values())
     assert max(steps.values()) == 1
     # Seven working days after Wednesday; elsewhere some of them are holidays.
     britons = {account for account, country in orders.country.items() if country == HOME}
@@ -290,8 +291,10 @@ def reason(mail: Mail, runs: list[Seen], orders: Orders) -> str:
     """What came about between the last run, which sent the mail, and the one before it."""
     *earlier, this = runs
     if delay := DELAYS.get(mail.step):
-        first = next(one.moment for one in earlier if (mail.account, mail.trigger) in one.reached)
-        ended = [working_days(first, one.moment) >= delay for one in (earlier[-1], this)]
+        first = next(
+            item.moment for item in earlier if (mail.account, mail.trigger) in item.reached
+        )
+        ended = [working_days(first, item.moment) >= delay for item in (earlier[-1], this)]
         return "delay ended" if ended == [False, True] else "its delay had ended, or has not"
     if not earlier or mail.account not in earlier[-1].matched[mail.trigger]:
         return "came to match"

@@ -33,11 +33,11 @@ def test_a_run_outlives_the_api_that_it_started(tmp_path: Path) -> None:
         api.send_signal(signal.SIGKILL)
         answer, rest = run.communicate(timeout=600)
     printed.append(rest)
-    told = "".join(printed)
-    assert run.returncode == 0, told
+    text = "".join(printed)
+    assert run.returncode == 0, text
     assert '"status": "done"' in answer
-    assert "Prefect's API ended during the command" in told
-    assert "The run itself is whole" in told
-    assert "Event(" not in told, "events that nobody hears are not printed"
-    assert "Error logging to API" not in told
-    assert "Traceback" not in told
+    assert "Prefect's API ended during the command" in text
+    assert "The run itself is whole" in text
+    assert "Event(" not in text, "events that nobody hears are not printed"
+    assert "Error logging to API" not in text
+    assert "Traceback" not in text

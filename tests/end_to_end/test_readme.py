@@ -95,12 +95,12 @@ ELSEWHERE = {
 
 def sessions() -> list[tuple[str, str]]:
     """Every `$ command` of the README, with what it says is printed."""
-    found = []
+    collected = []
     for session in SESSIONS.findall(README):
         for part in re.split(r"^\$ ", session, flags=re.MULTILINE)[1:]:
             command, _, output = part.partition("\n")
-            found.append((command, output))
-    return found
+            collected.append((command, output))
+    return collected
 
 
 def pattern(output: str) -> re.Pattern[str]:
@@ -117,11 +117,11 @@ def pattern(output: str) -> re.Pattern[str]:
 def documented() -> set[str]:
     """Every command that a page tells people to type."""
     blocks = re.compile(r"```\n(.*?)```", re.DOTALL)
-    found = {command for page in PAGES for command in INLINE.findall(page)}
+    result = {command for page in PAGES for command in INLINE.findall(page)}
     for page in PAGES:
         for block in blocks.findall(page):
-            found |= {line.partition("   ")[0] for line in LINES.findall(block)}
-    return found
+            result |= {line.partition("   ")[0] for line in LINES.findall(block)}
+    return result
 
 
 def bare(command: str) -> str:
@@ -184,11 +184,11 @@ def a_held_mail(state: Path) -> dict[str, str]:
 @pytest.mark.parametrize("command", MAKE)
 def test_make_hands_on_what_it_is_told(command: str, tmp_path: Path) -> None:
     """With a `lifecycle` in its place that says what it was given."""
-    said = tmp_path / "lifecycle"
-    said.write_text(
+    output = tmp_path / "lifecycle"
+    output.write_text(
         '#!/bin/sh\necho "$@" $(env | grep ^LIFECYCLE__ | cut -c 12- | sort)\n', encoding="utf-8"
     )
-    said.chmod(0o755)
+    output.chmod(0o755)
     env = environment(tmp_path)
     del env["LIFECYCLE__STATE__DIR"]
     # `make test` would have this make tell that it is one within another.
@@ -211,9 +211,9 @@ def test_every_command_of_the_pages_is_tried() -> None:
         assert (CHECKOUT / "tests" / place).is_file()
 
 
-def is_like(typed: str, told: str) -> bool:
+def is_like(typed: str, expected: str) -> bool:
     """Whether what was typed begins with what a page says, its placeholders filled in."""
-    parts, wanted = shlex.split(bare(typed)), shlex.split(bare(told))
+    parts, wanted = shlex.split(bare(typed)), shlex.split(bare(expected))
     return len(parts) >= len(wanted) and all(
         part == want or PLACEHOLDER.fullmatch(want)
         for part, want in zip(parts, wanted, strict=False)

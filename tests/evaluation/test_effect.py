@@ -16,8 +16,8 @@ from lifecycle.errors import UnknownName
 from lifecycle.evaluation.effect import Effects, effect, newest, read_effects
 from lifecycle.report.run_report import RunReport
 from lifecycle.triggers.columns import MARTS
-from lifecycle.triggers.model import load_triggers
-from planned import MONDAY, Told
+from lifecycle.triggers.folder import load_triggers
+from planned import MONDAY, Workspace
 
 NOW = MONDAY.replace(tzinfo=None)
 
@@ -41,13 +41,13 @@ ROW = {
 }
 
 
-def tell(told: Told, *rows: dict[str, Any]) -> None:
+def tell(workspace: Workspace, *rows: dict[str, Any]) -> None:
     """Publish a mart trigger_effect of these rows."""
     described = YAML(typ="safe").load((MARTS / "trigger_effect.yml").read_text())
     columns = described["models"][0]["columns"]
-    told.publish()
-    with duckdb.connect(told.settings.published_db) as db:
-        fields = ", ".join(f"{one['name']} {one['data_type']}" for one in columns)
+    workspace.publish()
+    with duckdb.connect(workspace.settings.published_db) as db:
+        fields = ", ".join(f"{column['name']} {column['data_type']}" for column in columns)
         db.execute(f"create or replace table marts.trigger_effect ({fields})")
         for row in rows:
             full = {**ROW, **row}
@@ -57,84 +57,90 @@ def tell(told: Told, *rows: dict[str, Any]) -> None:
             )
 
 
-def page(found: Effects) -> str:
-    return " ".join(as_text(found.as_document(), width=120).split())
+def page(effects: Effects) -> str:
+    return " ".join(as_text(effects.as_document(), width=120).split())
 
 
-def test_a_difference_that_cannot_be_chance_helps(told) -> None:
-    tell(told, {"goals_reached": 190, "effect": 0.491667, "effect_low": 0.37, "effect_high": 0.58})
-    found = effect(told.settings)
-    (one,) = found.as_json()["versions"]
-    assert one["verdict"] == "helps"
-    assert one["reached"] == {"accounts": 240, "goals": 190}
-    assert one["every_day"][0] > 0
-    assert one["every_day"][0] < one["one_look"][0]
-    text = page(found)
+def test_a_difference_that_cannot_be_chance_helps(workspace) -> None:
+    tell(
+        workspace,
+        {"goals_reached": 190, "effect": 0.491667, "effect_low": 0.37, "effect_high": 0.58},
+    )
+    effects = effect(workspace.settings)
+    (first,) = effects.as_json()["versions"]
+    assert first["verdict"] == "helps"
+    assert first["reached"] == {"accounts": 240, "goals": 190}
+    assert first["every_day"][0] > 0
+    assert first["every_day"][0] < first["one_look"][0]
+    text = page(effects)
     assert "win_back 00000000 (an earlier version): helps" in text
     assert "reached 240 190 79.2% held out 80 24 30.0%" in text
     assert "Difference: +49.2 points. For one look on a day chosen before: +37.0 to +58.0" in text
     assert "80 accounts still have time and count for neither." in text
 
 
-def test_mails_that_drive_people_away_are_told_so(told) -> None:
-    tell(told, {"goals_reached": 10, "goals_held_out": 40, "effect": -0.458333})
-    (one,) = effect(told.settings).as_json()["versions"]
-    assert one["verdict"] == "hurts"
-    assert one["every_day"][1] < 0
+def test_mails_that_drive_people_away_are_told_so(workspace) -> None:
+    tell(workspace, {"goals_reached": 10, "goals_held_out": 40, "effect": -0.458333})
+    (first,) = effect(workspace.settings).as_json()["versions"]
+    assert first["verdict"] == "hurts"
+    assert first["every_day"][1] < 0
 
 
-def test_with_few_accounts_it_says_how_many_more_and_how_long(told) -> None:
-    tell(told, ROW)
-    (one,) = effect(told.settings).as_json()["versions"]
-    assert one["verdict"] == "not enough data yet"
-    more = one["accounts_needed"]
+def test_with_few_accounts_it_says_how_many_more_and_how_long(workspace) -> None:
+    tell(workspace, ROW)
+    (first,) = effect(workspace.settings).as_json()["versions"]
+    assert first["verdict"] == "not enough data yet"
+    more = first["accounts_needed"]
     # Four accounts a day enter; the 80 on their way need no entering, and the last needs 28 days.
-    assert one["days_needed"] == pytest.approx((more - 80) / 4 + 28, abs=1)
+    assert first["days_needed"] == pytest.approx((more - 80) / 4 + 28, abs=1)
     assert (
-        f"About {more:,} more accounts (about {one['days_needed']:,} days at the present pace) "
+        f"About {more:,} more accounts (about {first['days_needed']:,} days at the present pace) "
         "are needed to see a difference of 10 points."
-    ) in page(effect(told.settings))
+    ) in page(effect(workspace.settings))
 
 
-def test_the_first_weeks_are_no_pace(told) -> None:
+def test_the_first_weeks_are_no_pace(workspace) -> None:
     # On the first day all who matched already came at once.
-    tell(told, {"first_enrolled_at": NOW - timedelta(days=20)})
-    (one,) = effect(told.settings).as_json()["versions"]
-    assert one["accounts_needed"] > 80
-    assert one["days_needed"] is None
+    tell(workspace, {"first_enrolled_at": NOW - timedelta(days=20)})
+    (first,) = effect(workspace.settings).as_json()["versions"]
+    assert first["accounts_needed"] > 80
+    assert first["days_needed"] is None
     assert (
         "more accounts (how long that takes can be told 28 days after the first entered) are needed"
-    ) in one["because"]
+    ) in first["because"]
 
 
-def test_a_greater_difference_needs_fewer_accounts(told, monkeypatch) -> None:
-    tell(told, ROW)
-    (small,) = effect(told.company.settings).as_json()["versions"]
+def test_a_greater_difference_needs_fewer_accounts(workspace, monkeypatch) -> None:
+    tell(workspace, ROW)
+    (small,) = effect(workspace.company.settings).as_json()["versions"]
     monkeypatch.setenv("LIFECYCLE__EFFECT__WORTH_SEEING_POINTS", "30")
-    (great,) = effect(told.company.settings).as_json()["versions"]
+    (great,) = effect(workspace.company.settings).as_json()["versions"]
     assert 0 < great["accounts_needed"] < small["accounts_needed"]
 
 
-def test_those_on_their_way_may_be_all_that_is_needed(told, monkeypatch) -> None:
+def test_those_on_their_way_may_be_all_that_is_needed(workspace, monkeypatch) -> None:
     monkeypatch.setenv("LIFECYCLE__EFFECT__WORTH_SEEING_POINTS", "50")
-    tell(told, {"reached": 60, "compared_with": 20, "goals_reached": 18, "goals_held_out": 6})
-    (one,) = effect(told.company.settings).as_json()["versions"]
-    assert 0 < one["accounts_needed"] <= 80
-    assert one["days_needed"] == 28
+    tell(workspace, {"reached": 60, "compared_with": 20, "goals_reached": 18, "goals_held_out": 6})
+    (first,) = effect(workspace.company.settings).as_json()["versions"]
+    assert 0 < first["accounts_needed"] <= 80
+    assert first["days_needed"] == 28
 
 
-def test_where_nobody_enters_any_more_it_says_so(told) -> None:
-    tell(told, {"new_in_28d": 0})
-    assert "none in 28 days, they never come" in page(effect(told.settings))
+def test_where_nobody_enters_any_more_it_says_so(workspace) -> None:
+    tell(workspace, {"new_in_28d": 0})
+    assert "none in 28 days, they never come" in page(effect(workspace.settings))
 
 
-def test_enough_data_and_no_difference_is_told_apart(told) -> None:
+def test_enough_data_and_no_difference_is_told_apart(workspace) -> None:
     many = {"enrolled": 80_000, "entries_held_out": 20_000, "reached": 60_000}
-    tell(told, {**many, "compared_with": 20_000, "goals_reached": 18_000, "goals_held_out": 6_000})
-    (one,) = effect(told.settings).as_json()["versions"]
-    assert one["verdict"] == "no difference seen yet"
-    assert one["accounts_needed"] == 0
-    assert "would have been seen by now in 80% of cases" in one["because"]
+    tell(
+        workspace,
+        {**many, "compared_with": 20_000, "goals_reached": 18_000, "goals_held_out": 6_000},
+    )
+    (first,) = effect(workspace.settings).as_json()["versions"]
+    assert first["verdict"] == "no difference seen yet"
+    assert first["accounts_needed"] == 0
+    assert "would have been seen by now in 80% of cases" in first["because"]
 
 
 @pytest.mark.parametrize(
@@ -144,38 +150,40 @@ def test_enough_data_and_no_difference_is_told_apart(told) -> None:
         ({"entries_held_out": 0, "compared_with": 0}, "Nobody is held out to compare with."),
     ],
 )
-def test_what_cannot_be_measured_has_its_reason(told, without, why) -> None:
-    tell(told, {**without, "effect": None, "goals_held_out": 0})
-    found = effect(told.settings)
-    (one,) = found.as_json()["versions"]
-    assert (one["verdict"], one["because"]) == ("not measured", why)
-    assert why in page(found)
-    with duckdb.connect(told.settings.published_db) as db:
-        assert newest(read_effects(told.settings, db)) == []
+def test_what_cannot_be_measured_has_its_reason(workspace, without, why) -> None:
+    tell(workspace, {**without, "effect": None, "goals_held_out": 0})
+    effects = effect(workspace.settings)
+    (first,) = effects.as_json()["versions"]
+    assert (first["verdict"], first["because"]) == ("not measured", why)
+    assert why in page(effects)
+    with duckdb.connect(workspace.settings.published_db) as db:
+        assert newest(read_effects(workspace.settings, db)) == []
 
 
-def test_each_version_is_told_alone_and_the_present_one_is_marked(told) -> None:
-    (trigger,) = load_triggers(told.settings)
+def test_each_version_is_told_alone_and_the_present_one_is_marked(workspace) -> None:
+    (trigger,) = load_triggers(workspace.settings)
     tell(
-        told,
+        workspace,
         {"trigger_version": trigger.version, "first_enrolled_at": NOW - timedelta(days=3)},
         ROW,
     )
-    found = effect(told.settings, "win_back").as_json()["versions"]
-    assert [one["is_present"] for one in found] == [True, False]
-    with duckdb.connect(told.settings.published_db) as db:
-        assert [one.version for one in newest(read_effects(told.settings, db))] == [trigger.version]
+    result = effect(workspace.settings, "win_back").as_json()["versions"]
+    assert [item["is_present"] for item in result] == [True, False]
+    with duckdb.connect(workspace.settings.published_db) as db:
+        assert [item.version for item in newest(read_effects(workspace.settings, db))] == [
+            trigger.version
+        ]
 
 
-def test_a_trigger_that_nobody_entered_is_named(told) -> None:
-    tell(told)
-    assert effect(told.settings).as_json()["nobody_entered"] == ["win_back"]
+def test_a_trigger_that_nobody_entered_is_named(workspace) -> None:
+    tell(workspace)
+    assert effect(workspace.settings).as_json()["nobody_entered"] == ["win_back"]
     with pytest.raises(UnknownName, match='did you mean "win_back"'):
-        effect(told.settings, "winback")
+        effect(workspace.settings, "winback")
 
 
-def test_the_report_of_a_run_shows_it(told) -> None:
-    tell(told, {"goals_reached": 190, "effect": 0.491667})
+def test_the_report_of_a_run_shows_it(workspace) -> None:
+    tell(workspace, {"goals_reached": 190, "effect": 0.491667})
     report = RunReport(
         run_id="r1",
         as_of=MONDAY,
@@ -184,8 +192,8 @@ def test_the_report_of_a_run_shows_it(told) -> None:
         state_dir="/state",
         time_zone="Asia/Tokyo",
     )
-    with duckdb.connect(told.settings.published_db) as db:
-        report.add_effects(newest(read_effects(told.settings, db)))
+    with duckdb.connect(workspace.settings.published_db) as db:
+        report.add_effects(newest(read_effects(workspace.settings, db)))
     assert "win_back 00000000 helps: +49.2 points" in " ".join(report.as_text().split())
     json.dumps(asdict(report), default=str)
     assert json.loads(json.dumps(report.as_json()))["effects"][0]["verdict"] == "helps"

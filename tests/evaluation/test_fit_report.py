@@ -15,7 +15,7 @@ from lifecycle.health.parameters import Parameters
 
 
 @pytest.mark.parametrize(
-    ("above", "told"),
+    ("above", "expected"),
     [
         (
             71,
@@ -31,14 +31,14 @@ from lifecycle.health.parameters import Parameters
     ],
 )
 def test_gaps_that_no_limit_spans_are_told_with_what_they_cost(
-    tmp_path: Path, above: int, told: str
+    tmp_path: Path, above: int, expected: str
 ) -> None:
-    found = Calibration(
+    result = Calibration(
         factor=2.0, false_alarms=above, alive_years=100.0, gaps=2_000, gaps_above_most=above
     )
-    fit = Fit("v", True, Parameters(utc("2026-06-10 01:00"), 600, 0, calibration=found))
+    fit = Fit("v", True, Parameters(utc("2026-06-10 01:00"), 600, 0, calibration=result))
     fitted = Fitted(fit, Company(tmp_path / "company").settings)
-    assert told in " ".join(as_text(fitted.as_document()).split())
+    assert expected in " ".join(as_text(fitted.as_document()).split())
     shown = fitted.as_json()["calibration"]
     assert (shown["gaps"], shown["gaps_above_max_days"]) == (2_000, above)
     assert shown["least_alarms_a_year"] == pytest.approx(above / 100)

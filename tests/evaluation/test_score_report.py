@@ -102,22 +102,22 @@ def history(world: World, tmp_path_factory: pytest.TempPathFactory) -> Path:
     names = ("account_id", "churned_at")
     accounts = zip((f"A{number:04}" for number in range(ACCOUNTS)), world.churned_at, strict=True)
     with duckdb.connect(settings.work_db) as db:
-        db.execute("create schema raw; create schema marts")
+        db.execute("create schema raw; create schema context; create schema intermediate")
         parameters.ensure(db)
-        db.execute("create table raw.run_context as select ?::timestamp as as_of", [NOW])
-        db.execute(f"create table marts.fct_account_health_daily ({HISTORY})")
+        db.execute("create table context.run as select ?::timestamp as as_of", [NOW])
+        db.execute(f"create table intermediate.int_health_days_kept ({HISTORY})")
         db.register("rows", pa.Table.from_pylist(world.rows))
-        db.execute("insert into marts.fct_account_health_daily by name select * from rows")
+        db.execute("insert into intermediate.int_health_days_kept by name select * from rows")
         changes = [("A0000", 2, "yellow"), ("A0000", 4, "green"), ("A0001", 20, "red")]
         for account_id, day, band in changes:
             at = SNAPSHOTS[0] + timedelta(days=day)
             db.execute(
-                "insert into marts.fct_account_health_daily by name select ? as account_id,"
+                "insert into intermediate.int_health_days_kept by name select ? as account_id,"
                 " ?::date as day, ? as as_of, 'fresh' as feed_status, ? as usage_band,"
                 " null::double as usage_score_raw",
                 [account_id, at.date(), at, band],
             )
-        them = [dict(zip(names, one, strict=True)) for one in accounts]
+        them = [dict(zip(names, account, strict=True)) for account in accounts]
         db.register("them", pa.Table.from_pylist(them))
         db.execute(
             "create schema snapshots; create table snapshots.accounts_snapshot as select *,"
@@ -126,7 +126,7 @@ def history(world: World, tmp_path_factory: pytest.TempPathFactory) -> Path:
         )
     done = dbt(settings, folder / "target", "run", "--select", "stg_run_context",
                "int_score_snapshots", "int_band_changes")  # fmt: skip
-    assert done.success, done.exception or [one.message for one in done.result]
+    assert done.success, done.exception or [node.message for node in done.result]
     return settings.work_db
 
 
@@ -144,8 +144,8 @@ def fitted(history: Path, folder: Path, *versions: tuple[datetime, Scorecard]) -
     settings = company(folder, "files")
     copyfile(history, settings.work_db)
     with duckdb.connect(settings.work_db) as db:
-        for fitted_at, found in versions:
-            parameters.store(db, Parameters(fitted_at, ACCOUNTS, 200, scorecard=found))
+        for fitted_at, version in versions:
+            parameters.store(db, Parameters(fitted_at, ACCOUNTS, 200, scorecard=version))
     return settings
 
 
@@ -160,23 +160,26 @@ def judged(
 ) -> tuple[Settings, Validation]:
     """One version, fitted half way, and what is found of it."""
     settings = fitted(history, tmp_path_factory.mktemp("judged"), (HALF_WAY, world.fitted()))
-    found = score_report(settings).validation
-    assert found is not None
-    return settings, found
+    result = score_report(settings).validation
+    assert result is not None
+    return settings, result
 
 
-def turned(found: Scorecard) -> Scorecard:
+def turned(scorecard: Scorecard) -> Scorecard:
     """The same with every bin's points taken for their opposite."""
-    return replace(found, bins=tuple(replace(one, points=-one.points) for one in found.bins))
+    return replace(
+        scorecard,
+        bins=tuple(replace(score_bin, points=-score_bin.points) for score_bin in scorecard.bins),
+    )
 
 
 def test_figures_are_those_of_the_history(
     world: World, judged: tuple[Settings, Validation]
 ) -> None:
-    _, found = judged
-    by_day = {(one.version, one.day): one for one in found.figures}
-    name = found.versions[-1]
-    assert found.versions == ("equal weights", name)
+    _, result = judged
+    by_day = {(figure.version, figure.day): figure for figure in result.figures}
+    name = result.versions[-1]
+    assert result.versions == ("equal weights", name)
     assert {day for _, day in by_day} == {None, *(at.date() for at in SNAPSHOTS)}
 
     days = np.array([row["day"] for row in world.rows])
@@ -184,17 +187,17 @@ def test_figures_are_those_of_the_history(
     chance = world.fitted().p_churn(world.known)
     silent = np.array([np.inf if (d := row["days_silent"]) is None else d for row in world.rows])
     june = days == SNAPSHOTS[0].date()
-    one = by_day[name, SNAPSHOTS[0].date()]
-    assert (one.accounts, one.churned) == (june.sum(), left[june].sum())
-    assert one.auc.value == pytest.approx(auc(chance[june], left[june]))
-    assert one.auc.low < one.auc.value < one.auc.high
+    first = by_day[name, SNAPSHOTS[0].date()]
+    assert (first.accounts, first.churned) == (june.sum(), left[june].sum())
+    assert first.auc.value == pytest.approx(auc(chance[june], left[june]))
+    assert first.auc.low < first.auc.value < first.auc.high
     of_silence = auc(silent[june], left[june])
-    assert one.gain.value == pytest.approx(one.auc.value - of_silence)
-    assert one.gain.low > 0, "days of silence were drawn at random"
-    assert 0 < one.calibration_error < 0.1
-    assert 0 < one.brier < 0.25
-    assert one.lift > 1.5
-    assert one.is_fitted_on
+    assert first.gain.value == pytest.approx(first.auc.value - of_silence)
+    assert first.gain.low > 0, "days of silence were drawn at random"
+    assert 0 < first.calibration_error < 0.1
+    assert 0 < first.brier < 0.25
+    assert first.lift > 1.5
+    assert first.is_fitted_on
     # In July's 90 days lie a part of August's: only a snapshot after the fit is new to it.
     assert by_day[name, SNAPSHOTS[1].date()].is_fitted_on
     assert not by_day[name, SNAPSHOTS[2].date()].is_fitted_on
@@ -208,12 +211,14 @@ def test_figures_are_those_of_the_history(
 def test_bands_are_counted_for_the_version_that_was_in_force(
     judged: tuple[Settings, Validation],
 ) -> None:
-    _, found = judged
-    june = {one.version: one for one in found.figures if one.day == SNAPSHOTS[0].date()}
+    _, result = judged
+    june = {
+        figure.version: figure for figure in result.figures if figure.day == SNAPSHOTS[0].date()
+    }
     equal = june["equal weights"]
     assert equal.band_changes * equal.accounts == pytest.approx(4), "two, each there and back"
     assert equal.reversed_share == pytest.approx(1 / 4), "the other one took ten days"
-    assert june[found.versions[-1]].band_changes is None
+    assert june[result.versions[-1]].band_changes is None
     assert equal.brier is None, "equal weights tell no chances"
 
 
@@ -227,7 +232,12 @@ def test_a_version_that_is_worse_than_the_one_before_fails(world: World, with_ve
         report.verdict,
     )
     # The one before is no worse than equal weights, and worse only counts for the newest.
-    assert [one.is_worse for one in report.validation.comparisons] == [False, False, True, True]
+    assert [comparison.is_worse for comparison in report.validation.comparisons] == [
+        False,
+        False,
+        True,
+        True,
+    ]
 
 
 def test_a_version_that_is_better_or_the_same_passes(world: World, with_versions) -> None:
@@ -255,20 +265,20 @@ def test_the_command_leaves_a_page_and_a_picture_and_fails(world: World, with_ve
     config = str(settings.root / "lifecycle.toml")
     done = lifecycle("--config", config, "score-report", "--json", env=env)
     assert done.returncode == 1
-    told = [line for line in done.stderr.splitlines() if line.startswith("lifecycle: ")]
-    assert len(told) == 1
-    found = json.loads(done.stdout)
-    assert found["status"] == "failed"
-    assert told == [f"lifecycle: {found['verdict']}"]
+    answer = [line for line in done.stderr.splitlines() if line.startswith("lifecycle: ")]
+    assert len(answer) == 1
+    result = json.loads(done.stdout)
+    assert result["status"] == "failed"
+    assert answer == [f"lifecycle: {result['verdict']}"]
     page = (settings.reports_dir / "score_report.html").read_text(encoding="utf-8")
-    assert found["verdict"][1:] in page
+    assert result["verdict"][1:] in page
     picture = (settings.reports_dir / "score_report.svg").read_text(encoding="utf-8")
     assert picture in page
     assert not re.findall(r'(?:src|href)="http', page), "it needs no other file"
     assert ElementTree.fromstring(picture).tag == "{http://www.w3.org/2000/svg}svg"
     with duckdb.connect(settings.work_db) as db:
-        kept = db.execute("select version, day, auc from raw.score_validation").fetchall()
-    assert len(kept) == len(found["figures"])
+        kept = db.execute("select version, day, auc from parameters.score_validation").fetchall()
+    assert len(kept) == len(result["figures"])
 
 
 def test_the_demo_company_proves_nothing(tmp_path: Path) -> None:
@@ -291,14 +301,14 @@ def test_too_few_who_left_claim_nothing(world: World, with_versions) -> None:
         )
     report = score_report(settings)
     assert "not enough data yet" in report.as_html()
-    assert all(one.auc is None for one in report.validation.figures)
+    assert all(figure.auc is None for figure in report.validation.figures)
     assert report.picture is None
     with duckdb.connect(settings.work_db) as db:
-        db.execute("delete from marts.fct_account_health_daily")
+        db.execute("delete from intermediate.int_health_days_kept")
     assert "No stored day is 90 days old yet" in score_report(settings).as_html()
 
 
 def test_the_same_history_gives_the_same_figures(judged: tuple[Settings, Validation]) -> None:
-    settings, found = judged
+    settings, result = judged
     with duckdb.connect(settings.work_db) as db:
-        assert score_validation.validate_scores(db).figures == found.figures
+        assert score_validation.validate_scores(db).figures == result.figures

@@ -181,7 +181,7 @@ class FakeSendGrid:
 
         `unheard`: ports of clients that were killed: what they were told last, nobody knows.
         """
-        found, heard_at = [], None
+        result, heard_at = [], None
         for mail in self.attempts():
             if mail.fault in ("too_many", "too_many_retry_after"):
                 heard_at = None
@@ -189,8 +189,8 @@ class FakeSendGrid:
                 if heard_at is None and mail.port not in unheard:
                     heard_at = mail.read_at
                 elif heard_at is not None and mail.at > heard_at + GRACE:
-                    found.append(mail.at)
-        return found
+                    result.append(mail.at)
+        return result
 
     def requests(self) -> list[dict[str, Any]]:
         """The bodies it got, where `record_requests` was asked for."""
@@ -387,7 +387,9 @@ class _Connection(asyncio.Protocol):
         server.counts["requests"] += 1
         try:
             request = json.loads(body)
-            mails = [_read(one, request) for one in request["personalizations"]]
+            mails = [
+                _read(personalization, request) for personalization in request["personalizations"]
+            ]
             wrong = _wrong(request, body)
         except (ValueError, KeyError, TypeError, AttributeError, IndexError):
             mails, wrong = [], "Bad Request"
@@ -468,9 +470,9 @@ class _Connection(asyncio.Protocol):
         if asked is None:
             self.error(400, "invalid query")
             return
-        found = [{"msg_id": asked[1], "status": "delivered"}]
+        result = [{"msg_id": asked[1], "status": "delivered"}]
         known = asked[1] in self.server.taken_ids
-        self.answer(200, json.dumps({"messages": found if known else []}))
+        self.answer(200, json.dumps({"messages": result if known else []}))
 
     def error(self, status: int, message: str, headers: str = "") -> None:
         error = {"errors": [{"message": message, "field": None, "help": None}]}
@@ -487,21 +489,21 @@ class _Connection(asyncio.Protocol):
         self.transport.abort()
 
 
-def _read(one: dict[str, Any], request: dict[str, Any]) -> dict[str, Any]:
+def _read(values: dict[str, Any], request: dict[str, Any]) -> dict[str, Any]:
     """One personalization as its reader would get it."""
     body = request["content"][0]["value"]
-    for tag, text in one.get("substitutions", {}).items():
+    for tag, text in values.get("substitutions", {}).items():
         body = body.replace(tag, text)
-    subject = one.get("subject", request.get("subject"))
-    arguments = {**request.get("custom_args", {}), **one.get("custom_args", {})}
+    subject = values.get("subject", request.get("subject"))
+    arguments = {**request.get("custom_args", {}), **values.get("custom_args", {})}
     mail = [
-        *(one["to"], request["from"], request.get("reply_to"), subject, body, arguments),
-        {**request.get("headers", {}), **one.get("headers", {})},
+        *(values["to"], request["from"], request.get("reply_to"), subject, body, arguments),
+        {**request.get("headers", {}), **values.get("headers", {})},
         *(request["content"][0]["type"], request.get("tracking_settings")),
     ]
     return {
         "send_id": arguments["send_id"],
-        "to": one["to"][0]["email"],
+        "to": values["to"][0]["email"],
         "subject": subject,
         "digest": hashlib.sha256(json.dumps(mail, sort_keys=True).encode()).hexdigest()[:32],
     }
@@ -509,13 +511,24 @@ def _read(one: dict[str, Any], request: dict[str, Any]) -> dict[str, Any]:
 
 def _wrong(request: dict[str, Any], body: bytes) -> str | None:
     """The 400s of the v3 reference that a request for plain mails can run into."""
-    people = [person for one in request["personalizations"] for person in one["to"]]
+    people = [
+        person
+        for personalization in request["personalizations"]
+        for person in personalization["to"]
+    ]
     addresses = [person["email"].lower() for person in people]
-    headers = [name for one in request["personalizations"] for name in one.get("headers", {})]
+    headers = [
+        name
+        for personalization in request["personalizations"]
+        for name in personalization.get("headers", {})
+    ]
     used = [
-        sum(len(tag.encode()) + len(text.encode()) for tag, text in one["substitutions"].items())
-        for one in request["personalizations"]
-        if "substitutions" in one
+        sum(
+            len(tag.encode()) + len(text.encode())
+            for tag, text in personalization["substitutions"].items()
+        )
+        for personalization in request["personalizations"]
+        if "substitutions" in personalization
     ]
     categories = request.get("categories", [])
     problems = {
@@ -526,7 +539,8 @@ def _wrong(request: dict[str, Any], body: bytes) -> str | None:
             {";", ","} & set(person.get("name", "")) for person in people
         ),
         "The subject is required": not all(
-            one.get("subject", request.get("subject")) for one in request["personalizations"]
+            personalization.get("subject", request.get("subject"))
+            for personalization in request["personalizations"]
         ),
         "The content value must be a string at least one character in length": not all(
             part["value"] for part in request["content"]

@@ -87,9 +87,9 @@ class Storm:
 
     def wrong(self, what: str, which: Any) -> None:
         """Write down what is wrong with some mails, if there are any."""
-        found = sorted(which)
-        if found:
-            self.violations.append(f"{len(found)} {what}, first {found[0]}")
+        result = sorted(which)
+        if result:
+            self.violations.append(f"{len(result)} {what}, first {result[0]}")
 
 
 def storm(
@@ -284,8 +284,8 @@ def _holds(ledger: Ledger, worker: ForkServerProcess) -> bool:
     """Whether mails are under way in its name."""
     its = sends.c.lease_owner.contains(f":{worker.pid}:")
     with ledger.read() as connection:
-        found = connection.execute(select(sends.c.send_id).where(its))
-        return found.first() is not None
+        rows = connection.execute(select(sends.c.send_id).where(its))
+        return rows.first() is not None
 
 
 def _wait_for_the_end(
@@ -295,8 +295,8 @@ def _wait_for_the_end(
     while _under_way(ledger) and time.monotonic() < deadline:
         time.sleep(0.2)
     _stop(company).touch()
-    for one in workers:
-        one.join(60)  # what hangs times out and is written down
+    for item in workers:
+        item.join(60)  # what hangs times out and is written down
 
 
 def _until(is_so: Callable[[], bool], what: str) -> None:
@@ -307,22 +307,24 @@ def _until(is_so: Callable[[], bool], what: str) -> None:
 
 
 def _ports(worker: ForkServerProcess) -> set[int]:
-    return {one.laddr.port for one in psutil.Process(worker.pid).net_connections("tcp")}
+    return {
+        connection.laddr.port for connection in psutil.Process(worker.pid).net_connections("tcp")
+    }
 
 
 def _suppress(ledger: Ledger, address: str, marks: dict[str, int]) -> None:
     now = datetime.now(UTC)
     with ledger.write() as connection:
-        one = suppressions.Suppression(address, "unsubscribed", now, "storm")
-        suppressions.stop(connection, [one], now)
+        first = suppressions.Suppression(address, "unsubscribed", now, "storm")
+        suppressions.stop(connection, [first], now)
         marks[address] = connection.scalar(select(func.max(send_log.c.id))) or 0
 
 
 def _under_way(ledger: Ledger) -> bool:
     states = (State.PLANNED, State.QUEUED, State.ATTEMPTING, State.UNCERTAIN)
     with ledger.read() as connection:
-        found = connection.execute(select(sends.c.send_id).where(sends.c.state.in_(states)))
-        return found.first() is not None
+        rows = connection.execute(select(sends.c.send_id).where(sends.c.state.in_(states)))
+        return rows.first() is not None
 
 
 def _settle(
@@ -363,24 +365,25 @@ def _judge(ledger: Ledger, fake: FakeSendGrid, marks: dict[str, int], seen: Stor
     for attempt in fake.attempts():
         by_send[attempt.send_id].add(_bytes(attempt))
     seen.wrong(
-        "mails changed between attempts", [one for one, kinds in by_send.items() if len(kinds) > 1]
+        "mails changed between attempts",
+        [send_id for send_id, kinds in by_send.items() if len(kinds) > 1],
     )
     if len(rows) != seen.mails or stored != seen.mails:
         seen.violations.append(f"{seen.mails} mails were planned, the ledger has {len(rows)}")
     seen.wrong(
-        "mails are in no final state", [one.send_id for one in rows if one.state not in FINAL]
+        "mails are in no final state", [row.send_id for row in rows if row.state not in FINAL]
     )
     known = {"accepted", "delivered", "held"}
     seen.wrong(
         "mails were taken and the ledger says otherwise",
-        [one.send_id for one in rows if taken[one.send_id] and one.state not in known],
+        [row.send_id for row in rows if taken[row.send_id] and row.state not in known],
     )
     seen.wrong(
         "mails were never taken and the ledger says they were",
         [
-            one.send_id
-            for one in rows
-            if not taken[one.send_id] and one.state in ("accepted", "delivered")
+            row.send_id
+            for row in rows
+            if not taken[row.send_id] and row.state in ("accepted", "delivered")
         ],
     )
     address = {row.send_id: row.address for row in rows}

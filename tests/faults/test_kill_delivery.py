@@ -24,16 +24,16 @@ def test_thirty_kills_and_two_workers_at_once_lose_nothing_and_repeat_nothing(tm
     company = Company(tmp_path)
     settings, chance = company.settings, random.Random(20260610)
     killed = 0
-    for turn in range(KILLS):
+    for round_number in range(KILLS):
         with Ledger.open(settings.ledger_url) as ledger:
-            numbers = range(turn * MAILS_A_KILL, (turn + 1) * MAILS_A_KILL)
+            numbers = range(round_number * MAILS_A_KILL, (round_number + 1) * MAILS_A_KILL)
             mails = (planned_sends.rendered(n, at=NOW, contact_cap="1/7d") for n in numbers)
-            planned_sends.plan(ledger, *mails, run_id=f"r{turn}")
+            planned_sends.plan(ledger, *mails, run_id=f"r{round_number}")
         # Every third time two workers share the queue, and only one of them is killed.
         with ExitStack() as stack:
             workers = [
                 stack.enter_context(working(once, str(company.folder / "lifecycle.toml"), NOW))
-                for _ in range(2 if turn % 3 == 0 else 1)
+                for _ in range(2 if round_number % 3 == 0 else 1)
             ]
             time.sleep(chance.uniform(0, 0.06))
             for worker in workers:

@@ -19,7 +19,7 @@ from sqlalchemy import select
 
 from faults.month import TOKYO, Month, at
 from lifecycle.ledger.tables import enrollments, sends
-from lifecycle.triggers.model import load_triggers
+from lifecycle.triggers.folder import load_triggers
 from oracle.promises import Departure, Lived, check_promises
 
 BERLIN = ZoneInfo("Europe/Berlin")

@@ -33,9 +33,9 @@ def orphans_requeued() -> None:
     recover = delivery.recover
 
     def mutated(ledger: Any, now: datetime) -> int:
-        found = recover(ledger, now)
+        result = recover(ledger, now)
         transition(ledger, State.QUEUED, None, now, sends.c.detail.like("its worker ended%"))
-        return found
+        return result
 
     delivery.recover = mutated
 
@@ -56,13 +56,13 @@ def claim_without_lease() -> None:
 
     def mutated(ledger: Any, now: datetime, **more: Any) -> Any:
         claims, any_queued = claim(ledger, now, **more)
-        ids = [one.send_id for one in claims]
+        ids = [claim.send_id for claim in claims]
         transition(ledger, State.QUEUED, None, now, sends.c.send_id.in_(ids))
         return claims, any_queued
 
     def settle_all(ledger: Any, settled: Any, now: datetime, **_: Any) -> None:
-        for one in settled:
-            transition(ledger, one.state, one.detail, now, sends.c.send_id == one.send_id)
+        for event in settled:
+            transition(ledger, event.state, event.detail, now, sends.c.send_id == event.send_id)
 
     delivery.claim, delivery.settle_all = mutated, settle_all
 
@@ -85,8 +85,8 @@ def suppression_checked_before_the_claim() -> None:
 
 
 MUTATIONS: dict[str, Callable[[], None]] = {
-    one.__name__: one
-    for one in (
+    item.__name__: item
+    for item in (
         no_mistake,
         orphans_requeued,
         horizon_requeued,
@@ -102,8 +102,8 @@ def main(config: str, stop: str, mutation: str, log: str, ready: Connection) -> 
         MUTATIONS[mutation]()
     company = settings.load(config)
     with (
-        Path(log).open("a") as told,
-        redirect_stderr(told),
+        Path(log).open("a") as answer,
+        redirect_stderr(answer),
         Ledger.open(company.ledger_url) as ledger,
     ):
         ready.send("ready")
@@ -126,13 +126,13 @@ def once(config: str, now: datetime, ready: Connection) -> None:
 @contextmanager
 def working(target: Callable[..., None], *arguments: Any) -> Iterator[ForkServerProcess]:
     """A worker that is ready; it is killed in the end."""
-    told, tell = warm.forks.Pipe(duplex=False)
+    answer, tell = warm.forks.Pipe(duplex=False)
     worker = warm.start(target, *arguments, tell, imported=("faults.worker",))
     tell.close()
     try:
-        told.recv()
+        answer.recv()
         yield worker
     finally:
         worker.kill()
         worker.join()
-        told.close()
+        answer.close()

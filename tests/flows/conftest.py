@@ -8,6 +8,6 @@ os.environ.setdefault("PREFECT_HOME", tempfile.mkdtemp(prefix="prefect-"))
 os.environ.setdefault("PREFECT_SERVER_ANALYTICS_ENABLED", "false")
 os.environ.setdefault("DO_NOT_TRACK", "1")
 
-from planned import told
+from planned import workspace
 
-__all__ = ["told"]
+__all__ = ["workspace"]

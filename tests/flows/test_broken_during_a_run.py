@@ -14,7 +14,7 @@ from flows import stages
 from lifecycle.errors import GateStopped
 from lifecycle.ledger import account_history, runs
 from lifecycle.run import Run
-from planned import WIN_BACK, Told
+from planned import WIN_BACK, Workspace
 
 OTHER = WIN_BACK.replace("touch_model = 'tech'", "true").partition("  - {id: case_study")[0]
 
@@ -43,21 +43,21 @@ def heard(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[str]]:
 
 
 @pytest.fixture
-def config(told: Told, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
+def config(workspace: Workspace, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
     monkeypatch.setenv("LIFECYCLE__OWNERS__MORNING_LIST", "false")  # its marts are not here
     monkeypatch.setenv("LIFECYCLE__SOURCE__KIND", "files")
     monkeypatch.setenv("LIFECYCLE__SOURCE__PATH", str(tmp_path))
-    told.company.trigger("other", OTHER, "check_in")
-    return str(told.company.folder / "lifecycle.toml")
+    workspace.company.trigger("other", OTHER, "check_in")
+    return str(workspace.company.folder / "lifecycle.toml")
 
 
 @pytest.mark.parametrize("how", ["half saved", "moved away"])
 def test_a_file_that_breaks_after_a_run_began_stops_its_trigger_alone(
-    told: Told, config: str, heard: list[str], how: str
+    workspace: Workspace, config: str, heard: list[str], how: str
 ) -> None:
-    file = told.company.folder / "triggers" / "win_back.yaml"
+    file = workspace.company.folder / "triggers" / "win_back.yaml"
     with Run.begin(config=config) as run:
-        told.publish()  # what the stages before planning do
+        workspace.publish()  # what the stages before planning do
         if how == "half saved":
             file.write_text(WIN_BACK[: WIN_BACK.index("after: 0d")])
         else:
@@ -73,20 +73,20 @@ def test_a_file_that_breaks_after_a_run_began_stops_its_trigger_alone(
     for page in (text, " ".join(run.report.as_text().split())):
         assert "win_back waits: triggers/win_back.yaml" in page
         assert why in page
-    written = json.loads((told.settings.reports_dir / "latest.json").read_text())
+    written = json.loads((workspace.settings.reports_dir / "latest.json").read_text())
     assert written["broken"]["win_back"][0]["file"] == "triggers/win_back.yaml"
-    assert [row.trigger for row in account_history.launched(told.ledger)] == ["other"]
+    assert [row.trigger for row in account_history.launched(workspace.ledger)] == ["other"]
 
 
 def test_what_breaks_and_is_mended_before_the_plan_is_no_news(
-    told: Told, config: str, heard: list[str]
+    workspace: Workspace, config: str, heard: list[str]
 ) -> None:
-    file = told.company.folder / "triggers" / "win_back.yaml"
+    file = workspace.company.folder / "triggers" / "win_back.yaml"
     whole = file.read_text()
     file.write_text("")
     with Run.begin(config=config) as run:
         assert list(run.report.broken) == ["win_back"], "as far as is known when it begins"
-        told.publish()
+        workspace.publish()
         file.write_text(whole)
         stages.plan_run.fn(run)
     assert run.report.broken == {}
@@ -95,21 +95,23 @@ def test_what_breaks_and_is_mended_before_the_plan_is_no_news(
 
 
 def test_a_run_that_a_gate_stops_names_the_broken_trigger_too(
-    told: Told, config: str, heard: list[str]
+    workspace: Workspace, config: str, heard: list[str]
 ) -> None:
-    (told.company.folder / "triggers" / "win_back.yaml").write_text("")
+    (workspace.company.folder / "triggers" / "win_back.yaml").write_text("")
     with pytest.raises(GateStopped), Run.begin(config=config) as run:
         raise GateStopped("raw", ["half of the accounts are gone"])
     assert "triggers/win_back.yaml:1: has to be a mapping" in run.report.as_text()
     assert "half of the accounts are gone" in heard[0]
 
 
-def test_a_dry_run_reports_it_and_tells_nobody(told: Told, config: str, heard: list[str]) -> None:
-    (told.company.folder / "triggers" / "win_back.yaml").write_text("")
+def test_a_dry_run_reports_it_and_tells_nobody(
+    workspace: Workspace, config: str, heard: list[str]
+) -> None:
+    (workspace.company.folder / "triggers" / "win_back.yaml").write_text("")
     with Run.begin(config=config, dry_run=True) as run:
-        told.publish()
+        workspace.publish()
         stages.plan_run.fn(run)
         stages.report.fn(run)
     assert list(run.report.broken) == ["win_back"]
     assert heard == []
-    assert runs.newest_decision(told.ledger) is None
+    assert runs.newest_decision(workspace.ledger) is None

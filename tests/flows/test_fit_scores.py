@@ -30,19 +30,19 @@ def built(tmp_path_factory: pytest.TempPathFactory) -> RawCompany:
 
 def test_the_flow_and_the_command_fit_the_same_version(built: RawCompany) -> None:
     config = str(built.settings.root / "lifecycle.toml")
-    told = fit_scores.fn(config=config)
-    assert told["version"].startswith("2026-06-10-01-")
-    assert told["is_new"]
-    assert told["accounts"] == 3
-    assert "3 accounts were ever active; 500 are needed" in told["note"]
-    assert told["calibration"]["factor"] > 0
+    answer = fit_scores.fn(config=config)
+    assert answer["version"].startswith("2026-06-10-01-")
+    assert answer["is_new"]
+    assert answer["accounts"] == 3
+    assert "3 accounts were ever active; 500 are needed" in answer["note"]
+    assert answer["calibration"]["factor"] > 0
 
     shown = CliRunner().invoke(app, ["--config", config, "fit-scores", "--json"])
     assert shown.exit_code == 0, shown.output
-    assert json.loads(shown.stdout) == {**told, "is_new": False}
+    assert json.loads(shown.stdout) == {**answer, "is_new": False}
     page = " ".join(CliRunner().invoke(app, ["--config", config, "fit-scores"]).stdout.split())
-    assert told["version"] in page
-    assert f"Factor {told['calibration']['factor']:g}" in page
+    assert answer["version"] in page
+    assert f"Factor {answer['calibration']['factor']:g}" in page
     assert "There was this version already." in page
     assert "Missing for want of data" in page
 
@@ -50,12 +50,14 @@ def test_the_flow_and_the_command_fit_the_same_version(built: RawCompany) -> Non
 def test_the_next_build_goes_by_what_was_fitted_and_its_own_day_does_not(
     built: RawCompany,
 ) -> None:
-    told = fit_scores.fn(config=str(built.settings.root / "lifecycle.toml"))
+    answer = fit_scores.fn(config=str(built.settings.root / "lifecycle.toml"))
     # As if a version had been fitted on many accounts.
-    version = told["version"]
-    built.sql("update raw.score_versions set has_return = true")
-    built.sql("update raw.dormancy_calibration set factor = 30")
-    built.sql(f"insert into raw.return_parameters values ('{version}', '', 1, 10, 1, 1, 900, 0)")
+    version = answer["version"]
+    built.sql("update parameters.score_versions set has_return = true")
+    built.sql("update parameters.dormancy_calibration set factor = 30")
+    built.sql(
+        f"insert into parameters.return_parameters values ('{version}', '', 1, 10, 1, 1, 900, 0)"
+    )
     asked = (
         "select account_id, dormancy_limit_days, is_dormant, p_return_28d is not null"
         " from marts.account_dormancy where days_silent is not null order by 1"
@@ -85,8 +87,8 @@ def test_it_waits_for_no_run(tmp_path: Path) -> None:
 def test_it_is_scheduled_on_the_first_of_the_month_before_the_daily_run() -> None:
     deployments = yaml.safe_load((Path(__file__).parents[2] / "prefect.yaml").read_text())
     (mine,) = [
-        one
-        for one in deployments["deployments"]
-        if one["entrypoint"] == "flows/fit_scores.py:fit_scores"
+        deployment
+        for deployment in deployments["deployments"]
+        if deployment["entrypoint"] == "flows/fit_scores.py:fit_scores"
     ]
     assert mine["schedules"][0]["cron"] == "0 4 1 * *"

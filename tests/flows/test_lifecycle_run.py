@@ -28,8 +28,8 @@ from lifecycle.errors import GateStopped, SourceError, WarehouseError
 
 CHECKOUT = Path(__file__).parents[2]
 DEPLOYMENTS = {
-    f"{one['entrypoint']}/{one['name']}": one
-    for one in YAML(typ="safe").load(CHECKOUT / "prefect.yaml")["deployments"]
+    f"{deployment['entrypoint']}/{deployment['name']}": deployment
+    for deployment in YAML(typ="safe").load(CHECKOUT / "prefect.yaml")["deployments"]
 }
 
 
@@ -95,7 +95,9 @@ def test_what_prefect_yaml_names_is_there(deployment: dict[str, Any]) -> None:
 
 
 def test_the_daily_run_starts_at_six_in_tokyo_and_mails_go_every_ten_minutes() -> None:
-    schedules = {one["name"]: one.get("schedules") for one in DEPLOYMENTS.values()}
+    schedules = {
+        deployment["name"]: deployment.get("schedules") for deployment in DEPLOYMENTS.values()
+    }
     assert schedules["daily"] == [{"cron": "0 6 * * *", "timezone": "Asia/Tokyo"}]
     assert schedules["every-10-minutes"][0]["cron"] == "*/10 * * * *"
 
@@ -108,10 +110,10 @@ def test_logs_for_prefect_carry_no_address() -> None:
             "lifecycle", logging.ERROR, "x.py", 1, "mail to %s", ("bo@example.com",), sys.exc_info()
         )
     assert HideAddresses().filter(record)
-    told = logging.Formatter().format(record)
-    assert "aiko" not in told
-    assert "mail to b***@example.com" in told
-    assert "Traceback" in told
+    answer = logging.Formatter().format(record)
+    assert "aiko" not in answer
+    assert "mail to b***@example.com" in answer
+    assert "Traceback" in answer
 
 
 def test_prefect_lives_in_the_state_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -16,39 +16,39 @@ from flows.deliver_due import deliver_due
 from lifecycle.errors import GateStopped, WarehouseError
 from lifecycle.logs import LogFile
 from lifecycle.run import Run
-from planned import Told
+from planned import Workspace
 
 
 @pytest.fixture(autouse=True)
 def _root() -> Iterator[None]:
     yield
     root = logging.getLogger()
-    for handler in [one for one in root.handlers if isinstance(one, LogFile)]:
+    for handler in [handler for handler in root.handlers if isinstance(handler, LogFile)]:
         root.removeHandler(handler)
         handler.close()
 
 
 @pytest.fixture
-def config(told: Told, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
+def config(workspace: Workspace, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
     monkeypatch.setenv("LIFECYCLE__OWNERS__MORNING_LIST", "false")  # its marts are not here
     monkeypatch.setenv("LIFECYCLE__SOURCE__KIND", "files")
     monkeypatch.setenv("LIFECYCLE__SOURCE__PATH", str(tmp_path))
-    return str(told.company.folder / "lifecycle.toml")
+    return str(workspace.company.folder / "lifecycle.toml")
 
 
-def log_of(told: Told) -> str:
-    return (told.settings.state_dir / "logs" / "lifecycle.log").read_text(encoding="utf-8")
+def log_of(workspace: Workspace) -> str:
+    return (workspace.settings.state_dir / "logs" / "lifecycle.log").read_text(encoding="utf-8")
 
 
 def test_a_run_without_a_command_line_logs_its_stages_deliveries_and_outcome(
-    told: Told, config: str
+    workspace: Workspace, config: str
 ) -> None:
     with Run.begin(config=config) as run:
-        told.publish()
+        workspace.publish()
         stages.plan_run.fn(run)
         stages.deliver.fn(run)
         stages.report.fn(run)
-    text = log_of(told)
+    text = log_of(workspace)
     for line in (
         f"run {run.run_id} begins, as of",
         f"run {run.run_id}: plan begins",
@@ -61,36 +61,36 @@ def test_a_run_without_a_command_line_logs_its_stages_deliveries_and_outcome(
     assert "@example.com" not in text
 
 
-def test_a_run_that_stops_or_fails_logs_where_and_why(told: Told, config: str) -> None:
+def test_a_run_that_stops_or_fails_logs_where_and_why(workspace: Workspace, config: str) -> None:
     with pytest.raises(GateStopped), Run.begin(config=config) as run, run.stage("gate_raw"):
         raise GateStopped("raw", ["half of the accounts are gone"])
-    assert f"run {run.run_id} stopped in gate_raw: stopped at the raw gate" in log_of(told)
+    assert f"run {run.run_id} stopped in gate_raw: stopped at the raw gate" in log_of(workspace)
     with pytest.raises(WarehouseError), Run.begin(config=config) as run, run.stage("build"):
         raise WarehouseError("duplicate key aiko.sato@example.com")
-    assert f"run {run.run_id} failed in build: duplicate key a***@example.com" in log_of(told)
+    assert f"run {run.run_id} failed in build: duplicate key a***@example.com" in log_of(workspace)
 
 
-def test_every_delivery_logs_what_left(told: Told, config: str) -> None:
-    told.publish()
-    told.run()
+def test_every_delivery_logs_what_left(workspace: Workspace, config: str) -> None:
+    workspace.publish()
+    workspace.run()
     deliver_due.fn(config=config, as_of="2026-06-08 00:10")
     deliver_due.fn(config=config, as_of="2026-06-08 00:20")
-    text = log_of(told)
+    text = log_of(workspace)
     assert "delivery: 1 accepted" in text
     assert "delivery: nothing was due" in text
 
 
 def test_a_full_disk_under_the_log_fails_no_run(
-    told: Told, config: str, capsys: pytest.CaptureFixture[str]
+    workspace: Workspace, config: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    logs = told.settings.state_dir / "logs"
+    logs = workspace.settings.state_dir / "logs"
     logs.mkdir(parents=True)
     (logs / "lifecycle.log").symlink_to("/dev/full")
     with Run.begin(config=config) as run:
         run.conclude()
     assert run.report.status == "done"
-    said = capsys.readouterr().err
-    assert said.count("lifecycle.log cannot be written: No space left on device") == 1
+    output = capsys.readouterr().err
+    assert output.count("lifecycle.log cannot be written: No space left on device") == 1
 
 
 def test_the_api_of_one_command_writes_prefect_log(tmp_path: Path) -> None:

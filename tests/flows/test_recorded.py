@@ -16,7 +16,7 @@ from lifecycle.ledger.commands import DELIVER
 from lifecycle.ledger.store import Ledger
 from lifecycle.ledger.tables import State
 from lifecycle.settings import CHECKOUT
-from planned import Told
+from planned import Workspace
 from sent import NOW, put
 
 
@@ -24,10 +24,10 @@ def entrypoints() -> dict[str, str]:
     import yaml
 
     content = yaml.safe_load((CHECKOUT / "prefect.yaml").read_text(encoding="utf-8"))
-    return {one["name"]: one["entrypoint"] for one in content["deployments"]}
+    return {deployment["name"]: deployment["entrypoint"] for deployment in content["deployments"]}
 
 
-@pytest.mark.parametrize("schedule", schedules.read(CHECKOUT), ids=lambda one: one.name)
+@pytest.mark.parametrize("schedule", schedules.read(CHECKOUT), ids=lambda item: item.name)
 def test_each_scheduled_flow_is_recorded(
     schedule: schedules.Schedule, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -50,30 +50,30 @@ def test_each_scheduled_flow_is_recorded(
 
 
 def test_a_delivery_records_how_many_were_due_and_accepted(
-    told: Told, monkeypatch: pytest.MonkeyPatch
+    workspace: Workspace, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    config = str(told.company.folder / "lifecycle.toml")
-    runs.begin(told.ledger, run_id="r1", as_of=NOW, source="files")
-    put(told.ledger, 1, State.QUEUED)
+    config = str(workspace.company.folder / "lifecycle.toml")
+    runs.begin(workspace.ledger, run_id="r1", as_of=NOW, source="files")
+    put(workspace.ledger, 1, State.QUEUED)
     deliver_due.fn(config=config, as_of=NOW.isoformat())
-    assert counted(told) == ("done", 1, 1)
+    assert counted(workspace) == ("done", 1, 1)
     deliver_due.fn(config=config, as_of=NOW.isoformat())
-    assert counted(told) == ("done", 0, 0)
-    put(told.ledger, 2, State.QUEUED)
-    outbox = told.settings.outbox_dir
+    assert counted(workspace) == ("done", 0, 0)
+    put(workspace.ledger, 2, State.QUEUED)
+    outbox = workspace.settings.outbox_dir
     for file in outbox.iterdir():
         file.unlink()
     outbox.rmdir()
     outbox.write_text("in the way")
     with suppress(Exception):
         deliver_due.fn(config=config, as_of=NOW.isoformat())
-    _, due, accepted = counted(told)
+    _, due, accepted = counted(workspace)
     assert (due, accepted) == (1, 0), "mails were due, and none was accepted"
 
 
-def counted(told: Told) -> tuple[str, int | None, int | None]:
-    with told.ledger.read() as connection:
-        found = commands.read(connection)
-    last = found.finished[DELIVER]
-    assert found.last_delivery == last
+def counted(workspace: Workspace) -> tuple[str, int | None, int | None]:
+    with workspace.ledger.read() as connection:
+        records = commands.read(connection)
+    last = records.finished[DELIVER]
+    assert records.last_delivery == last
     return last.outcome, last.due, last.accepted

@@ -32,9 +32,9 @@ def client(prefect_api: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[SyncPr
         temporary_settings(
             {PREFECT_API_URL: prefect_api, PREFECT_API_AUTH_STRING: PREFECT_CREDENTIAL}
         ),
-        get_client(sync_client=True) as found,
+        get_client(sync_client=True) as result,
     ):
-        yield found
+        yield result
 
 
 @pytest.fixture
@@ -53,33 +53,33 @@ def test_all_is_deployed_and_set_up_twice_it_is_there_once(
     automations.set_up(late_after=timedelta(minutes=45))
 
     assert client.read_work_pool(server.POOL).type == "process"
-    daily, delivery, told = (
+    daily, delivery, answer = (
         client.read_deployment_by_name(name)
         for name in (automations.DAILY, automations.DELIVERY, automations.TELL)
     )
-    assert [one.schedule.cron for one in daily.schedules] == ["0 6 * * *"]
+    assert [schedule.schedule.cron for schedule in daily.schedules] == ["0 6 * * *"]
     assert daily.work_pool_name == server.POOL
 
     assert len(client.read_automations()) == 3
-    found = {one.name: one for one in client.read_automations()}
+    result = {automation.name: automation for automation in client.read_automations()}
     watched = {
-        name: (states(one.trigger.after), states(one.trigger.expect), one.trigger.match_related)
-        for name, one in found.items()
+        name: (states(item.trigger.after), states(item.trigger.expect), item.trigger.match_related)
+        for name, item in result.items()
     }
-    of_daily, of_delivery = (of(one.id) for one in (daily, delivery))
+    of_daily, of_delivery = (of(item.id) for item in (daily, delivery))
     assert watched == {
         "The daily run crashed": (set(), {"Crashed"}, of_daily),
         "The daily run did not start": ({"Late"}, {"Running", "Cancelled"}, of_daily),
         "Delivery keeps failing": (set(), {"Failed", "Crashed"}, of_delivery),
     }
-    for one in found.values():
-        (action,) = one.actions
-        assert action.deployment_id == told.id
+    for item in result.values():
+        (action,) = item.actions
+        assert action.deployment_id == answer.id
         assert action.parameters.keys() <= tell.parameters.properties.keys()
-    late = found["The daily run did not start"]
+    late = result["The daily run did not start"]
     assert late.trigger.within == timedelta(minutes=45), "as it was said last"
     assert late.actions[0].parameters["what"] == "the daily run did not start within 45 minutes"
-    assert found["Delivery keeps failing"].trigger.threshold == 3
+    assert result["Delivery keeps failing"].trigger.threshold == 3
 
 
 def states(events: set[str]) -> set[str]:
@@ -102,9 +102,9 @@ def test_an_automation_that_tells_is_heard(
     monkeypatch.setenv("LIFECYCLE__NOTIFY__WEBHOOK_URL", address)
     config = Company(tmp_path).folder / "lifecycle.toml"
     tell.fn(run="brave-otter", what="the daily run's process ended", config=str(config))
-    ((_, told),) = heard
-    assert told["text"].startswith("*Lifecycle: the daily run's process ended*\n")
-    assert "Flow run brave-otter" in told["text"]
+    ((_, answer),) = heard
+    assert answer["text"].startswith("*Lifecycle: the daily run's process ended*\n")
+    assert "Flow run brave-otter" in answer["text"]
 
 
 def test_a_server_that_cannot_start_says_why_and_tells_it(
@@ -125,8 +125,8 @@ def test_a_server_that_cannot_start_says_why_and_tells_it(
     assert done.returncode == 1
     assert f"port {port} cannot be used" in done.stderr
     assert "choose another: make server PORT=4300" in done.stderr
-    ((_, told),) = heard
-    assert told["text"].startswith("*Lifecycle: the Prefect server ended*\n")
+    ((_, answer),) = heard
+    assert answer["text"].startswith("*Lifecycle: the Prefect server ended*\n")
 
 
 def test_when_a_part_dies_the_server_ends_and_names_its_log(tmp_path: Path) -> None:

@@ -39,8 +39,8 @@ def test_the_flow_reads_the_lists_into_the_ledger(
 def test_it_is_scheduled_every_fifteen_minutes() -> None:
     deployments = yaml.safe_load((Path(__file__).parents[2] / "prefect.yaml").read_text())
     (mine,) = [
-        one
-        for one in deployments["deployments"]
-        if one["entrypoint"] == "flows/sync_feedback.py:sync_feedback"
+        deployment
+        for deployment in deployments["deployments"]
+        if deployment["entrypoint"] == "flows/sync_feedback.py:sync_feedback"
     ]
     assert mine["schedules"][0]["cron"].split()[0] == "5-59/15"

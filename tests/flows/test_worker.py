@@ -69,7 +69,7 @@ def test_it_deploys_and_stays(tmp_path: Path, prefect_api: str) -> None:
             time.sleep(0.5)
         assert workers[0]["status"] == "ONLINE"
         deployments = ask("/deployments/filter").json()
-        assert {"daily", "nightly"} <= {one["name"] for one in deployments}
+        assert {"daily", "nightly"} <= {deployment["name"] for deployment in deployments}
     finally:
         os.killpg(process.pid, signal.SIGTERM)
         process.wait(timeout=600)

@@ -51,8 +51,8 @@ def test_a_segments_gap_is_that_of_its_usual_account() -> None:
     np.testing.assert_allclose(own, [2.8, 9])
     segment = ["daily"] * 10 + ["rare"] * 9 + ["weekly"] * 11
     own_gaps = [1.0] * 10 + [50.0] * 9 + [7.0] * 11
-    found = segment_gaps(segment, [3] * 30, own_gaps)
-    assert found == {"daily": 1, "rare": 7, "weekly": 7}  # nine accounts are not enough
+    result = segment_gaps(segment, [3] * 30, own_gaps)
+    assert result == {"daily": 1, "rare": 7, "weekly": 7}  # nine accounts are not enough
     with pytest.raises(FitError, match="no account has 3 gaps"):
         segment_gaps(["s"], [2], [5.0])
 
@@ -70,7 +70,7 @@ def test_the_factor_is_the_least_that_keeps_the_peace(
     days: list[int], random: np.random.Generator, alarms_a_year: float
 ) -> None:
     gap = [random.uniform(1, 40) for _ in days]
-    found = calibrate(days, gap, false_alarms_per_account_year=alarms_a_year)
+    calibration = calibrate(days, gap, false_alarms_per_account_year=alarms_a_year)
 
     def alarms(factor: float) -> int:
         return sum(
@@ -80,9 +80,9 @@ def test_the_factor_is_the_least_that_keeps_the_peace(
 
     unavoidable = sum(length > 90 for length in days)
     allowed = max(unavoidable, int(alarms_a_year * sum(days) / 365.25))
-    assert found.false_alarms == alarms(found.factor) <= allowed
-    assert found.alive_years == pytest.approx(sum(days) / 365.25)
-    lower = found.factor - 2e-4  # it is rounded up to four decimals
+    assert calibration.false_alarms == alarms(calibration.factor) <= allowed
+    assert calibration.alive_years == pytest.approx(sum(days) / 365.25)
+    lower = calibration.factor - 2e-4  # it is rounded up to four decimals
     if lower > 0:
         assert alarms(lower) > allowed or alarms(lower) == alarms(1e-9)
 
@@ -90,20 +90,22 @@ def test_the_factor_is_the_least_that_keeps_the_peace(
 def test_a_limit_that_is_just_reached_is_no_alarm() -> None:
     at_once = calibrate([10, 20, 30], [10, 10, 10], false_alarms_per_account_year=1e-9)
     assert (at_once.factor, at_once.false_alarms) == (3, 0)
-    one = calibrate([10, 20, 30], [10, 10, 10], false_alarms_per_account_year=365.25 / 60)
-    assert (one.factor, one.false_alarms) == (2, 1)
-    assert one.false_alarms_per_account_year == pytest.approx(1 / (60 / 365.25))
+    calibration = calibrate([10, 20, 30], [10, 10, 10], false_alarms_per_account_year=365.25 / 60)
+    assert (calibration.factor, calibration.false_alarms) == (2, 1)
+    assert calibration.false_alarms_per_account_year == pytest.approx(1 / (60 / 365.25))
     # Seven days are allowed at any factor, however fast the account is.
     fast = calibrate([7, 20, 30], [0.1, 10, 10], false_alarms_per_account_year=365.25 / 57)
     assert (fast.factor, fast.false_alarms) == (2, 1)
 
 
 def test_gaps_above_the_most_that_is_allowed_alarm_whatever_the_factor() -> None:
-    found = calibrate([100, 120, 60], [10, 10, 10], false_alarms_per_account_year=0.5)
-    assert found.false_alarms == 2
-    assert found.factor == 6  # nothing else alarms
-    assert (found.gaps, found.gaps_above_most) == (3, 2)
-    assert found.least_false_alarms_per_account_year == found.false_alarms_per_account_year
+    calibration = calibrate([100, 120, 60], [10, 10, 10], false_alarms_per_account_year=0.5)
+    assert calibration.false_alarms == 2
+    assert calibration.factor == 6  # nothing else alarms
+    assert (calibration.gaps, calibration.gaps_above_most) == (3, 2)
+    assert (
+        calibration.least_false_alarms_per_account_year == calibration.false_alarms_per_account_year
+    )
     at_the_most = calibrate([90, 91, 60], [10, 10, 10], false_alarms_per_account_year=20)
     assert at_the_most.gaps_above_most == 1
     assert at_the_most.least_false_alarms_per_account_year == pytest.approx(365.25 / 241)
@@ -128,14 +130,14 @@ def test_rare_accounts_get_long_limits_and_the_rate_holds_for_gaps_to_come() -> 
     whose, gaps, when = np.array(account), np.array(days), np.array(ended)
     past = when < 365
     segment = np.where(whose % 2, "daily", "rare")
-    found = fit(whose[past], segment[past], gaps[past], when[past])
-    assert 0.4 <= found.calibration.false_alarms_per_account_year <= 0.5
-    assert found.segment_gaps["rare"] > 3 * found.segment_gaps["daily"]
+    fitted = fit(whose[past], segment[past], gaps[past], when[past])
+    assert 0.4 <= fitted.calibration.false_alarms_per_account_year <= 0.5
+    assert fitted.segment_gaps["rare"] > 3 * fitted.segment_gaps["daily"]
 
     accounts, number_of, own = rhythms(whose[past], gaps[past])
-    of_segment = [found.segment_gaps["daily" if number % 2 else "rare"] for number in accounts]
+    of_segment = [fitted.segment_gaps["daily" if number % 2 else "rare"] for number in accounts]
     usual = usual_gap(number_of, own, of_segment)
-    limit = limits(found.calibration.factor, blended_gap(usual, of_segment))
+    limit = limits(fitted.calibration.factor, blended_gap(usual, of_segment))
     assert np.median(limit[accounts % 2 == 0]) > 1.5 * np.median(limit[accounts % 2 == 1])
     later = when - gaps >= 365
     alarms = gaps[later] > limit[np.searchsorted(accounts, whose[later])]

@@ -26,9 +26,9 @@ class Warehouse:
         self.settings.state_dir.mkdir(parents=True)
         dice = np.random.default_rng(11)
         with self.open() as db:
-            for schema in ("raw", "intermediate", "marts"):
+            for schema in ("context", "intermediate", "marts"):
                 db.execute(f"create schema {schema}")
-            db.execute("create table raw.run_context as select timestamp '2026-06-10 01:00' as_of")
+            db.execute("create table context.run as select timestamp '2026-06-10 01:00' as_of")
             db.execute("create table marts.feed_health as select 'fresh' feed_status, '' reason")
             db.execute("create table marts.dim_accounts (account_id varchar, segment varchar)")
             db.execute("create table active (account_id varchar, active_on date)")
@@ -91,7 +91,8 @@ def test_each_segment_has_what_its_accounts_teach(big: Warehouse) -> None:
     kept = {
         row[0]: row[1:]
         for row in big.rows(
-            "select segment, r, alpha, a, b, accounts, ln_likelihood from raw.return_parameters"
+            "select segment, r, alpha, a, b, accounts, ln_likelihood"
+            " from parameters.return_parameters"
         )
     }
     # Ninety are too few for parameters of their own, and '' is all of them together.
@@ -113,7 +114,9 @@ def test_the_factor_is_that_of_the_gaps_that_ended(big: Warehouse) -> None:
     )
     account, segment, days, ended = (list(column) for column in zip(*gaps, strict=True))
     expected = dormancy.fit(account, segment, days, np.array(ended, "datetime64[D]"))
-    assert big.rows("select factor, alarms_a_year, alive_years from raw.dormancy_calibration") == [
+    assert big.rows(
+        "select factor, alarms_a_year, alive_years from parameters.dormancy_calibration"
+    ) == [
         (
             expected.calibration.factor,
             pytest.approx(expected.calibration.false_alarms_per_account_year),
@@ -121,7 +124,9 @@ def test_the_factor_is_that_of_the_gaps_that_ended(big: Warehouse) -> None:
         )
     ]
     assert 0 < expected.calibration.false_alarms_per_account_year <= 0.5
-    assert dict(big.rows("select segment, days from raw.segment_gaps")) == expected.segment_gaps
+    assert (
+        dict(big.rows("select segment, days from parameters.segment_gaps")) == expected.segment_gaps
+    )
     assert set(expected.segment_gaps) == {"", "smb", "large"}
 
 
@@ -133,16 +138,18 @@ def test_the_same_data_is_the_same_version_and_other_data_of_that_clock_a_later_
     assert (again.version, again.is_new) == (first.version, False)
     assert first.version.startswith("2026-06-10-01-")
     assert big.rows(
-        "select version, fitted_at, has_return, has_evidence from raw.score_versions"
+        "select version, fitted_at, has_return, has_evidence from parameters.score_versions"
     ) == [(first.version, AS_OF, True, False)]
     monkeypatch.setenv("LIFECYCLE__DORMANCY__ALARMS_A_YEAR", "2")
     second = fit_scores(big.settings)
     assert second.is_new
     assert second.version.startswith("2026-06-10-02-")
-    assert big.rows("select count(*), count(distinct version) from raw.dormancy_calibration") == [
-        (2, 2)
-    ]
-    assert [v for (v,) in big.rows("select version from raw.score_versions order by 1 desc")] == [
+    assert big.rows(
+        "select count(*), count(distinct version) from parameters.dormancy_calibration"
+    ) == [(2, 2)]
+    assert [
+        v for (v,) in big.rows("select version from parameters.score_versions order by 1 desc")
+    ] == [
         second.version,
         first.version,
     ]
@@ -153,7 +160,7 @@ def test_with_too_little_a_version_says_what_it_goes_without(tmp_path: Path) -> 
     fit = fit_scores(small.settings)
     assert fit.parameters.calibration is not None
     assert small.rows(
-        "select has_return, has_evidence, accounts, churned, note from raw.score_versions"
+        "select has_return, has_evidence, accounts, churned, note from parameters.score_versions"
     ) == [
         (
             False,
@@ -164,7 +171,7 @@ def test_with_too_little_a_version_says_what_it_goes_without(tmp_path: Path) -> 
             " left within 90 days of a day in the history; 100 are needed.",
         )
     ]
-    assert small.rows("select count(*) from raw.return_parameters") == [(0,)]
+    assert small.rows("select count(*) from parameters.return_parameters") == [(0,)]
 
 
 def test_where_nobody_ever_came_back_the_settings_go_on(tmp_path: Path) -> None:
@@ -172,7 +179,7 @@ def test_where_nobody_ever_came_back_the_settings_go_on(tmp_path: Path) -> None:
     fit = fit_scores(empty.settings)
     assert fit.parameters.calibration is None
     assert "Dormancy: no account has 3 gaps between active days yet." in fit.parameters.note
-    assert empty.rows("select count(*) from raw.dormancy_calibration") == [(0,)]
+    assert empty.rows("select count(*) from parameters.dormancy_calibration") == [(0,)]
 
 
 def test_points_are_learned_from_the_snapshots_that_a_report_judges_by(tmp_path: Path) -> None:
@@ -191,23 +198,25 @@ def test_points_are_learned_from_the_snapshots_that_a_report_judges_by(tmp_path:
         """
     )
     fit = fit_scores(there.settings)
-    found = fit.parameters.scorecard
-    assert found is not None, fit.parameters.note
+    result = fit.parameters.scorecard
+    assert result is not None, fit.parameters.note
     assert fit.parameters.churned == 200
-    of_recency = [one for one in found.bins if one.measure == "recency_share"]
-    assert sum(one.churned for one in of_recency) == 200
-    assert sum(one.stayed for one in of_recency) == 300 * 3
-    assert found.weights["recency_share"] > 0.5
+    of_recency = [score_bin for score_bin in result.bins if score_bin.measure == "recency_share"]
+    assert sum(score_bin.churned for score_bin in of_recency) == 200
+    assert sum(score_bin.stayed for score_bin in of_recency) == 300 * 3
+    assert result.weights["recency_share"] > 0.5
     kept = there.rows(
         "select measure, count(*), count(above), count(up_to), sum(churned)"
-        " from raw.evidence_bins group by 1 order by 1"
+        " from parameters.evidence_bins group by 1 order by 1"
     )
     assert [row[0] for row in kept] == sorted(MEASURES)
     # One bin of each measure is of values that are not known: it has no bounds.
     assert all(row[1] == row[2] + 1 == row[3] + 1 and row[4] == 200 for row in kept)
-    base = there.rows("select distinct base_points, base_ln_odds from raw.evidence_base")
-    assert base == [(found.base_points, found.base_ln_odds)]
-    assert there.rows("select has_evidence, churned from raw.score_versions") == [(True, 200)]
+    base = there.rows("select distinct base_points, base_ln_odds from parameters.evidence_base")
+    assert base == [(result.base_points, result.base_ln_odds)]
+    assert there.rows("select has_evidence, churned from parameters.score_versions") == [
+        (True, 200)
+    ]
 
 
 def test_ninety_nine_that_left_teach_nothing_however_many_months_they_were_seen(
@@ -250,7 +259,7 @@ def test_of_a_big_segment_the_same_accounts_are_taken(
 ) -> None:
     monkeypatch.setattr(return_fit, "MOST_ACCOUNTS", 500)
     fit = fit_scores(big.settings)
-    assert {name: one.accounts for name, one in fit.parameters.lifetimes.items()} == {
+    assert {name: lifetime.accounts for name, lifetime in fit.parameters.lifetimes.items()} == {
         "": 500,
         "smb": 500,
     }

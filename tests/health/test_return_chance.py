@@ -68,11 +68,11 @@ def test_sql_agrees_with_python_over_ten_thousand_accounts(
     # One element of the parameters an account: the formulas do not mind.
     common = Lifetimes(r, alpha, a, b)  # type: ignore[arg-type]
     if engine == "duckdb":
-        found = _in_duckdb(accounts)
+        result = _in_duckdb(accounts)
     else:  # which refuses what overflows, where DuckDB goes on with infinity
-        found = _in_postgresql(accounts, request.getfixturevalue("postgres"))
+        result = _in_postgresql(accounts, request.getfixturevalue("postgres"))
     for in_sql, expected in zip(
-        found[:2],
+        result[:2],
         (p_return(common, repeats, last, age, within), p_alive(common, repeats, last, age)),
         strict=True,
     ):
@@ -80,7 +80,7 @@ def test_sql_agrees_with_python_over_ten_thousand_accounts(
         assert ((expected >= 0) & (expected <= 1)).all()
         np.testing.assert_allclose(in_sql, expected, rtol=0, atol=1e-9)
     np.testing.assert_allclose(
-        found[2], ln_survival(common, repeats, last, age), rtol=1e-12, atol=1e-9
+        result[2], ln_survival(common, repeats, last, age), rtol=1e-12, atol=1e-9
     )
 
 

@@ -33,12 +33,12 @@ def cdnow() -> list[Floats]:
 def test_the_fit_is_the_published_one(
     cdnow: list[Floats], model: Model, published: Lifetimes, likelihood: float | None
 ) -> None:
-    found, ln_of_all = fit(*cdnow, model=model)
-    rounded = Lifetimes(*(round(value, 3) for value in vars(found).values()))
+    fitted, ln_of_all = fit(*cdnow, model=model)
+    rounded = Lifetimes(*(round(value, 3) for value in vars(fitted).values()))
     assert rounded == published
     if likelihood is not None:
         assert round(ln_of_all, 1) == likelihood
-    assert ln_of_all == pytest.approx(ln_likelihood(found, *cdnow, model=model), abs=1e-6)
+    assert ln_of_all == pytest.approx(ln_likelihood(fitted, *cdnow, model=model), abs=1e-6)
 
 
 def test_likelihoods_by_hand() -> None:
@@ -81,9 +81,9 @@ def test_where_nobody_leaves_the_chance_to_leave_goes_to_its_bound() -> None:
     age = np.full(2_000, 365.0)
     repeats = random.poisson(rate * age)
     last = np.where(repeats > 0, age * random.random(2_000) ** (1 / np.maximum(repeats, 1)), 0)
-    found, _ = fit(repeats, last, age)
-    assert found.a / (found.a + found.b) < 0.01
-    assert found.r == pytest.approx(2, rel=0.15)
+    fitted, _ = fit(repeats, last, age)
+    assert fitted.a / (fitted.a + fitted.b) < 0.01
+    assert fitted.r == pytest.approx(2, rel=0.15)
 
 
 @pytest.mark.parametrize(
@@ -106,11 +106,11 @@ def test_data_that_cannot_be_fitted_is_refused(
 @pytest.mark.parametrize("model", ["bg", "mbg"])
 def test_the_found_point_is_flat(cdnow: list[Floats], model: Model) -> None:
     """Slopes by small steps of the likelihood itself, not by the fit's own formulas."""
-    found, _ = fit(*cdnow, model=model)
+    fitted, _ = fit(*cdnow, model=model)
 
     def mean(ln_parameters: Floats) -> float:
         common = Lifetimes(*(float(value) for value in np.exp(ln_parameters)))
         return ln_likelihood(common, *cdnow, model=model) / 2_357
 
-    slopes = approx_fprime(np.log(list(vars(found).values())), mean, 1e-6)
+    slopes = approx_fprime(np.log(list(vars(fitted).values())), mean, 1e-6)
     assert np.abs(slopes).max() < 1e-5

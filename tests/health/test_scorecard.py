@@ -49,14 +49,20 @@ def test_a_bin_by_hand() -> None:
 
 def test_five_bins_a_measure_and_one_for_the_unknown(fitted: Scorecard) -> None:
     for measure in ("silent", "seats"):
-        bins = [one for one in fitted.bins if one.measure == measure]
-        assert [one.above for one in bins[1:-1]] == [one.up_to for one in bins[:-2]]
+        bins = [score_bin for score_bin in fitted.bins if score_bin.measure == measure]
+        assert [score_bin.above for score_bin in bins[1:-1]] == [
+            score_bin.up_to for score_bin in bins[:-2]
+        ]
         assert (bins[0].above, bins[-2].up_to, len(bins)) == (-inf, inf, 6)
         assert (bins[-1].above, bins[-1].up_to) == (None, None)
-        accounts = [one.churned + one.stayed for one in bins]
+        accounts = [score_bin.churned + score_bin.stayed for score_bin in bins]
         assert sum(accounts) == 5_000
         assert max(accounts[:5]) - min(accounts[:5]) <= 5
-    assert next(one for one in fitted.bins if one.measure == "seats" and one.above is None).stayed
+    assert next(
+        score_bin
+        for score_bin in fitted.bins
+        if score_bin.measure == "seats" and score_bin.above is None
+    ).stayed
 
 
 def test_a_measure_with_few_values_has_few_bins() -> None:
@@ -64,7 +70,7 @@ def test_a_measure_with_few_values_has_few_bins() -> None:
     outcomes = np.where(np.arange(1_000) < 700, 0.0, 3.0)
     nothing = np.full(1_000, np.nan)
     bins = fit({"outcomes": outcomes, "nothing": nothing}, churned).bins
-    assert [(one.measure, one.above, one.up_to) for one in bins] == [
+    assert [(score_bin.measure, score_bin.above, score_bin.up_to) for score_bin in bins] == [
         ("outcomes", -inf, 0),
         ("outcomes", 0, inf),
         ("outcomes", None, None),
@@ -74,11 +80,13 @@ def test_a_measure_with_few_values_has_few_bins() -> None:
 
 
 def test_more_of_what_goes_before_leaving_is_a_lower_score(fitted: Scorecard) -> None:
-    bins = [one for one in fitted.bins if one.measure == "silent"][:5]
-    assert [one.weight_of_evidence for one in bins] == sorted(
-        one.weight_of_evidence for one in bins
+    bins = [score_bin for score_bin in fitted.bins if score_bin.measure == "silent"][:5]
+    assert [score_bin.weight_of_evidence for score_bin in bins] == sorted(
+        score_bin.weight_of_evidence for score_bin in bins
     )
-    assert [one.points for one in bins] == sorted((one.points for one in bins), reverse=True)
+    assert [score_bin.points for score_bin in bins] == sorted(
+        (score_bin.points for score_bin in bins), reverse=True
+    )
     others = {"seats": np.full(50, 0.5), "noise": np.full(50, 0.5), "copy": np.full(50, 0.5)}
     score = fitted.score({"silent": np.linspace(0, 1, 50), **others})
     assert (np.diff(score) <= 0).all()
@@ -88,7 +96,9 @@ def test_more_of_what_goes_before_leaving_is_a_lower_score(fitted: Scorecard) ->
 def test_weights_are_never_negative(fitted: Scorecard) -> None:
     assert min(fitted.weights.values()) >= 0
     assert fitted.weights["silent"] + fitted.weights["copy"] > 0.7
-    assert np.ptp([one.points for one in fitted.bins if one.measure == "noise"]) < 12
+    assert (
+        np.ptp([score_bin.points for score_bin in fitted.bins if score_bin.measure == "noise"]) < 12
+    )
     # A measure that counts against itself once the other is known gets no weight at all.
     random = np.random.default_rng(9)
     cause = random.normal(size=4_000)
@@ -113,10 +123,10 @@ def test_twenty_points_double_the_odds(fitted: Scorecard, company: tuple[Measure
 
 def test_a_measure_that_tells_all_stays_finite() -> None:
     churned = np.arange(1_000) < 200
-    told = fit({"left": churned.astype(float)}, churned)
-    assert np.isfinite([one.points for one in told.bins]).all()
-    assert np.isfinite(list(told.weights.values())).all()
-    safe = told.score({"left": np.array([0.0, 1.0])})
+    answer = fit({"left": churned.astype(float)}, churned)
+    assert np.isfinite([score_bin.points for score_bin in answer.bins]).all()
+    assert np.isfinite(list(answer.weights.values())).all()
+    safe = answer.score({"left": np.array([0.0, 1.0])})
     assert safe[0] == pytest.approx(50)
     assert safe[1] == 0
 
@@ -127,8 +137,10 @@ def test_the_same_accounts_in_another_order_are_the_same_score(
     measures, churned = company
     order = np.random.default_rng(1).permutation(5_000)
     again = fit({name: values[order] for name, values in measures.items()}, churned[order])
-    assert [one.up_to for one in again.bins] == [one.up_to for one in fitted.bins]
-    points = [[one.points for one in each.bins] for each in (again, fitted)]
+    assert [score_bin.up_to for score_bin in again.bins] == [
+        score_bin.up_to for score_bin in fitted.bins
+    ]
+    points = [[score_bin.points for score_bin in each.bins] for each in (again, fitted)]
     np.testing.assert_allclose(*points, atol=1e-3)
 
 
@@ -136,7 +148,7 @@ def test_sql_applies_the_table_by_a_join(
     fitted: Scorecard, company: tuple[Measures, Floats]
 ) -> None:
     measures, _ = company
-    bins = pa.Table.from_pylist([asdict(one) for one in fitted.bins])
+    bins = pa.Table.from_pylist([asdict(score_bin) for score_bin in fitted.bins])
     values = pa.table(
         {
             "account": np.tile(np.arange(5_000), len(measures)),
@@ -147,7 +159,7 @@ def test_sql_applies_the_table_by_a_join(
     with duckdb.connect() as warehouse:
         warehouse.register("bins", bins)
         warehouse.register("vals", values)
-        found = warehouse.execute(
+        result = warehouse.execute(
             """
             select greatest(0, least(100, ? + sum(bins.points))) as score
             from vals
@@ -161,7 +173,7 @@ def test_sql_applies_the_table_by_a_join(
             """,
             [fitted.base_points],
         ).fetchnumpy()["score"]
-    np.testing.assert_allclose(found, fitted.score(measures), atol=1e-9)
+    np.testing.assert_allclose(result, fitted.score(measures), atol=1e-9)
 
 
 def test_too_few_who_left_teach_nothing() -> None:

@@ -41,8 +41,8 @@ def test_no_figure_depends_on_the_order(
     mixed = list(rows)
     random.shuffle(mixed)  # type: ignore[arg-type]
     for figure in (auc, top_decile_lift, lambda s, y: calibration_error(np.array(s) / 10, y)):
-        one, other = (figure(*zip(*each, strict=True)) for each in (rows, mixed))
-        assert one == pytest.approx(other)
+        first, other = (figure(*zip(*each, strict=True)) for each in (rows, mixed))
+        assert first == pytest.approx(other)
 
 
 def test_top_decile_lift_by_hand() -> None:
@@ -59,7 +59,9 @@ def test_calibration_by_hand() -> None:
     chance = [0.1] * 10 + [0.5] * 10
     outcome = [True] * 3 + [False] * 7 + [True] * 4 + [False] * 6
     bins = calibration(chance, outcome)
-    assert [(one.accounts, round(one.expected, 9), one.observed) for one in bins] == [
+    assert [
+        (score_bin.accounts, round(score_bin.expected, 9), score_bin.observed) for score_bin in bins
+    ] == [
         (10, 0.1, 0.3),
         (10, 0.5, 0.4),
     ]
@@ -70,8 +72,8 @@ def test_calibration_by_hand() -> None:
 def test_ten_bins_of_as_many_accounts_each() -> None:
     chance = np.random.default_rng(1).random(1_000)
     bins = calibration(chance, np.arange(1_000) % 2 == 0)
-    assert [one.accounts for one in bins] == [100] * 10
-    expected = [one.expected for one in bins]
+    assert [score_bin.accounts for score_bin in bins] == [100] * 10
+    expected = [score_bin.expected for score_bin in bins]
     assert expected == sorted(expected)
 
 
@@ -88,16 +90,16 @@ def test_intervals_are_those_of_theory() -> None:
     random = np.random.default_rng(4)
     outcome = np.arange(400) < 200
     score = random.normal(size=400) + outcome
-    found = auc_interval(score, outcome)
-    a = found.value
+    result = auc_interval(score, outcome)
+    a = result.value
     q1, q2 = a / (2 - a), 2 * a * a / (1 + a)
     error = np.sqrt((a * (1 - a) + 199 * (q1 - a * a) + 199 * (q2 - a * a)) / (200 * 200))
-    assert found.value == pytest.approx(auc(score, outcome))
-    assert found.high - found.low == pytest.approx(2 * 1.96 * error, rel=0.15)
-    assert auc_interval(score, outcome) == found
+    assert result.value == pytest.approx(auc(score, outcome))
+    assert result.high - result.low == pytest.approx(2 * 1.96 * error, rel=0.15)
+    assert auc_interval(score, outcome) == result
     tied = auc_interval(np.zeros(400), outcome)
     assert (tied.value, tied.low, tied.high) == (0.5, 0.5, 0.5)
-    assert auc_interval(score, outcome, seed=1) != found
+    assert auc_interval(score, outcome, seed=1) != result
 
 
 def test_a_paired_difference_is_surer_than_two_intervals() -> None:

@@ -11,7 +11,7 @@ from lifecycle.errors import TriggerError, UnknownName
 from lifecycle.insight.explain import explain
 from lifecycle.status.overview import status
 from lifecycle.whatif.preview import preview
-from planned import WIN_BACK, Told
+from planned import WIN_BACK, Workspace
 
 WHY = "triggers/win_back.yaml:2: audience: account_360 has no column 'is_dormnt'"
 
@@ -21,66 +21,74 @@ def squeezed(document: Document) -> str:
 
 
 @pytest.fixture
-def file(told: Told) -> Path:
+def file(workspace: Workspace) -> Path:
     """The trigger's file, misspelt after a run went by it."""
-    told.publish()
-    told.company.trigger("other", WIN_BACK, "check_in", "case_study")
-    told.run()
-    file = told.company.folder / "triggers" / "win_back.yaml"
+    workspace.publish()
+    workspace.company.trigger("other", WIN_BACK, "check_in", "case_study")
+    workspace.run()
+    file = workspace.company.folder / "triggers" / "win_back.yaml"
     file.write_text(WIN_BACK.replace("is_dormant and", "is_dormnt and"))
     return file
 
 
-def test_status_tells_of_it_before_and_after_a_run_met_it(told: Told, file: Path) -> None:
+def test_status_tells_of_it_before_and_after_a_run_met_it(workspace: Workspace, file: Path) -> None:
     for run_id in ("r2", "r3"):
-        page = squeezed(status(told.settings, told.ledger).as_document())
+        page = squeezed(status(workspace.settings, workspace.ledger).as_document())
         assert f"win_back waits: {WHY}" in page
         assert "Nothing ended" in page
-        told.run(run_id)
-    (one,) = status(told.settings, told.ledger).as_json()["broken"]["win_back"]
-    assert (one["file"], one["line"]) == ("triggers/win_back.yaml", 2)
+        workspace.run(run_id)
+    (first,) = status(workspace.settings, workspace.ledger).as_json()["broken"]["win_back"]
+    assert (first["file"], first["line"]) == ("triggers/win_back.yaml", 2)
     file.write_text(WIN_BACK)
-    now = status(told.settings, told.ledger)
+    now = status(workspace.settings, workspace.ledger)
     assert now.broken == {}
     assert "win_back (version" in squeezed(now.as_document()), "it waits until the next run"
 
 
-def test_status_tells_what_keeps_every_run_from_beginning(told: Told) -> None:
-    (told.company.folder / "email_templates" / "_footer.en.txt").write_text("{{ x }}\n")
-    page = squeezed(status(told.settings, told.ledger).as_document())
+def test_status_tells_what_keeps_every_run_from_beginning(workspace: Workspace) -> None:
+    (workspace.company.folder / "email_templates" / "_footer.en.txt").write_text("{{ x }}\n")
+    page = squeezed(status(workspace.settings, workspace.ledger).as_document())
     assert "No run begins before this is mended: email_templates/_footer.en.txt:1:" in page
 
 
-def test_explain_tells_what_is_wrong_and_what_was_done_so_far(told: Told, file: Path) -> None:
-    page = squeezed(explain(told.settings, told.ledger, "A1").as_document())
+def test_explain_tells_what_is_wrong_and_what_was_done_so_far(
+    workspace: Workspace, file: Path
+) -> None:
+    page = squeezed(explain(workspace.settings, workspace.ledger, "A1").as_document())
     assert "win_back: cannot be used, and waits" in page
     assert WHY in page
     assert "check_in" in page
     assert "its file is gone" not in page
-    (one,) = explain(told.settings, told.ledger, "A1", only="win_back").as_json()["triggers"]
-    assert one["is_broken"]
-    assert one["next"] == "nothing, until a run finds it mended."
+    (first,) = explain(workspace.settings, workspace.ledger, "A1", only="win_back").as_json()[
+        "triggers"
+    ]
+    assert first["is_broken"]
+    assert first["next"] == "nothing, until a run finds it mended."
 
 
-def test_explain_tells_of_a_mail_that_is_wrong(told: Told, file: Path) -> None:
+def test_explain_tells_of_a_mail_that_is_wrong(workspace: Workspace, file: Path) -> None:
     file.write_text(WIN_BACK)
-    mail = told.company.folder / "email_templates" / "win_back" / "case_study.en.txt"
+    mail = workspace.company.folder / "email_templates" / "win_back" / "case_study.en.txt"
     mail.write_text("Subject: x\n\n{{ account.nme }}\n")
-    page = squeezed(explain(told.settings, told.ledger, "A1", only="win_back").as_document())
+    page = squeezed(
+        explain(workspace.settings, workspace.ledger, "A1", only="win_back").as_document()
+    )
     assert "email_templates/win_back/case_study.en.txt:3: there is no account.nme" in page
 
 
-def test_preview_of_it_says_what_is_wrong_and_of_another_goes_on(told: Told, file: Path) -> None:
+def test_preview_of_it_says_what_is_wrong_and_of_another_goes_on(
+    workspace: Workspace, file: Path
+) -> None:
     with pytest.raises(TriggerError) as caught:
-        preview(told.settings, told.ledger, "win_back", as_of=told.as_of)
+        preview(workspace.settings, workspace.ledger, "win_back", as_of=workspace.as_of)
     assert str(caught.value).startswith(WHY)
-    seen = preview(told.settings, told.ledger, "other", as_of=told.as_of)
+    seen = preview(workspace.settings, workspace.ledger, "other", as_of=workspace.as_of)
     assert seen.trigger.name == "other"
     with pytest.raises(UnknownName):
-        preview(told.settings, told.ledger, "nobody", as_of=told.as_of)
+        preview(workspace.settings, workspace.ledger, "nobody", as_of=workspace.as_of)
 
 
-def test_preview_says_what_is_wrong_with_all_of_them(told: Told, file: Path) -> None:
-    (told.company.folder / "email_templates" / "_footer.en.txt").write_text("{{ x }}\n")
+def test_preview_says_what_is_wrong_with_all_of_them(workspace: Workspace, file: Path) -> None:
+    (workspace.company.folder / "email_templates" / "_footer.en.txt").write_text("{{ x }}\n")
     with pytest.raises(TriggerError, match=r"_footer\.en\.txt:1"):
-        preview(told.settings, told.ledger, "other", as_of=told.as_of)
+        preview(workspace.settings, workspace.ledger, "other", as_of=workspace.as_of)

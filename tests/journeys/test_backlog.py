@@ -22,7 +22,7 @@ def test_after_a_weekend_forty_mails_leave_within_half_an_hour_not_all_at_nine(l
     assert len(times) == 40
     assert times[0] >= "Mon 15 Jun 09:00"
     assert times[-1] < "Mon 15 Jun 09:30"
-    assert max(times.count(one) for one in times) <= 6
+    assert max(times.count(moment) for moment in times) <= 6
     assert len(set(times)) > 15
 
 

@@ -269,7 +269,9 @@ def test_a_weekly_step_under_a_weekly_cap_does_not_drift(live):
     minutes = {}
     for mail in mails:
         minutes.setdefault(mail.split()[-1], set()).add(mail.split()[3])
-    assert all(len(one) == 1 for one in minutes.values()), "each account has a minute of its own"
+    assert all(len(minute) == 1 for minute in minutes.values()), (
+        "each account has a minute of its own"
+    )
 
 
 def test_who_would_leave_does_not_enter(prepare):

@@ -135,14 +135,14 @@ steps:
 
 
 @pytest.mark.parametrize(
-    ("window", "told"),
+    ("window", "expected"),
     [
         ('{days: [], from: "09:00", to: "17:00"}', "names no day, so the window never opens"),
         ('{days: mon-fri, from: "17:00", to: "09:00"}', "from 17:00 is not before to 09:00"),
     ],
 )
-def test_a_window_that_never_opens_is_refused_before_it_costs_a_mail(prepare, window, told):
-    with pytest.raises(TriggerError, match=told):
+def test_a_window_that_never_opens_is_refused_before_it_costs_a_mail(prepare, window, expected):
+    with pytest.raises(TriggerError, match=expected):
         prepare(SILENT + f"send_window: {window}" + STEPS)
 
 
@@ -172,10 +172,10 @@ def test_days_that_are_written_leave_out_the_country_s_weekend(live):
             "steps:\n  - {id: check_in, after: 0d}\n"
         )
         folder = days.strip("[]").replace(", ", "_")
-        found = live(
+        simulation = live(
             trigger, "2026-06-12  silent", until="2026-06-19", where="Asia/Riyadh SA", folder=folder
         )
-        assert found == [f"{mail} 09:00 check_in"]
+        assert simulation == [f"{mail} 09:00 check_in"]
 
 
 # Countries of several zones. ----------------------------------------------------------------

@@ -22,7 +22,7 @@ def subjects(journey, days, until):
     with ledger.read() as connection:
         sent = dict(connection.execute(select(messages.c.send_id, messages.c.mime)).all())
     ledger.close()
-    words = [message_from_bytes(sent[one.send.send_id])["Subject"] for one in journey.left]
+    words = [message_from_bytes(sent[mail.send.send_id])["Subject"] for mail in journey.left]
     return list(zip(mails, words, strict=True))
 
 

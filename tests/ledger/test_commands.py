@@ -38,19 +38,19 @@ def test_a_command_is_recorded_however_it_ends(ledger_url: str) -> None:
             raise OSError("the disk is full\nand more")
         with pytest.raises(KeyboardInterrupt), recorded(ledger, FIT_SCORES):
             raise KeyboardInterrupt
-        found = read(ledger)
-    assert {name: run.outcome for name, run in found.finished.items()} == {
+        records = read(ledger)
+    assert {name: run.outcome for name, run in records.finished.items()} == {
         DELIVER: "done",
         RUN: "stopped",
         FIT_SCORES: "failed",
     }
-    assert found.ended_well.keys() == {DELIVER}
-    assert (found.last_delivery.due, found.last_delivery.accepted) == (3, 2)
-    assert found.finished[RUN].why == (
+    assert records.ended_well.keys() == {DELIVER}
+    assert (records.last_delivery.due, records.last_delivery.accepted) == (3, 2)
+    assert records.finished[RUN].why == (
         "stopped at the raw gate, nothing was sent: contacts vanished, a***@example.com too"
     )
-    assert found.finished[FIT_SCORES].why == "it was ended from outside"
-    assert found.since <= found.started[DELIVER].began_at
+    assert records.finished[FIT_SCORES].why == "it was ended from outside"
+    assert records.since <= records.started[DELIVER].began_at
 
 
 def test_the_error_of_a_command_is_not_hidden_by_a_ledger_that_cannot_be_written(
@@ -84,11 +84,11 @@ def test_a_command_that_was_killed_never_ended_well(tmp_path) -> None:
     )
     assert killed.returncode == -signal.SIGKILL
     with Ledger.open(url) as ledger:
-        found = read(ledger)
-    assert found.started[RUN].outcome == "killed"
-    assert found.started[RUN].finished_at is None
-    assert (found.finished, found.ended_well) == ({}, {})
-    assert found.by_prefect
+        records = read(ledger)
+    assert records.started[RUN].outcome == "killed"
+    assert records.started[RUN].finished_at is None
+    assert (records.finished, records.ended_well) == ({}, {})
+    assert records.by_prefect
 
 
 def test_old_rows_go_but_the_last_that_ended_well_stays(ledger_url: str) -> None:
@@ -112,9 +112,9 @@ def test_old_rows_go_but_the_last_that_ended_well_stays(ledger_url: str) -> None
         with ledger.read() as connection:
             query = select(command_runs.c.outcome).where(command_runs.c.command == FIT_SCORES)
             assert sorted(connection.scalars(query)) == ["done", "failed"]
-        found = read(ledger)
-        assert found.ended_well[FIT_SCORES].began_at == now - timedelta(days=190)
-        assert found.finished[FIT_SCORES].began_at == now - timedelta(days=170)
+        records = read(ledger)
+        assert records.ended_well[FIT_SCORES].began_at == now - timedelta(days=190)
+        assert records.finished[FIT_SCORES].began_at == now - timedelta(days=170)
 
 
 def test_a_backup_keeps_the_record_and_since_when_there_is_one(ledger_url, tmp_path) -> None:

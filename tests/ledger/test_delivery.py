@@ -46,7 +46,7 @@ def claim(ledger: Ledger, now: datetime = NOW, worker: str = "w", limit: int = 6
     with ledger.write() as connection:
         delivery.release(connection, now)
         claims, _ = delivery.claim(connection, now, worker=worker, lease=LEASE, limit=limit)
-    return [one.send_id for one in claims]
+    return [item.send_id for item in claims]
 
 
 def states(ledger: Ledger) -> dict[str, str]:
@@ -59,9 +59,11 @@ def test_what_is_too_late_is_found_without_a_look_at_what_was_sent(tmp_path):
     asked = []
     with Ledger.open(f"sqlite:///{tmp_path / 'ledger.db'}") as ledger:
         with ledger.write() as connection:
-            event.listen(connection, "before_cursor_execute", lambda *said: asked.append(said[2:4]))
+            event.listen(
+                connection, "before_cursor_execute", lambda *message: asked.append(message[2:4])
+            )
             delivery.release(connection, NOW)
-        (late,) = [one for one in asked if "expires_at <=" in one[0]]
+        (late,) = [question for question in asked if "expires_at <=" in question[0]]
         with ledger.read() as connection:
             steps = connection.exec_driver_sql(f"explain query plan {late[0]}", late[1]).all()
     assert "ix_sends_expiry (state=? AND expires_at<?)" in steps[0].detail
@@ -266,10 +268,10 @@ def test_every_move_is_logged(ledger):
 
 
 def test_the_identity_of_a_send_is_its_five_facts():
-    one = send_identity("a", "b", "t", "s", 1)
-    assert one == send_identity("a", "b", "t", "s", 1)
+    first = send_identity("a", "b", "t", "s", 1)
+    assert first == send_identity("a", "b", "t", "s", 1)
     others = [("ab", "", "t", "s", 1), ("a", "b", "ts", "", 1), ("a", "b", "t", "s", 2)]
-    assert len({one, *(send_identity(*facts) for facts in others)}) == 4
+    assert len({first, *(send_identity(*facts) for facts in others)}) == 4
 
 
 def test_an_unusable_ledger_is_named(tmp_path):
@@ -281,5 +283,5 @@ def test_an_unusable_ledger_is_named(tmp_path):
 
 
 def test_a_ledger_of_two_openers_is_made_once(ledger_url):
-    with Ledger.open(ledger_url) as one, Ledger.open(ledger_url) as two, one.read(), two.read():
+    with Ledger.open(ledger_url) as first, Ledger.open(ledger_url) as two, first.read(), two.read():
         pass

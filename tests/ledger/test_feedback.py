@@ -154,18 +154,18 @@ def test_a_fact_of_an_unknown_mail_is_kept_and_moves_nothing(ledger):
     assert suppressed(ledger) == {"c99@example.com": "bounced"}
 
 
-# Told again. ------------------------------------------------------------------------------
+# Workspace again. ------------------------------------------------------------------------------
 
 
 def test_duplicates_of_every_kind_are_one_fact(ledger):
     put(ledger, 1, State.ACCEPTED)
-    one = fact(Kind.DEFERRED, event_id="e1", detail="400 later")
-    assert tell(ledger, one) == 1
-    assert tell(ledger, one, one) == 0
-    assert tell(ledger, replace(one, event_id="e2")) == 0, "a changed event id"
-    assert tell(ledger, replace(one, event_id=None, source="list")) == 0, "another teller"
-    assert tell(ledger, replace(one, detail="other words", address="C1@EXAMPLE.com")) == 0
-    late = replace(one, at=one.at + timedelta(seconds=5))
+    first = fact(Kind.DEFERRED, event_id="e1", detail="400 later")
+    assert tell(ledger, first) == 1
+    assert tell(ledger, first, first) == 0
+    assert tell(ledger, replace(first, event_id="e2")) == 0, "a changed event id"
+    assert tell(ledger, replace(first, event_id=None, source="list")) == 0, "another teller"
+    assert tell(ledger, replace(first, detail="other words", address="C1@EXAMPLE.com")) == 0
+    late = replace(first, at=first.at + timedelta(seconds=5))
     assert tell(ledger, late) == 0, "the same event id at another time"
     assert tell(ledger, replace(late, event_id="e3"), replace(late, event_id="e4")) == 1
 
@@ -213,12 +213,12 @@ def test_order_batches_and_repetition_do_not_matter(ledger, facts, starts, seed)
     shuffled = facts + chance.choices(facts, k=5) if facts else []
     chance.shuffle(shuffled)
     ends = []
-    for told in ([facts], [[one] for one in shuffled]):
+    for message in ([facts], [[item] for item in shuffled]):
         empty(ledger)
         for number, state in enumerate(starts, start=1):
             put(ledger, number, state)
         with ledger.write() as connection:
-            for batch in told:
+            for batch in message:
                 feedback.apply(connection, batch, NOW + timedelta(days=1))
         ends.append(contents(ledger))
     assert ends[0] == ends[1]
@@ -315,23 +315,23 @@ def test_a_mail_that_is_refused_again_and_again_counts_once(ledger):
 
 
 def test_a_list_and_an_event_that_tell_of_one_bounce_count_once():
-    told = []
+    collected = []
     for number in range(4):
         at = NOW + timedelta(days=number)
-        told.append(Happened(at, Kind.BLOCKED, send(number)))
-        told.append(Happened(at + timedelta(seconds=3), Kind.BLOCKED, None))
-    assert reached_soft_limit(told) is None
-    told.append(Happened(NOW + timedelta(days=9), Kind.BLOCKED, None))
-    assert reached_soft_limit(told) == NOW + timedelta(days=9)
+        collected.append(Happened(at, Kind.BLOCKED, send(number)))
+        collected.append(Happened(at + timedelta(seconds=3), Kind.BLOCKED, None))
+    assert reached_soft_limit(collected) is None
+    collected.append(Happened(NOW + timedelta(days=9), Kind.BLOCKED, None))
+    assert reached_soft_limit(collected) == NOW + timedelta(days=9)
 
 
 def test_a_mail_that_bounced_after_all_was_not_delivered():
-    told: list[Happened] = []
+    collected: list[Happened] = []
     for number in range(5):
         at = NOW + timedelta(days=number)
-        told.append(Happened(at, Kind.DELIVERED, send(number)))
-        told.append(Happened(at + timedelta(minutes=1), Kind.BLOCKED, send(number)))
-    assert reached_soft_limit(told) is not None
+        collected.append(Happened(at, Kind.DELIVERED, send(number)))
+        collected.append(Happened(at + timedelta(minutes=1), Kind.BLOCKED, send(number)))
+    assert reached_soft_limit(collected) is not None
 
 
 def test_a_late_delivery_between_takes_a_soft_suppression_back_and_no_other(ledger):
@@ -374,8 +374,8 @@ def test_an_erased_address_stays_unmailed_and_unknown(ledger):
         assert suppressions.reasons(connection, asked, KEY) == {"c1@example.com": "erased"}
         with pytest.raises(Exception, match="ERASURE_KEY"):
             suppressions.reasons(connection, asked)
-    told = [fact(Kind.BOUNCED), fact(Kind.BOUNCED, None, address="c1@example.com")]
-    assert tell(ledger, *told, erasure_key=KEY) == 1
+    answer = [fact(Kind.BOUNCED), fact(Kind.BOUNCED, None, address="c1@example.com")]
+    assert tell(ledger, *answer, erasure_key=KEY) == 1
     assert state_of(ledger) == "accepted"
     with ledger.read() as connection:
         assert connection.execute(select(feedback_table.c.address)).scalars().all() == [None]
@@ -385,23 +385,23 @@ def test_an_erased_address_stays_unmailed_and_unknown(ledger):
 def test_without_erased_people_no_key_is_needed(ledger):
     tell(ledger, fact(Kind.COMPLAINED))
     with ledger.read() as connection:
-        found = suppressions.reasons(connection, ["c1@example.com", "x@example.com"])
-    assert found == {"c1@example.com": "complained"}
+        result = suppressions.reasons(connection, ["c1@example.com", "x@example.com"])
+    assert result == {"c1@example.com": "complained"}
 
 
 # News. ------------------------------------------------------------------------------------
 
 
 def of_provider(tmp_path: Path, provider: str) -> Settings:
-    made = Company(tmp_path / "company").settings
-    delivery_section = made.delivery.model_copy(update={"provider": provider})
-    return made.model_copy(update={"delivery": delivery_section})
+    result = Company(tmp_path / "company").settings
+    delivery_section = result.delivery.model_copy(update={"provider": provider})
+    return result.model_copy(update={"delivery": delivery_section})
 
 
 def synced(ledger: Ledger, lists: Iterable[str], now: datetime) -> None:
     with ledger.write() as connection:
-        for one in lists:
-            feedback.record_sync(connection, one, read_until=now, now=now)
+        for owner_list in lists:
+            feedback.record_sync(connection, owner_list, read_until=now, now=now)
 
 
 def test_old_news_stop_a_live_provider(ledger, tmp_path):
@@ -424,11 +424,11 @@ def test_a_provider_without_lists_needs_no_news(ledger):
 def test_thousands_of_facts_take_few_statements(ledger):
     put_all(ledger, list(range(1, 5001)), State.ACCEPTED)
     kinds = (Kind.PROCESSED, Kind.DELIVERED)
-    told = [fact(kind, n, event_id=f"{kind}{n}") for n in range(1, 5001) for kind in kinds]
+    answer = [fact(kind, n, event_id=f"{kind}{n}") for n in range(1, 5001) for kind in kinds]
     with statements(ledger) as executed:
-        assert tell(ledger, *told) == 10_000
-    assert len(executed) < len(told) / 100
-    assert tell(ledger, *told) == 0
+        assert tell(ledger, *answer) == 10_000
+    assert len(executed) < len(answer) / 100
+    assert tell(ledger, *answer) == 0
     with ledger.read() as connection:
         assert set(connection.execute(select(sends.c.state)).scalars()) == {"delivered"}
 

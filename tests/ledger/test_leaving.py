@@ -40,8 +40,8 @@ def test_it_stands_against_mail_at_once_and_for_good(ledger: Ledger) -> None:
     assert leaving.record(ledger, [ANN, BOB], run_id="r1") == 2
     assert "run r1 has not passed the gates" in against(ledger, "ann@example.com")
     settle(ledger, "r1")
-    told = against(ledger, "ann@example.com")
-    assert told == (
+    comparison = against(ledger, "ann@example.com")
+    assert comparison == (
         'left in the CRM without a readable date ("soon"), seen 2026-06-10 in contacts.csv row 3,'
         " unsubscribed_at"
     )

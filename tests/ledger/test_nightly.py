@@ -69,11 +69,11 @@ def test_the_flow_copies_where_the_settings_say(
     company: Company, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("LIFECYCLE__BACKUP__DIR", str(tmp_path / "elsewhere"))
-    made = back_up.fn(config=str(company.folder / "lifecycle.toml"))
-    assert Path(made["file"]).parent == tmp_path / "elsewhere"
-    assert made["rows"] >= 0
+    result = back_up.fn(config=str(company.folder / "lifecycle.toml"))
+    assert Path(result["file"]).parent == tmp_path / "elsewhere"
+    assert result["rows"] >= 0
     text = (company.settings.state_dir / "logs" / "lifecycle.log").read_text()
-    assert f"backup: {Path(made['file']).name}" in text
+    assert f"backup: {Path(result['file']).name}" in text
 
 
 def test_the_command_without_a_file_copies_among_the_nightly_ones(company: Company) -> None:

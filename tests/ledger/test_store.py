@@ -41,7 +41,7 @@ def test_the_migrations_make_the_tables_that_the_code_knows(ledger_url: str) -> 
         context = MigrationContext.configure(connection, opts={"compare_type": True})
         changes = compare_metadata(context, metadata)
     with_expression = "ix_sends_due"  # Alembic cannot compare it
-    assert [one for one in changes if getattr(one[1], "name", "") != with_expression] == []
+    assert [change for change in changes if getattr(change[1], "name", "") != with_expression] == []
 
 
 def test_a_ledger_of_a_newer_version_is_refused_and_left_alone(

@@ -15,7 +15,7 @@ from lifecycle.authoring.trigger_check import check
 from lifecycle.mail.folder import Templates
 from lifecycle.mail.render import Renderer
 from lifecycle.settings import CHECKOUT, load
-from lifecycle.triggers.model import load_triggers
+from lifecycle.triggers.folder import load_triggers
 
 SETTINGS = load(CHECKOUT / "lifecycle.toml")
 STEPS = [(trigger.name, step.id) for trigger in load_triggers(SETTINGS) for step in trigger.steps]
@@ -105,8 +105,8 @@ def test_win_back_says_nothing_false_to_who_never_logged_in(locale: str) -> None
     for trigger, step, language in MAILS:
         if trigger == "win_back_dormant" and language == locale:
             parsed = mail(trigger, step, locale, never)
-            said = parsed["Subject"] + text_of(parsed).partition("-" * 60)[0]
-            assert not re.search(r"再開|最後にご利用|間が空|last time|break|20\d\d", said), said
+            output = parsed["Subject"] + text_of(parsed).partition("-" * 60)[0]
+            assert not re.search(r"再開|最後にご利用|間が空|last time|break|20\d\d", output), output
 
 
 def test_win_back_tells_the_last_day_on_the_accounts_own_calendar() -> None:

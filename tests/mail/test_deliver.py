@@ -104,9 +104,9 @@ def ledger(ledger_url: str) -> Iterator[Ledger]:
 def plan(ledger: Ledger, mails: int, **changes: Any) -> list[str]:
     """Mails that are due now."""
     now = datetime.now(UTC)
-    made = [planned_sends.rendered(number, at=now, **changes) for number in range(mails)]
-    planned_sends.plan(ledger, *made)
-    return [mail.send_id for mail in made]
+    result = [planned_sends.rendered(number, at=now, **changes) for number in range(mails)]
+    planned_sends.plan(ledger, *result)
+    return [mail.send_id for mail in result]
 
 
 def run(settings: Settings, ledger: Ledger, **more: Any) -> DeliveryResult:
@@ -324,13 +324,13 @@ def test_a_domain_that_warms_up_gets_its_mails_of_a_day_and_the_others_wait(sett
     assert states(ledger) == {"accepted": 4, "queued": 2}
     again = run(careful, ledger)
     assert (again.accepted, again.no_room) == (0, {"example.com": 2})
-    told = "2 mails to example.com must wait until tomorrow (UTC)"
+    answer = "2 mails to example.com must wait until tomorrow (UTC)"
     report = DeliveryReport.of(again, now=datetime.now(UTC), waiting=2)
-    assert told in as_text(report.as_document("UTC"), width=400)
+    assert answer in as_text(report.as_document("UTC"), width=400)
     assert DeliveryReport.from_json(report.as_json()) == report
-    found = status(careful, ledger)
-    assert found.no_room == {"example.com": 2}
-    assert told in as_text(found.as_document(), width=400)
+    status_report = status(careful, ledger)
+    assert status_report.no_room == {"example.com": 2}
+    assert answer in as_text(status_report.as_document(), width=400)
 
 
 def test_a_delivery_stops_when_the_provider_takes_nothing(settings, ledger, fake):

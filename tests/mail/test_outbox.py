@@ -81,18 +81,20 @@ def test_no_id_leads_out_of_the_folder(tmp_path: Path, send_id: str) -> None:
 
 
 def test_the_settings_open_it(tmp_path: Path, company: object) -> None:
-    made = company()  # type: ignore[operator]
-    assert isinstance(made, Settings)
-    provider: Provider = open_provider(made)
+    example = company()  # type: ignore[operator]
+    assert isinstance(example, Settings)
+    provider: Provider = open_provider(example)
     assert (provider.name, provider.live) == ("outbox", False)
     put(provider, SEND, MIME)
-    assert names(made.outbox_dir) == [f"{SEND}.eml"]
+    assert names(example.outbox_dir) == [f"{SEND}.eml"]
     provider.close()
 
 
 def test_many_threads_and_two_outboxes_write_each_mail_once(tmp_path: Path) -> None:
     outboxes = [Outbox(tmp_path), Outbox(tmp_path)]
-    jobs = [(outboxes[turn], f"{send:032x}") for send in range(200) for turn in (0, 1)]
+    jobs = [
+        (outboxes[round_number], f"{send:032x}") for send in range(200) for round_number in (0, 1)
+    ]
     random.Random(1).shuffle(jobs)
     with ThreadPoolExecutor(16) as pool:
         outcomes = list(pool.map(lambda job: put(job[0], job[1], MIME), jobs))
@@ -115,13 +117,13 @@ LONG_MIME = b"Subject: x\r\n\r\n" + b"body of a mail\r\n" * 4_000
 SENDS = [f"{number:032x}" for number in range(200)]
 
 
-def write_all(folder: Path, told: int) -> None:
+def write_all(folder: Path, count: int) -> None:
     """Send every mail, and tell which were accepted, one whole line each."""
     outbox = Outbox(folder)
 
     def send(send_id: str) -> None:
         if put(outbox, send_id, LONG_MIME).state is State.ACCEPTED:
-            os.write(told, f"{send_id}\n".encode())
+            os.write(count, f"{send_id}\n".encode())
 
     with ThreadPoolExecutor(4) as pool:
         list(pool.map(send, SENDS))
@@ -136,11 +138,11 @@ def test_writers_killed_at_random_moments_leave_each_mail_whole_and_once(tmp_pat
         writer = FORK.Process(target=write_all, args=(tmp_path, write_end))
         writer.start()
         os.close(write_end)
-        with open(read_end) as told:
-            accepted.add(told.readline().strip())  # it has begun
+        with open(read_end) as answer:
+            accepted.add(answer.readline().strip())  # it has begun
             time.sleep(dice.uniform(0, 0.05))
             writer.kill()
-            accepted |= set(told.read().split())
+            accepted |= set(answer.read().split())
         writer.join()
         kills += writer.exitcode == -signal.SIGKILL
         there = {path.stem: path.stat().st_size for path in tmp_path.glob("*.eml")}

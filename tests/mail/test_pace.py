@@ -146,26 +146,26 @@ def test_a_delivery_stops_at_the_domains_room_and_goes_on_with_others(ledger_url
 def claimed(connection: Connection, worker: str, room: delivery.Room, limit: int) -> list[str]:
     lease = timedelta(minutes=5)
     claims, _ = delivery.claim(connection, NOW, worker=worker, lease=lease, limit=limit, room=room)
-    return [one.send_id for one in claims]
+    return [claim.send_id for claim in claims]
 
 
 def test_two_workers_share_a_domains_room_and_a_refused_mail_gives_its_place_back(ledger_url):
     with Ledger.open(ledger_url) as ledger:
         planned_sends.plan(ledger, *(planned_sends.planned(n, at=NOW) for n in range(8)))
-        one, other = delivery.Room(for_new=3), delivery.Room(for_new=3)
+        entry, other = delivery.Room(for_new=3), delivery.Room(for_new=3)
         with ledger.write() as connection:
             delivery.release(connection, NOW)
-            first = claimed(connection, "one", one, 2)
+            first = claimed(connection, "one", entry, 2)
         with ledger.write() as connection:
             assert len(claimed(connection, "other", other, 64)) == 1
         with ledger.write() as connection:
-            assert claimed(connection, "one", one, 64) == []
+            assert claimed(connection, "one", entry, 64) == []
             delivery.settle(connection, first[0], State.QUEUED, "429", NOW, worker="one", attempt=1)
             delivery.settle(
                 connection, first[1], State.ACCEPTED, None, NOW, worker="one", attempt=1
             )
             assert len(claimed(connection, "other", other, 64)) == 1
-            assert claimed(connection, "one", one, 64) == []
+            assert claimed(connection, "one", entry, 64) == []
 
 
 def test_bounces_of_the_last_week_hold_a_domain_where_it_is(ledger_url):

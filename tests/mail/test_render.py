@@ -82,8 +82,8 @@ def test_a_mail_carries_who_it_is_from_and_how_to_leave(company: Any) -> None:
 
 
 def test_the_same_decision_gives_the_same_bytes(company: Any) -> None:
-    made = company()
-    assert rendered(made).as_bytes() == rendered(made).as_bytes()
+    example = company()
+    assert rendered(example).as_bytes() == rendered(example).as_bytes()
 
 
 @pytest.mark.parametrize(
@@ -94,8 +94,10 @@ def test_without_a_usable_owner_there_is_no_reply_to(company: Any, owner: str | 
 
 
 def test_a_contact_without_name_is_written_to_by_address(company: Any) -> None:
-    made = company({"win_back/hello.ja.txt": "Subject: s\n\n{{ contact.name or 'ご担当者' }} 様\n"})
-    message = rendered(made, contact={"name": "  "})
+    example = company(
+        {"win_back/hello.ja.txt": "Subject: s\n\n{{ contact.name or 'ご担当者' }} 様\n"}
+    )
+    message = rendered(example, contact={"name": "  "})
     assert message.to_name == ""
     assert message.body.startswith("ご担当者 様\n")
 
@@ -166,8 +168,8 @@ def test_whatever_the_values_the_footer_stands_once_at_the_end(
     company: Any, name: str, purpose: str
 ) -> None:
     body = "{{ contact.name or '-' }}\n{{ account.purpose or '-' }}"
-    made = company({"win_back/hello.ja.txt": f"Subject: s\n\n{body}\n"})
-    message = rendered(made, {"purpose": purpose}, {"name": name})
+    example = company({"win_back/hello.ja.txt": f"Subject: s\n\n{body}\n"})
+    message = rendered(example, {"purpose": purpose}, {"name": name})
     assert Message.from_bytes(message.as_bytes()) == message
     head, _, foot = message.body.rpartition("\n\n---\n")
     assert "\n---\n" not in head
@@ -181,7 +183,7 @@ def test_whatever_the_values_the_footer_stands_once_at_the_end(
 
 
 @pytest.mark.parametrize(
-    ("body", "said"),
+    ("body", "expected"),
     [
         ("\n\n{{ account.purpose }}", ["hello.ja.txt:5: account.purpose is empty here; write {%"]),
         ("{{ contact.role | upper }}", ["hello.ja.txt:3", "contact.role is empty"]),
@@ -201,9 +203,9 @@ def test_whatever_the_values_the_footer_stands_once_at_the_end(
          ["100,000 characters"]),
     ],
 )  # fmt: skip
-def test_a_value_that_cannot_be_said_is_named(company: Any, body: str, said: list[str]) -> None:
+def test_a_value_that_cannot_be_said_is_named(company: Any, body: str, expected: list[str]) -> None:
     message = refused(company, body)
-    for part in said:
+    for part in expected:
         assert part in message
 
 
@@ -245,9 +247,9 @@ def test_a_value_longer_than_sane_is_refused_unless_unused(company: Any) -> None
 
 @pytest.mark.parametrize("plan", ["", "\u200b", "あ" * 101])
 def test_a_subject_has_a_sane_width(company: Any, plan: str) -> None:
-    made = company({"win_back/hello.ja.txt": "Subject: {{ account.plan or '' }}\n\nbody\n"})
+    example = company({"win_back/hello.ja.txt": "Subject: {{ account.plan or '' }}\n\nbody\n"})
     with pytest.raises(TemplateError, match=r"hello\.ja\.txt:1: the subject is \d+ columns wide"):
-        rendered(made, {"plan": plan})
+        rendered(example, {"plan": plan})
 
 
 def test_an_impossible_address_is_named(company: Any) -> None:
@@ -319,8 +321,8 @@ def test_a_step_without_any_template_is_an_error(company: Any) -> None:
 
 
 def test_a_template_is_compiled_once(company: Any) -> None:
-    made = company()
-    renderer = Renderer(made)
+    example = company()
+    renderer = Renderer(example)
     arguments: dict[str, Any] = {
         "send_id": SEND, "trigger": "win_back", "step": "hello", "locale": "ja",
         "account": ACCOUNT, "contact": CONTACT, "date": datetime(2026, 6, 10, tzinfo=UTC),
@@ -361,8 +363,8 @@ def test_an_account_name_that_fits_stays_whole(company: Any) -> None:
 
 
 def test_a_name_of_thousands_of_signs_is_no_reason_for_silence(company: Any) -> None:
-    said = body_of(company, "{{ account.name }}", name="Y" * 5_000)
-    assert said == "Y" * 199 + "…"
+    output = body_of(company, "{{ account.name }}", name="Y" * 5_000)
+    assert output == "Y" * 199 + "…"
 
 
 @pytest.mark.parametrize("name", ["می‌خواهم", "क्‍ष", "শ্র‍্যা", "👩‍👩‍👧 Ann", "ක්‍ෂ"])

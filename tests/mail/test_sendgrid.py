@@ -134,11 +134,11 @@ def test_what_mails_of_a_step_share_is_not_taken_for_another_s(
     steps = [{}, other, {"trigger": "renewal"}, {"step": "last_call"}, {"is_preview": True}, {}]
     send(connect(), *(letter(number, **more) for number, more in enumerate(steps)))
     once = ("from", "reply_to", "categories")
-    said = [{name: body.get(name) for name in once} for body in fake.requests()]
-    assert said[0] == said[-1]
-    assert len({str(one) for one in said}) == len(steps) - 1
-    assert said[1]["from"] == {"email": "kiku@example.com", "name": "Kiku"}
-    assert said[1]["reply_to"] is None
+    output = [{name: body.get(name) for name in once} for body in fake.requests()]
+    assert output[0] == output[-1]
+    assert len({str(line) for line in output}) == len(steps) - 1
+    assert output[1]["from"] == {"email": "kiku@example.com", "name": "Kiku"}
+    assert output[1]["reply_to"] is None
 
 
 def test_a_mailto_is_not_offered_as_one_click(fake: FakeSendGrid, connect: Open) -> None:
@@ -341,7 +341,11 @@ def test_a_batch_is_one_request_and_each_reader_gets_the_same_mail_as_alone(
     (request,) = fake.requests()
     batch = {mail.send_id: mail.digest for mail in fake.taken()}
     assert len(batch) == 1_000
-    (tag,) = {tag for one in request["personalizations"] for tag in one["substitutions"]}
+    (tag,) = {
+        tag
+        for personalization in request["personalizations"]
+        for tag in personalization["substitutions"]
+    }
     assert request["content"] == [{"type": "text/plain", "value": tag}]
 
     connect().send(mails(*letters[:3]))
@@ -386,7 +390,7 @@ def test_a_batch_holds_only_what_a_request_can_say_once(fake: FakeSendGrid, conn
     ]
     send(connect(batch_size=10), *letters)
     taken = {mail.send_id: mail.mails for mail in fake.taken()}
-    assert [taken[one.send_id] for one in letters] == [1, 1, 1, 2, 2]
+    assert [taken[item.send_id] for item in letters] == [1, 1, 1, 2, 2]
     assert len(fake.requests()) == 4
 
 
@@ -460,10 +464,10 @@ def test_neither_key_nor_address_is_logged_or_told(
         provider = connect(batch_size=5, email_logs=True)
         fake.plan(["bad_request", "accept_then_reset", "unauthorized", "too_many:1"])
         fake.refuse("c9@example.com")
-        told = repr([send(provider, letter(n)) for n in range(5)])
+        text = repr([send(provider, letter(n)) for n in range(5)])
         provider.resolve(letter(0).send_id)
-        told += repr(send(connect(base_url="http://127.0.0.1:1"), letter()))
-    seen = caplog.text + told + repr(provider) + repr(vars(provider).keys())
+        text += repr(send(connect(base_url="http://127.0.0.1:1"), letter()))
+    seen = caplog.text + text + repr(provider) + repr(vars(provider).keys())
     assert KEY not in seen
     assert "c0@example.com" not in seen
 

@@ -93,9 +93,9 @@ def set_(field: str, value: Any) -> Callable[[Mail], None]:
 def test_each_refusal_of_sendgrid_is_foreseen(
     change: Callable[[Mail], None], expected: str
 ) -> None:
-    found = complaint(request(change), 1_000, NOW)
-    assert found is not None
-    assert expected in found
+    message = complaint(request(change), 1_000, NOW)
+    assert message is not None
+    assert expected in message
 
 
 @pytest.mark.parametrize(
@@ -112,9 +112,9 @@ def test_each_refusal_of_sendgrid_is_foreseen(
 def test_what_the_official_client_would_not_build_is_refused_too(
     change: dict[str, Any], expected: str
 ) -> None:
-    found = complaint({**request(), **change}, 1_000, NOW)
-    assert found is not None
-    assert expected in found
+    message = complaint({**request(), **change}, 1_000, NOW)
+    assert message is not None
+    assert expected in message
 
 
 def test_thirty_megabytes_are_too_much_and_72_hours_are_not() -> None:
@@ -157,8 +157,8 @@ class Door:
     @property
     def person(self) -> dict[str, Any]:
         """What the last request says of its reader."""
-        one: dict[str, Any] = self.fake.requests()[-1]["personalizations"][0]
-        return one
+        first: dict[str, Any] = self.fake.requests()[-1]["personalizations"][0]
+        return first
 
 
 @pytest.fixture(scope="module")

@@ -283,10 +283,10 @@ def test_neither_password_nor_address_is_logged_or_told(
     with caplog.at_level(logging.DEBUG), FakeSmtp(login=("robot", "right")) as relay:
         relay.answer("RCPT", "550 <c0@example.com> no such user")
         good = connect(relay, username="robot", password="right")
-        told = repr([send(good), send(connect(relay, username="robot", password="open sesame"))])
-    assert "c***@example.com" in told
+        text = repr([send(good), send(connect(relay, username="robot", password="open sesame"))])
+    assert "c***@example.com" in text
     for secret in ("open sesame", "right", "c0@example.com"):
-        assert secret not in told + caplog.text + repr(good)
+        assert secret not in text + caplog.text + repr(good)
 
 
 def test_a_relay_knows_nothing_about_the_past(relay: FakeSmtp, connect: Open) -> None:

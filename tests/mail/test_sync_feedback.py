@@ -64,8 +64,8 @@ def test_each_list_means_what_it_says(settings, ledger, lists):
     lists.put("invalid_emails", "invalid@example.com", WHEN, reason="unknown domain")
     lists.put("spam_reports", "spam@example.com", WHEN, ip="10.0.0.1")
     lists.put("unsubscribes", "left@example.com", WHEN)
-    found = sync_feedback(settings, ledger)
-    assert found == {
+    result = sync_feedback(settings, ledger)
+    assert result == {
         "bounces": 2,
         "blocks": 1,
         "invalid_emails": 1,
@@ -161,7 +161,7 @@ def test_trouble_that_passes_is_waited_for(settings, lists, trouble, waits):
 
 
 @pytest.mark.parametrize(
-    ("troubles", "said", "requests"),
+    ("troubles", "expected", "requests"),
     [
         ([(500, {}, "")] * 9, "answered 500", 4),
         ([(429, {"Retry-After": "3600"}, "")], "answered 429", 1),
@@ -171,10 +171,10 @@ def test_trouble_that_passes_is_waited_for(settings, lists, trouble, waits):
         ([(200, {}, '{"errors": []}')], "the answer is no list", 1),
     ],
 )
-def test_trouble_that_stays_is_told(settings, lists, troubles, said, requests):
+def test_trouble_that_stays_is_told(settings, lists, troubles, expected, requests):
     lists.troubles = troubles
     pages = SendGridLists(settings, sleep=lambda _: None).read("bounces", None, _now())
-    with pytest.raises(DeliveryError, match=said) as failure:
+    with pytest.raises(DeliveryError, match=expected) as failure:
         list(pages)
     assert KEY not in str(failure.value)
     assert len(lists.asked) == requests

@@ -29,8 +29,8 @@ def test_a_link_leads_back_to_its_send(send_id: str) -> None:
 def test_a_changed_link_leads_nowhere(send_id: str, place: int, char: str) -> None:
     token = Links([KEY]).token(send_id)
     changed = token[:place] + char + token[place + 1 :]
-    found = Links([KEY]).send_id(changed)
-    assert found == (send_id if changed == token else None)
+    result = Links([KEY]).send_id(changed)
+    assert result == (send_id if changed == token else None)
 
 
 @given(
@@ -143,7 +143,7 @@ def test_every_attempt_names_the_same_way_out(company, monkeypatch) -> None:
 
 
 @pytest.mark.parametrize(
-    ("base_url", "secret", "said"),
+    ("base_url", "secret", "expected"),
     [
         ("https://mail.example.com", "", "needs a secret"),
         ("https://mail.example.com", "short", "at least 32 characters"),
@@ -158,12 +158,12 @@ def test_every_attempt_names_the_same_way_out(company, monkeypatch) -> None:
     ],
 )
 def test_settings_that_would_make_dead_links_are_refused(
-    company, monkeypatch, base_url, secret, said
+    company, monkeypatch, base_url, secret, expected
 ) -> None:
     config = company().root / "lifecycle.toml"
     monkeypatch.setenv("LIFECYCLE__UNSUBSCRIBE__BASE_URL", base_url)
     monkeypatch.setenv("LIFECYCLE__UNSUBSCRIBE__SECRET", secret)
-    with pytest.raises(SettingsError, match=said) as refused:
+    with pytest.raises(SettingsError, match=expected) as refused:
         load(config)
     assert KEY not in str(refused.value)
 

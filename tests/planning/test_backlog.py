@@ -20,27 +20,27 @@ lengths = st.integers(1, 24 * 60).map(lambda minutes: minutes * MINUTE)
 
 
 def leaves(
-    turn: float, spread: timedelta, every: timedelta = timedelta(), **changes: datetime
+    minute: float, spread: timedelta, every: timedelta = timedelta(), **changes: datetime
 ) -> datetime:
     times = {"waited_from": OPENS - MINUTE, "closes_at": CLOSES, "until": None} | changes
     opening = Opening(OPENS, times.pop("closes_at"))
-    return in_turn(opening, turn=turn, pace=Pace(spread, every), **times).not_before
+    return in_turn(opening, turn=minute, pace=Pace(spread, every), **times).not_before
 
 
 @given(turns, spreads, lengths, st.none() | lengths)
-def test_what_waited_leaves_in_the_first_minutes_and_while_it_may(turn, spread, length, late):
+def test_what_waited_leaves_in_the_first_minutes_and_while_it_may(minute, spread, length, late):
     closes_at, until = OPENS + length, late and OPENS + late
-    at = leaves(turn, spread, closes_at=closes_at, until=until)
+    at = leaves(minute, spread, closes_at=closes_at, until=until)
     assert OPENS <= at < closes_at
     assert at <= OPENS + spread
     assert until is None or at < until
 
 
 @given(turns, spreads, st.integers(0, 8 * 60))
-def test_what_comes_due_while_the_window_is_open_goes_at_once(turn, spread, minutes):
+def test_what_comes_due_while_the_window_is_open_goes_at_once(minute, spread, minutes):
     due = OPENS + minutes * MINUTE
     opening = Opening(due, CLOSES)  # as `next_opening` gives it inside a window
-    assert in_turn(opening, due, turn, Pace(spread), None) == opening
+    assert in_turn(opening, due, minute, Pace(spread), None) == opening
 
 
 def test_a_backlog_fills_its_minutes_evenly():
@@ -64,7 +64,7 @@ def test_an_account_has_one_turn_of_its_own():
 
 
 @given(turns, spreads, lengths, lengths)
-def test_the_last_delivery_before_the_window_closes_can_carry_each(turn, spread, length, every):
+def test_the_last_delivery_before_the_window_closes_can_carry_each(minute, spread, length, every):
     """Wherever the deliveries fall: one comes after the mail's moment and before the closing."""
-    at = leaves(turn, spread, every, closes_at=OPENS + length)
+    at = leaves(minute, spread, every, closes_at=OPENS + length)
     assert at == OPENS if length <= every else at + every <= OPENS + length

@@ -25,17 +25,17 @@ OTHER = WIN_BACK.replace("is_dormant", "plan = 'trial'").replace("steps:", "prio
 
 @pytest.fixture
 def world(tmp_path: Path) -> Iterator[World]:
-    made = World(tmp_path / "company")
-    made.win_back()
-    yield made
-    made.close()
+    result = World(tmp_path / "company")
+    result.win_back()
+    yield result
+    result.close()
 
 
 @pytest.fixture
 def company(tmp_path: Path) -> Company:
-    made = Company(tmp_path / "company")
-    made.trigger("win_back", WIN_BACK, "check_in", "last_call")
-    return made
+    result = Company(tmp_path / "company")
+    result.trigger("win_back", WIN_BACK, "check_in", "last_call")
+    return result
 
 
 def nothing_waits(world: World) -> bool:
@@ -184,13 +184,13 @@ def test_all_that_is_wrong_with_one_trigger_is_named(world: World) -> None:
     misspelt(trigger_file(world))
     mail_file(world).write_text("Subject: x\n\n{{ account.nme }}\n")
     trigger_file(world).with_suffix(".yml").write_text(WIN_BACK)
-    told = [str(problem) for problem in world.run(WEDNESDAY).broken["win_back"]]
-    assert [problem.partition(" ")[0] for problem in told] == [
+    answer = [str(problem) for problem in world.run(WEDNESDAY).broken["win_back"]]
+    assert [problem.partition(" ")[0] for problem in answer] == [
         "triggers/win_back.yaml:2:",
         "triggers/win_back.yml:",
         "email_templates/win_back/last_call.en.txt:3:",
     ]
-    assert "is a second trigger 'win_back' beside win_back.yaml (keep one of them)" in told[1]
+    assert "is a second trigger 'win_back' beside win_back.yaml (keep one of them)" in answer[1]
 
 
 def test_a_broken_trigger_is_not_launched(world: World) -> None:
@@ -210,8 +210,8 @@ def test_a_broken_trigger_is_not_launched(world: World) -> None:
 def test_who_may_not_be_mailed_any_more_leaves_a_broken_trigger_at_once(world: World) -> None:
     world.win_back(("steps:", "goal: {when: plan = 'trial', within: 28d}\nsteps:"))
     ids = ("a1", "a2", "a3", "a4")
-    people = [{"contact_id": f"c{one}", "account_id": one} for one in ids]
-    world.marts.accounts([{"account_id": one} for one in ids])
+    people = [{"contact_id": f"c{key}", "account_id": key} for key in ids]
+    world.marts.accounts([{"account_id": key} for key in ids])
     world.marts.contacts(people)
     world.run(WEDNESDAY)
     half_saved(trigger_file(world))
@@ -230,7 +230,7 @@ def test_who_may_not_be_mailed_any_more_leaves_a_broken_trigger_at_once(world: W
     ended = dict(world.rows(enrollments, "account_id", "end_reason"))
     assert ended == {"a1": "churned", "a2": "deleted", "a3": None, "a4": None}
     met = dict(world.rows(enrollments, "account_id", "goal_met_at"))
-    assert [one for one, at in met.items() if at] == ["a4"]
+    assert [goal for goal, at in met.items() if at] == ["a4"]
 
 
 def test_a_file_that_goes_during_a_run_waits_and_one_that_a_run_begins_without_is_removed(

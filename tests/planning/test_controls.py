@@ -14,7 +14,7 @@ from lifecycle.ledger.tables import actions, enrollments, launches
 from lifecycle.ledger.tables import withheld as withheld_table
 from lifecycle.mail.deliver import deliver
 from lifecycle.planning.plan import decide
-from lifecycle.triggers.model import load_triggers
+from lifecycle.triggers.folder import load_triggers
 from world import World
 
 EVENING = "2026-06-09 20:00"  # 05:00 in Tokyo: mails are planned for 09:00
@@ -25,11 +25,11 @@ AIKO = {"by": "aiko", "why": "wrong offer"}
 
 @pytest.fixture
 def world(tmp_path, ledger_url) -> Iterator[World]:
-    made = World(tmp_path / "company", ledger_url)
-    made.win_back()
-    made.account()
-    yield made
-    made.close()
+    result = World(tmp_path / "company", ledger_url)
+    result.win_back()
+    result.account()
+    yield result
+    result.close()
 
 
 def deliver_at(world: World, moment: str) -> None:
@@ -49,8 +49,8 @@ def test_a_pause_stops_what_is_queued_and_a_resume_lets_it_go(world):
     assert controls.resume(world.ledger, "win_back", **AIKO) == "paused"
     deliver_at(world, WEDNESDAY)
     assert world.mails() == [("a1", "check_in", "accepted")]
-    told = world.rows(actions, "action", "subject", "by", "why")
-    assert told == [(name, "win_back", "aiko", "wrong offer") for name in ("pause", "resume")]
+    rows = world.rows(actions, "action", "subject", "by", "why")
+    assert rows == [(name, "win_back", "aiko", "wrong offer") for name in ("pause", "resume")]
     with pytest.raises(InputError, match="neither paused nor off"):
         controls.resume(world.ledger, "win_back", **AIKO)
 
@@ -153,14 +153,14 @@ def test_what_is_stopped_while_a_run_decides_takes_nobody(world, stop):
     settings = world.company.settings
     with world.ledger.read() as memory:
         triggers = load_triggers(settings)
-        made = decide(settings, world.warehouse, memory, triggers, as_of=utc(EVENING)).decisions
-    assert len(made.sends) == 1
+        result = decide(settings, world.warehouse, memory, triggers, as_of=utc(EVENING)).decisions
+    assert len(result.sends) == 1
     if stop == "off":
         controls.turn_off(world.ledger, "win_back", **AIKO)
     else:
         controls.hold(world.ledger, "a1", until=utc("2026-06-11 15:00"), **AIKO)
     world.begin("r1", EVENING)
     with world.ledger.write() as connection:
-        record(connection, made, run_id="r1", at=utc(EVENING))
+        record(connection, result, run_id="r1", at=utc(EVENING))
     assert world.mails() == []
     assert world.rows(enrollments, "cycle") == []

@@ -20,7 +20,8 @@ from lifecycle.planning.decision import (
     timing,
 )
 from lifecycle.triggers.columns import account_columns, contact_columns
-from lifecycle.triggers.model import Trigger, parse_trigger
+from lifecycle.triggers.folder import parse_trigger
+from lifecycle.triggers.model import Trigger
 
 DAY = timedelta(days=1)
 TOKYO = Place("Asia/Tokyo", "account", "JP")
@@ -46,7 +47,7 @@ def enrolment(enrolled_at: str, place: Place = TOKYO) -> Enrolment:
 
 def go_through(
     known: Trigger,
-    one: Enrolment,
+    enrolled: Enrolment,
     now: datetime,
     decided: dict[str, datetime | None],
     holds: dict[str, bool | None],
@@ -55,23 +56,23 @@ def go_through(
     """What becomes of the steps that are not decided, until one waits; each mail that is planned
     leaves as soon as it may."""
     previous: Departure | None = None
-    made: list[StepDecision] = []
+    collected: list[StepDecision] = []
     for step in known.steps:
         if step.id in decided:
             if (left_at := decided[step.id]) is not None:
                 previous = Departure(step, left_at, left_at)
             continue
-        when = timing(known, step, one, previous, now, pace)
-        made.append(decide_step(step, when, next_run=now + DAY, holds=holds[step.id]))
-        if made[-1].action == "wait":
+        when = timing(known, step, enrolled, previous, now, pace)
+        collected.append(decide_step(step, when, next_run=now + DAY, holds=holds[step.id]))
+        if collected[-1].action == "wait":
             break
-        if made[-1].action == "plan" and (at := when.not_before) is not None:
+        if collected[-1].action == "plan" and (at := when.not_before) is not None:
             previous = Departure(step, at, at)
-    return made
+    return collected
 
 
 def decide(
-    one: Enrolment,
+    enrolled: Enrolment,
     now: str,
     text: str = BASE,
     decided: dict[str, datetime | None] | None = None,
@@ -80,8 +81,8 @@ def decide(
     known = trigger(text)
     answers = {step.id: True for step in known.steps} | holds
     return [
-        (made.step.id, made.action, made.timing.not_before, made.reason)
-        for made in go_through(known, one, utc(now), decided or {}, answers)
+        (item.step.id, item.action, item.timing.not_before, item.reason)
+        for item in go_through(known, enrolled, utc(now), decided or {}, answers)
     ]
 
 
@@ -108,9 +109,9 @@ def test_at_the_weekend_nothing_is_planned_before_the_run_that_precedes_monday()
 
 def test_a_step_too_late_is_skipped_and_lateness_counts_from_the_open_window():
     # Due Saturday, the window opens Monday 09:00; three days later it is too late.
-    one = enrolment("2026-06-13 01:00")
-    assert decide(one, "2026-06-17 07:59")[0][:2] == ("check_in", "plan")
-    assert decide(one, "2026-06-18 00:00")[0] == (
+    first = enrolment("2026-06-13 01:00")
+    assert decide(first, "2026-06-17 07:59")[0][:2] == ("check_in", "plan")
+    assert decide(first, "2026-06-18 00:00")[0] == (
         "check_in",
         "skip",
         utc("2026-06-18 00:00"),
@@ -120,20 +121,20 @@ def test_a_step_too_late_is_skipped_and_lateness_counts_from_the_open_window():
 
 def test_a_late_mail_that_may_still_be_sent_is():
     text = BASE.replace("steps:", "late: {after: 3d, do: send}\nsteps:")
-    one = enrolment("2026-06-01 01:00")
-    assert decide(one, "2026-06-10 01:00", text)[0][:2] == ("check_in", "plan")
+    first = enrolment("2026-06-01 01:00")
+    assert decide(first, "2026-06-10 01:00", text)[0][:2] == ("check_in", "plan")
 
 
 def test_a_backlog_keeps_the_distance_of_the_file():
     text = BASE.replace("steps:", "late: {after: 3d, do: send}\nsteps:")
-    one = enrolment("2026-05-01 01:00")
+    first = enrolment("2026-05-01 01:00")
     left = {"check_in": utc("2026-06-10 01:00")}
-    assert decide(one, "2026-06-10 01:00", text)[0][:3] == (
+    assert decide(first, "2026-06-10 01:00", text)[0][:3] == (
         "check_in",
         "plan",
         utc("2026-06-10 01:00"),
     )
-    assert decide(one, "2026-06-10 02:00", text, left) == [
+    assert decide(first, "2026-06-10 02:00", text, left) == [
         ("case_study", "wait", utc("2026-06-17 01:00"), None)
     ]
 
@@ -160,21 +161,21 @@ def test_a_step_follows_the_mail_before_it_at_the_distance_of_the_file(steps, le
         BASE.split("steps:")[0]
         + f"steps:\n  - {{id: s1, after: {first}}}\n  - {{id: s2, after: {second}}}\n"
     )
-    one = enrolment("2026-06-10 01:00")  # Wednesday, 10:00 in Tokyo
-    ((step, _, at, _),) = decide(one, left_at, text, {"s1": utc(left_at)})
+    entry = enrolment("2026-06-10 01:00")  # Wednesday, 10:00 in Tokyo
+    ((step, _, at, _),) = decide(entry, left_at, text, {"s1": utc(left_at)})
     assert (step, at) == ("s2", utc(goes_at))
 
 
 def test_the_days_on_which_the_window_is_shut_are_no_delay():
     # Friday; then a weekend. Too late is the fourth day on which the window opens.
-    one = enrolment("2026-06-12 00:00")
-    assert decide(one, "2026-06-16 07:59")[0][:2] == ("check_in", "plan")
-    assert decide(one, "2026-06-17 00:01")[0][3] is Reason.LATE
+    first = enrolment("2026-06-12 00:00")
+    assert decide(first, "2026-06-16 07:59")[0][:2] == ("check_in", "plan")
+    assert decide(first, "2026-06-17 00:01")[0][3] is Reason.LATE
     wednesdays = BASE.replace(
         "steps:", 'send_window: {days: wed, from: "09:00", to: "10:00"}\nsteps:'
     )
-    assert decide(one, "2026-06-30 23:00", wednesdays)[0][:2] == ("check_in", "plan")
-    assert decide(one, "2026-07-08 00:01", wednesdays)[0][3] is Reason.LATE
+    assert decide(first, "2026-06-30 23:00", wednesdays)[0][:2] == ("check_in", "plan")
+    assert decide(first, "2026-07-08 00:01", wednesdays)[0][3] is Reason.LATE
 
 
 @pytest.mark.parametrize(
@@ -187,10 +188,10 @@ def test_the_days_on_which_the_window_is_shut_are_no_delay():
 )
 def test_a_step_with_a_condition_goes_only_if_it_is_true(holds, action, reason):
     left = {"check_in": utc("2026-06-10 01:00")}
-    made = decide(enrolment("2026-06-10 01:00"), "2026-06-17 01:00", BASE, left, case_study=holds)[
-        0
-    ]
-    assert (made[1], made[3]) == (action, reason)
+    result = decide(
+        enrolment("2026-06-10 01:00"), "2026-06-17 01:00", BASE, left, case_study=holds
+    )[0]
+    assert (result[1], result[3]) == (action, reason)
 
 
 ZONES = ["Asia/Tokyo", "Europe/Berlin", "America/New_York", "Australia/Sydney", "Asia/Kolkata"]
@@ -232,20 +233,20 @@ def test_steps_go_once_in_order_inside_the_window_and_in_time(
     decided: dict[str, datetime | None] = {}
     now, went = enrolled_at, []
     for gap in gaps:
-        one = Enrolment("a1", "win_back", 1, enrolled_at, place)
+        first = Enrolment("a1", "win_back", 1, enrolled_at, place)
         holds = {step.id: data.draw(st.sampled_from([True, False, None])) for step in known.steps}
-        for made in go_through(known, one, now, dict(decided), holds, Pace(spread)):
-            if made.action == "wait":
+        for item in go_through(known, first, now, dict(decided), holds, Pace(spread)):
+            if item.action == "wait":
                 continue
-            assert made.step.id not in decided
-            decided[made.step.id] = made.timing.not_before if made.action == "plan" else None
-            if made.action == "plan":
-                at = made.timing.not_before
-                assert holds[made.step.id] is True
+            assert item.step.id not in decided
+            decided[item.step.id] = item.timing.not_before if item.action == "plan" else None
+            if item.action == "plan":
+                at = item.timing.not_before
+                assert holds[item.step.id] is True
                 assert now <= at <= now + DAY
-                assert at < made.timing.expires_at
-                assert at < made.timing.opening.closes_at
-                assert at >= made.timing.due_at
+                assert at < item.timing.expires_at
+                assert at < item.timing.opening.closes_at
+                assert at >= item.timing.due_at
                 assert known.send_window.is_open(at, zone, "JP")
                 went.append(at)
         now += timedelta(days=gap)

@@ -24,30 +24,30 @@ from lifecycle.planning.plan_result import PlanResult
 from lifecycle.settings import Guard
 from lifecycle.status.overview import status
 from lifecycle.warehouse.connection import connect_published
-from planned import MONDAY, WIN_BACK, Told
+from planned import MONDAY, WIN_BACK, Workspace
 
 NOON = MONDAY + timedelta(hours=5)
 AIKO = {"by": "aiko", "why": "as agreed"}
 
 
 @pytest.fixture
-def told(tmp_path, ledger_url) -> Iterator[Told]:
+def workspace(tmp_path, ledger_url) -> Iterator[Workspace]:
     company = Company(tmp_path / "company")
     company.trigger("win_back", WIN_BACK, "check_in", "case_study")
     with Ledger.open(ledger_url) as ledger:
-        told = Told(company, company.settings, ledger, MONDAY)
-        told.publish()
-        yield told
+        answer = Workspace(company, company.settings, ledger, MONDAY)
+        answer.publish()
+        yield answer
 
 
-def run(told: Told, *, dry_run: bool = False, **limits) -> PlanResult:
+def run(workspace: Workspace, *, dry_run: bool = False, **limits) -> PlanResult:
     """A run of one mail, to C1 of A1."""
-    settings = told.settings.model_copy(update={"guard": Guard(**limits)})
-    runs.begin(told.ledger, run_id="r1", as_of=MONDAY, source="files")
-    return plan(settings, told.ledger, run_id="r1", as_of=MONDAY, dry_run=dry_run)
+    settings = workspace.settings.model_copy(update={"guard": Guard(**limits)})
+    runs.begin(workspace.ledger, run_id="r1", as_of=MONDAY, source="files")
+    return plan(settings, workspace.ledger, run_id="r1", as_of=MONDAY, dry_run=dry_run)
 
 
-def history(told: Told, days: int, people: int = 0, **more) -> None:
+def history(workspace: Workspace, days: int, people: int = 0, **more) -> None:
     """Runs that were done on the days before, at one in the morning in Tokyo, and one then."""
     rows = [
         {
@@ -61,89 +61,89 @@ def history(told: Told, days: int, people: int = 0, **more) -> None:
         }
         for day in range(1, days + 1)
     ]
-    with told.ledger.write() as connection:
+    with workspace.ledger.write() as connection:
         connection.execute(insert(ledger_tables.runs), rows)
 
 
-def outcome(told: Told) -> list[tuple[str, str]]:
-    with told.ledger.read() as connection:
+def outcome(workspace: Workspace) -> list[tuple[str, str]]:
+    with workspace.ledger.read() as connection:
         query = select(sends.c.step, sends.c.state).order_by(sends.c.not_before)
         return [tuple(row) for row in connection.execute(query)]
 
 
-def test_a_run_within_its_budget_is_not_held_up(told):
-    assert run(told, people=1).flood is None
-    deliver(told.settings, told.ledger, now=NOON)
-    assert outcome(told) == [("check_in", "accepted")]
+def test_a_run_within_its_budget_is_not_held_up(workspace):
+    assert run(workspace, people=1).flood is None
+    deliver(workspace.settings, workspace.ledger, now=NOON)
+    assert outcome(workspace) == [("check_in", "accepted")]
 
 
-def test_a_run_over_its_budget_is_planned_whole_and_waits(told):
-    flood = run(told, people=0).flood
+def test_a_run_over_its_budget_is_planned_whole_and_waits(workspace):
+    flood = run(workspace, people=0).flood
     assert flood is not None
     assert (flood.people, flood.budget, flood.by_trigger) == (1, 0, {"win_back": 1})
     assert flood.sample == (
         {"account_id": "A1", "name": "若竹設備株式会社", "trigger": "win_back"},
     )
     assert "@" not in str(flood)
-    deliver(told.settings, told.ledger, now=NOON)
-    assert outcome(told) == [("check_in", "planned")]
-    (waits,) = approvals.waiting(told.ledger)
+    deliver(workspace.settings, workspace.ledger, now=NOON)
+    assert outcome(workspace) == [("check_in", "planned")]
+    (waits,) = approvals.waiting(workspace.ledger)
     assert (waits.run_id, waits.people, waits.mails) == ("r1", 1, 1)
-    assert status(told.settings, told.ledger, as_of=NOON).next_due is None
+    assert status(workspace.settings, workspace.ledger, as_of=NOON).next_due is None
 
-    assert approvals.approve(told.ledger, "r1", **AIKO) == 1
-    seen = status(told.settings, told.ledger, as_of=NOON)
+    assert approvals.approve(workspace.ledger, "r1", **AIKO) == 1
+    seen = status(workspace.settings, workspace.ledger, as_of=NOON)
     assert seen.next_due is not None
     assert seen.runs[0]["why"] == "It was approved by aiko: as agreed"
-    deliver(told.settings, told.ledger, now=NOON)
-    assert outcome(told) == [("check_in", "accepted")]
-    assert approvals.waiting(told.ledger) == []
-    with told.ledger.read() as connection:
+    deliver(workspace.settings, workspace.ledger, now=NOON)
+    assert outcome(workspace) == [("check_in", "accepted")]
+    assert approvals.waiting(workspace.ledger) == []
+    with workspace.ledger.read() as connection:
         columns = actions.c.action, actions.c.subject, actions.c.by, actions.c.why
         assert connection.execute(select(*columns)).all() == [
             ("approve", "r1", "aiko", "as agreed")
         ]
 
 
-def test_an_approval_that_comes_too_late_sends_nothing(told):
-    run(told, people=0)
+def test_an_approval_that_comes_too_late_sends_nothing(workspace):
+    run(workspace, people=0)
     late = MONDAY + timedelta(days=4)
-    deliver(told.settings, told.ledger, now=late)
-    assert outcome(told) == [("check_in", "expired")]
-    assert approvals.waiting(told.ledger) == []
-    assert approvals.approve(told.ledger, "r1", **AIKO) == 0
-    deliver(told.settings, told.ledger, now=late)
-    assert outcome(told) == [("check_in", "expired")]
+    deliver(workspace.settings, workspace.ledger, now=late)
+    assert outcome(workspace) == [("check_in", "expired")]
+    assert approvals.waiting(workspace.ledger) == []
+    assert approvals.approve(workspace.ledger, "r1", **AIKO) == 0
+    deliver(workspace.settings, workspace.ledger, now=late)
+    assert outcome(workspace) == [("check_in", "expired")]
 
 
-def test_a_rejected_run_takes_back_its_mails_and_what_it_began(told):
-    run(told, people=0)
-    done = approvals.reject(told.ledger, "r1", now=NOON, **AIKO)
+def test_a_rejected_run_takes_back_its_mails_and_what_it_began(workspace):
+    run(workspace, people=0)
+    done = approvals.reject(workspace.ledger, "r1", now=NOON, **AIKO)
     assert (done.accounts, done.mails) == (1, 1)
-    assert outcome(told) == [("check_in", "cancelled")]
-    with told.ledger.read() as connection:
+    assert outcome(workspace) == [("check_in", "cancelled")]
+    with workspace.ledger.read() as connection:
         assert connection.execute(select(enrollments.c.end_reason)).all() == [("rejected",)]
     with pytest.raises(InputError, match="r1 was rejected by aiko: as agreed"):
-        approvals.approve(told.ledger, "r1", **AIKO)
+        approvals.approve(workspace.ledger, "r1", **AIKO)
 
 
-def test_a_later_run_is_not_held_up_by_one_that_waits(told):
-    run(told, people=0)
-    runs.begin(told.ledger, run_id="r2", as_of=NOON, source="files")
-    with told.ledger.write() as connection:
+def test_a_later_run_is_not_held_up_by_one_that_waits(workspace):
+    run(workspace, people=0)
+    runs.begin(workspace.ledger, run_id="r2", as_of=NOON, source="files")
+    with workspace.ledger.write() as connection:
         connection.execute(ledger_tables.enrollments.update().values(ended_at=NOON))
-    told.company.trigger("rescue", WIN_BACK, "check_in", "case_study")
-    plan(told.settings, told.ledger, run_id="r2", as_of=NOON)
-    deliver(told.settings, told.ledger, now=NOON)
-    with told.ledger.read() as connection:
+    workspace.company.trigger("rescue", WIN_BACK, "check_in", "case_study")
+    plan(workspace.settings, workspace.ledger, run_id="r2", as_of=NOON)
+    deliver(workspace.settings, workspace.ledger, now=NOON)
+    with workspace.ledger.read() as connection:
         query = select(sends.c.trigger, sends.c.state).order_by(sends.c.trigger)
         assert connection.execute(query).all() == [("rescue", "accepted"), ("win_back", "planned")]
 
 
 @pytest.mark.parametrize(("days", "waits"), [(27, False), (28, True)])
-def test_the_usual_counts_once_there_are_28_days(told, days, waits):
-    history(told, days)
-    assert (run(told, never_below=0).flood is not None) is waits
+def test_the_usual_counts_once_there_are_28_days(workspace, days, waits):
+    history(workspace, days)
+    assert (run(workspace, never_below=0).flood is not None) is waits
 
 
 @pytest.mark.parametrize(
@@ -153,61 +153,61 @@ def test_the_usual_counts_once_there_are_28_days(told, days, waits):
         ("2026-05-10 14:30", True),  # 23:30 the day before
     ],
 )
-def test_the_usual_is_the_busiest_day_and_days_are_those_of_the_company(told, moment, waits):
-    history(told, 28)
+def test_the_usual_is_the_busiest_day_and_days_are_those_of_the_company(workspace, moment, waits):
+    history(workspace, 28)
     busy = {"run_id": "busy", "started_at": MONDAY, "status": "done", "source": "files"}
-    with told.ledger.write() as connection:
+    with workspace.ledger.write() as connection:
         row = {**busy, "as_of": utc(moment), "people": 1}
         connection.execute(insert(ledger_tables.runs), [row])
-    assert (run(told, never_below=0, times=1).flood is not None) is waits
+    assert (run(workspace, never_below=0, times=1).flood is not None) is waits
 
 
-def test_a_day_before_the_last_28_is_not_usual_any_more(told):
-    history(told, 29)
-    with told.ledger.write() as connection:
+def test_a_day_before_the_last_28_is_not_usual_any_more(workspace):
+    history(workspace, 29)
+    with workspace.ledger.write() as connection:
         table = ledger_tables.runs
         connection.execute(table.update().where(table.c.run_id == "old-29").values(people=9))
-    assert run(told, never_below=0).flood is not None
+    assert run(workspace, never_below=0).flood is not None
 
 
-def test_a_few_people_after_quiet_days_are_no_flood(told):
-    history(told, 28)
-    assert run(told, never_below=1).flood is None
+def test_a_few_people_after_quiet_days_are_no_flood(workspace):
+    history(workspace, 28)
+    assert run(workspace, never_below=1).flood is None
 
 
-def test_runs_that_were_stopped_are_no_measure(told):
-    history(told, 28, people=1_000, status="stopped")
-    assert run(told, never_below=0).flood is None, "there is no usual yet"
+def test_runs_that_were_stopped_are_no_measure(workspace):
+    history(workspace, 28, people=1_000, status="stopped")
+    assert run(workspace, never_below=0).flood is None, "there is no usual yet"
 
 
-def test_a_dry_run_tells_and_marks_nothing(told):
-    assert run(told, dry_run=True, people=0).flood is not None
+def test_a_dry_run_tells_and_marks_nothing(workspace):
+    assert run(workspace, dry_run=True, people=0).flood is not None
     with pytest.raises(UnknownName, match="no run 'r1' waits for a decision"):
-        approvals.approve(told.ledger, "r1", **AIKO)
+        approvals.approve(workspace.ledger, "r1", **AIKO)
 
 
-def test_mails_and_mark_are_written_together_or_not_at_all(told, monkeypatch):
+def test_mails_and_mark_are_written_together_or_not_at_all(workspace, monkeypatch):
     def crash(*_: object, **__: object) -> None:
         raise LedgerError("the disk is gone")
 
     monkeypatch.setattr(plan_module.approvals, "mark", crash)
     with pytest.raises(LedgerError):
-        run(told, people=0)
-    assert outcome(told) == []
+        run(workspace, people=0)
+    assert outcome(workspace) == []
 
 
-def test_what_an_earlier_run_of_the_day_reached_is_not_usual_by_that(told):
-    history(told, 28)
+def test_what_an_earlier_run_of_the_day_reached_is_not_usual_by_that(workspace):
+    history(workspace, 28)
     today = {"run_id": "today", "as_of": utc("2026-06-07 21:00"), "people": 1}
-    with told.ledger.write() as connection:
+    with workspace.ledger.write() as connection:
         row = {**today, "started_at": MONDAY, "status": "done", "source": "files"}
         connection.execute(insert(ledger_tables.runs), [row])
-    assert run(told, never_below=0).flood is not None
+    assert run(workspace, never_below=0).flood is not None
 
 
-def many_people(told: Told, reached: int, others: int) -> None:
+def many_people(workspace: Workspace, reached: int, others: int) -> None:
     """Accounts of which a win-back reaches so many, each with one admin, and others beside."""
-    with duckdb.connect(told.settings.published_db) as db:
+    with duckdb.connect(workspace.settings.published_db) as db:
         marts = Marts(db)
         shared = {"as_of": MONDAY.replace(tzinfo=None), "touch_model": "tech", "is_churned": False}
         marts.accounts(
@@ -219,9 +219,9 @@ def many_people(told: Told, reached: int, others: int) -> None:
         )
 
 
-def test_most_of_a_small_company_at_once_waits_from_the_first_day(told):
-    many_people(told, reached=22, others=20)
-    flood = run(told).flood
+def test_most_of_a_small_company_at_once_waits_from_the_first_day(workspace):
+    many_people(workspace, reached=22, others=20)
+    flood = run(workspace).flood
     assert flood is not None
     assert (flood.people, flood.budget) == (22, 21)
     assert flood.why == (
@@ -233,16 +233,16 @@ def test_most_of_a_small_company_at_once_waits_from_the_first_day(told):
     ("reached", "others", "limits"),
     [(21, 21, {}), (20, 0, {}), (22, 0, {"share": 1}), (22, 0, {"share_never_below": 22})],
 )
-def test_the_share_forbids_neither_half_nor_a_few_people(told, reached, others, limits):
-    many_people(told, reached=reached, others=others)
-    assert run(told, **limits).flood is None
+def test_the_share_forbids_neither_half_nor_a_few_people(workspace, reached, others, limits):
+    many_people(workspace, reached=reached, others=others)
+    assert run(workspace, **limits).flood is None
 
 
-def test_whoever_may_not_be_mailed_makes_no_room_for_others(told):
-    many_people(told, reached=22, others=22)
-    assert run(told).flood is None
-    with duckdb.connect(told.settings.published_db) as db:
+def test_whoever_may_not_be_mailed_makes_no_room_for_others(workspace):
+    many_people(workspace, reached=22, others=22)
+    assert run(workspace).flood is None
+    with duckdb.connect(workspace.settings.published_db) as db:
         db.execute("update marts.dim_contacts set consent_basis = null where contact_id = 'D40'")
-    suppress(told.ledger, "d41@example.com", reason="manual", **AIKO)
-    with told.ledger.read() as known, connect_published(told.settings) as warehouse:
-        assert guard.mailable_people(told.settings, warehouse, known) == 42
+    suppress(workspace.ledger, "d41@example.com", reason="manual", **AIKO)
+    with workspace.ledger.read() as known, connect_published(workspace.settings) as warehouse:
+        assert guard.mailable_people(workspace.settings, warehouse, known) == 42

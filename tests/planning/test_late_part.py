@@ -16,11 +16,11 @@ LATE: dict[str, Any] = {"feed_status": "late", "is_dormant": None}
 
 @pytest.fixture
 def world(tmp_path: Path, ledger_url: str) -> Iterator[World]:
-    made = World(tmp_path / "company", ledger_url)
-    made.win_back()
-    see(made)
-    yield made
-    made.close()
+    result = World(tmp_path / "company", ledger_url)
+    result.win_back()
+    see(result)
+    yield result
+    result.close()
 
 
 def see(world: World, **of_a1: Any) -> None:
@@ -61,3 +61,45 @@ def test_nobody_enters_whose_part_is_late(world: World) -> None:
     see(world, **LATE)
     world.run("2026-06-10 01:00")
     assert set(states(world)) == {("a2", "check_in")}
+
+
+LOST = "no event of the last two business days matches the pattern outcome report_*"
+ONBOARDING = """
+audience: onboarding_status = 'on_track'
+recipients: role = 'admin'
+launch: existing
+enter: once
+exit_when: first_outcome_at is not null
+steps:
+  - {id: welcome, after: 0d}
+  - {id: second, after: 4d, when: ladder_step < 2}
+"""
+
+
+def milestones(world: World, reason: str | None) -> None:
+    world.marts.connection.execute(
+        "create or replace table marts.account_feed as select account_id,"
+        " ?::varchar as milestones_unknown_because from marts.account_360",
+        [reason],
+    )
+
+
+def test_a_lost_pattern_holds_what_hangs_on_milestones_and_skips_no_step(world: World) -> None:
+    world.company.trigger("onboarding", ONBOARDING, "welcome", "second")
+    known = {"onboarding_status": "on_track", "ladder_step": 1, "is_dormant": False}
+    see(world, **known)
+    milestones(world, None)
+    world.run("2026-06-10 01:00")
+    assert states(world)["a1", "welcome"] == "accepted"
+
+    see(world, onboarding_status=None, ladder_step=None)
+    milestones(world, LOST)
+    result = world.run("2026-06-15 02:00")
+    assert f"onboarding waits: {LOST}" in result.waiting
+    assert not [text for text in result.waiting if text.startswith("win_back")]
+    assert ("a1", "second") not in states(world)
+
+    see(world, **known)
+    milestones(world, None)
+    world.run("2026-06-16 02:00")
+    assert states(world)["a1", "second"] == "accepted", "it was not skipped meanwhile"

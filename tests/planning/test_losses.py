@@ -44,9 +44,9 @@ def judged(ledger: Ledger, result: PlanResult, **limits: float) -> Losses | None
 
 def test_a_share_and_a_number_of_sequences_may_end(ledger: Ledger) -> None:
     assert judged(ledger, ended(19)) is None, "too few to be a delivery's fault"
-    found = judged(ledger, ended(20))
-    assert found is not None
-    assert found.why == (
+    result = judged(ledger, ended(20))
+    assert result is not None
+    assert result.why == (
         "20 of 60 open sequences end, 33%: their accounts churned (e.g. a0, a1, a10);"
         " guard.loss_share is 20%"
     )
@@ -64,9 +64,9 @@ def test_people_who_are_due_and_were_chosen_are_counted(ledger: Ledger) -> None:
         )
     result.inside = {("win_back", f"a{n}") for n in range(11)}
     result.silenced = {Lost(Reason.NO_CONSENT, "win_back", f"a{n}", f"c{n}") for n in range(11, 24)}
-    found = judged(ledger, result)
-    assert found is not None
-    assert "24 of 24 people who are due lose their mail" in found.why
+    matches = judged(ledger, result)
+    assert matches is not None
+    assert "24 of 24 people who are due lose their mail" in matches.why
     result.due = {("win_back", f"a{n}", f"c{n}") for n in range(24, 150)}
     assert judged(ledger, result) is None, "24 of 150 are 16%"
 
@@ -76,13 +76,13 @@ def test_mails_of_accounts_wait_and_an_approval_is_for_exactly_these(ledger: Led
         with ledger.read() as connection:
             return due.due(connection, NOW + timedelta(minutes=1)).mails
 
-    found = judged(ledger, ended(20))
-    assert found is not None
+    result = judged(ledger, ended(20))
+    assert result is not None
     assert due_mails() == OPEN
     with ledger.write() as connection:
-        held_losses.hold(connection, "r1", found.lost, found.why)
+        held_losses.hold(connection, "r1", result.lost, result.why)
     assert due_mails() == OPEN - 20
-    assert [(row.run_id, row.why) for row in held_losses.waiting(ledger)] == [("r1", found.why)]
+    assert [(row.run_id, row.why) for row in held_losses.waiting(ledger)] == [("r1", result.why)]
 
     approvals.approve(ledger, "r1", by="ann", why="a product was closed")
     assert due_mails() == OPEN

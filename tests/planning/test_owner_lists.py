@@ -79,7 +79,7 @@ class Owned:
     ) -> None:
         with duckdb.connect(self.settings.published_db) as db:
             marts = Marts(db)
-            marts.accounts({**one, "feed_status": feed} for one in accounts or (A1, A2, BO))
+            marts.accounts({**item, "feed_status": feed} for item in accounts or (A1, A2, BO))
             marts.feed(feed)
             db.execute(
                 "create or replace table marts.account_news (account_id varchar, kind varchar,"
@@ -97,16 +97,16 @@ class Owned:
         self.runs += 1
         name = f"r{self.runs}"
         runs.begin(self.ledger, run_id=name, as_of=at, source="files")
-        made = plan_lists(self.settings, self.ledger, run_id=name, as_of=at, **asked)
+        owner_lists = plan_lists(self.settings, self.ledger, run_id=name, as_of=at, **asked)
         runs.finish(self.ledger, run_id=name, status="done", report={})
-        return made
+        return owner_lists
 
     def deliver(self, at: datetime = WEDNESDAY) -> list[Message]:
         """Deliver; the mails that came into the outbox."""
         before = set(self.settings.outbox_dir.glob("*.eml"))
         deliver(self.settings, self.ledger, now=at)
         new = set(self.settings.outbox_dir.glob("*.eml")) - before
-        return sorted((Message.from_bytes(one.read_bytes()) for one in new), key=_to)
+        return sorted((Message.from_bytes(entry.read_bytes()) for entry in new), key=_to)
 
     def states(self) -> dict[str, str]:
         with self.ledger.read() as connection:
@@ -117,10 +117,12 @@ def _to(message: Message) -> str:
     return message.to_email
 
 
-def told(made: OwnerLists) -> dict[str, list[tuple[str, tuple[str, ...]]]]:
+def summary(owner_lists: OwnerLists) -> dict[str, list[tuple[str, tuple[str, ...]]]]:
     return {
-        one.news.address: [(entry.account_id, entry.news) for entry in one.news.entries]
-        for one in made.lists
+        owner_list.news.address: [
+            (entry.account_id, entry.news) for entry in owner_list.news.entries
+        ]
+        for owner_list in owner_lists.lists
     }
 
 
@@ -132,8 +134,8 @@ def owned(ledger_url: str, tmp_path: Path) -> Iterator[Owned]:
 
 def test_each_owner_gets_one_mail_with_what_is_new_most_urgent_first(owned: Owned) -> None:
     owned.publish([("A1", "dormant"), ("A2", "renewal"), ("A2", "dormant"), ("B1", "upsell")])
-    made = owned.run()
-    assert told(made) == {
+    result = owned.run()
+    assert summary(result) == {
         "bo@example.com": [("B1", ("upsell",))],
         # Both are dormant; the one that pays more comes first, with all that is new about it.
         "mei.kondo@example.com": [("A2", ("dormant", "renewal")), ("A1", ("dormant",))],
@@ -178,8 +180,8 @@ def test_nothing_new_no_mail(owned: Owned) -> None:
 def test_what_was_over_and_comes_back_is_new(owned: Owned) -> None:
     for day, news in enumerate([["dormant"], [], ["dormant"]]):
         owned.publish([("A1", kind) for kind in news])
-        made = owned.run(WEDNESDAY + timedelta(days=day))
-        assert len(made.lists) == len(news)
+        result = owned.run(WEDNESDAY + timedelta(days=day))
+        assert len(result.lists) == len(news)
         assert len(owned.deliver(WEDNESDAY + timedelta(days=day))) == len(news)
 
 
@@ -190,15 +192,15 @@ def test_a_new_owner_is_told_what_the_one_before_knew(owned: Owned) -> None:
     handed_over = {**A1, "owner_name": "Bo", "owner_email": " Bo@example.com"}
     for day, lists in (1, [("A1", ("dormant",))]), (2, None):
         owned.publish([("A1", "dormant")], handed_over, days_old=7 + day)
-        made = owned.run(WEDNESDAY + timedelta(days=day))
-        assert told(made) == ({"bo@example.com": lists} if lists else {})
-        assert len(owned.deliver(WEDNESDAY + timedelta(days=day))) == len(made.lists)
+        result = owned.run(WEDNESDAY + timedelta(days=day))
+        assert summary(result) == ({"bo@example.com": lists} if lists else {})
+        assert len(owned.deliver(WEDNESDAY + timedelta(days=day))) == len(result.lists)
 
 
 def test_the_first_list_leaves_out_what_began_long_ago(owned: Owned) -> None:
     old = [("A1", "dormant"), ("A2", "renewal")]
     owned.publish(old, days_old=8)
-    assert told(owned.run()) == {"mei.kondo@example.com": [("A2", ("renewal",))]}
+    assert summary(owned.run()) == {"mei.kondo@example.com": [("A2", ("renewal",))]}
     owned.deliver()
     owned.publish(old, days_old=9)
     assert owned.run(WEDNESDAY + timedelta(days=1)).lists == []
@@ -219,22 +221,22 @@ def test_more_on_the_same_day_waits_for_the_next_list(owned: Owned) -> None:
     owned.publish([("A1", "dormant")])
     owned.run()
     owned.publish([("A1", "dormant"), ("A2", "renewal")])
-    made = owned.run(WEDNESDAY + timedelta(hours=2))
-    assert (made.lists, made.waiting) == ([], 1)
+    result = owned.run(WEDNESDAY + timedelta(hours=2))
+    assert (result.lists, result.waiting) == ([], 1)
     tomorrow = owned.run(WEDNESDAY + timedelta(days=1))
-    assert told(tomorrow) == {"mei.kondo@example.com": [("A2", ("renewal",))]}
+    assert summary(tomorrow) == {"mei.kondo@example.com": [("A2", ("renewal",))]}
 
 
 def test_what_a_list_has_no_room_for_comes_with_the_next(owned: Owned) -> None:
     many = [{**A1, "account_id": f"M{number:02}", "mrr": -number} for number in range(LONGEST + 2)]
-    owned.publish([(str(one["account_id"]), "dormant") for one in many], *many)
+    owned.publish([(str(row["account_id"]), "dormant") for row in many], *many)
     assert owned.run().accounts == LONGEST
     (mail,) = owned.deliver()
     assert f"(M{LONGEST - 1:02})" in mail.body
     assert f"(M{LONGEST:02})" not in mail.body
     assert "… and 2 more" in mail.body
     tomorrow = owned.run(WEDNESDAY + timedelta(days=1))
-    assert [account for account, _ in told(tomorrow)["mei.kondo@example.com"]] == [
+    assert [account for account, _ in summary(tomorrow)["mei.kondo@example.com"]] == [
         f"M{LONGEST:02}",
         f"M{LONGEST + 1:02}",
     ]
@@ -246,7 +248,7 @@ def test_what_nobody_read_is_told_again(owned: Owned) -> None:
     thursday = WEDNESDAY + timedelta(days=1)
     assert owned.deliver(thursday) == [], "yesterday's list is no list for today"
     assert owned.states() == {"mei.kondo@example.com": "expired"}
-    assert told(owned.run(thursday)) == {"mei.kondo@example.com": [("A1", ("dormant",))]}
+    assert summary(owned.run(thursday)) == {"mei.kondo@example.com": [("A1", ("dormant",))]}
     assert len(owned.deliver(thursday)) == 1
 
 
@@ -263,9 +265,9 @@ def test_a_list_goes_at_its_hour_on_business_days(owned: Owned) -> None:
 def test_a_bounced_or_missing_address_is_said_and_never_mailed(owned: Owned) -> None:
     suppress(owned.ledger, "bo@example.com", reason="bounced", by="test")
     owned.publish([("N1", "dormant"), ("B1", "dormant")], NOBODY, BO)
-    made = owned.run()
-    assert made.lists == []
-    assert [(one.entries[0].account_id, why) for one, why in made.unreached] == [
+    result = owned.run()
+    assert result.lists == []
+    assert [(address.entries[0].account_id, why) for address, why in result.unreached] == [
         ("N1", "it has no owner's address"),
         ("B1", "the owner's address is suppressed: bounced"),
     ]
@@ -316,14 +318,14 @@ def test_a_dry_run_and_a_look_write_nothing(owned: Owned) -> None:
     owned.publish([("A1", "dormant")])
     assert len(owned.run(dry_run=True).lists) == 1
     seen = owners(owned.settings, owned.ledger, as_of=WEDNESDAY)
-    assert [one["to"] for one in seen.as_json()["lists"]] == ["mei.kondo@example.com"]
+    assert [owner_list["to"] for owner_list in seen.as_json()["lists"]] == ["mei.kondo@example.com"]
     assert "若竹設備株式会社" in as_text(seen.as_document())
     with owned.ledger.read() as connection:
         for table in (sends, owner_news):
             assert connection.execute(select(table)).all() == []
     owned.run()
     seen = owners(owned.settings, owned.ledger, as_of=WEDNESDAY)
-    assert [one["state"] for one in seen.as_json()["lists"]] == ["planned"]
+    assert [owner_list["state"] for owner_list in seen.as_json()["lists"]] == ["planned"]
 
 
 def test_an_owner_reads_the_language_of_their_accounts(owned: Owned) -> None:
@@ -340,7 +342,7 @@ def test_the_setting_says_otherwise(owned: Owned) -> None:
     toml = owned.folder / "lifecycle.toml"
     toml.write_text(toml.read_text() + '\n[owners]\nlocales = {"bo@example.com" = "ja"}\n')
     owned.publish([("B1", "upsell")])
-    assert [one.send.locale for one in owned.run().lists] == ["ja"]
+    assert [owner_list.send.locale for owner_list in owned.run().lists] == ["ja"]
     toml.write_text(toml.read_text().replace("locales =", "morning_list = false\nlocales ="))
     owned.publish([("A1", "upsell")])
     assert owned.run(WEDNESDAY + timedelta(days=1)).resting == "owners.morning_list is off"
@@ -351,25 +353,25 @@ def test_a_company_without_a_list_of_its_own_has_this_projects(owned: Owned) -> 
     toml = owned.folder / "lifecycle.toml"
     toml.write_text(toml.read_text().replace('locale = "en"', 'locale = "fr"'))
     owned.publish([("A1", "dormant")])
-    assert [one.send.locale for one in owned.run().lists] == ["en"]
+    assert [owner_list.send.locale for owner_list in owned.run().lists] == ["en"]
 
 
 def test_a_list_that_cannot_be_written_is_said_and_stops_nothing(owned: Owned) -> None:
     (owned.templates / "morning.en.txt").write_text("Subject: hi\n\n{{ owner.nam }}\n")
     owned.publish([("A1", "dormant")])
-    made = owned.run()
-    assert made.lists == []
-    assert "morning.en.txt:3: owner.nam does not exist" in made.unreached[0][1]
+    result = owned.run()
+    assert result.lists == []
+    assert "morning.en.txt:3: owner.nam does not exist" in result.unreached[0][1]
     problems = check(owned.settings)
-    assert any("there is no owner.nam" in str(one) for one in problems)
+    assert any("there is no owner.nam" in str(problem) for problem in problems)
 
 
 def test_the_planner_leaves_the_lists_alone(owned: Owned) -> None:
     owned.publish([("A1", "dormant")])
     at = utc("2026-06-09 21:00")  # 06:00 in Tokyo: it waits for eight
     owned.run(at)
-    made = plan(owned.settings, owned.ledger, run_id="r1", as_of=at)
-    assert not made.decisions.withdrawals
+    plan_result = plan(owned.settings, owned.ledger, run_id="r1", as_of=at)
+    assert not plan_result.decisions.withdrawals
     assert len(owned.deliver(at + timedelta(hours=2))) == 1
 
 
@@ -409,8 +411,8 @@ def test_every_kind_of_news_has_its_reason_and_its_look(
     tmp_path: Path, kind: str, locale: str, render_news: Callable[..., str]
 ) -> None:
     bare = dict.fromkeys(("last_active_at", "owner_email", "plan", "purpose"))
-    some = {"usage_health": 34.4, "usage_band": "red", "seats": 12, "p_return_28d": 0.3}
-    for facts in ({}, bare, some, {"p_return_28d": 0.01}):
+    batch = {"usage_health": 34.4, "usage_band": "red", "seats": 12, "p_return_28d": 0.3}
+    for facts in ({}, bare, batch, {"p_return_28d": 0.01}):
         text = render_news(kind, locale, **facts)
         assert ("Look first: " if locale == "en" else "まず確認：") in text
         assert text.count("   - " if locale == "en" else "   ・") == 1

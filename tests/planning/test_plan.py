@@ -11,15 +11,15 @@ from company import utc
 from lifecycle.ledger.tables import enrollments, launches, sends, suppressions
 from lifecycle.ledger.tables import withheld as withheld_table
 from lifecycle.mail.deliver import deliver
-from lifecycle.triggers.model import load_triggers
+from lifecycle.triggers.folder import load_triggers
 from world import WIN_BACK, World
 
 
 @pytest.fixture
 def world(tmp_path, ledger_url) -> Iterator[World]:
-    made = World(tmp_path / "company", ledger_url)
-    yield made
-    made.close()
+    result = World(tmp_path / "company", ledger_url)
+    yield result
+    result.close()
 
 
 WEDNESDAY = "2026-06-10 01:00"  # 10:00 in Tokyo
@@ -389,36 +389,36 @@ def test_who_is_held_out_enters_and_gets_no_mail(world):
     world.win_back(HALF_OUT)
     (trigger,) = load_triggers(world.company.settings)
     ids = [f"a{number}" for number in range(40)]
-    out = {one for one in ids if trigger.holds_out(one)}
+    out = {key for key in ids if trigger.holds_out(key)}
     assert 5 < len(out) < 35
-    world.marts.accounts([{"account_id": one} for one in ids])
-    world.marts.contacts([{"contact_id": f"c-{one}", "account_id": one} for one in ids])
+    world.marts.accounts([{"account_id": key} for key in ids])
+    world.marts.contacts([{"contact_id": f"c-{key}", "account_id": key} for key in ids])
     result = world.run(WEDNESDAY)
     assert result.withheld["held_out"] == len(out)
     for day in ("2026-06-16 01:00", LATER, "2026-06-18 01:00"):
         world.run(day)
     assert {account for account, _, _ in world.mails()} == set(ids) - out
-    found = world.rows(enrollments, "account_id", "held_out", "end_reason")
-    assert {row.account_id for row in found if row.held_out} == out
-    assert {row.end_reason for row in found} == {"completed"}, "both leave with the last step"
+    rows = world.rows(enrollments, "account_id", "held_out", "end_reason")
+    assert {row.account_id for row in rows if row.held_out} == out
+    assert {row.end_reason for row in rows} == {"completed"}, "both leave with the last step"
 
 
 def test_the_goal_is_seen_for_both_groups_and_only_in_time(world):
     world.win_back(HALF_OUT)
     ids = [f"a{number}" for number in range(40)]
-    contacts = [{"contact_id": f"c-{one}", "account_id": one} for one in ids]
-    world.marts.accounts([{"account_id": one} for one in ids])
+    contacts = [{"contact_id": f"c-{key}", "account_id": key} for key in ids]
+    world.marts.accounts([{"account_id": key} for key in ids])
     world.marts.contacts(contacts)
     world.run(WEDNESDAY)
     back = set(ids[::2])
-    world.marts.accounts([{"account_id": one, "is_dormant": one not in back} for one in ids])
+    world.marts.accounts([{"account_id": key, "is_dormant": key not in back} for key in ids])
     world.run("2026-07-08 01:00")  # the 28th day
-    world.marts.accounts([{"account_id": one, "is_dormant": False} for one in ids])
+    world.marts.accounts([{"account_id": key, "is_dormant": False} for key in ids])
     world.run("2026-07-09 01:00")
-    found = world.rows(enrollments, "account_id", "held_out", "goal_met_at")
-    assert {row.account_id for row in found if row.goal_met_at} == back
-    assert {row.held_out for row in found if row.goal_met_at} == {False, True}
-    assert {row.goal_met_at for row in found} == {None, utc("2026-07-08 01:00")}
+    rows = world.rows(enrollments, "account_id", "held_out", "goal_met_at")
+    assert {row.account_id for row in rows if row.goal_met_at} == back
+    assert {row.held_out for row in rows if row.goal_met_at} == {False, True}
+    assert {row.goal_met_at for row in rows} == {None, utc("2026-07-08 01:00")}
 
 
 NEWS = """

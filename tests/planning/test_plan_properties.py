@@ -23,7 +23,7 @@ from lifecycle.ledger.store import Ledger
 from lifecycle.ledger.tables import enrollments, send_identity
 from lifecycle.planning.plan import decide
 from lifecycle.triggers.columns import account_columns, contact_columns
-from lifecycle.triggers.model import load_triggers
+from lifecycle.triggers.folder import load_triggers
 
 QUICK = (Phase.explicit, Phase.reuse, Phase.generate)
 """Not shrunk: an example takes half a second, and shrinking one takes hundreds."""
@@ -45,7 +45,7 @@ DELAYS = [["0d"], ["0d", "1d", "4d"], ["0h", "20h", "3d"], ["0bd", "2bd"], ["1d"
 
 @st.composite
 def trigger_files(draw: st.DrawFn) -> str:
-    one = {
+    first = {
         "audience": draw(st.sampled_from(AUDIENCES)),
         "recipients": "role = 'admin'",
         "launch": draw(st.sampled_from(LAUNCHES)),
@@ -57,12 +57,12 @@ def trigger_files(draw: st.DrawFn) -> str:
         "late": draw(st.sampled_from(LATE)),
     }
     days, opens = draw(st.sampled_from(DAYS)), draw(st.integers(0, 20))
-    one["send_window"] = f"{{days: {days}, from: '{opens:02}:00', to: '{opens + 2}:30'}}"
+    first["send_window"] = f"{{days: {days}, from: '{opens:02}:00', to: '{opens + 2}:30'}}"
     steps = [
         f"  - {{id: s{number}, after: {delay}}}"
         for number, delay in enumerate(draw(st.sampled_from(DELAYS)))
     ]
-    return "\n".join([*(f"{key}: {value}" for key, value in one.items()), "steps:", *steps])
+    return "\n".join([*(f"{key}: {value}" for key, value in first.items()), "steps:", *steps])
 
 
 ACCOUNTS = ("a1", "a2", "a3", "a4")
@@ -150,10 +150,10 @@ def test_whatever_is_written_and_whatever_happens(
                 continue
             first_day = there.date() - timedelta(days=cap.days - 1)
             so_far = [
-                one
-                for one in journey.left[: number + 1]
-                if one.at.astimezone(ZoneInfo(zone)).date() >= first_day
-                and getattr(one.send, key) == getattr(send, key)
+                mail
+                for mail in journey.left[: number + 1]
+                if mail.at.astimezone(ZoneInfo(zone)).date() >= first_day
+                and getattr(mail.send, key) == getattr(send, key)
             ]
             assert len(so_far) <= cap.count
     assert len(identities) == len(journey.left)
@@ -203,7 +203,7 @@ def test_the_order_of_accounts_contacts_and_files_changes_nothing(
             for n in range(60)
         ]
         with Ledger.open(company.settings.ledger_url) as ledger:
-            made = []
+            collected = []
             for number, at in enumerate(("2026-06-10 01:00", "2026-06-11 01:00")):
                 triggers = load_triggers(company.settings)
                 if rng:
@@ -220,7 +220,7 @@ def test_the_order_of_accounts_contacts_and_files_changes_nothing(
                 runs.begin(ledger, run_id=f"r{number}", as_of=utc(at), source="files")
                 with ledger.write() as connection:
                     record(connection, result.decisions, run_id=f"r{number}", at=utc(at))
-                made.append(result)
-        assert any(result.withheld["capped"] for result in made), "nothing competes"
-        plans.append(made)
+                collected.append(result)
+        assert any(result.withheld["capped"] for result in collected), "nothing competes"
+        plans.append(collected)
     assert plans[0] == plans[1]

@@ -10,6 +10,7 @@ import pytest
 from sqlalchemy import select, update
 
 from company import utc
+from lifecycle.ledger import approvals
 from lifecycle.ledger.delivery import claim
 from lifecycle.ledger.tables import State, sends
 from world import World
@@ -28,9 +29,9 @@ WED = "2026-06-10 01:00"
 
 @pytest.fixture
 def world(tmp_path: Path, ledger_url: str) -> Iterator[World]:
-    made = World(tmp_path / "company", ledger_url)
-    yield made
-    made.close()
+    result = World(tmp_path / "company", ledger_url)
+    yield result
+    result.close()
 
 
 def people(world: World, *rows: tuple[str, str, str]) -> None:
@@ -59,6 +60,18 @@ def test_two_contacts_with_one_address_get_one_mail(world: World) -> None:
     assert len(accepted(world)) == 2
 
 
+def test_no_step_overtakes_the_one_that_waits_as_another_contacts(world: World) -> None:
+    world.win_back(("{id: last_call, after: 7d}", "{id: last_call, after: 1d}"))
+    people(world, ("c1", "a1", "taro@example.com"), ("c2", "a1", "taro@example.com"))
+    world.run("2026-06-09 20:00")
+    with world.ledger.write() as connection:
+        approvals.mark(connection, "run-1", people=1, over_budget="one too many")
+    world.run("2026-06-10 20:00")
+    assert [(row.contact_id, row.step) for row in world.rows(sends, "contact_id", "step")] == [
+        ("c1", "check_in")
+    ]
+
+
 def test_a_second_account_of_the_person_waits_for_its_time(world: World) -> None:
     world.win_back()
     people(world, ("c1", "a1", "ann@example.com"))
@@ -66,7 +79,7 @@ def test_a_second_account_of_the_person_waits_for_its_time(world: World) -> None
     people(world, ("c1", "a1", "ann@example.com"), ("c2", "a2", "ann@example.com"))
     result = world.run("2026-06-11 01:00")
     assert accepted(world) == [("a1", "c1")]
-    assert [one.detail for one in result.decisions.withheld] == [
+    assert [row.detail for row in result.decisions.withheld] == [
         "this address got the step in the last 30 days through a1"
     ]
     people(world, ("c1", "a1", "ann@example.com"), ("c3", "a3", "ann@example.com"))

@@ -23,9 +23,9 @@ NEW_STEP = ("  - {id: last_call", "  - {id: extra, after: 2d}\n  - {id: last_cal
 
 @pytest.fixture
 def world(tmp_path, ledger_url) -> Iterator[World]:
-    made = World(tmp_path / "company", ledger_url)
-    yield made
-    made.close()
+    result = World(tmp_path / "company", ledger_url)
+    yield result
+    result.close()
 
 
 def change(world: World, *changes: tuple[str, str], steps: tuple[str, ...] = ()) -> None:
@@ -144,8 +144,8 @@ def test_a_version_that_cannot_be_read_any_more_keeps_its_people_waiting(world):
 def test_with_migrate_all_who_are_inside_move_on_by_the_new_file(world):
     world.win_back(("steps:", "holdout: 50%\ngoal: {when: plan = 'trial', within: 28d}\nsteps:"))
     ids = [f"a{number}" for number in range(12)]
-    world.marts.accounts([{"account_id": one} for one in ids])
-    world.marts.contacts([{"contact_id": f"c-{one}", "account_id": one} for one in ids])
+    world.marts.accounts([{"account_id": key} for key in ids])
+    world.marts.contacts([{"contact_id": f"c-{key}", "account_id": key} for key in ids])
     world.run(WEDNESDAY)
     out = {row.account_id for row in world.rows(enrollments, "account_id", "held_out") if row[1]}
     reached = set(ids) - out
@@ -158,7 +158,7 @@ def test_with_migrate_all_who_are_inside_move_on_by_the_new_file(world):
     )
     change(world, *new, steps=("extra",))
     result = world.run(THURSDAY)
-    assert {one.account_id for one in result.decisions.migrations} == set(ids)
+    assert {migration.account_id for migration in result.decisions.migrations} == set(ids)
     world.run(FRIDAY)
     mails = world.mails()
     assert {account for account, step, _ in mails if step == "extra"} == reached

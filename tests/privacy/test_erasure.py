@@ -137,7 +137,9 @@ def test_a_backup_of_before_does_not_bring_the_person_back(company, ledger_url, 
         with restored.read() as connection:
             assert suppressions.reasons(connection, [AIKO, KEN], key) == {AIKO: "erased"}
             assert list(connection.scalars(select(messages.c.send_id))) == [mails[1].send_id]
-            texts = [str(connection.execute(select(one)).all()) for one in metadata.sorted_tables]
+            texts = [
+                str(connection.execute(select(table)).all()) for table in metadata.sorted_tables
+            ]
     assert not [text for text in texts if AIKO in text.lower()]
 
 
@@ -147,8 +149,8 @@ def test_who_is_a_contact_by_their_address_is_none_any_more(company, ledger_url)
     with Ledger.open(ledger_url) as ledger:
         planned_sends.plan(ledger, planned_sends.planned(1, at=NOW, **by_address))
         with ledger.write() as connection:
-            made = Decisions(withheld=[refused])
-            record(connection, made, run_id="r1", at=NOW)
+            decisions = Decisions(withheld=[refused])
+            record(connection, decisions, run_id="r1", at=NOW)
         erase(company.settings, ledger, AIKO, by="support", why="asked")
         with ledger.read() as connection:
             for table in (sends, recipients, withheld):

@@ -1,5 +1,5 @@
 """What the tests of report share."""
 
-from planned import told
+from planned import workspace
 
-__all__ = ["told"]
+__all__ = ["workspace"]

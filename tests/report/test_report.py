@@ -11,9 +11,11 @@ import duckdb
 
 from lifecycle.errors import GateStopped
 from lifecycle.planning.decision import Reason
-from lifecycle.report.run_report import WHY, RunReport, Stop
+from lifecycle.report.reasons import WHY
+from lifecycle.report.run_report import RunReport, Stop
+from lifecycle.report.run_sections import health_matrix
 from lifecycle.warehouse import published_marts
-from planned import Told
+from planned import Workspace
 
 AS_OF = datetime(2026, 6, 10, 1, tzinfo=UTC)
 
@@ -61,16 +63,16 @@ def report() -> RunReport:
 
 
 def test_rows_set_aside_are_shown_one_of_each_kind_first_and_the_others_are_counted(
-    told: Told,
+    workspace: Workspace,
 ) -> None:
-    told.publish()
-    with duckdb.connect(told.settings.published_db) as db:
+    workspace.publish()
+    with duckdb.connect(workspace.settings.published_db) as db:
         db.execute(
             "insert into marts.rejected_rows select 'accounts', 'accounts.csv', i, 'mrr', 'x',"
             " 'no number', '{}', 'A' || i, '2030-01-01' from range(1, 8) t(i)"
         )
         examples = published_marts.rejected_examples(db)
-    assert [(one["table"], one["row"]) for one in examples[:2]] == [
+    assert [(example["table"], example["row"]) for example in examples[:2]] == [
         ("accounts", 1),
         ("contacts", 9),
     ]
@@ -81,20 +83,20 @@ def test_rows_set_aside_are_shown_one_of_each_kind_first_and_the_others_are_coun
 
 
 def test_the_object_of_run_json_has_what_was_promised() -> None:
-    told = json.loads(json.dumps(report().as_json()))
+    answer = json.loads(json.dumps(report().as_json()))
     promised = {
         *("run_id", "as_of", "accounts", "feed_status", "gate", "planned", "accepted"),
         *("withheld", "by_trigger", "rejected_rows", "state_dir", "seconds"),
     }
-    assert promised <= told.keys()
-    assert told["as_of"] == "2026-06-10T01:00:00+00:00"
-    assert told["gate"]["raw"] == {"passed": 3, "failed": 0, "warnings": 1}
-    assert told["stopped"] is None
+    assert promised <= answer.keys()
+    assert answer["as_of"] == "2026-06-10T01:00:00+00:00"
+    assert answer["gate"]["raw"] == {"passed": 3, "failed": 0, "warnings": 1}
+    assert answer["stopped"] is None
 
 
 def test_a_person_reads_what_happened_and_why() -> None:
     text = report().as_text()
-    for said in (
+    for message in (
         "As of Wed 2026-06-10 10:00 Asia/Tokyo",
         "No longer in the CRM, so not mailed any more: 1 of accounts",
         "LATE: the newest event is 40 business hours old",
@@ -107,11 +109,11 @@ def test_a_person_reads_what_happened_and_why() -> None:
         "contacts.csv",
         "1.8 seconds: pull 1.2, gate raw 0.5",
     ):
-        assert said in text
+        assert message in text
 
 
 def test_the_matrix_has_a_row_for_the_unknown() -> None:
-    rows = report().matrix().rows
+    rows = health_matrix(report()).rows
     assert rows == (("mature", 1, 0, 0, 0), ("unknown", 0, 0, 0, 1))
 
 

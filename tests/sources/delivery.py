@@ -108,6 +108,6 @@ class World:
         return {name: self.ask(f"SELECT {columns} FROM raw.{name} ORDER BY ALL") for name in names}
 
 
-def pull_telling(config: str, told: Connection) -> None:
+def pull_telling(config: str, pipe: Connection) -> None:
     """Pull, and send each step's name before it begins."""
-    pull(settings_module.load(config), loaded_at=NOW, progress=told.send)
+    pull(settings_module.load(config), loaded_at=NOW, progress=pipe.send)

@@ -154,7 +154,7 @@ def test_the_row_number_counts_records_not_lines(world: World) -> None:
         world.pull()
     places = [(row[2], row[3]) for row in world.rejected()]
     assert places == [(4, None), *((n, "email") for n in range(5, 10))]
-    assert "contacts: 6 of 9 rows were set aside" in str(stopped.value)
+    assert "contacts: 6 of 9 rows were rejected" in str(stopped.value)
     assert "allows: contacts.csv row 4: " in str(stopped.value)
     assert "All of them: raw.rejected_rows in work.duckdb" in str(stopped.value)
 
@@ -164,10 +164,10 @@ def test_a_stop_shows_a_row_of_each_wrong_column_first(world: World) -> None:
     world.csv("contacts", [*bad, {**CONTACTS[1], "account_id": "A99"}])
     with pytest.raises(GateStopped) as stopped:
         world.pull()
-    told = str(stopped.value)
-    places = [told.index(f"contacts.csv row {row}: ") for row in (1, 7, 2)]
+    text = str(stopped.value)
+    places = [text.index(f"contacts.csv row {row}: ") for row in (1, 7, 2)]
     assert places == sorted(places)
-    assert "in a spreadsheet with a header it is one further" in told
+    assert "in a spreadsheet with a header it is one further" in text
 
 
 def test_a_line_that_is_no_json_is_set_aside(world: World) -> None:

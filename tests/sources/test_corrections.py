@@ -102,8 +102,8 @@ def test_declared_sources_number_each_by_themselves(world: World) -> None:
         toml += f'[sources.{name}]\nkind = "files"\npath = "{folder}"\n'
     world.config(toml)
     assert world.pull().new_rows["usage_events"] == 20
-    found = names(world)
-    assert (found["app/E1"], found["web/E1"]) == ("app", "web")
+    result = names(world)
+    assert (result["app/E1"], result["web/E1"]) == ("app", "web")
     assert world.pull(LATER).new_rows["usage_events"] == 0
 
 

@@ -87,7 +87,7 @@ def test_line_ends_may_be_mixed(world: World, ends: tuple[str, str]) -> None:
 
 
 def test_excels_own_line_names_the_delimiter(world: World) -> None:
-    text = "\n".join(["sep=;", HEAD.replace(",", ";"), *(one.replace(",", ";") for one in LINES)])
+    text = "\n".join(["sep=;", HEAD.replace(",", ";"), *(line.replace(",", ";") for line in LINES)])
     (world.data / "contacts.csv").write_text(text + "\nC4;A9;x@example.com;;;\n")
     assert world.pull().rows["contacts"] == 3
     assert [row[2] for row in world.rejected()] == [4]
@@ -111,7 +111,7 @@ def test_a_delimiter_can_be_declared(world: World) -> None:
 
 
 def test_two_headers_that_are_one_column_are_refused(world: World) -> None:
-    world.csv("contacts", [{**one, "Email ": "other@example.com"} for one in CONTACTS])
+    world.csv("contacts", [{**contact, "Email ": "other@example.com"} for contact in CONTACTS])
     with pytest.raises(SourceError, match="'email' and 'Email' are both called email"):
         world.pull()
     world.config(COMPANY + '[source.columns.contacts]\nemail = "email"\n')
@@ -146,7 +146,7 @@ def test_folders_below_the_source_are_columns_and_those_above_are_not(tmp_path: 
     root.mkdir()
     world = World(root)
     world.config(f'{COMPANY}[state]\ndir = "{tmp_path / "state"}"\n')
-    table = pa.Table.from_pylist([{**one, "country": "JP"} for one in ACCOUNTS])
+    table = pa.Table.from_pylist([{**account, "country": "JP"} for account in ACCOUNTS])
     (world.data / "accounts.csv").unlink()
     pq.write_table(table, world.data / "accounts.parquet")
     (world.data / "usage_events.csv").unlink()
@@ -182,7 +182,7 @@ def as_parquet(world: World, rows: list[dict[str, Any]], name: str = "accounts")
 
 
 def test_text_that_parquet_holds_as_bytes_is_decoded(world: World) -> None:
-    as_parquet(world, [{**one, "name": one["name"].encode()} for one in ACCOUNTS])
+    as_parquet(world, [{**account, "name": account["name"].encode()} for account in ACCOUNTS])
     world.pull()
     assert world.ask("SELECT name FROM raw.accounts ORDER BY 1 LIMIT 1") == [("会社 1",)]
 
@@ -194,13 +194,17 @@ def test_bytes_that_are_no_text_are_refused(world: World) -> None:
 
 
 def test_ids_that_are_decimals_are_named(world: World) -> None:
-    as_parquet(world, [{**one, "account_id": float(n)} for n, one in enumerate(ACCOUNTS, 1)])
+    as_parquet(
+        world, [{**account, "account_id": float(n)} for n, account in enumerate(ACCOUNTS, 1)]
+    )
     with pytest.raises(SourceError, match=r"account_id is a decimal.*whole numbers"):
         world.pull()
 
 
 def test_a_decimal_id_in_text_is_named(world: World) -> None:
-    world.csv("accounts", [{**one, "account_id": str(n)} for n, one in enumerate(ACCOUNTS, 1)])
+    world.csv(
+        "accounts", [{**account, "account_id": str(n)} for n, account in enumerate(ACCOUNTS, 1)]
+    )
     world.csv("contacts", [{**CONTACTS[0], "account_id": "1.0"}])
     world.csv("usage_events", [{**EVENTS[0], "account_id": "1"}])
     world.pull()
@@ -297,7 +301,7 @@ def test_a_sign_that_is_cut_in_two_is_no_other_encoding(world: World) -> None:
 
 @pytest.mark.parametrize("line", ["SEP=;", "sep = ;", '"sep=;"'])
 def test_excels_own_line_is_read_however_it_is_written(world: World, line: str) -> None:
-    text = "\r\n".join([line, *(one.replace(",", ";") for one in [HEAD, *LINES])])
+    text = "\r\n".join([line, *(item.replace(",", ";") for item in [HEAD, *LINES])])
     (world.data / "contacts.csv").write_text(text + "\r\n", encoding="utf-8-sig", newline="")
     assert world.pull().rows["contacts"] == 3
 

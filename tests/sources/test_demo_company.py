@@ -101,11 +101,11 @@ def test_every_kind_of_account_is_there(company: Path) -> None:
         "churned": "churned_at IS NOT NULL",
         "never logged in": "events = 0 AND went_live_at < now - INTERVAL 14 DAY",
     }
-    found = {
+    result = {
         kind: _ask(company, f"SELECT count(*) FROM ({stories}) WHERE {test}")[0][0]
         for kind, test in kinds.items()
     }
-    assert all(count >= 2 for count in found.values()), found
+    assert all(count >= 2 for count in result.values()), result
 
 
 def test_its_people_are_at_example_com(company: Path) -> None:

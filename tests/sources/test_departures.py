@@ -20,13 +20,13 @@ def departures(world: World, at: datetime = NOW) -> dict[str, Departure]:
     heard: list[Departure] = []
     with suppress(GateStopped):
         pull(world.settings, loaded_at=at, remember=heard.extend)
-    return {one.address: one for one in heard}
+    return {request.address: request for request in heard}
 
 
 def deliver(world: World, *rows: dict[str, Any]) -> None:
     """The contacts, with columns that say who left, and these rows below them."""
     columns = {"unsubscribed_at": "", "is_unsubscribed": "", "consent_basis": "contract"}
-    world.csv("contacts", [{**columns, "consented_at": "", **one} for one in (*CONTACTS, *rows)])
+    world.csv("contacts", [{**columns, "consented_at": "", **item} for item in (*CONTACTS, *rows)])
 
 
 OTHER = {"contact_id": "C9", "account_id": "A1", "email": "gone@example.com"}
@@ -54,9 +54,9 @@ OTHER = {"contact_id": "C9", "account_id": "A1", "email": "gone@example.com"}
 )
 def test_any_row_counts(world: World, row: dict[str, Any]) -> None:
     deliver(world, {**OTHER, **row})
-    found = departures(world)
-    assert "gone@example.com" in found
-    assert (found["gone@example.com"].file, found["gone@example.com"].row_number) == (
+    result = departures(world)
+    assert "gone@example.com" in result
+    assert (result["gone@example.com"].file, result["gone@example.com"].row_number) == (
         "contacts.csv",
         4,
     )
@@ -113,7 +113,10 @@ def test_a_line_that_cannot_be_taken_apart_counts(world: World, line: str) -> No
         "contact_id,account_id,email,name,role,locale,consent_basis,consented_at,unsubscribed_at,"
         "is_unsubscribed"
     )
-    rows = [f"{one['contact_id']},{one['account_id']},{one['email']},,,,,,," for one in CONTACTS]
+    rows = [
+        f"{contact['contact_id']},{contact['account_id']},{contact['email']},,,,,,,"
+        for contact in CONTACTS
+    ]
     (world.data / "contacts.csv").write_text("\n".join([head, *rows, line]) + "\n")
     assert list(departures(world)) == ["gone@example.com"]
 
@@ -124,7 +127,7 @@ def test_it_is_told_before_anything_of_the_delivery_is_applied(world: World) -> 
     heard: list[Sequence[Departure]] = []
     with pytest.raises(Exception, match="required column"):
         pull(world.settings, loaded_at=NOW, remember=heard.append)
-    assert [[one.address for one in some] for some in heard] == [["gone@example.com"]]
+    assert [[row.address for row in batch] for batch in heard] == [["gone@example.com"]]
 
 
 @pytest.mark.parametrize(
@@ -164,5 +167,5 @@ def test_an_opt_out_of_yes_and_no_is_mapped_as_it_is(world: World) -> None:
 
 def test_times_are_aware(world: World) -> None:
     deliver(world, {**OTHER, "unsubscribed_at": "2026-05-01T03:00:00Z"})
-    [one] = departures(world).values()
-    assert (one.left_at, one.seen_at) == (datetime(2026, 5, 1, 3, tzinfo=UTC), NOW)
+    [first] = departures(world).values()
+    assert (first.left_at, first.seen_at) == (datetime(2026, 5, 1, 3, tzinfo=UTC), NOW)

@@ -204,8 +204,8 @@ def test_a_crm_export_works_as_it_is(
         "SELECT DISTINCT column_name FROM raw.rejected_rows WHERE table_name = 'contacts'"
     )
     assert set(reasons) <= {("account_id",)}
-    found = world.ask("SELECT DISTINCT account_id FROM raw.contacts")
-    assert {account_id for (account_id,) in found} == known
+    reply = world.ask("SELECT DISTINCT account_id FROM raw.contacts")
+    assert {account_id for (account_id,) in reply} == known
 
 
 def test_a_year_of_real_orders(world: World) -> None:

@@ -153,16 +153,16 @@ def test_a_pull_killed_while_loading_is_completed_by_the_next(
     delivered: Delivered, tmp_path: Path, moment: str, seconds: float
 ) -> None:
     world = World(shutil.copytree(delivered.root, tmp_path, dirs_exist_ok=True), is_new=False)
-    told, tell = warm.forks.Pipe(duplex=False)
+    answer, tell = warm.forks.Pipe(duplex=False)
     config = str(world.root / "lifecycle.toml")
     pulling = warm.start(pull_telling, config, tell, imported=("sources.delivery",))
     tell.close()
-    while not told.recv().startswith(moment):
+    while not answer.recv().startswith(moment):
         pass
     time.sleep(seconds)
     pulling.kill()
     pulling.join()
-    told.close()
+    answer.close()
 
     world.pull()
     assert world.tables() == delivered.tables

@@ -32,8 +32,8 @@ def _row(table: Table, **values: Any) -> dict[str, Any]:
 
 def test_a_ledger_that_does_not_exist_gives_empty_tables_and_stays_absent(world: World) -> None:
     snapshot(world.settings)
-    assert world.ask("SELECT count(*) FROM raw.ledger_sends") == [(0,)]
-    assert world.ask("SELECT count(*) FROM raw.ledger_enrollments") == [(0,)]
+    assert world.ask("SELECT count(*) FROM context.ledger_sends") == [(0,)]
+    assert world.ask("SELECT count(*) FROM context.ledger_enrollments") == [(0,)]
     assert not (world.settings.state_dir / "ledger.db").exists()
 
 
@@ -41,7 +41,7 @@ def test_an_empty_ledger_gives_empty_tables(world: World) -> None:
     world.settings.state_dir.mkdir()
     Path(world.settings.state_dir / "ledger.db").touch()
     snapshot(world.settings)
-    assert world.ask("SELECT count(*) FROM raw.ledger_sends") == [(0,)]
+    assert world.ask("SELECT count(*) FROM context.ledger_sends") == [(0,)]
 
 
 def test_sends_come_without_their_address(world: World) -> None:
@@ -59,10 +59,10 @@ def test_sends_come_without_their_address(world: World) -> None:
         snapshot(world.settings)
         assert world.ask(
             "SELECT count(*), any_value(state), max(due_at)::VARCHAR, count(expires_at)"
-            " FROM raw.ledger_sends"
+            " FROM context.ledger_sends"
         ) == [(3, "accepted", "2026-06-10 01:00:00", 0)]
-    columns = [name for name, *_ in world.ask("DESCRIBE raw.ledger_sends")]
+    columns = [name for name, *_ in world.ask("DESCRIBE context.ledger_sends")]
     assert columns == [column.name for column in sends.columns if column.name != "address"]
-    assert world.ask("SELECT enrolled_at::VARCHAR FROM raw.ledger_enrollments") == [
+    assert world.ask("SELECT enrolled_at::VARCHAR FROM context.ledger_enrollments") == [
         ("2026-06-10 01:00:00",)
     ]

@@ -94,7 +94,9 @@ def test_a_time_without_a_zone_is_in_that_of_its_source(world: World) -> None:
         COMPANY.replace('path = "data"', 'path = "data"\ntime_zone = "America/New_York"')
         + '[source.time_zones]\nusage_events = "Europe/Berlin"\n'
     )
-    world.csv("accounts", [{**one, "created_at": "2026-01-05 09:00:00"} for one in ACCOUNTS])
+    world.csv(
+        "accounts", [{**account, "created_at": "2026-01-05 09:00:00"} for account in ACCOUNTS]
+    )
     events(world, ["2026-06-09 09:00:00"])
     assert world.ask("SELECT DISTINCT created_at::VARCHAR FROM raw.accounts") == [
         ("2026-01-05 14:00:00",)
@@ -119,7 +121,7 @@ def test_a_bare_day_is_one_of_the_accounts_own_calendar(world: World, native: bo
         {**ACCOUNTS[0], "name": "Firm", "renewal_at": day, "went_live_at": day, **place}
         for place in PLACES
     ]
-    contacts = [{**one, "consented_at": day, "unsubscribed_at": day} for one in CONTACTS]
+    contacts = [{**contact, "consented_at": day, "unsubscribed_at": day} for contact in CONTACTS]
     if native:
         for name, rows in (("accounts", accounts), ("contacts", contacts)):
             (world.data / f"{name}.csv").unlink()
@@ -147,8 +149,8 @@ def test_parquets_own_times_keep_their_zone(world: World) -> None:
         kind = pa.timestamp("us", tz=zone)
         column = pa.array([moment.value], pa.int64()).cast(kind)
         event_id = pa.array([str(zone)])
-        made = table.set_column(0, "event_id", event_id).append_column("occurred_at", column)
-        pq.write_table(made, world.data / "usage_events.parquet")
+        result = table.set_column(0, "event_id", event_id).append_column("occurred_at", column)
+        pq.write_table(result, world.data / "usage_events.parquet")
         world.pull()
         query = f"SELECT occurred_at::VARCHAR FROM raw.usage_events WHERE event_id = '{zone}'"
         assert world.ask(query) == [(expected,)]

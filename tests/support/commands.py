@@ -40,5 +40,5 @@ def run_json(*arguments: str, env: dict[str, str], status: int = 0) -> dict[str,
     """`lifecycle … --json`, in a warm process: the one object on standard output."""
     done = warm.lifecycle(*arguments, "--json", env=env, cwd=CHECKOUT)
     assert done.returncode == status, done.stderr[-3000:]
-    found: dict[str, Any] = json.loads(done.stdout)
-    return found
+    answer: dict[str, Any] = json.loads(done.stdout)
+    return answer

@@ -73,7 +73,7 @@ class Marts:
             ("account_360", account_columns()),
             ("dim_contacts", contact_columns()),
         ):
-            fields = ", ".join(f'"{one.name}" {one.data_type}' for one in columns.values())
+            fields = ", ".join(f'"{column.name}" {column.data_type}' for column in columns.values())
             connection.execute(f"create or replace table marts.{name} ({fields})")
         connection.execute(
             "create or replace table marts.feed_health as"

@@ -53,7 +53,8 @@ from lifecycle.planning import guard
 from lifecycle.planning.plan import decide
 from lifecycle.settings import Guard, Settings
 from lifecycle.triggers.columns import Columns
-from lifecycle.triggers.model import Trigger, parse_trigger
+from lifecycle.triggers.folder import parse_trigger
+from lifecycle.triggers.model import Trigger
 
 WORDS = {
     "silent": {"is_dormant": True},
@@ -123,7 +124,7 @@ class Journey:
         limits = Guard(people=1_000 if people_limit is None else people_limit, share=1)
         self.settings = self.settings.model_copy(update={"guard": limits})
         self.ledger = _new_ledger(self.settings.ledger_url)
-        pairs = [one.split(" of ") for one in people.split(", ")]
+        pairs = [person.split(" of ") for person in people.split(", ")]
         place = {"time_zone": zone, "country_code": country, "is_dormant": False}
         self.accounts: dict[str, Row] = {of: {"account_id": of, **place} for _, of in pairs}
         self.people: dict[str, Row] = {
@@ -175,7 +176,7 @@ class Journey:
         mornings = (first + timedelta(days=ahead) for ahead in range((last - first).days + 1))
         acts += [(datetime.combine(day, SIX), self._morning) for day in mornings]
         self.now = self._utc(datetime.combine(first, time()))
-        for wall, act in sorted(acts, key=lambda one: one[0]):
+        for wall, act in sorted(acts, key=lambda item: item[0]):
             self._mails_until(self._utc(wall))
             self.now = self._utc(wall)
             act(self.now)
@@ -188,9 +189,9 @@ class Journey:
 
     def _read(self, line: str) -> Iterator[tuple[datetime, Act]]:
         """The acts of one line of the script, each at a time on the clock on the wall."""
-        found = re.fullmatch(r"(\S+)(?: (\d\d:\d\d))?  +(.*)", line)
-        assert found, line
-        day, clock, events = found.groups()
+        match = re.fullmatch(r"(\S+)(?: (\d\d:\d\d))?  +(.*)", line)
+        assert match, line
+        day, clock, events = match.groups()
         for event in events.split(", "):
             yield datetime.fromisoformat(f"{day} {clock or '00:00'}"), self._act(event)
 
@@ -264,16 +265,17 @@ class Journey:
         run_id = f"run-{self.run_number}"
         triggers = list(self.triggers.values())
         with self.ledger.read() as known:
-            made = decide(self.settings, self.shared.warehouse, known, triggers, as_of=now)
-            planned = made.decisions.sends
+            decision = decide(self.settings, self.shared.warehouse, known, triggers, as_of=now)
+            planned = decision.decisions.sends
             flood = guard.judge(self.settings, self.shared.warehouse, known, planned, as_of=now)
         runs.begin(self.ledger, run_id=run_id, as_of=now, source="files")
         with self.ledger.write() as connection:
-            record(connection, made.decisions, run_id=run_id, at=now)
+            record(connection, decision.decisions, run_id=run_id, at=now)
             why, people = flood.why if flood else None, guard.people(planned)
             approvals.mark(connection, run_id, people=people, over_budget=why)
         self.withheld += [
-            f"{now.astimezone(self.zone):%a %d %b} {reason}" for reason in made.withheld.elements()
+            f"{now.astimezone(self.zone):%a %d %b} {reason}"
+            for reason in decision.withheld.elements()
         ]
         self._deliver(now)
 
@@ -317,13 +319,13 @@ class Journey:
             delivery.release(connection, now)
             claims, _ = delivery.claim(connection, now, worker="w:1:1", lease=timedelta(hours=1))
             taken = [
-                delivery.Settlement(one.send_id, State.ACCEPTED, None, attempt=one.attempts)
-                for one in claims
+                delivery.Settlement(claim.send_id, State.ACCEPTED, None, attempt=claim.attempts)
+                for claim in claims
             ]
             delivery.settle_all(connection, taken, now, worker="w:1:1")
             ids = [claim.send_id for claim in claims]
-            found = connection.execute(select(sends).where(sends.c.send_id.in_(ids)))
-            rows = sorted(found, key=lambda row: ids.index(row.send_id))
+            result = connection.execute(select(sends).where(sends.c.send_id.in_(ids)))
+            rows = sorted(result, key=lambda row: ids.index(row.send_id))
         active = dict(self.seen_active)
         self.left += [Left(row, now, active.get(row.account_id)) for row in rows]
         self.mails += sorted(self._told(row, now) for row in rows)

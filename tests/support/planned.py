@@ -56,7 +56,7 @@ CONTACTS = [
 
 
 @dataclass
-class Told:
+class Workspace:
     """A company, its settings and its ledger."""
 
     company: Company
@@ -71,7 +71,8 @@ class Told:
             marts = Marts(db)
             shared = {"as_of": self.as_of.replace(tzinfo=None), "feed_status": feed}
             marts.accounts(
-                {**shared, "is_churned": one.get("stage") == "churned", **one} for one in ACCOUNTS
+                {**shared, "is_churned": account.get("stage") == "churned", **account}
+                for account in ACCOUNTS
             )
             marts.contacts(CONTACTS)
             marts.feed(feed)
@@ -99,8 +100,8 @@ class Told:
 
 
 @pytest.fixture
-def told(tmp_path: Path) -> Iterator[Told]:
+def workspace(tmp_path: Path) -> Iterator[Workspace]:
     company = Company(tmp_path / "company")
     company.trigger("win_back", WIN_BACK, "check_in", "case_study")
     with Ledger.open(company.settings.ledger_url) as ledger:
-        yield Told(company, company.settings, ledger, MONDAY)
+        yield Workspace(company, company.settings, ledger, MONDAY)

@@ -66,9 +66,9 @@ def rendered(number: int, *, at: datetime, cycle: int = 1, **changes) -> Planned
 
 def plan(ledger: Ledger, *mails: PlannedSend, run_id: str = "r1") -> None:
     """A run that enrols each mail's account and plans the mail."""
-    made = Decisions(sends=list(mails))
+    decisions = Decisions(sends=list(mails))
     for mail in mails:
-        made.entries.append(
+        decisions.entries.append(
             Entry(
                 account_id=mail.account_id,
                 trigger=mail.trigger,
@@ -85,4 +85,4 @@ def plan(ledger: Ledger, *mails: PlannedSend, run_id: str = "r1") -> None:
     at = mails[0].due_at
     runs.begin(ledger, run_id=run_id, as_of=at, source="files")
     with ledger.write() as connection:
-        record(connection, made, run_id=run_id, at=at)
+        record(connection, decisions, run_id=run_id, at=at)

@@ -30,12 +30,12 @@ class FakeLists:
 
     def page(self, name: str, query: dict[str, int]) -> list[dict[str, Any]]:
         """What SendGrid answers."""
-        found = [
+        result = [
             entry
             for entry in self.entries[name]
             if query.get("start_time", 0) <= entry["created"] <= query["end_time"]
         ]
-        return found[query["offset"] :][: min(query["limit"], 500)]
+        return result[query["offset"] :][: min(query["limit"], 500)]
 
 
 @contextmanager

@@ -20,14 +20,14 @@ NOW = utc("2026-06-10 01:00")
 def statements(ledger: Ledger) -> Iterator[list[str]]:
     """The statements that are executed meanwhile: what grows with the input, whatever the
     machine."""
-    told: list[str] = []
+    collected: list[str] = []
 
     def hear(_: Any, __: Any, statement: str, *___: Any) -> None:
-        told.append(statement)
+        collected.append(statement)
 
     event.listen(ledger.engine, "before_cursor_execute", hear)
     try:
-        yield told
+        yield collected
     finally:
         event.remove(ledger.engine, "before_cursor_execute", hear)
 

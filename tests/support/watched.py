@@ -11,7 +11,7 @@ from lifecycle.ledger import runs
 from lifecycle.ledger.commands import BACK_UP, DELIVER, FIT_SCORES, RUN, SYNC_FEEDBACK
 from lifecycle.ledger.store import Ledger
 from lifecycle.ledger.tables import command_runs, recording
-from planned import Told
+from planned import Workspace
 
 MINUTE = timedelta(minutes=1)
 ALL = (RUN, DELIVER, SYNC_FEEDBACK, FIT_SCORES, BACK_UP)
@@ -46,11 +46,11 @@ def all_ran(ledger: Ledger, ago: Mapping[str, timedelta] | None = None) -> None:
         ran(ledger, command, (ago or {}).get(command, MINUTE))
 
 
-def publish_today(told: Told) -> None:
+def publish_today(workspace: Workspace) -> None:
     """A company of today, whose clock goes on."""
-    told.as_of = datetime.now(UTC).replace(microsecond=0)
-    told.publish()
-    runs.begin(told.ledger, run_id="r1", as_of=told.as_of, source="files")
+    workspace.as_of = datetime.now(UTC).replace(microsecond=0)
+    workspace.publish()
+    runs.begin(workspace.ledger, run_id="r1", as_of=workspace.as_of, source="files")
     report = {"withheld": {"no_consent": 4}, "seconds": {"build": 2.5}, "stopped": None}
     report = {**report, "planned": 0, "accepted": 0}
-    runs.finish(told.ledger, run_id="r1", status="done", report=report)
+    runs.finish(workspace.ledger, run_id="r1", status="done", report=report)

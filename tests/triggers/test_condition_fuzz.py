@@ -409,13 +409,13 @@ def warehouse() -> Iterator[duckdb.DuckDBPyConnection]:
 
 def literals(text: str) -> list[str | float]:
     """The texts and numbers in it, as they are written."""
-    found: list[str | float] = []
-    for one in LITERAL.finditer(re.sub(r"\. +(?=\d)", ".", text)):  # `. 5` is read as .5
-        if one[1] is not None:
-            found.append(one[1])
-        elif re.fullmatch(r"[\d_]*\.?[\d_]+", one[0]):
-            found.append(float(one[0].replace("_", "")))
-    return found
+    collected: list[str | float] = []
+    for item in LITERAL.finditer(re.sub(r"\. +(?=\d)", ".", text)):  # `. 5` is read as .5
+        if item[1] is not None:
+            collected.append(item[1])
+        elif re.fullmatch(r"[\d_]*\.?[\d_]+", item[0]):
+            collected.append(float(item[0].replace("_", "")))
+    return collected
 
 
 def answer(text: str) -> Condition | None:
@@ -423,9 +423,9 @@ def answer(text: str) -> Condition | None:
     try:
         return parse_condition(text, COLUMNS)
     except ConditionError as error:
-        told = [fault.what for fault in error.faults]
-    assert told, text
-    assert all(told), text
+        message = [fault.what for fault in error.faults]
+    assert message, text
+    assert all(message), text
     return None
 
 

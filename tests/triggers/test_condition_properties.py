@@ -52,7 +52,7 @@ def values(kind):
 
 def predicates(kind):
     value = values(kind)
-    found = [
+    result = [
         st.builds("{} {} {}".format, value, st.sampled_from(["=", "<>", "!="]), value),
         st.builds("{} is {}null".format, value.filter(str), st.sampled_from(["", "not "])),
         st.builds(
@@ -63,7 +63,7 @@ def predicates(kind):
         ),
     ]
     if kind is not Kind.BOOLEAN:
-        found += [
+        result += [
             st.builds("{} {} {}".format, value, st.sampled_from(["<", "<=", ">", ">="]), value),
             st.builds(
                 "{} {}between {} and {}".format, value, st.sampled_from(["", "not "]), value, value
@@ -71,8 +71,8 @@ def predicates(kind):
         ]
     if kind is Kind.TEXT:
         like = st.sampled_from(["like", "not like", "ilike"])
-        found += [st.builds("{} {} {}".format, value, like, value)]
-    return st.one_of(found)
+        result += [st.builds("{} {} {}".format, value, like, value)]
+    return st.one_of(result)
 
 
 conditions = st.recursive(

@@ -156,9 +156,9 @@ def test_a_delay_of_more_than_ten_years_is_refused(text):
     ],
 )  # fmt: skip
 def test_the_window_opens_when_people_expect(keys, zone, country, moment, opens):
-    found = window(**keys).next_open(local(zone, moment), zone, country)
-    assert found.tzinfo is UTC
-    assert shown(found, zone) == opens
+    result = window(**keys).next_open(local(zone, moment), zone, country)
+    assert result.tzinfo is UTC
+    assert shown(result, zone) == opens
 
 
 def test_an_hour_that_happens_twice_is_open_without_a_break():
@@ -277,8 +277,8 @@ def test_an_opening_is_within_the_hours_on_the_wall(hours, moment, zone, country
 
 
 @given(moments, zones, countries, units, st.integers(0, 40), st.integers(0, 40))
-def test_a_longer_delay_never_ends_sooner(start, zone, country, unit, one, other):
-    shorter, longer = sorted((one, other))
+def test_a_longer_delay_never_ends_sooner(start, zone, country, unit, first, other):
+    shorter, longer = sorted((first, other))
     ends = [Delay(count, unit).add_to(start, zone, country) for count in (shorter, longer)]
     assert start <= ends[0] <= ends[1]
 

@@ -10,19 +10,13 @@ from jsonschema import Draft202012Validator
 from ruamel.yaml import YAML
 
 from company import Company
+from lifecycle.caps import Cap
 from lifecycle.errors import TriggerError, UnknownName
 from lifecycle.triggers.columns import account_columns, contact_columns
-from lifecycle.triggers.model import (
-    Cap,
-    Enter,
-    Launch,
-    find,
-    json_schema,
-    load_triggers,
-    parse_trigger,
-    read_folder,
-)
+from lifecycle.triggers.folder import find, load_triggers, parse_trigger, read_folder
+from lifecycle.triggers.model import json_schema
 from lifecycle.triggers.send_window import Delay
+from lifecycle.triggers.values import Enter, Launch
 
 CHECKOUT = Path(__file__).parents[2]
 SCHEMA = CHECKOUT / "triggers" / "trigger.schema.json"
@@ -201,11 +195,19 @@ WRONG = {
 
 @pytest.mark.parametrize(("line", "message"), WRONG.items(), ids=lambda line: line[:30])
 def test_each_problem_is_told_with_its_line(line, message):
-    found = problems(SHORT + line + "\n")
+    messages = problems(SHORT + line + "\n")
     prefix = "triggers/win_back.yaml:5: "
     if "twice" in message:
         message = "audience: is there twice"
-    assert found == [prefix + message]
+    assert messages == [prefix + message]
+
+
+def test_aliases_that_unfold_without_end_are_refused_at_once():
+    levels = [f"a{n}: &a{n} [{', '.join([f'*a{n - 1}'] * 10)}]" for n in range(1, 10)]
+    bomb = "\n".join(["description: some * aliases", "a0: &a0 [x]", *levels, SHORT])
+    assert problems(bomb) == [
+        "triggers/win_back.yaml:3: *a0: aliases are not read (write the value out)"
+    ]
 
 
 WRONG_STEPS = {
@@ -250,9 +252,9 @@ def test_each_problem_of_a_step_is_told(line, message):
     ],
 )  # fmt: skip
 def test_what_is_no_launch_is_refused(launch, message):
-    (found,) = problems(SHORT.replace("new_only", launch))
-    assert found.startswith("triggers/win_back.yaml:3: ")
-    assert message in found
+    (messages,) = problems(SHORT.replace("new_only", launch))
+    assert messages.startswith("triggers/win_back.yaml:3: ")
+    assert message in messages
 
 
 def test_every_problem_of_a_file_is_told_at_once_in_its_order():
@@ -272,12 +274,12 @@ steps:
     after: 5d
     wen: is_dormant
 """
-    found = problems(text, "Win Back.yaml")
-    assert [line.partition(": ")[0].removeprefix("triggers/Win Back.yaml") for line in found] == [
+    messages = problems(text, "Win Back.yaml")
+    assert [row.partition(": ")[0].removeprefix("triggers/Win Back.yaml") for row in messages] == [
         "", "", ":1", ":2", ":2", ":5", ":7", ":8", ":11", ":14",
     ]  # fmt: skip
-    assert "'Win Back' cannot name a trigger (use small letters" in found[0]
-    assert found[1].endswith("launch: is required")
+    assert "'Win Back' cannot name a trigger (use small letters" in messages[0]
+    assert messages[1].endswith("launch: is required")
 
 
 @pytest.mark.parametrize(
@@ -294,8 +296,8 @@ steps:
     ],
 )
 def test_what_is_no_yaml_mapping_is_refused(text, message):
-    (found,) = problems(text)
-    assert found.startswith(f"triggers/win_back.yaml:{message}")
+    (messages,) = problems(text)
+    assert messages.startswith(f"triggers/win_back.yaml:{message}")
 
 
 # The folder. ------------------------------------------------------------------------------
@@ -346,14 +348,14 @@ def test_two_files_of_one_name_are_refused(company):
 
 
 def test_a_folder_that_is_not_there_is_a_problem(tmp_path):
-    triggers, found = read_folder(tmp_path / "none")
+    triggers, result = read_folder(tmp_path / "none")
     assert triggers == []
-    assert "no such folder" in str(found[0])
+    assert "no such folder" in str(result[0])
 
 
 def test_the_companys_own_triggers_can_be_read():
-    triggers, found = read_folder(CHECKOUT / "triggers")
-    assert found == []
+    triggers, result = read_folder(CHECKOUT / "triggers")
+    assert result == []
     assert {"onboarding", "win_back_dormant"} <= {trigger.name for trigger in triggers}
 
 
@@ -363,7 +365,7 @@ def test_the_companys_own_triggers_can_be_read():
 )
 def test_nobody_is_won_back_after_years(silent, live_for, matches):
     triggers, _ = read_folder(CHECKOUT / "triggers")
-    (win_back,) = (one for one in triggers if one.name == "win_back_dormant")
+    (win_back,) = (trigger for trigger in triggers if trigger.name == "win_back_dormant")
     account = {"is_dormant": True, "touch_model": None}
     account |= {"days_silent": silent, "days_since_go_live": live_for}
     assert win_back.audience.tree(account).holds is matches
@@ -373,8 +375,8 @@ def test_nobody_is_won_back_after_years(silent, live_for, matches):
 
 
 def valid(text):
-    told = json.loads(json.dumps(YAML(typ="safe").load(text), default=str))  # as editors see it
-    return Draft202012Validator(json_schema()).is_valid(told)
+    answer = json.loads(json.dumps(YAML(typ="safe").load(text), default=str))  # as editors see it
+    return Draft202012Validator(json_schema()).is_valid(answer)
 
 
 def test_the_schema_takes_what_the_model_takes_and_refuses_what_it_can():
@@ -388,7 +390,7 @@ def test_the_schema_takes_what_the_model_takes_and_refuses_what_it_can():
 
 
 @pytest.mark.parametrize(
-    "path", sorted((CHECKOUT / "triggers").glob("*.yaml")), ids=lambda it: it.stem
+    "path", sorted((CHECKOUT / "triggers").glob("*.yaml")), ids=lambda item: item.stem
 )
 def test_a_shipped_trigger_names_the_schema_and_keeps_to_it(path):
     text = path.read_text(encoding="utf-8")
@@ -432,8 +434,8 @@ def test_a_broadcast_has_neither_launch_nor_enter(line, problem):
 
 
 def test_the_day_of_a_broadcast_is_a_day():
-    found = problems(BROADCAST.replace("2026-12-01", "tomorrow"))
-    assert found == [
+    messages = problems(BROADCAST.replace("2026-12-01", "tomorrow"))
+    assert messages == [
         "triggers/win_back.yaml:3: on: 'tomorrow' is not a day; write it as 2026-12-01"
     ]
 
@@ -449,12 +451,12 @@ def test_who_is_held_out_stays_so_and_is_as_many_as_asked_for():
         share: set(filter(parse(SHORT + f"holdout: {share}%").holds_out, ids)) for share in (5, 20)
     }
     assert held[5] < held[20]
-    for share, some in held.items():
+    for share, batch in held.items():
         expected = len(ids) * share / 100
-        assert abs(len(some) - expected) < 4 * expected**0.5
-    assert not any(parse(SHORT).holds_out(one) for one in ids[:100])
+        assert abs(len(batch) - expected) < 4 * expected**0.5
+    assert not any(parse(SHORT).holds_out(key) for key in ids[:100])
     other = parse_trigger(SHORT + "holdout: 20%", Path("triggers/other.yaml"), ACCOUNTS, CONTACTS)
-    both = sum(other.holds_out(one) for one in held[20]) / len(held[20])
+    both = sum(other.holds_out(mail) for mail in held[20]) / len(held[20])
     assert 0.15 < both < 0.25, "each trigger holds out others"
 
 
@@ -462,5 +464,5 @@ def test_the_example_of_the_page_can_be_read_and_every_key_is_on_it():
     page = (CHECKOUT / "docs" / "triggers.md").read_text(encoding="utf-8")
     trigger = parse(page.partition("```yaml\n")[2].partition("```")[0])
     assert str(trigger.holdout) == "10%"
-    told = set(re.findall(r"^\| `(\w+)` \|", page, re.MULTILINE))
-    assert told == set(json_schema()["properties"]) - {"description"}
+    names = set(re.findall(r"^\| `(\w+)` \|", page, re.MULTILINE))
+    assert names == set(json_schema()["properties"]) - {"description"}

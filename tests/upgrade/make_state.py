@@ -142,8 +142,8 @@ class Release:
             check=True,
             text=True,
         )
-        found: dict[str, Any] = json.loads(done.stdout)
-        return found
+        answer: dict[str, Any] = json.loads(done.stdout)
+        return answer
 
 
 def business_days() -> list[date]:

@@ -43,8 +43,8 @@ class Folder:
         """A command that needs no Prefect, in this process."""
         done = CliRunner().invoke(app, [*arguments, "--json"], env=self.env)
         assert done.exit_code == 0, (done.exception, done.stderr)
-        found: dict[str, Any] = json.loads(done.stdout)
-        return found
+        answer: dict[str, Any] = json.loads(done.stdout)
+        return answer
 
     def ledger(self, query: str) -> Table:
         with closing(sqlite3.connect(self.state / "ledger.db")) as ledger:
@@ -58,9 +58,9 @@ class Folder:
 
     def history(self, columns: str = "*") -> Table:
         with duckdb.connect(str(self.state / "published.duckdb"), read_only=True) as published:
-            found = published.execute(f"select {columns} from {HISTORY} order by day, account_id")
-            names = [column[0] for column in found.description or ()]
-            return [dict(zip(names, row, strict=True)) for row in found.fetchall()]
+            rows = published.execute(f"select {columns} from {HISTORY} order by day, account_id")
+            names = [column[0] for column in rows.description or ()]
+            return [dict(zip(names, row, strict=True)) for row in rows.fetchall()]
 
     def outbox(self) -> dict[str, bytes]:
         return {path.stem: path.read_bytes() for path in (self.state / "outbox").glob("*.eml")}
@@ -75,7 +75,7 @@ def test_an_upgrade_loses_nothing(release: str, tmp_path: Path, prefect_api: str
     [held] = [row for row in known["sends"] if row["state"] == "held"]
 
     # Opened: the ledger is of today's version, and says what it said.
-    assert [one["send_id"] for one in folder.ask("held")["held"]] == [held["send_id"]]
+    assert [mail["send_id"] for mail in folder.ask("held")["held"]] == [held["send_id"]]
     [version] = folder.ledger("select version_num from alembic_version")
     assert version["version_num"] == ScriptDirectory(str(MIGRATIONS)).get_current_head()
     for table, rows in folder.remembered().items():

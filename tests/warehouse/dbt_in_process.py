@@ -40,5 +40,5 @@ def build_untested(settings: Settings, *models: str) -> None:
     wanted = [part for model in models for part in ("--select", f"+{model}")]
     done = dbt(settings, folder, "build", *wanted, "--exclude-resource-type", "unit_test", "test")
     assert done.success, done.exception or [
-        (one.node.name, one.message) for one in done.result.results if one.status == "error"
+        (node.node.name, node.message) for node in done.result.results if node.status == "error"
     ]

@@ -13,6 +13,7 @@ import duckdb
 from lifecycle import settings as settings_module
 from lifecycle.settings import Settings
 from lifecycle.warehouse import context
+from lifecycle.warehouse.published_days import keep_built_day
 
 TOML = """
 [company]
@@ -68,6 +69,11 @@ TABLES = {
 }
 
 
+def place(table: str) -> str:
+    """The table with its schema."""
+    return f"context.{table}" if table.startswith("ledger_") else f"raw.{table}"
+
+
 def utc(text: str) -> datetime:
     """`2026-06-10 01:00` as UTC."""
     return datetime.fromisoformat(text).replace(tzinfo=UTC)
@@ -81,9 +87,9 @@ class Company:
         self._file = folder / "lifecycle.toml"
         self._file.write_text(toml, encoding="utf-8")
         self.settings.state_dir.mkdir()
-        self.sql("create schema raw")
+        self.sql("create schema raw; create schema context")
         for table, columns in TABLES.items():
-            self.sql(f"create table raw.{table} ({columns})")
+            self.sql(f"create table {place(table)} ({columns})")
 
     @property
     def settings(self) -> Settings:
@@ -96,13 +102,13 @@ class Company:
             return connection.execute(query, list(values)).fetchall()
 
     def add(self, table: str, *rows: dict[str, object]) -> None:
-        """Add rows to a raw table; what is not named is null."""
+        """Add rows to a table; what is not named is null."""
         with duckdb.connect(str(self.settings.work_db)) as connection:
             for row in rows:
                 names = ", ".join(row)
                 slots = ", ".join("?" * len(row))
                 connection.execute(
-                    f"insert into raw.{table} ({names}) values ({slots})", list(row.values())
+                    f"insert into {place(table)} ({names}) values ({slots})", list(row.values())
                 )
 
     def deliver(self, table: str, loaded_at: str, *rows: dict[str, object]) -> None:
@@ -131,7 +137,9 @@ class Company:
         self.add("usage_events", *rows)
 
     def see(self, as_of: str, loaded_at: str | None = None) -> None:
-        """Tell the models the clock of a run."""
+        """Tell the models the clock of a run; what was built before counts as published."""
+        with duckdb.connect(str(self.settings.work_db)) as connection:
+            keep_built_day(connection)
         context.write(
             self.settings, run_id="run", as_of=utc(as_of), loaded_at=utc(loaded_at or as_of)
         )

@@ -167,7 +167,7 @@ def test_a_second_build_counts_only_what_is_new(tmp_path: Path) -> None:
     world.load(world.as_of, FIRST - timedelta(days=9), world.as_of)
     world.build(tmp_path / "target")
     # A day that was counted shows it when it is counted again.
-    world.company.sql("update marts.fct_account_activity_daily set active_users = 99")
+    world.company.sql("update intermediate.int_account_days_counted set active_users = 99")
     new = world.as_of + timedelta(hours=30)
     world.as_of = new
     account, zone = next(iter(world.zones.items()))

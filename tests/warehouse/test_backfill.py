@@ -25,7 +25,7 @@ from lifecycle.warehouse import context
 from lifecycle.warehouse.backfill import Backfilled, backfill
 from lifecycle.warehouse.connection import connect_published, connect_work
 from lifecycle.warehouse.publish import publish
-from lifecycle.warehouse.published_days import HISTORY, begin_day
+from lifecycle.warehouse.published_days import begin_day
 from warehouse.backfilling import AT, backfill_telling
 from warehouse.dbt_in_process import build_untested
 from warehouse.raw_company import TOML, utc
@@ -37,6 +37,7 @@ DAYS = [date(2026, 1, 5) + timedelta(days=number) for number in range(6)]
 MIDDLE, LAST = DAYS[3], DAYS[-1]
 LONG_AGO = [date(2025, 10, 1), date(2025, 10, 2)]
 FILES = TOML + '\n[source]\nkind = "files"\npath = "exports"\n'
+HISTORY = "fct_account_health_daily"
 Rows = list[dict[str, Any]]
 
 
@@ -102,7 +103,7 @@ class Company:
         ledger_source.snapshot(self.settings)
         for day in days:
             run_id, as_of = f"run-{day}", utc(f"{day - timedelta(days=1)} 21:00")
-            begin_day(self.settings, run_id=run_id, as_of=as_of)
+            begin_day(self.settings, run_id=run_id)
             context.write(self.settings, run_id=run_id, as_of=as_of, loaded_at=LOADED)
             build_untested(self.settings, *models)
             if publishes:
@@ -117,7 +118,7 @@ class Company:
         return CliRunner().invoke(app, [*config, "backfill", *span, *more])
 
     def history(self) -> Rows:
-        return self.rows(f"from marts.{HISTORY} order by day, account_id")
+        return self.rows("from history.account_health_daily order by day, account_id")
 
     def days(self) -> list[date]:
         return sorted({row["day"] for row in self.history()})
@@ -125,9 +126,9 @@ class Company:
     def rows(self, query: str, *, published: bool = False) -> Rows:
         connect = connect_published if published else connect_work
         with connect(self.settings) as connection:
-            found = connection.execute(query)
-            names = [column[0] for column in found.description or ()]
-            return [dict(zip(names, row, strict=True)) for row in found.fetchall()]
+            rows = connection.execute(query)
+            names = [column[0] for column in rows.description or ()]
+            return [dict(zip(names, row, strict=True)) for row in rows.fetchall()]
 
 
 def of(rows: Rows, *days: date) -> Rows:
@@ -171,11 +172,11 @@ def test_days_before_the_first_run_equal_days_lived_and_so_does_that_run(
 ) -> None:
     done = company.command(DAYS[:-1], "--json")
     assert done.exit_code == 0, done.stderr
-    told = json.loads(done.stdout)
-    assert (told["days"], told["built"], told["published"]) == (5, 5, False)
-    assert told["rows"] == len(of(lived, *DAYS[:-1]))
+    answer = json.loads(done.stdout)
+    assert (answer["days"], answer["built"], answer["published"]) == (5, 5, False)
+    assert answer["rows"] == len(of(lived, *DAYS[:-1]))
     late = {str(row["day"]) for row in lived if row["feed_status"] == "late"}
-    assert set(told["late_days"]) == late
+    assert set(answer["late_days"]) == late
     assert f"{DAYS[-2]}, 5 of 5" in done.stderr
     assert company.history() == of(lived, *DAYS[:-1])
     assert not company.settings.published_db.exists()
@@ -191,9 +192,9 @@ def test_what_a_run_wrote_stays_and_is_refused(begun: Company, lived: Rows) -> N
     written = begun.history()
     refused = begun.command(DAYS)
     assert isinstance(refused.exception, InputError)
-    told = str(refused.exception)
-    assert f"runs wrote {MIDDLE}, " in told
-    assert f"--from {DAYS[0]} --to {DAYS[2]}; --from {DAYS[4]} --to {LAST}" in told
+    text = str(refused.exception)
+    assert f"runs wrote {MIDDLE}, " in text
+    assert f"--from {DAYS[0]} --to {DAYS[2]}; --from {DAYS[4]} --to {LAST}" in text
     assert begun.history() == written
 
     everything = "select * exclude (published_at) from marts.published, marts.account_360"
@@ -214,7 +215,7 @@ def test_what_a_run_wrote_stays_and_is_refused(begun: Company, lived: Rows) -> N
 def test_a_run_makes_a_backfilled_day_its_own(begun: Company) -> None:
     begun.backfill(DAYS[4:])
     as_of = utc(f"{DAYS[4]} 03:00")
-    begin_day(begun.settings, run_id="later", as_of=as_of)
+    begin_day(begun.settings, run_id="later")
     context.write(begun.settings, run_id="later", as_of=as_of, loaded_at=LOADED)
     build_untested(begun.settings, HISTORY)
     publish(begun.settings, run_id="later")
@@ -233,9 +234,9 @@ def test_earlier_days_are_backfilled_with_those_that_follow_from_them(
     assert list(begun.backfill(days).built) == days
     assert of(begun.history(), *days) == of(lived, *days)
 
-    told = " ".join(begun.command(days).stdout.split())
-    assert "0 days built" in told
-    assert "3 days were there, of an earlier backfill" in told
+    text = " ".join(begun.command(days).stdout.split())
+    assert "0 days built" in text
+    assert "3 days were there, of an earlier backfill" in text
     assert list(begun.backfill(days[1:], again=True).built) == days[1:]
     assert of(begun.history(), *days) == of(lived, *days)
 
@@ -269,13 +270,13 @@ def test_scores_learn_from_what_was_backfilled(begun: Company) -> None:
     assert fit_scores(begun.settings).parameters.churned == 0
     begun.backfill(LONG_AGO)
     snapshots = "select account_id, day, has_churned from intermediate.int_score_snapshots"
-    found = begun.rows(f"{snapshots} where has_churned")
-    assert found == [{"account_id": "leaver", "day": LONG_AGO[0], "has_churned": True}]
+    rows = begun.rows(f"{snapshots} where has_churned")
+    assert rows == [{"account_id": "leaver", "day": LONG_AGO[0], "has_churned": True}]
     assert fit_scores(begun.settings).parameters.churned == 1
 
 
 @pytest.mark.parametrize(
-    ("first", "last", "told"),
+    ("first", "last", "expected"),
     [
         ("2025-07-30", "2025-08-03", r"2025-07-30 to 2025-07-31: before .* --from 2025-08-01"),
         ("2026-01-31", "2026-02-04", r"2026-02-03 to 2026-02-04: nothing .* --to 2026-02-02"),
@@ -283,11 +284,11 @@ def test_scores_learn_from_what_was_backfilled(begun: Company) -> None:
     ],
 )
 def test_days_of_which_nothing_is_known_are_refused(
-    begun: Company, first: str, last: str, told: str
+    begun: Company, first: str, last: str, expected: str
 ) -> None:
     days = [date.fromisoformat(day) for day in (first, last)]
     between = [days[0] + timedelta(days=n) for n in range((days[1] - days[0]).days + 1)]
-    with pytest.raises(InputError, match=told):
+    with pytest.raises(InputError, match=expected):
         begun.backfill(between)
     assert begun.days() == [MIDDLE]
 
@@ -316,6 +317,6 @@ def test_a_load_that_the_gate_refuses_leaves_no_history(company: Company) -> Non
 
 def test_a_history_of_an_older_version_takes_the_new_columns(begun: Company, lived: Rows) -> None:
     with connect_work(begun.settings) as connection:
-        connection.execute(f"alter table marts.{HISTORY} drop column course")
+        connection.execute("alter table history.account_health_daily drop column course")
     begun.backfill(DAYS[:2])
     assert of(begun.history(), *DAYS[:2]) == of(lived, *DAYS[:2])

@@ -81,18 +81,18 @@ def company_of(folder: Path) -> Company:
 def built(tmp_path_factory: pytest.TempPathFactory) -> tuple[Company, BuildResult, list[str]]:
     company = company_of(tmp_path_factory.mktemp("built") / "company")
     company.see(WEDNESDAY)
-    told: list[str] = []
-    return company, build(company.settings, progress=told.append), told
+    collected: list[str] = []
+    return company, build(company.settings, progress=collected.append), collected
 
 
 def test_a_build_says_what_it_did_and_leaves_the_file_free(
     built: tuple[Company, BuildResult, list[str]],
 ) -> None:
-    company, result, told = built
+    company, result, answer = built
     assert result.models > 30
     assert result.tests > 60
     assert result.warnings == []
-    assert "model account_360: success" in told
+    assert "model account_360: success" in answer
     assert WAREHOUSE not in os.environ
     # Another way of opening it would fail while any connection of this process lived.
     duckdb.connect(company.settings.work_db, read_only=True).close()
@@ -190,22 +190,22 @@ def test_what_the_yaml_says_of_columns_is_so(
 ) -> None:
     company, *_ = built
     for table, columns in (("account_360", account_columns()), ("dim_contacts", contact_columns())):
-        found = company.sql(
+        rows = company.sql(
             "select column_name, lower(data_type) from information_schema.columns"
             f" where table_schema = 'marts' and table_name = '{table}' order by ordinal_position"
         )
-        assert found == [(name, column.data_type) for name, column in columns.items()]
+        assert rows == [(name, column.data_type) for name, column in columns.items()]
 
 
 def test_every_column_of_every_model_is_described(
     built: tuple[Company, BuildResult, list[str]],
 ) -> None:
     company, *_ = built
-    made = company.sql(
+    rows = company.sql(
         "select table_name, column_name from information_schema.columns"
         " where table_schema in ('staging', 'intermediate', 'marts')"
     )
-    assert set(made) ^ {(model, column) for model, column, _ in described()} == set()
+    assert set(rows) ^ {(model, column) for model, column, _ in described()} == set()
 
 
 def test_the_thresholds_that_other_tests_assume_are_the_models_own(
@@ -213,7 +213,7 @@ def test_the_thresholds_that_other_tests_assume_are_the_models_own(
 ) -> None:
     company, *_ = built
     names = ("measure", "place", "label", "direction", "full_at", "partial_at")
-    made = company.sql(f"select {', '.join(names)} from intermediate.int_measure_thresholds")
+    result = company.sql(f"select {', '.join(names)} from intermediate.int_measure_thresholds")
     assumed = [
         [tuple(row[name] for name in names) for row in given["rows"]]
         for file in PROJECT.glob("models/**/*.yml")
@@ -223,7 +223,7 @@ def test_the_thresholds_that_other_tests_assume_are_the_models_own(
     ]
     assert len(assumed) > 1
     for rows in assumed:
-        assert set(rows) <= {(*row[:4], *map(float, row[4:])) for row in made}
+        assert set(rows) <= {(*row[:4], *map(float, row[4:])) for row in result}
 
 
 def test_business_rules_hold(built: tuple[Company, BuildResult, list[str]], tmp_path: Path) -> None:

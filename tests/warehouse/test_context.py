@@ -34,19 +34,19 @@ def company(tmp_path: Path) -> Company:
 def test_the_clock_and_thresholds_are_one_row(company: Company) -> None:
     assert company.sql(
         "select cast(as_of as varchar), cast(loaded_at as varchar), company_country,"
-        " onboarding_months, dormancy_factor, dormancy_min_working_days from raw.run_context"
+        " onboarding_months, dormancy_factor, dormancy_min_working_days from context.run"
     ) == [("2026-06-10 01:00:00", "2026-06-10 02:00:00", "JP", 2, 2.0, 5)]
 
 
 def test_a_second_run_replaces_what_the_first_said(company: Company) -> None:
-    before = company.sql("select count(*) from raw.zone_offsets")
+    before = company.sql("select count(*) from context.zone_offsets")
     company.see("2026-06-11 01:00")
-    assert company.sql("select count(*) from raw.run_context") == [(1,)]
-    assert company.sql("select count(*) from raw.zone_offsets") == before
+    assert company.sql("select count(*) from context.run") == [(1,)]
+    assert company.sql("select count(*) from context.zone_offsets") == before
 
 
 def test_every_hour_of_every_zone_has_the_offset_it_has(company: Company) -> None:
-    assert company.sql("select distinct time_zone from raw.zone_offsets order by 1") == [
+    assert company.sql("select distinct time_zone from context.zone_offsets order by 1") == [
         (zone,)
         for zone in sorted(
             {*ZONES, "Asia/Tokyo", "Europe/London", "Europe/Berlin", "America/New_York"}
@@ -54,7 +54,7 @@ def test_every_hour_of_every_zone_has_the_offset_it_has(company: Company) -> Non
     ]
     for zone in ZONES:
         spans = company.sql(
-            "select from_utc, until_utc, offset_minutes from raw.zone_offsets"
+            "select from_utc, until_utc, offset_minutes from context.zone_offsets"
             " where time_zone = ? order by 1",
             [zone],
         )
@@ -69,7 +69,7 @@ def test_every_hour_of_every_zone_has_the_offset_it_has(company: Company) -> Non
 
 
 def test_countries_are_known_by_their_spellings(company: Company) -> None:
-    assert company.sql("select * from raw.countries order by 1") == [
+    assert company.sql("select * from context.countries order by 1") == [
         ("DE", "DE", "Europe/Berlin", 1),
         ("Japan", "JP", "Asia/Tokyo", 1),
         ("USA", "US", "America/New_York", 8),
@@ -78,18 +78,38 @@ def test_countries_are_known_by_their_spellings(company: Company) -> None:
 
 
 def test_weekends_are_those_of_all_countries_seen(company: Company) -> None:
-    found = company.sql("select country_code, iso_weekday from raw.weekends order by all")
-    assert found == [(code, day) for code in ("DE", "GB", "JP", "US") for day in (6, 7)]
+    rows = company.sql("select country_code, iso_weekday from context.weekends order by all")
+    assert rows == [(code, day) for code in ("DE", "GB", "JP", "US") for day in (6, 7)]
 
 
 def test_holidays_are_those_of_all_countries_seen(company: Company) -> None:
-    found = company.sql("select country_code from raw.holidays where day = ?", [date(2026, 1, 1)])
-    assert sorted(code for (code,) in found) == ["DE", "GB", "JP", "US"]
+    rows = company.sql(
+        "select country_code from context.holidays where day = ?", [date(2026, 1, 1)]
+    )
+    assert sorted(code for (code,) in rows) == ["DE", "GB", "JP", "US"]
 
 
 def test_roles_are_those_of_the_settings(company: Company) -> None:
-    assert company.sql("select role, pattern from raw.event_roles order by 1") == [
+    assert company.sql("select role, pattern from context.event_roles order by 1") == [
         ("activity", "*"),
         ("core", "report_*"),
         ("outcome", "report_shared"),
+    ]
+
+
+def test_what_a_person_said_is_normal_is_kept_and_the_settings_win(
+    company: Company, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    company.sql(
+        "create schema if not exists context;"
+        " create or replace table context.ledger_feed_questions as select * from (values"
+        " ('segment smb', date '2026-05-04', true), ('segment smb', date '2026-06-01', true),"
+        " ('country JP', date '2026-06-01', false), ('country US', date '2026-06-01', null),"
+        " ('all', date '2026-06-01', true)) as asked (part, since, is_normal)"
+    )
+    monkeypatch.setenv("LIFECYCLE__FEED__NORMAL_SINCE", '{"all": "2026-06-02"}')
+    company.see("2026-06-10 01:00")
+    assert company.sql("select * from context.feed_changes order by part") == [
+        ("all", date(2026, 6, 2)),
+        ("segment smb", date(2026, 6, 1)),
     ]

@@ -38,7 +38,7 @@ def company_of(folder: Path) -> Company:
     company = Company(folder)
     people = [contact("c1", "steady"), contact("c2", "fading"), contact("c3", "abroad")]
     mailable = {"consent_basis": "contract", "email": "who@example.com"}
-    people = [{**one, **mailable} for one in people]
+    people = [{**person, **mailable} for person in people]
     here = {"time_zone": "Asia/Tokyo", "segment": "smb"}
     accounts = [
         account("steady", **here),
@@ -83,12 +83,12 @@ def schema_of(model: str) -> str:
 
 def rows(connection: duckdb.DuckDBPyConnection) -> dict[str, list[Any]]:
     """Every row of the compared marts, by mart; no late day of the history."""
-    found = {
+    result = {
         mart: connection.execute(f"from {schema_of(mart)}.{mart} order by all").fetchall()
         for mart in COMPARED
     }
     health = "from marts.fct_account_health_daily where feed_status = 'fresh' order by all"
-    return {**found, "fct_account_health_daily": connection.execute(health).fetchall()}
+    return {**result, "fct_account_health_daily": connection.execute(health).fetchall()}
 
 
 @pytest.fixture(scope="module")
@@ -108,16 +108,17 @@ def lived(tmp_path_factory: pytest.TempPathFactory) -> Lived:
 
 
 def test_each_day_equals_what_dbt_builds_for_it(lived: Lived, tmp_path: Path) -> None:
-    with DailyMarts.open(lived.company.settings, tmp_path / "copy") as daily:
-        daily.connection.execute("delete from marts.fct_account_health_daily")
+    settings, wanted = lived.company.settings, (*COMPARED, "fct_account_health_daily")
+    with DailyMarts.open(settings, tmp_path / "copy", wanted=wanted) as daily:
+        daily.connection.execute("delete from history.account_health_daily")
         for day in (DAYS[0], LATE, DAYS[1]):
             daily.build(utc(day))
-            found = rows(daily.connection)
+            result = rows(daily.connection)
             if day == LATE:
-                assert found["feed_health"][0][0] == "late"
+                assert result["feed_health"][0][0] == "late"
                 continue
             for mart, expected in lived.marts[day].items():
-                assert found[mart] == expected, f"{mart} of {day}"
+                assert result[mart] == expected, f"{mart} of {day}"
     last = {row[0]: row for row in lived.marts[DAYS[-1]]["account_360"]}
     assert set(last) == {"steady", "fading", "abroad", "newborn"}
 
@@ -150,14 +151,14 @@ def test_the_command_shows_the_days_and_changes_nothing(lived: Lived, tmp_path: 
     done = CliRunner().invoke(app, ["--config", config, *asked, "--json"])
     assert done.exit_code == 0, done.stderr
     assert state_of(company) == before
-    told = json.loads(done.stdout)
-    here, there = told["simulations"]
-    assert told["days"] == len(here["days"]) == 18
+    answer = json.loads(done.stdout)
+    here, there = answer["simulations"]
+    assert answer["days"] == len(here["days"]) == 18
     assert {day["feed_status"] for day in here["days"]} == {"fresh", "late"}
     assert here["mails"] == sum(day["mails"] for day in here["days"]) > 0
     assert here["by_trigger"]["win_back_dormant"]["mails"] > 0
     assert there["by_trigger"]["win_back_dormant"]["mails"] == 0
-    difference = told["difference"]
+    difference = answer["difference"]
     assert difference["mails"] == there["mails"] - here["mails"] < 0
     assert "@" not in done.stdout
     assert "2027-01-06, 18 of 18" in done.stderr
@@ -168,20 +169,23 @@ def test_a_diff_of_other_models_builds_both_sides(lived: Lived, tmp_path: Path) 
     before = state_of(lived.company)
     project = tmp_path / "dbt_project"
     shutil.copytree(PROJECT, project, ignore=shutil.ignore_patterns("target", "logs"))
-    model = project / "models" / "marts" / "account_dormancy.sql"
+    model = project / "models" / "intermediate" / "activity" / "int_dormancy_judged.sql"
     sql = model.read_text()
     assert "is_over_limit and not is_over_holidays as is_dormant" in sql
     model.write_text(sql.replace("is_over_limit and not is_over_holidays as is", "false as is"))
     old = Variant.read("old models", settings, project=project)
     with Ledger.open(settings.ledger_url) as ledger:
-        found = diff(settings, ledger, old, Variant.of_working_tree(settings))
-    assert found.rebuilt
-    assert found.models == ["models/marts/account_dormancy.sql"]
-    assert found.problems == []
-    told = {one.name: one for one in found.triggers}["win_back_dormant"]
-    assert (told.state, told.matched) == ("same", 0)
-    assert told.comes_to_match == ["fading"]
-    assert "Models that differ: models/marts/account_dormancy.sql." in found.as_markdown()
+        comparison = diff(settings, ledger, old, Variant.of_working_tree(settings))
+    assert comparison.rebuilt
+    assert comparison.models == ["models/intermediate/activity/int_dormancy_judged.sql"]
+    assert comparison.problems == []
+    answer = {trigger.name: trigger for trigger in comparison.triggers}["win_back_dormant"]
+    assert (answer.state, answer.matched) == ("same", 0)
+    assert answer.comes_to_match == ["fading"]
+    assert (
+        "Models that differ: models/intermediate/activity/int_dormancy_judged.sql."
+        in comparison.as_markdown()
+    )
     assert state_of(lived.company) == before
 
 

@@ -24,15 +24,15 @@ HOMONYMS = {
 
 def columns() -> list[tuple[str, str, str]]:
     """Model, column and description, of every model's YAML."""
-    found: list[tuple[str, str, str]] = []
+    collected: list[tuple[str, str, str]] = []
     for file in sorted(PROJECT.glob("models/**/*.yml")):
         content: dict[str, Any] = YAML(typ="safe", pure=True).load(file.read_text("utf-8"))
         for model in content.get("models", []):
-            found.extend(
+            collected.extend(
                 (model["name"], column["name"], column.get("description", ""))
                 for column in model.get("columns", [])
             )
-    return found
+    return collected
 
 
 def blocks() -> list[tuple[str, str]]:
@@ -49,8 +49,8 @@ def test_a_column_of_one_name_means_one_thing() -> None:
     meanings: dict[str, dict[tuple[str, ...], str]] = defaultdict(dict)
     for model, column, description in columns():
         meanings[column].setdefault(meaning(description), model)
-    differ = {name: found for name, found in meanings.items() if len(found) > 1}
-    assert {name: found for name, found in differ.items() if name not in HOMONYMS} == {}
+    differ = {name: item for name, item in meanings.items() if len(item) > 1}
+    assert {name: item for name, item in differ.items() if name not in HOMONYMS} == {}
     assert HOMONYMS - set(differ) == set(), "they mean one thing: take them off the list"
 
 

@@ -55,16 +55,17 @@ def company(tmp_path_factory: pytest.TempPathFactory) -> Company:
     company.events(AS_OF, *events)
     company.see(AS_OF)
     company.sql(
-        "insert into raw.score_versions values ('v', timestamp '2026-05-01', true, false, 1, 0, '')"
+        "insert into parameters.score_versions values"
+        " ('v', timestamp '2026-05-01', true, false, 1, 0, '')"
     )
     for segment, common in LIFETIMES.items():
         company.sql(
-            "insert into raw.return_parameters values ('v', ?, ?, ?, ?, ?, 900, 0)",
+            "insert into parameters.return_parameters values ('v', ?, ?, ?, ?, ?, 900, 0)",
             [segment, *vars(common).values()],
         )
-    company.sql("insert into raw.segment_gaps values ('v', 'weekly', 9.5), ('v', '', 4.25)")
-    company.sql("insert into raw.dormancy_calibration values ('v', 1.7, 0.5, 100)")
-    build_untested(company.settings, "account_dormancy")
+    company.sql("insert into parameters.segment_gaps values ('v', 'weekly', 9.5), ('v', '', 4.25)")
+    company.sql("insert into parameters.dormancy_calibration values ('v', 1.7, 0.5, 100)")
+    build_untested(company.settings, "account_dormancy", "dim_accounts", "feed_health")
     assert company.sql("select feed_status from marts.feed_health") == [("fresh",)]
     return company
 
@@ -129,9 +130,9 @@ def test_working_days_are_those_of_the_calendar(company: Company) -> None:
         ("DE", TODAY),
         ("US", TODAY - timedelta(days=1)),
     }
-    for country, today, last, found in rows:
+    for country, today, last, row in rows:
         between = (last + timedelta(days=n) for n in range(1, (today - last).days))
-        assert found == sum(is_business_day(day, country) for day in between)
+        assert row == sum(is_business_day(day, country) for day in between)
 
 
 def test_with_parameters_there_is_no_life_table(company: Company) -> None:
@@ -140,7 +141,7 @@ def test_with_parameters_there_is_no_life_table(company: Company) -> None:
 
 def test_a_run_of_an_earlier_day_knows_no_later_version(company: Company) -> None:
     company.see("2026-04-28 23:59", loaded_at=AS_OF)
-    build_untested(company.settings, "account_dormancy")
+    build_untested(company.settings, "account_dormancy", "dim_accounts", "feed_health")
     assert company.sql("select count(*) from staging.stg_score_version") == [(0,)]
     assert company.sql("select count(*) from staging.stg_segment_gaps") == [(0,)]
     limits = company.sql(
@@ -159,12 +160,12 @@ def test_a_run_of_an_earlier_day_knows_no_later_version(company: Company) -> Non
         " from intermediate.int_silences join marts.dim_accounts using (account_id)"
         " where is_of_last_year"
     )
-    found = company.sql(
+    rows = company.sql(
         "select segment, days, lasted, p_return_28d from intermediate.int_return_chances"
         " where days in (0, 1, 6, 20)"
     )
-    assert {segment for segment, *_ in found} == {*SEGMENTS, ""}
-    for segment, days, lasted, chance in found:
+    assert {segment for segment, *_ in rows} == {*SEGMENTS, ""}
+    for segment, days, lasted, chance in rows:
         its = [(ended, length) for name, ended, length in silences if segment in (name, "")]
         stays = 1.0
         for day in range(days + 1, days + 29):

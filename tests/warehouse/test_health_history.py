@@ -79,12 +79,12 @@ def test_each_day_is_smoothed_from_the_day_before_and_a_gap_is_caught_up(lived: 
 def test_a_rerun_gives_the_same_day_also_after_a_fit_and_touches_no_other(lived: Company) -> None:
     stored = {day: lived.sql(DAY, [f"2026-06-{day:02}"]) for day in (8, 9, 10, 13)}
     change = "select account_id, usage_change from marts.account_360 order by 1"
-    told = lived.sql(change)
+    rows = lived.sql(change)
     assert fit_scores(lived.settings).is_new
     for day in (9, 8, 13):
         run(lived, day)
         assert {day: lived.sql(DAY, [f"2026-06-{day:02}"]) for day in stored} == stored
-    assert lived.sql(change) == told
+    assert lived.sql(change) == rows
 
 
 def test_a_full_refresh_keeps_the_history(lived: Company, tmp_path: Path) -> None:
@@ -98,13 +98,13 @@ def test_a_full_refresh_keeps_the_history(lived: Company, tmp_path: Path) -> Non
 
 
 def test_what_moved_a_score_is_told_in_a_sentence(lived: Company) -> None:
-    told = dict(lived.sql("select account_id, usage_change from marts.account_360"))
-    assert told["steady"] is None
+    values = dict(lived.sql("select account_id, usage_change from marts.account_360"))
+    assert values["steady"] is None
     assert re.fullmatch(
         r"usage health went from [\d.]+ \(\w+\) to [\d.]+ \(\w+\) since 2026-06-10: "
         r"silence over its limit went from 0.71 to 1.14",
-        told["fading"],
-    ), told
+        values["fading"],
+    ), values
 
 
 def test_the_queries_of_the_page_read_a_day_back_as_it_was_known(lived: Company) -> None:
@@ -139,13 +139,15 @@ def test_learned_points_take_over_from_their_day_on_and_are_named(tmp_path: Path
     company = company_of(tmp_path / "company")
     run(company, 8)
     company.sql(
-        "insert into raw.score_versions values"
+        "insert into parameters.score_versions values"
         " ('v1', '2026-06-08 12:00', false, true, 1000, 100, '')"
     )
-    company.sql("insert into raw.evidence_base values ('v1', 'active_days_28', 1.0, 50, -2.0)")
+    company.sql(
+        "insert into parameters.evidence_base values ('v1', 'active_days_28', 1.0, 50, -2.0)"
+    )
     company.sql(
         """
-        insert into raw.evidence_bins values
+        insert into parameters.evidence_bins values
             ('v1', 'active_days_28', '-inf', 24, 50, 50, 1.0, -30),
             ('v1', 'active_days_28', 24, 'inf', 0, 50, -1.0, 10),
             ('v1', 'active_days_28', null, null, 0, 0, 0.0, -1)
@@ -188,11 +190,11 @@ def test_every_model_that_the_usage_score_is_computed_by_is_part_of_its_definiti
     elsewhere = {
         # what moved it; satisfaction; what a silence may lead to; whether the feed is there
         "int_points_before",
-        *("account_satisfaction", "int_satisfaction_health", "int_return_chances"),
-        *("int_account_return_chances", "int_working_days", "account_feed"),
+        *("int_satisfaction_measured", "int_satisfaction_health", "int_return_chances"),
+        *("int_account_return_chances", "int_working_days", "int_account_feeds_judged"),
         "int_unwatched_accounts",
     }
-    literals_and_words = {"macros/moments.sql", "macros/stored_columns.sql", "macros/words.sql"}
+    literals_and_words = {"macros/moments.sql", "macros/words.sql"}
     project = CHECKOUT / "dbt_project"
     models = {file.stem: file for file in (project / "models").rglob("*.sql")}
     macros = {
@@ -208,6 +210,6 @@ def test_every_model_that_the_usage_score_is_computed_by_is_part_of_its_definiti
         named = {models.get(name) for name in re.findall(r"ref\('(\w+)'\)", text)} | {
             macros.get(name) for name in re.findall(r"\b(\w+)\(", text)
         }
-        waiting |= {one for one in named if one and one.stem not in elsewhere} - read
-    found = {str(file.relative_to(project)) for file in read}
-    assert found - literals_and_words == set(RULES)
+        waiting |= {name for name in named if name and name.stem not in elsewhere} - read
+    result = {str(file.relative_to(project)) for file in read}
+    assert result - literals_and_words == set(RULES)

@@ -35,8 +35,8 @@ def test_readers_see_the_marts_and_whose_run_they_are_of(company: Company) -> No
     publish(company.settings, run_id="r1")
     with connect_published(company.settings) as published:
         assert published.execute("select account_id from marts.account_360").fetchall() == [("a",)]
-        found = published.execute("select run_id, cast(as_of as varchar) from marts.published")
-        assert found.fetchall() == [("r1", "2026-06-10 01:00:00")]
+        rows = published.execute("select run_id, cast(as_of as varchar) from marts.published")
+        assert rows.fetchall() == [("r1", "2026-06-10 01:00:00")]
         schemas = "select distinct table_schema from information_schema.tables"
         assert published.execute(schemas).fetchall() == [("marts",)]
 

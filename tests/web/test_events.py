@@ -47,7 +47,7 @@ def test_an_event_settles_a_doubt(served):
 
 
 @pytest.mark.parametrize(
-    ("told", "reason"),
+    ("fields", "reason"),
     [
         (event("bounce", type="bounce", status="5.1.1", reason="550 no such user"), "bounced"),
         (event("bounce", reason="550 no such user"), "bounced"),
@@ -68,9 +68,9 @@ def test_an_event_settles_a_doubt(served):
     ],
     ids=lambda value: value and (value if isinstance(value, str) else value["event"]),
 )
-def test_what_an_event_says_of_its_address(served, told, reason):
+def test_what_an_event_says_of_its_address(served, fields, reason):
     put(served.ledger, 1, State.ACCEPTED)
-    assert served.post_events([told]).status_code == 200
+    assert served.post_events([fields]).status_code == 200
     assert suppressed(served) == ({"c1@example.com": reason} if reason else {})
 
 
@@ -97,8 +97,8 @@ def test_an_odd_event_does_not_keep_the_others_out(served):
 
 
 def test_events_of_the_same_account_that_are_not_ours_speak_of_addresses_only(served):
-    told = [event("bounce", None, email="Who@Example.com"), event("delivered", 77)]
-    assert served.post_events(told).json() == {"new": 2, "odd": 0}
+    answer = [event("bounce", None, email="Who@Example.com"), event("delivered", 77)]
+    assert served.post_events(answer).json() == {"new": 2, "odd": 0}
     assert suppressed(served) == {"who@example.com": "bounced"}
 
 
@@ -173,12 +173,12 @@ def test_no_answer_comes_before_the_facts_are_kept(served):
 
 def test_disorder_and_repetition_end_the_same(served):
     put_all(served.ledger, list(range(1, 101)), State.UNCERTAIN)
-    told = [
+    answer = [
         event(kind, number, sg_event_id=f"{kind}{number}", timestamp=1_781_000_000 + after)
         for number in range(1, 101)
         for after, kind in enumerate(("processed", "deferred", "delivered"))
     ]
-    for post in served.webhook.mixed(told):
+    for post in served.webhook.mixed(answer):
         assert served.post_events(post).status_code == 200
     assert count(served) == 300
     assert {state_of(served.ledger, number) for number in range(1, 101)} == {"delivered"}
@@ -186,10 +186,10 @@ def test_disorder_and_repetition_end_the_same(served):
 
 def test_thousands_of_events_take_few_statements(served):
     put_all(served.ledger, list(range(1, 5001)), State.ACCEPTED)
-    told = [event("delivered", number, sg_event_id=f"e{number}") for number in range(1, 5001)]
+    answer = [event("delivered", number, sg_event_id=f"e{number}") for number in range(1, 5001)]
     with statements(served.ledger) as executed:
-        assert served.post_events(told).json() == {"new": 5000, "odd": 0}
-    assert len(executed) < len(told) / 100, "SendGrid waits ten seconds"
+        assert served.post_events(answer).json() == {"new": 5000, "odd": 0}
+    assert len(executed) < len(answer) / 100, "SendGrid waits ten seconds"
 
 
 def test_without_a_public_key_there_is_no_webhook(served):

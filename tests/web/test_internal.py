@@ -16,21 +16,21 @@ from lifecycle.ledger import feedback
 from lifecycle.ledger.commands import DELIVER, FIT_SCORES
 from lifecycle.ledger.tables import State
 from lifecycle.ledger.tables import feedback as facts
-from planned import Told, told
+from planned import Workspace, workspace
 from sent import put, put_all, send, statements
 from served import answering_internally
 from watched import MINUTE, all_ran, publish_today, ran
 
-__all__ = ["told"]
+__all__ = ["workspace"]
 Samples = dict[str, float]
 
 
 @pytest.fixture
-def client(told: Told) -> Iterator[httpx.Client]:
-    config = told.company.folder / "lifecycle.toml"
+def client(workspace: Workspace) -> Iterator[httpx.Client]:
+    config = workspace.company.folder / "lifecycle.toml"
     config.write_text(config.read_text() + '[source]\nkind = "files"\npath = "data"\n')
-    told.settings = told.company.settings
-    with answering_internally(told.settings, told.ledger) as client:
+    workspace.settings = workspace.company.settings
+    with answering_internally(workspace.settings, workspace.ledger) as client:
         yield client
 
 
@@ -39,13 +39,13 @@ def scrape(client: httpx.Client) -> Samples:
     answer = client.get("/metrics")
     assert answer.status_code == 200, answer.text
     assert answer.headers["Content-Type"].startswith("text/plain; version=")
-    found: Samples = {}
+    result: Samples = {}
     for family in text_string_to_metric_families(answer.text):
         assert family.name.startswith("lifecycle_")
         assert family.documentation
         for sample in family.samples:
-            found[" ".join([sample.name, *sample.labels.values()])] = sample.value
-    return found
+            result[" ".join([sample.name, *sample.labels.values()])] = sample.value
+    return result
 
 
 def test_a_folder_in_which_nothing_ever_ran_gives_metrics(client: httpx.Client) -> None:
@@ -60,29 +60,29 @@ def test_a_folder_in_which_nothing_ever_ran_gives_metrics(client: httpx.Client) 
 
 
 def test_the_metrics_say_what_the_ledger_and_the_published_file_say(
-    told: Told, client: httpx.Client
+    workspace: Workspace, client: httpx.Client
 ) -> None:
-    publish_today(told)
-    all_ran(told.ledger, {DELIVER: 2 * 60 * MINUTE, FIT_SCORES: 10 * MINUTE})
-    ran(told.ledger, FIT_SCORES, MINUTE, "failed")
-    ran(told.ledger, DELIVER, MINUTE, None)
+    publish_today(workspace)
+    all_ran(workspace.ledger, {DELIVER: 2 * 60 * MINUTE, FIT_SCORES: 10 * MINUTE})
+    ran(workspace.ledger, FIT_SCORES, MINUTE, "failed")
+    ran(workspace.ledger, DELIVER, MINUTE, None)
     now = datetime.now(UTC)
-    put_all(told.ledger, list(range(200)), State.ACCEPTED, accepted_at=now - MINUTE)
-    put(told.ledger, 1000, State.ACCEPTED, accepted_at=now - timedelta(days=2))
-    put(told.ledger, 1001, State.HELD)
+    put_all(workspace.ledger, list(range(200)), State.ACCEPTED, accepted_at=now - MINUTE)
+    put(workspace.ledger, 1000, State.ACCEPTED, accepted_at=now - timedelta(days=2))
+    put(workspace.ledger, 1001, State.HELD)
     put(
-        told.ledger,
+        workspace.ledger,
         1002,
         State.QUEUED,
         not_before=now - 10 * MINUTE,
         closes_at=now + 60 * MINUTE,
     )
     complaint = {"kind": "complained", "at": now - MINUTE, "received_at": now, "source": "webhook"}
-    with told.ledger.write() as connection:
+    with workspace.ledger.write() as connection:
         connection.execute(insert(facts), [{"key": "1", "send_id": send(1), **complaint}])
     seen = scrape(client)
     near = {
-        "lifecycle_published_age_seconds": (now - told.as_of).total_seconds(),
+        "lifecycle_published_age_seconds": (now - workspace.as_of).total_seconds(),
         "lifecycle_schedule_last_success_age_seconds daily": 60,
         "lifecycle_schedule_last_success_age_seconds every-10-minutes": 7200,
         "lifecycle_schedule_last_success_age_seconds monthly": 600,
@@ -109,17 +109,17 @@ def test_the_metrics_say_what_the_ledger_and_the_published_file_say(
         "lifecycle_run_stage_seconds build": 2.5,
     }
     assert {name: seen[name] for name in exact} == exact
-    with statements(told.ledger) as executed:
+    with statements(workspace.ledger) as executed:
         scrape(client)
     assert len(executed) < 30, "a scrape grows with what it scrapes"
 
 
 def test_a_scrape_survives_the_published_file_being_replaced(
-    told: Told, client: httpx.Client
+    workspace: Workspace, client: httpx.Client
 ) -> None:
-    publish_today(told)
+    publish_today(workspace)
     first = scrape(client)["lifecycle_published_age_seconds"]
-    file = told.settings.published_db
+    file = workspace.settings.published_db
     whole = file.read_bytes()
     file.write_bytes(whole[:5000])
     os.utime(file, ns=(1, 1))
@@ -128,39 +128,39 @@ def test_a_scrape_survives_the_published_file_being_replaced(
     assert broken["lifecycle_published_age_seconds"] >= first, "what it was, only older"
     file.unlink()
     assert scrape(client)["lifecycle_published_age_seconds"] >= first
-    told.as_of -= timedelta(days=3)
-    told.publish()
+    workspace.as_of -= timedelta(days=3)
+    workspace.publish()
     assert scrape(client)["lifecycle_published_age_seconds"] > 3 * 86400
 
 
 def test_feedback_that_was_never_read_is_infinitely_old(
-    told: Told, client: httpx.Client, monkeypatch: pytest.MonkeyPatch
+    workspace: Workspace, client: httpx.Client, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     assert not any("feedback_age" in name for name in scrape(client)), "the outbox keeps no lists"
     monkeypatch.setenv("LIFECYCLE__DELIVERY__PROVIDER", "sendgrid")
     now = datetime.now(UTC)
-    with told.ledger.write() as connection:
+    with workspace.ledger.write() as connection:
         feedback.record_sync(connection, "bounces", read_until=now, now=now - 90 * MINUTE)
-    with answering_internally(told.company.settings, told.ledger) as live:
+    with answering_internally(workspace.company.settings, workspace.ledger) as live:
         seen = scrape(live)
     assert 5400 <= seen["lifecycle_feedback_age_seconds bounces"] < 6000
     assert seen["lifecycle_feedback_age_seconds spam_reports"] == float("inf")
     assert seen["lifecycle_feedback_max_age_seconds"] == 7200
 
 
-def test_no_address_is_in_what_is_scraped(told: Told, client: httpx.Client) -> None:
-    publish_today(told)
-    put(told.ledger, 1, State.ACCEPTED, address="taro.yamada@example.com")
-    ran(told.ledger, DELIVER, MINUTE, "failed", why="t***@example.com was refused")
+def test_no_address_is_in_what_is_scraped(workspace: Workspace, client: httpx.Client) -> None:
+    publish_today(workspace)
+    put(workspace.ledger, 1, State.ACCEPTED, address="taro.yamada@example.com")
+    ran(workspace.ledger, DELIVER, MINUTE, "failed", why="t***@example.com was refused")
     answer = client.get("/metrics").text
     assert "@" not in answer
     assert "example.com" not in answer
 
 
 def test_a_ledger_that_does_not_answer_is_503_and_no_empty_scrape(
-    told: Told, client: httpx.Client, tmp_path: Path
+    workspace: Workspace, client: httpx.Client, tmp_path: Path
 ) -> None:
-    with told.ledger.write() as connection:
+    with workspace.ledger.write() as connection:
         connection.exec_driver_sql("drop table recording")
     answer = client.get("/metrics")
     assert (answer.status_code, answer.text) == (503, "the ledger does not answer\n")

@@ -38,11 +38,11 @@ def serving(settings: Settings, log: Path) -> Iterator[tuple[subprocess.Popen[by
         )
     try:
         deadline = time.monotonic() + 60
-        while not (found := re.search(r"http://127\.0\.0\.1:\d+", log.read_text())):
+        while not (match := re.search(r"http://127\.0\.0\.1:\d+", log.read_text())):
             assert process.poll() is None, log.read_text()
             assert time.monotonic() < deadline
             time.sleep(0.05)
-        yield process, found[0]
+        yield process, match[0]
     finally:
         process.kill()
         process.wait()
@@ -63,10 +63,10 @@ def test_nothing_private_is_written_down(settings: Settings, tmp_path: Path) -> 
             client.post("/events/sendgrid", content=b"taro.yamada@example.com")
         process.send_signal(signal.SIGTERM)
         process.wait(30)
-    told = log.read_text()
+    text = log.read_text()
     for private in ("taro", token[:-1], send(1)):
-        assert private not in told
-    lines = re.findall(r"(\w+) (\S+) (\d+) in \d+ ms", told)
+        assert private not in text
+    lines = re.findall(r"(\w+) (\S+) (\d+) in \d+ ms", text)
     assert ("GET", "/u/…", "200") in lines
     assert ("POST", "/u/…", "200") in lines
     assert ("GET", "elsewhere", "404") in lines
@@ -90,11 +90,11 @@ def test_a_failure_is_told_without_addresses(settings: Settings, tmp_path: Path)
         (internal,) = re.findall(r"Internally on (\S+)", log.read_text())
         assert httpx.get(f"{internal}/healthz").text == "ok\n"
         assert "lifecycle_sends" in httpx.get(f"{internal}/metrics").text
-    told = log.read_text()
-    assert "refused" in told
-    assert "Traceback" in told
-    assert "taro" not in told
-    assert token not in told
+    text = log.read_text()
+    assert "refused" in text
+    assert "Traceback" in text
+    assert "taro" not in text
+    assert token not in text
 
 
 @pytest.mark.parametrize("taken", ["--port", "--internal-port"])
@@ -114,5 +114,5 @@ def test_a_port_that_is_taken_is_named(settings: Settings, tmp_path: Path, taken
             timeout=60,
         )
     assert second.returncode == 1
-    told = f"127.0.0.1:{port} cannot be listened on: Address already in use; choose another with"
-    assert f"{told} {taken}" in second.stderr
+    answer = f"127.0.0.1:{port} cannot be listened on: Address already in use; choose another with"
+    assert f"{answer} {taken}" in second.stderr

@@ -105,45 +105,53 @@ class Repository:
             return diff(settings, self.ledger, before, Variant.of_working_tree(settings))
 
     def win_back(self) -> dict[str, Any]:
-        (found,) = (one for one in self.diff().as_json()["triggers"] if one["name"] == "win_back")
-        return found
+        (result,) = (
+            trigger
+            for trigger in self.diff().as_json()["triggers"]
+            if trigger["name"] == "win_back"
+        )
+        return result
 
 
 @pytest.fixture
 def repository(tmp_path: Path) -> Iterator[Repository]:
-    made = Repository(tmp_path)
-    yield made
-    made.ledger.close()
+    result = Repository(tmp_path)
+    yield result
+    result.ledger.close()
 
 
 def ids(named: list[dict[str, str]]) -> list[str]:
-    return [one["account_id"] for one in named]
+    return [name["account_id"] for name in named]
 
 
-def page(found: Diff) -> str:
-    return " ".join(as_text(found.as_document(), width=140).split())
+def page(difference: Diff) -> str:
+    return " ".join(as_text(difference.as_document(), width=140).split())
 
 
 def test_without_a_change_nobody_is_concerned(repository: Repository) -> None:
-    found = repository.diff()
-    assert found.changed == []
-    assert "Nobody's audience or mail of today changes." in page(found)
-    assert "the marts that the last run published" in page(found)
+    comparison = repository.diff()
+    assert comparison.changed == []
+    assert "Nobody's audience or mail of today changes." in page(comparison)
+    assert "the marts that the last run published" in page(comparison)
 
 
 def test_a_changed_audience_names_who_comes_and_who_goes(repository: Repository) -> None:
     repository.change("touch_model = 'tech'", "coalesce(seats, 1) = 1")
-    found = repository.win_back()
-    assert found["parts"] == ["audience"]
-    assert (found["audience"]["before"], found["audience"]["after"]) == (2, 2)
-    for place in (found["audience"], found["sequence"]):
+    comparison = repository.win_back()
+    assert comparison["parts"] == ["audience"]
+    assert (comparison["audience"]["before"], comparison["audience"]["after"]) == (2, 2)
+    for place in (comparison["audience"], comparison["sequence"]):
         assert ids(place["enters"]) == ["a2"]
-    assert ids(found["audience"]["leaves"]) == ids(found["sequence"]["enters_no_more"]) == ["a3"]
-    assert [(mail["to"], mail["step"]) for mail in found["mails"]["new"]] == [
+    assert (
+        ids(comparison["audience"]["leaves"])
+        == ids(comparison["sequence"]["enters_no_more"])
+        == ["a3"]
+    )
+    assert [(mail["to"], mail["step"]) for mail in comparison["mails"]["new"]] == [
         ("c***@example.com", "check_in")
     ]
-    assert [mail["account_id"] for mail in found["mails"]["gone"]] == ["a3"]
-    assert found["mails"]["changed"] == []
+    assert [mail["account_id"] for mail in comparison["mails"]["gone"]] == ["a3"]
+    assert comparison["mails"]["changed"] == []
     shown = page(repository.diff())
     assert "2 accounts of today are concerned" in shown
     assert "Elm | Co a2 comes into the audience, enters now" in shown
@@ -170,7 +178,7 @@ def test_a_changed_mail_says_what_differs(
 ) -> None:
     repository.change(old, new, repository.company.folder / file)
     changed = repository.win_back()["mails"]["changed"]
-    assert [one["what"] for one in changed if one["after"]["account_id"] == "a1"] == [[what]]
+    assert [row["what"] for row in changed if row["after"]["account_id"] == "a1"] == [[what]]
 
 
 def test_a_new_language_reaches_who_speaks_it(repository: Repository) -> None:
@@ -178,18 +186,18 @@ def test_a_new_language_reaches_who_speaks_it(repository: Repository) -> None:
         db.execute("update marts.dim_contacts set locale = 'ja' where contact_id = 'c1'")
     for step in ("check_in", "last_call"):
         repository.mail(step, "ja").write_text(f"Subject: {step}\n\n{{{{ contact.name }}}} 様\n")
-    found = repository.win_back()
-    assert found["files"] == ["check_in.ja (new)", "last_call.ja (new)"]
-    assert [one["what"] for one in found["mails"]["changed"]] == [["body", "language"]]
+    comparison = repository.win_back()
+    assert comparison["files"] == ["check_in.ja (new)", "last_call.ja (new)"]
+    assert [row["what"] for row in comparison["mails"]["changed"]] == [["body", "language"]]
 
 
 def test_a_mail_that_no_one_gets_today_is_named_all_the_same(repository: Repository) -> None:
     repository.change("last_call.", "farewell.", repository.mail("last_call"))
-    found = repository.diff()
-    assert found.with_effect == []
-    assert "last_call.en (changed)" in page(found)
-    assert "+Hello {{ contact.name or 'there' }}, farewell." in found.as_markdown()
-    assert list(found.as_json()["triggers"][0]["words"]) == ["last_call.en.txt"]
+    comparison = repository.diff()
+    assert comparison.with_effect == []
+    assert "last_call.en (changed)" in page(comparison)
+    assert "+Hello {{ contact.name or 'there' }}, farewell." in comparison.as_markdown()
+    assert list(comparison.as_json()["triggers"][0]["words"]) == ["last_call.en.txt"]
 
 
 def test_a_changed_rule_is_shown_line_by_line(repository: Repository) -> None:
@@ -222,8 +230,8 @@ def test_markdown_has_no_address_and_keeps_its_tables_whole(repository: Reposito
 
 def test_who_is_newly_withheld_is_told_with_the_reason(repository: Repository) -> None:
     repository.change("role = 'admin'", "role = 'owner'")
-    found = repository.win_back()
-    kept = [(one["account_id"], one["reason"]) for one in found["withheld"]["new"]]
+    comparison = repository.win_back()
+    kept = [(entry["account_id"], entry["reason"]) for entry in comparison["withheld"]["new"]]
     assert kept == [("a3", "no_recipient")]
     assert "Ash a3 – entry newly no_recipient" in page(repository.diff())
 
@@ -237,9 +245,9 @@ def test_a_new_and_a_removed_trigger_are_named(repository: Repository) -> None:
     assert (wake["name"], wake["state"]) == ("wake", "new")
     assert ids(wake["sequence"]["enters"]) == ["a1", "a3"]
     assert (win_back["state"], win_back["sequence"]["inside"]) == ("removed", 2)
-    assert {one["reason"] for one in win_back["sequence"]["leaves"]} == {"trigger_removed"}
+    assert {leave["reason"] for leave in win_back["sequence"]["leaves"]} == {"trigger_removed"}
     gone = win_back["mails"]["gone"]
-    assert [one["account_id"] for one in gone] == ["a1", "a3"], "what waits would be cancelled"
+    assert [mail["account_id"] for mail in gone] == ["a1", "a3"], "what waits would be cancelled"
 
 
 def test_an_exit_that_comes_sooner_reaches_those_inside_where_they_migrate(
@@ -250,12 +258,12 @@ def test_an_exit_that_comes_sooner_reaches_those_inside_where_they_migrate(
     repository.change("exit_when: not is_dormant", sooner)
     assert repository.win_back()["sequence"]["leaves"] == [], "they finish what they entered"
     repository.change(sooner, f"{sooner}\nmigrate: true")
-    found = repository.win_back()
-    assert ids(found["sequence"]["migrated"]) == ["a1"]
-    left = [(one["account_id"], one["reason"]) for one in found["sequence"]["leaves"]]
+    comparison = repository.win_back()
+    assert ids(comparison["sequence"]["migrated"]) == ["a1"]
+    left = [(leave["account_id"], leave["reason"]) for leave in comparison["sequence"]["leaves"]]
     assert left == [("a3", "exit")]
-    assert [one["account_id"] for one in found["mails"]["gone"]] == ["a3"]
-    assert found["sequence"]["enters"] == []
+    assert [mail["account_id"] for mail in comparison["mails"]["gone"]] == ["a3"]
+    assert comparison["sequence"]["enters"] == []
 
 
 def test_nothing_is_written(repository: Repository) -> None:
@@ -278,10 +286,10 @@ def test_a_broken_file_at_the_ref_is_reported_and_the_rest_compared(
     repository.commit()
     repository.git("tag", "broken")
     repository.change("is_dormnt and", "is_dormant and")
-    found = repository.diff("broken")
-    assert {one.name: one.state for one in found.changed} == {"win_back": "unreadable"}
-    assert "is_dormnt" in page(found)
-    assert "Wrong at broken" in page(found)
+    comparison = repository.diff("broken")
+    assert {row.name: row.state for row in comparison.changed} == {"win_back": "unreadable"}
+    assert "is_dormnt" in page(comparison)
+    assert "Wrong at broken" in page(comparison)
 
 
 def test_settings_that_cannot_be_read_at_the_ref_are_reported(repository: Repository) -> None:

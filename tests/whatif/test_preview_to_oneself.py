@@ -21,25 +21,29 @@ from lifecycle.mail.message import Message
 from lifecycle.mail.preview_mail import MOST
 from lifecycle.whatif.preview import Preview, colleague, preview
 from lifecycle.whatif.preview_folder import write_folder
-from planned import WIN_BACK, Told
+from planned import WIN_BACK, Workspace
 
 ME = "me@example.com"
 See = Callable[..., Preview]
 
 
 @pytest.fixture
-def see(told: Told) -> See:
+def see(workspace: Workspace) -> See:
     """The preview of win_back, after changes to its file."""
-    told.publish()
+    workspace.publish()
 
     def look(*changes: tuple[str, str], every_mail: bool = False) -> Preview:
         text = WIN_BACK
         for old, new in changes:
             assert old in text
             text = text.replace(old, new)
-        told.company.trigger("win_back", text, "check_in", "case_study")
+        workspace.company.trigger("win_back", text, "check_in", "case_study")
         return preview(
-            told.settings, told.ledger, "win_back", as_of=told.as_of, every_mail=every_mail
+            workspace.settings,
+            workspace.ledger,
+            "win_back",
+            as_of=workspace.as_of,
+            every_mail=every_mail,
         )
 
     return look
@@ -56,9 +60,9 @@ def relay(monkeypatch) -> Iterator[FakeSmtp]:
         yield fake
 
 
-def everything_kept(told: Told) -> dict[str, int]:
+def everything_kept(workspace: Workspace) -> dict[str, int]:
     """Rows of every table of the ledger."""
-    with told.ledger.read() as connection:
+    with workspace.ledger.read() as connection:
         return {
             table.name: connection.execute(select(func.count()).select_from(table)).scalar_one()
             for table in metadata.sorted_tables
@@ -74,8 +78,8 @@ def squeezed(seen: Preview) -> str:
 HALF = ("exit_when", "holdout: 50%\nexit_when")
 
 
-def test_who_is_held_out_is_named_and_not_among_the_withheld(see, told) -> None:
-    with duckdb.connect(told.settings.published_db) as db:
+def test_who_is_held_out_is_named_and_not_among_the_withheld(see, workspace) -> None:
+    with duckdb.connect(workspace.settings.published_db) as db:
         db.execute(
             "insert into marts.account_360 select a.* replace ('B' || i as account_id, 'B ' || i"
             " as name) from marts.account_360 a, range(12) as numbers (i) where account_id = 'A1'"
@@ -94,7 +98,7 @@ def test_who_is_held_out_is_named_and_not_among_the_withheld(see, told) -> None:
     assert out
     assert not mailed & out.keys()
     assert mailed | out.keys() == set(told_of["entering"])
-    assert {one["reason"] for one in told_of["withheld"]} == {"no_consent"}
+    assert {row["reason"] for row in told_of["withheld"]} == {"no_consent"}
     assert told_of["counts"]["held_out"] == len(out)
     assert told_of["counts"]["withheld"] == {"held_out": len(out), "no_consent": 1}
     section = squeezed(seen).partition("Held out, to compare with")[2].partition("Who does not")[0]
@@ -124,8 +128,8 @@ def test_the_folder_holds_the_mails_as_they_would_arrive(see, tmp_path: Path) ->
     assert (against["account_id"], against["reason"]) == ("A3", "no_consent")
 
 
-def test_a_name_from_the_crm_is_no_formula(see, told, tmp_path: Path) -> None:
-    with duckdb.connect(told.settings.published_db) as db:
+def test_a_name_from_the_crm_is_no_formula(see, workspace, tmp_path: Path) -> None:
+    with duckdb.connect(workspace.settings.published_db) as db:
         db.execute("update marts.account_360 set name = '=1+1' where account_id = 'A1'")
     write_folder(see(), tmp_path / "out")
     (row,) = _rows(tmp_path / "out" / "index.csv")
@@ -149,10 +153,10 @@ def _rows(path: Path) -> list[dict[str, str]]:
 # To oneself. -----------------------------------------------------------------------------
 
 
-def test_a_mail_to_oneself_is_marked_and_reaches_nobody_else(see, told, relay) -> None:
+def test_a_mail_to_oneself_is_marked_and_reaches_nobody_else(see, workspace, relay) -> None:
     seen = see(("role in ('admin', 'owner')", "role is not null"))
-    before = everything_kept(told)
-    sent = seen.send_to(told.company.settings, ME)
+    before = everything_kept(workspace)
+    sent = seen.send_to(workspace.company.settings, ME)
     sent.check_sent()
     # Two people, one language: one mail of the step that is due, one of the step to come.
     (_, _, mime), (_, _, to_come) = relay.taken
@@ -164,59 +168,59 @@ def test_a_mail_to_oneself_is_marked_and_reaches_nobody_else(see, told, relay) -
     assert (str(mail["To"]), mail["Cc"], mail["Bcc"]) == (ME, None, None)
     assert "0" * 32 in mail["List-Unsubscribe"]  # a send that nobody has
     assert "Hello 佐藤 愛子, check_in." in mail.get_content()
-    assert everything_kept(told) == before
+    assert everything_kept(workspace) == before
     assert sent.as_json()["sent"][0]["state"] == "accepted"
     assert "Sent to me@example.com, marked as a preview" in squeezed(sent)
 
 
-def test_who_asks_twice_gets_it_twice_and_the_run_sends_all_the_same(see, told, relay) -> None:
+def test_who_asks_twice_gets_it_twice_and_the_run_sends_all_the_same(see, workspace, relay) -> None:
     seen = see()
     for _ in range(2):
-        seen.send_to(told.company.settings, ME).check_sent()
+        seen.send_to(workspace.company.settings, ME).check_sent()
     first, _, second, _ = (Message.from_bytes(mime) for *_, mime in relay.taken)
     assert first.message_id != second.message_id
     assert {first.send_id, second.send_id}.isdisjoint(send.send_id for send, _ in seen.mails)
-    told.run()
+    workspace.run()
     assert [send.send_id for send, _ in see().mails] == []
-    assert everything_kept(told)["sends"] == 1
+    assert everything_kept(workspace)["sends"] == 1
 
 
-def test_every_mail_goes_when_asked_but_never_a_flood(see, told, relay) -> None:
+def test_every_mail_goes_when_asked_but_never_a_flood(see, workspace, relay) -> None:
     people = ("role in ('admin', 'owner')", "role is not null")
     seen = see(people, every_mail=True)
-    seen.send_to(told.company.settings, ME)
+    seen.send_to(workspace.company.settings, ME)
     assert [reader for _, reader, _ in relay.taken] == [ME] * 3
-    with duckdb.connect(told.settings.published_db) as db:
+    with duckdb.connect(workspace.settings.published_db) as db:
         db.execute(
             "insert into marts.dim_contacts select c.* replace ('X' || i as contact_id,"
             " 'x' || i || '@example.com' as email, 'x' || i || '@example.com' as email_normalized)"
             f" from marts.dim_contacts c, range({MOST}) as numbers (i) where contact_id = 'C1'"
         )
     with pytest.raises(InputError, match=r"^53 mails to .* at once, and 50 are allowed"):
-        see(people, every_mail=True).send_to(told.company.settings, ME)
+        see(people, every_mail=True).send_to(workspace.company.settings, ME)
     assert len(relay.taken) == 3
 
 
-def test_a_provider_that_takes_none_is_told(see, told, relay) -> None:
+def test_a_provider_that_takes_none_is_told(see, workspace, relay) -> None:
     relay.answer("RCPT", "550 5.1.1 no such user")
-    sent = see().send_to(told.company.settings, ME)
+    sent = see().send_to(workspace.company.settings, ME)
     assert "rejected" in squeezed(sent)
     with pytest.raises(DeliveryError, match="1 of 2 mails were not taken: rejected"):
         sent.check_sent()
 
 
 def test_at_sendgrid_it_counts_as_a_preview_and_not_as_the_triggers(
-    see, told, tmp_path: Path, monkeypatch
+    see, workspace, tmp_path: Path, monkeypatch
 ) -> None:
     with FakeSendGrid(tmp_path / "fake", key="SG.key", record_requests=True) as fake:
         monkeypatch.setenv("LIFECYCLE__DELIVERY__PROVIDER", "sendgrid")
         monkeypatch.setenv("LIFECYCLE__SENDGRID__API_KEY", "SG.key")
         monkeypatch.setenv("LIFECYCLE__SENDGRID__BASE_URL", fake.base_url)
-        see().send_to(told.company.settings, ME).check_sent()
+        see().send_to(workspace.company.settings, ME).check_sent()
         request, _ = fake.requests()
-    (one,) = request["personalizations"]
-    assert one["to"] == [{"email": ME}]
-    assert one["headers"]["X-Lifecycle-Preview"] == "yes"
+    (first,) = request["personalizations"]
+    assert first["to"] == [{"email": ME}]
+    assert first["headers"]["X-Lifecycle-Preview"] == "yes"
     assert request["categories"] == ["preview"]
 
 
@@ -232,29 +236,31 @@ def test_at_sendgrid_it_counts_as_a_preview_and_not_as_the_triggers(
         ("gone@example.com", "may not be mailed any more"),
     ],
 )
-def test_nobody_but_a_colleague_can_be_named(see, told, address: str, why: str) -> None:
-    suppress(told.ledger, "gone@example.com", reason="manual", by="test")
+def test_nobody_but_a_colleague_can_be_named(see, workspace, address: str, why: str) -> None:
+    suppress(workspace.ledger, "gone@example.com", reason="manual", by="test")
     with pytest.raises(InputError, match=why):
-        colleague(told.settings, told.ledger, address)
+        colleague(workspace.settings, workspace.ledger, address)
 
 
-def test_a_colleague_is_of_the_senders_domain_or_looks_after_an_account(see, told) -> None:
-    with duckdb.connect(told.settings.published_db) as db:
+def test_a_colleague_is_of_the_senders_domain_or_looks_after_an_account(see, workspace) -> None:
+    with duckdb.connect(workspace.settings.published_db) as db:
         db.execute("update marts.account_360 set owner_email = 'Hana@partner.example'")
     for address in ("me@example.com", " Me@Sales.Example.com ", "hana@partner.example"):
-        assert colleague(told.settings, told.ledger, address) == address.strip().lower()
+        assert colleague(workspace.settings, workspace.ledger, address) == address.strip().lower()
 
 
-def test_the_words_are_shown_also_where_nobody_enters(see, told, relay) -> None:
+def test_the_words_are_shown_also_where_nobody_enters(see, workspace, relay) -> None:
     seen = see(("is_dormant and", "not is_dormant and"))
     assert seen.mails == []
-    seen.send_to(told.company.settings, ME).check_sent()
+    seen.send_to(workspace.company.settings, ME).check_sent()
     subjects = [Message.from_bytes(mime).subject for *_, mime in relay.taken]
     assert subjects == ["[Preview] check_in", "[Preview] case_study"]
 
 
-def test_a_trigger_without_recipients_sends_nothing(see, told, relay) -> None:
-    sent = see(("role in ('admin', 'owner')", "name = 'nobody'")).send_to(told.company.settings, ME)
+def test_a_trigger_without_recipients_sends_nothing(see, workspace, relay) -> None:
+    sent = see(("role in ('admin', 'owner')", "name = 'nobody'")).send_to(
+        workspace.company.settings, ME
+    )
     sent.check_sent()
     assert relay.taken == []
     assert "There is no mail to show, so none went to me@example.com." in squeezed(sent)

@@ -68,10 +68,10 @@ class Days:
 
 @pytest.fixture
 def company(tmp_path: Path) -> Company:
-    made = Company(tmp_path / "company")
-    made.trigger("win_back", WIN_BACK, "check_in", "last_call")
-    made.settings.state_dir.mkdir()
-    return made
+    result = Company(tmp_path / "company")
+    result.trigger("win_back", WIN_BACK, "check_in", "last_call")
+    result.settings.state_dir.mkdir()
+    return result
 
 
 @pytest.fixture
@@ -106,13 +106,21 @@ def by_day(simulation: Simulation) -> dict[str, int]:
 def test_mails_leave_on_their_days_in_their_window(company, real, tmp_path) -> None:
     days = Days(company.settings, {MONDAY: {"a1": True, "a2": True}})
     days.dormant[MONDAY + timedelta(days=2)] = {"a1": True, "a2": False}
-    found = live(company, real, days, 7, tmp_path)
-    assert by_day(found) == {"Mon": 2, "Tue": 0, "Wed": 0, "Thu": 1, "Fri": 0, "Sat": 0, "Sun": 0}
-    (one,) = found.simulated
-    assert {mail.at.hour for mail in one.replay.mails} == {0}, "09:00 in Tokyo"
-    assert one.busiest == (date(2026, 6, 8), 2)
-    assert (len(one.people), one.repeated) == (2, {"c-a1@example.com": 2})
-    assert one.by_trigger == {"win_back": {"mails": 3, "people": 2, "accounts": 2}}
+    simulation = live(company, real, days, 7, tmp_path)
+    assert by_day(simulation) == {
+        "Mon": 2,
+        "Tue": 0,
+        "Wed": 0,
+        "Thu": 1,
+        "Fri": 0,
+        "Sat": 0,
+        "Sun": 0,
+    }
+    (first,) = simulation.simulated
+    assert {mail.at.hour for mail in first.replay.mails} == {0}, "09:00 in Tokyo"
+    assert first.busiest == (date(2026, 6, 8), 2)
+    assert (len(first.people), first.repeated) == (2, {"c-a1@example.com": 2})
+    assert first.by_trigger == {"win_back": {"mails": 3, "people": 2, "accounts": 2}}
 
 
 def test_a_mail_that_was_taken_ends_its_sequence_so_that_another_may_begin(
@@ -122,8 +130,8 @@ def test_a_mail_that_was_taken_ends_its_sequence_so_that_another_may_begin(
     weekly = weekly.replace("launch:", "enter: {every: 2d}\nlaunch:")
     company.trigger("win_back", weekly, "check_in")
     days = Days(company.settings, {MONDAY: {"a1": True}})
-    found = by_day(live(company, real, days, 5, tmp_path))
-    assert found == {"Mon": 1, "Tue": 0, "Wed": 1, "Thu": 0, "Fri": 1}
+    result = by_day(live(company, real, days, 5, tmp_path))
+    assert result == {"Mon": 1, "Tue": 0, "Wed": 1, "Thu": 0, "Fri": 1}
 
 
 def test_a_cap_is_counted_once_however_long_it_holds(company, real, tmp_path) -> None:
@@ -132,11 +140,11 @@ def test_a_cap_is_counted_once_however_long_it_holds(company, real, tmp_path) ->
     )
     company.trigger("win_back", capped, "check_in", "last_call")
     days = Days(company.settings, {MONDAY: {"a1": True}})
-    (one,) = live(company, real, days, 7, tmp_path).simulated
-    assert one.figures()["capped"] == 1
-    assert one.withheld["capped"] == {"mails": 1, "most_a_day": 1}
-    assert one.figures()["mails"] == 1
-    assert one.repeated == {}
+    (first,) = live(company, real, days, 7, tmp_path).simulated
+    assert first.figures()["capped"] == 1
+    assert first.withheld["capped"] == {"mails": 1, "most_a_day": 1}
+    assert first.figures()["mails"] == 1
+    assert first.repeated == {}
 
 
 def test_a_mail_planned_and_then_cancelled_is_told(company, real, tmp_path) -> None:
@@ -148,16 +156,20 @@ def test_a_mail_planned_and_then_cancelled_is_told(company, real, tmp_path) -> N
         for now in (evening, evening + timedelta(hours=14)):
             days.build(now)
             world.live(now.date(), now, now + timedelta(hours=14))
-        told = world.result()
-    assert told.mails == []
-    assert dict(told.unsent) == {("cancelled", "left the sequence: exit"): 1}
+        answer = world.result()
+    assert answer.mails == []
+    assert dict(answer.unsent) == {("cancelled", "left the sequence: exit"): 1}
 
 
 def test_triggers_wait_on_days_with_a_late_feed(company, real, tmp_path) -> None:
     days = Days(company.settings, {MONDAY: {"a1": True}}, {MONDAY: "late"})
-    found = live(company, real, days, 3, tmp_path)
-    assert by_day(found) == {"Mon": 0, "Tue": 1, "Wed": 0}
-    assert [day.feed_status for day in found.simulated[0].replay.days] == ["late", "fresh", "fresh"]
+    simulation = live(company, real, days, 3, tmp_path)
+    assert by_day(simulation) == {"Mon": 0, "Tue": 1, "Wed": 0}
+    assert [day.feed_status for day in simulation.simulated[0].replay.days] == [
+        "late",
+        "fresh",
+        "fresh",
+    ]
 
 
 def test_an_empty_ledger_still_knows_who_may_not_be_mailed(company, real, tmp_path) -> None:
@@ -168,9 +180,9 @@ def test_an_empty_ledger_still_knows_who_may_not_be_mailed(company, real, tmp_pa
             )
         )
     days = Days(company.settings, {MONDAY: {"a1": True, "a2": True}})
-    (one,) = live(company, real, days, 1, tmp_path).simulated
-    assert one.people == {"c-a2@example.com"}
-    assert one.withheld["suppressed"]["mails"] == 1
+    (first,) = live(company, real, days, 1, tmp_path).simulated
+    assert first.people == {"c-a2@example.com"}
+    assert first.withheld["suppressed"]["mails"] == 1
 
 
 def run(company: Company, real: Ledger, days: Days, now: datetime) -> None:
@@ -191,10 +203,10 @@ def test_a_copied_ledger_goes_on_where_it_is_and_stays_as_it_was(company, real, 
     run(company, real, days, MONDAY)
     with real.read() as connection:
         before = connection.execute(launches.select()).all()
-    found = live(company, real, days, 4, tmp_path, "copy", MONDAY + timedelta(days=1))
-    (one,) = found.simulated
+    simulation = live(company, real, days, 4, tmp_path, "copy", MONDAY + timedelta(days=1))
+    (first,) = simulation.simulated
     # The mail of Monday waits in the copy: nobody delivered it. The second one keeps its distance.
-    assert [mail.step for mail in one.replay.mails] == ["check_in", "last_call"]
+    assert [mail.step for mail in first.replay.mails] == ["check_in", "last_call"]
     with real.read() as connection:
         assert connection.execute(launches.select()).all() == before
         assert len(before) == 1
@@ -219,21 +231,21 @@ def test_two_simulations_are_compared(company, real, tmp_path) -> None:
     (before,) = live(company, real, days, 7, tmp_path / "one").simulated
     company.trigger("win_back", WIN_BACK.replace("3d}", "14d}"), "check_in", "last_call")
     (after,) = live(company, real, days, 7, tmp_path / "two").simulated
-    told = Simulation((before, after), "empty").as_json()["difference"]
-    assert (told["mails"], told["people"], told["people_with_repeat_contact"]) == (-2, 0, -2)
-    assert told["by_trigger"] == {"win_back": -2}
-    assert (told["people_only_before"], told["people_only_after"]) == (0, 0)
+    answer = Simulation((before, after), "empty").as_json()["difference"]
+    assert (answer["mails"], answer["people"], answer["people_with_repeat_contact"]) == (-2, 0, -2)
+    assert answer["by_trigger"] == {"win_back": -2}
+    assert (answer["people_only_before"], answer["people_only_after"]) == (0, 0)
     shown = as_text(Simulation((before, after), "empty").as_document(), width=120)
     assert re.search(r"^ +mails +4 +2 +-2$", shown, re.MULTILINE), shown
     assert re.search(r"^ +win_back +4 +2 +-2$", shown, re.MULTILINE), shown
 
 
 @pytest.mark.parametrize(
-    ("first", "last", "said"),
+    ("first", "last", "expected"),
     [("2026-06-10", "2026-06-09", "is before"), ("tomorrow", "2026-06-09", "'tomorrow'")],
 )
-def test_days_that_are_none_are_refused(first: str, last: str, said: str) -> None:
-    with pytest.raises(InputError, match=said):
+def test_days_that_are_none_are_refused(first: str, last: str, expected: str) -> None:
+    with pytest.raises(InputError, match=expected):
         days_between(first, last)
     with pytest.raises(InputError, match="06:00"):
         time_of_day("six")

@@ -6,7 +6,7 @@ accounts as (
 ),
 
 health as (
-  select * from {{ ref('fct_account_health_daily') }}
+  select * from {{ ref('int_accounts_scored') }}
 ),
 
 usage as (
@@ -65,7 +65,7 @@ final as (
     onboarding.onboarding_due_on,
     onboarding.first_outcome_at,
     health.ladder_step,
-    round(health.usage_health, 1) as usage_health,
+    {{ rounded('health.usage_health', 1) }} as usage_health,
     health.usage_band,
     health.usage_reasons,
     health.satisfaction_health,
@@ -75,7 +75,7 @@ final as (
     health.satisfaction_reasons,
     changes.usage_change
   from accounts
-  inner join health on accounts.account_id = health.account_id and accounts.as_of = health.as_of
+  inner join health on accounts.account_id = health.account_id
   inner join dormancy on accounts.account_id = dormancy.account_id
   inner join onboarding on accounts.account_id = onboarding.account_id
   left join usage on accounts.account_id = usage.account_id

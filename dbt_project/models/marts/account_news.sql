@@ -13,7 +13,7 @@
 {# It left by the CRM, and its people went on using the product this week. #}
 {% set churned_but_active -%}
 last_active_at > coalesce({{ dbt.dateadd('day', 1, 'churned_at') }}, {{ dbt.dateadd('day', -2, 'as_of') }})
-  and last_active_at > {{ dbt.dateadd('day', -7, 'as_of') }}
+  and last_active_at > {{ dbt.dateadd('day', '-' ~ week_days(), 'as_of') }}
 {%- endset %}
 {# What began long ago is no news in a company's first list: days that it has been so, from 0. #}
 {% set days_old = {
@@ -38,10 +38,10 @@ health as (
   cross join {{ ref('stg_run_context') }} as run_context
   where
     history.as_of < run_context.as_of
-    and history.as_of >= {{ dbt.dateadd('day', -28, 'run_context.as_of') }}
+    and history.as_of >= {{ dbt.dateadd('day', '-' ~ recent_days(), 'run_context.as_of') }}
 ),
 {% for band in ('usage_band', 'satisfaction_band') %}
--- What it was before it became what it is: a fall is news for 28 days, a recovery is none.
+-- What it was before it became what it is: a fall is news for four weeks, a recovery is none.
 {{ band }}_before as (
   select
     health.account_id,

@@ -18,7 +18,7 @@ consents as (
 ),
 
 -- Who leaves means their address, whichever of its accounts the CRM wrote it down at, and in
--- whichever row: also one that was set aside.
+-- whichever row: also one that was rejected.
 departures as (
   select
     email_normalized,

@@ -19,4 +19,4 @@ select
   band_changes,
   reversed_share,
   case when auc is null then 'not enough data yet' else 'measured' end as status
-from {{ source('raw', 'score_validation') }}
+from {{ ref('stg_score_validation') }}

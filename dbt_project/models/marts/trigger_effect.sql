@@ -61,7 +61,7 @@ outcomes as (
     count(case when is_over and held_out then goal_met_at end) as goals_held_out,
     count(case when not is_over then 1 end) as still_in_time,
     count(
-      case when enrolled_at > {{ dbt.dateadd('day', -28, 'as_of') }} then 1 end
+      case when enrolled_at > {{ dbt.dateadd('day', '-' ~ recent_days(), 'as_of') }} then 1 end
     ) as new_in_28d,
     max(goal_until) as last_goal_until
   from firsts
@@ -69,16 +69,25 @@ outcomes as (
   group by trigger_name, trigger_version
 ),
 
-shares as (
+bounds as (
   select
     *,
-    goals_reached / nullif(cast(reached as double), 0) as share_reached,
-    goals_held_out / nullif(cast(compared_with as double), 0) as share_held_out,
+    goals_reached / nullif(cast(reached as {{ type_double() }}), 0) as share_reached,
+    goals_held_out / nullif(cast(compared_with as {{ type_double() }}), 0) as share_held_out,
     {{ wilson('goals_reached', 'reached', '-') }} as low_reached,
     {{ wilson('goals_reached', 'reached', '+') }} as high_reached,
     {{ wilson('goals_held_out', 'compared_with', '-') }} as low_held_out,
     {{ wilson('goals_held_out', 'compared_with', '+') }} as high_held_out
   from outcomes
+),
+
+shares as (
+  select
+    *,
+    share_reached - share_held_out as effect,
+    sqrt(power(share_reached - low_reached, 2) + power(high_held_out - share_held_out, 2)) as below,
+    sqrt(power(high_reached - share_reached, 2) + power(share_held_out - low_held_out, 2)) as above
+  from bounds
 ),
 
 final as (
@@ -94,17 +103,11 @@ final as (
     coalesce(shares.new_in_28d, 0) as new_in_28d,
     shares.last_goal_until,
     -- Rounded, so that every engine tells the same.
-    round(shares.share_reached - shares.share_held_out, 6) as effect,
-    round(shares.share_reached - shares.share_held_out - sqrt(
-      power(shares.share_reached - shares.low_reached, 2)
-      + power(shares.high_held_out - shares.share_held_out, 2)
-    ), 6) as effect_low,
-    round(shares.share_reached - shares.share_held_out + sqrt(
-      power(shares.high_reached - shares.share_reached, 2)
-      + power(shares.share_held_out - shares.low_held_out, 2)
-    ), 6) as effect_high,
+    {{ rounded('shares.effect', 6) }} as effect,
+    {{ rounded('shares.effect - shares.below', 6) }} as effect_low,
+    {{ rounded('shares.effect + shares.above', 6) }} as effect_high,
     case
-      when least(shares.reached, shares.compared_with) >= 30 then 'measured'
+      when least(shares.reached, shares.compared_with) >= {{ compared_accounts() }} then 'measured'
       else 'not enough data yet'
     end as status
   from entries

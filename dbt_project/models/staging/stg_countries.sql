@@ -4,4 +4,4 @@ select
   country_code,
   time_zone,
   zones
-from {{ source('raw', 'countries') }}
+from {{ source('context', 'countries') }}

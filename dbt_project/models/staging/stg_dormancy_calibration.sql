@@ -3,6 +3,6 @@ select
   calibration.factor,
   calibration.alarms_a_year,
   calibration.alive_years
-from {{ source('raw', 'dormancy_calibration') }} as calibration
+from {{ source('parameters', 'dormancy_calibration') }} as calibration
 inner join {{ ref('stg_score_version') }} as score_version
   on calibration.version = score_version.version

@@ -3,5 +3,5 @@ select
   version,
   max(base_points) as base_points,
   max(base_ln_odds) as base_ln_odds
-from {{ source('raw', 'evidence_base') }}
+from {{ source('parameters', 'evidence_base') }}
 group by version

@@ -5,4 +5,4 @@ select
   above,
   up_to,
   points
-from {{ source('raw', 'evidence_bins') }}
+from {{ source('parameters', 'evidence_bins') }}

@@ -2,4 +2,4 @@
 select
   part,
   since
-from {{ source('raw', 'feed_changes') }}
+from {{ source('context', 'feed_changes') }}

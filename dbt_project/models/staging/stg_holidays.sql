@@ -2,4 +2,4 @@
 select
   country_code,
   day as holiday
-from {{ source('raw', 'holidays') }}
+from {{ source('context', 'holidays') }}

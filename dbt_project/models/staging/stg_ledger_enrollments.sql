@@ -10,4 +10,4 @@ select
   held_out,
   goal_until,
   goal_met_at
-from {{ source('raw', 'ledger_enrollments') }}
+from {{ source('context', 'ledger_enrollments') }}

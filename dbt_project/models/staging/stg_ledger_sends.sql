@@ -15,6 +15,6 @@ select
   detail,
   attempts,
   accepted_at
-from {{ source('raw', 'ledger_sends') }}
+from {{ source('context', 'ledger_sends') }}
 -- A list for an account's owner belongs to no account.
 where account_id <> ''

@@ -5,7 +5,7 @@ select
   parameters.alpha,
   parameters.a,
   parameters.b
-from {{ source('raw', 'return_parameters') }} as parameters
+from {{ source('parameters', 'return_parameters') }} as parameters
 inner join {{ ref('stg_score_version') }} as score_version
   on parameters.version = score_version.version
 where score_version.has_return

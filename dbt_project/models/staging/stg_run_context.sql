@@ -1,2 +1,2 @@
 -- One row: the run's clock and thresholds.
-select * from {{ source('raw', 'run_context') }}
+select * from {{ source('context', 'run') }}

@@ -8,7 +8,7 @@ versions as (
     score_versions.*,
     {{ local_day('score_versions.fitted_at', 'fit_offset') }} as fitted_on,
     {{ local_day('run_context.as_of', 'run_offset') }} as run_on
-  from {{ source('raw', 'score_versions') }} as score_versions
+  from {{ source('parameters', 'score_versions') }} as score_versions
   cross join {{ ref('stg_run_context') }} as run_context
   {{ join_offset('fit_offset', 'run_context.company_time_zone', 'score_versions.fitted_at') }}
   {{ join_offset('run_offset', 'run_context.company_time_zone', 'run_context.as_of') }}

@@ -2,6 +2,6 @@
 select
   gaps.segment,
   gaps.days
-from {{ source('raw', 'segment_gaps') }} as gaps
+from {{ source('parameters', 'segment_gaps') }} as gaps
 inner join {{ ref('stg_score_version') }} as score_version
   on gaps.version = score_version.version

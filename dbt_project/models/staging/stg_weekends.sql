@@ -1,2 +1,2 @@
 -- One row per country and day of the week on which people rest there.
-select * from {{ source('raw', 'weekends') }}
+select * from {{ source('context', 'weekends') }}

@@ -1,2 +1,2 @@
 -- One row per time zone, UTC year and span of that year with one offset.
-select * from {{ source('raw', 'zone_offsets') }}
+select * from {{ source('context', 'zone_offsets') }}

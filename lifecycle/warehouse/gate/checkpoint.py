@@ -157,17 +157,17 @@ def _tell_drift(
     held: dict[str, str] = {}
     with connect_work(settings) as connection:
         for suite, check, rows in moved:
-            told = drift_story.sentences(connection, check.because, rows)
+            texts = drift_story.sentences(connection, check.because, rows)
             if check.severity != "critical":
-                sentences[check.severity] += told
+                sentences[check.severity] += texts
                 continue
             digest = held.get(suite.table) or delivery_digest.digest(connection, suite.table)
             by = approved(suite.table, digest) if approved else None
             if by is None:
                 held[suite.table] = digest
-                sentences["critical"] += told
+                sentences["critical"] += texts
             else:
-                sentences["warning"] += [f"{text}; let through by {by}" for text in told]
+                sentences["warning"] += [f"{text}; let through by {by}" for text in texts]
     return held
 
 
@@ -186,14 +186,14 @@ def _ask(
         asked.setdefault(suite.name, []).append((check.because, sentence))
     held: dict[str, str] = {}
     with connect_work(settings) as connection:
-        for table, found in asked.items():
-            digest = delivery_digest.of_checks(connection, table, [it for it, _ in found])
+        for table, checks in asked.items():
+            digest = delivery_digest.of_checks(connection, table, [check for check, _ in checks])
             by = approved(table, digest) if approved else None
             if by is None:
                 held[table] = digest
-                sentences["critical"] += [sentence for _, sentence in found]
+                sentences["critical"] += [sentence for _, sentence in checks]
             else:
-                sentences["warning"] += [f"{text}; let through by {by}" for _, text in found]
+                sentences["warning"] += [f"{text}; let through by {by}" for _, text in checks]
     return held
 
 

@@ -12,7 +12,8 @@ One row per table, column and measure, and for parts of a growing table per part
     gone                  a column that no file has any more
     new_names, lost_part  of the rows that came since: those with a name that there was not,
                           those missing of a part that there was
-    other_content         ids that came again with another account, time or name or score
+    other_content         of a stream's ids that came again: those with another account, time or
+                          name or score
     shrunk                rows of a file that was delivered again with fewer
     taken_out             rows that a file had, and does not have in the same span of time now
 
@@ -31,10 +32,11 @@ import duckdb
 import pyarrow as pa
 
 from lifecycle.settings import Settings
+from lifecycle.sources.checking import STREAM
 from lifecycle.sources.contract import FILE, TABLES, Table
 from lifecycle.sources.corrections import kept_in
 from lifecycle.sources.reading import quoted
-from lifecycle.triggers.model import read_folder
+from lifecycle.triggers.folder import read_folder
 from lifecycle.warehouse.published_delivery import DELIVERED_COLUMNS, SCHEMA, exists, has_delivery
 
 DRIFT = "raw.delivery_drift"
@@ -95,8 +97,10 @@ def measure(connection: duckdb.DuckDBPyConnection, settings: Settings) -> None:
     rows: list[Row] = []
     for table in TABLES.values():
         if exists(connection, "raw", table.name):
-            found = _snapshot(connection, table) if table.is_snapshot else _grown(connection, table)
-            rows += ({"table_name": table.name, **row} for row in found)
+            measures = (
+                _snapshot(connection, table) if table.is_snapshot else _grown(connection, table)
+            )
+            rows += ({"table_name": table.name, **row} for row in measures)
     for row in rows:
         table = TABLES[row["table_name"]]
         row["is_first"] = is_first
@@ -112,12 +116,12 @@ def data_columns(
     connection: duckdb.DuckDBPyConnection, schema: str, table: str
 ) -> Mapping[str, str]:
     """The columns of a delivered table and their types, without those of the load."""
-    found = connection.execute(
+    rows = connection.execute(
         "select column_name, data_type from duckdb_columns() where schema_name = ?"
         " and table_name = ? and database_name = current_database() order by column_index",
         [schema, table],
     ).fetchall()
-    return {name: kind for name, kind in found if not name.startswith("_")}
+    return {name: kind for name, kind in rows if not name.startswith("_")}
 
 
 def _asked_columns(settings: Settings) -> Mapping[str, set[str]]:
@@ -171,12 +175,12 @@ def _moved_rows(
             f"[count({old}), count({new}), count({differs}),"
             f" count(*) filter ({differs}), {is_explained}]"
         )
-    found = connection.execute(
+    row = connection.execute(
         f"select {', '.join(counts)}"
         f" from {SCHEMA}.{table.name} as b join raw.{table.name} as n on b.{key} = n.{key}"
     ).fetchone()
-    assert found is not None
-    stayed, *columns = found
+    assert row is not None
+    stayed, *columns = row
     for name, rows in (("vanished", rows_before), ("appeared", rows_now)):
         yield _row(table.key, name, rows_before, rows_now, rows - stayed, of=max(rows_before, 1))
     for name, (old, new, both, changed, explained) in zip(shared, columns, strict=True):
@@ -224,8 +228,8 @@ def _distribution(
         else _sampled("raw", table, names, {}, 0),
     )
     is_first = table.key not in before
-    for found in connection.execute(filled).fetchall():
-        name, all_now, all_before, filled_now, filled_before, *rest = found
+    for measure in connection.execute(filled).fetchall():
+        name, all_now, all_before, filled_now, filled_before, *rest = measure
         distinct_now, distinct_before, top, top_now, top_before, new_rows = rest
         is_new = is_first or name not in before
         if is_new and not is_first:
@@ -306,7 +310,7 @@ def _grown(connection: duckdb.DuckDBPyConnection, table: Table) -> Iterator[Row]
     if not has_delivery(connection):
         return
     [(since,)] = connection.execute(f"select loaded_at from {SCHEMA}.run").fetchall()
-    [(now,)] = connection.execute("select as_of from raw.run_context").fetchall()
+    [(now,)] = connection.execute("select as_of from context.run").fetchall()
     columns = data_columns(connection, "raw", table.name)
     accounts = data_columns(connection, "raw", "accounts")
     names = [name for name in ("event_name", "kind") if name in columns]
@@ -323,17 +327,10 @@ def _grown(connection: duckdb.DuckDBPyConnection, table: Table) -> Iterator[Row]
             happened_at=table.happened_at,
             days=DAYS_BEFORE,
         )
-        found = connection.execute(query, {"since": since, "now": now}).fetchall()
+        rows = connection.execute(query, {"since": since, "now": now}).fetchall()
         for name in parts:
-            yield from _parts(name, [row[1:] for row in found if row[0] == name], name in names)
-    if exists(connection, "raw", "repeated_ids"):
-        for other, repeats, examples in connection.execute(
-            "select sum(other_content), sum(repeats), string_agg(nullif(examples, ''), ', ')"
-            " from raw.repeated_ids where table_name = ? and loaded_at > ? having count(*) > 0",
-            [table.name, since],
-        ).fetchall():
-            row = _row(table.key, "other_content", 0.0, _share(other, repeats), other, of=repeats)
-            yield {**row, "detail": examples}
+            yield from _parts(name, [row[1:] for row in rows if row[0] == name], name in names)
+    yield from _other_content(connection, table)
     yield from _shrunk_files(connection, table)
     yield from _taken_out(connection, table)
 
@@ -347,6 +344,41 @@ def _rows_and_replaced(connection: duckdb.DuckDBPyConnection, table: Table) -> s
     return rows
 
 
+def _other_content(connection: duckdb.DuckDBPyConnection, table: Table) -> Iterator[Row]:
+    """By stream: ids that came again, and say something else than the published rows did. What a
+    refused delivery said in between is forgotten once it is mended."""
+    kept = kept_in(table.name)
+    if not exists(connection, "raw", "repeated_ids") or not exists(
+        connection, "raw", f"replaced_{table.name}"
+    ):
+        return
+    required = [column.name for column in table.columns if column.required]
+    differs = " or ".join(f"n.{name} is distinct from o.{name}" for name in required)
+    stream = STREAM.format(f"n.{FILE}")
+    for name, other, repeats, examples in connection.execute(
+        f"""with since as (select loaded_at from {SCHEMA}.run),
+            others as (
+                select {stream} as stream, count(*) as other,
+                    array_to_string(list(n.{table.key} order by n.{table.key})[:3], ', ')
+                        as examples
+                from {kept} as o
+                join raw.{table.name} as n using ({table.key})
+                where o._loaded_at <= (from since) and ({differs})
+                group by stream
+            ),
+            repeated as (
+                select stream, max(repeats) as repeats from raw.repeated_ids
+                where table_name = ? and loaded_at > (from since) group by stream
+            )
+            select others.stream, other, greatest(other, coalesce(repeats, 0)), examples
+            from others left join repeated on others.stream is not distinct from repeated.stream
+            order by others.stream""",
+        [table.name],
+    ).fetchall():
+        row = _row(table.key, "other_content", 0.0, _share(other, repeats), other, of=repeats)
+        yield {**row, "detail": f"{examples} in {name}" if name else examples}
+
+
 def _taken_out(connection: duckdb.DuckDBPyConnection, table: Table) -> Iterator[Row]:
     if not exists(connection, "raw", f"replaced_{table.name}"):
         return
@@ -354,7 +386,8 @@ def _taken_out(connection: duckdb.DuckDBPyConnection, table: Table) -> Iterator[
         f"""with replaced as (
                 select {FILE}, {table.key} not in (select {table.key} from raw.{table.name})
                     as is_gone
-                from {kept_in(table.name)} where {FILE} is not null
+                from {kept_in(table.name)}
+                where {FILE} is not null and _loaded_at <= (select loaded_at from {SCHEMA}.run)
             ),
             gone as (select {FILE}, count(*) filter (is_gone) as n from replaced group by {FILE}),
             had as (
@@ -368,17 +401,17 @@ def _taken_out(connection: duckdb.DuckDBPyConnection, table: Table) -> Iterator[
 
 
 def _parts(
-    name: str, found: Sequence[tuple[str, int, int, int, float]], is_name: bool
+    name: str, values: Sequence[tuple[str, int, int, int, float]], is_name: bool
 ) -> Iterator[Row]:
     """The values of a part, each with its rows before, those since, those of the last whole day
     and what is usual on such a day."""
-    all_before, all_new = sum(row[1] for row in found), sum(row[2] for row in found)
+    all_before, all_new = sum(row[1] for row in values), sum(row[2] for row in values)
     if is_name and all_before and all_new:
-        new = [row for row in found if not row[1]]
+        new = [row for row in values if not row[1]]
         moved = sum(row[2] for row in new)
         row = _row(name, "new_names", 0.0, _share(moved, all_new), moved, of=all_new)
-        yield {**row, "detail": max(new, key=lambda it: it[2])[0] if new else None}
-    for part, _, _, rows, usual in found:
+        yield {**row, "detail": max(new, key=lambda value: value[2])[0] if new else None}
+    for part, _, _, rows, usual in values:
         if usual:
             missing = max(0, round(usual - rows))
             yield {**_row(name, "lost_part", usual, rows, missing, of=usual), "detail": part}

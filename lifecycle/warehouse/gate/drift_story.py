@@ -33,13 +33,15 @@ def sentences(
 
     `connection` is that of `work.duckdb`. Addresses are masked.
     """
-    told = [_sentence(connection, because, row) for row in rows[:SHOWN]]
+    sentences = [_sentence(connection, because, row) for row in rows[:SHOWN]]
     if len(rows) > SHOWN:
         others = ", ".join(
             str(row["detail"] or row["column_name"]) for row in rows[SHOWN : SHOWN + 10]
         )
-        told.append(f"raw.{rows[0]['table_name']}: and {len(rows) - SHOWN} more of these: {others}")
-    return [mask_addresses(text) for text in told]
+        sentences.append(
+            f"raw.{rows[0]['table_name']}: and {len(rows) - SHOWN} more of these: {others}"
+        )
+    return [mask_addresses(text) for text in sentences]
 
 
 def _sentence(connection: duckdb.DuckDBPyConnection, because: str, row: Row) -> str:
@@ -106,10 +108,10 @@ def _samples(connection: duckdb.DuckDBPyConnection, table: Table, row: Row) -> l
         query = f"select {key}, b.{column}, n.{column} {joined} {condition}"
     else:
         return []
-    found = connection.execute(f"{query} order by 1 limit {SAMPLE_ROWS}").fetchall()
+    rows = connection.execute(f"{query} order by 1 limit {SAMPLE_ROWS}").fetchall()
     if measure in ("vanished", "appeared"):
-        return [f"{table.key}={name}" for name, _, _ in found]
-    return [f"{table.key}={name}: {_shown(old)} → {_shown(new)}" for name, old, new in found]
+        return [f"{table.key}={name}" for name, _, _ in rows]
+    return [f"{table.key}={name}: {_shown(old)} → {_shown(new)}" for name, old, new in rows]
 
 
 def _shown(value: Any) -> str:
@@ -136,10 +138,10 @@ def _renamed_column(connection: duckdb.DuckDBPyConnection, table: Table, column:
     """Where no file has the column any more: what the file has instead, the nearest name first."""
     if not exists(connection, "raw", DELIVERED_COLUMNS):
         return ""
-    found = connection.execute(
+    rows = connection.execute(
         f"select file, column_name from raw.{DELIVERED_COLUMNS} where table_name = ?", [table.name]
     ).fetchall()
-    if not found or any(name == column for _, name in found):
+    if not rows or any(name == column for _, name in rows):
         return ""
     known = set(table.column_names)
     if exists(connection, SCHEMA, DELIVERED_COLUMNS):
@@ -150,8 +152,8 @@ def _renamed_column(connection: duckdb.DuckDBPyConnection, table: Table, column:
                 [table.name],
             ).fetchall()
         }
-    files = ", ".join(sorted({file for file, _ in found})[:SAMPLE_ROWS])
-    new = sorted({name for _, name in found if name not in known})
+    files = ", ".join(sorted({file for file, _ in rows})[:SAMPLE_ROWS])
+    new = sorted({name for _, name in rows if name not in known})
     near = get_close_matches(column, new, n=len(new) or 1, cutoff=0)
     if not near:
         return f"the column {column} is gone from {files}"

@@ -25,6 +25,7 @@ from __future__ import annotations
 
 from collections.abc import Container, Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 from typing import Any, get_args
 
@@ -150,13 +151,19 @@ def check_columns(suites: Iterable[Suite], columns: Mapping[str, Iterable[str]])
         raise SuiteError(problems)
 
 
+@lru_cache(maxsize=100)
+def _load(text: str) -> Any:
+    """What the YAML says, with its lines; read only, for the next reader gets the same object."""
+    return YAML().load(text)
+
+
 def _suite(file: Path, door: Door, problems: list[Problem]) -> Suite:
     def wrong(line: int | None, what: str, hint: str = "") -> None:
         problems.append(Problem(str(file), line, what, hint))
 
     suite = Suite(file, door, file.stem, (), 1, ())
     try:
-        content = YAML().load(file.read_text(encoding="utf-8"))
+        content = _load(file.read_text(encoding="utf-8"))
     except MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
         wrong(mark.line + 1 if mark else None, f"not valid YAML: {error.problem}")

@@ -12,6 +12,7 @@ import pytest
 
 import small_export
 from lifecycle.settings import CHECKOUT, Settings, load
+from lifecycle.sources.contract import TABLES
 from lifecycle.warehouse.gate import drift, drift_story, suites
 from lifecycle.warehouse.gate.delivery_digest import digest
 from lifecycle.warehouse.gate.drift_within import rows_beyond
@@ -27,8 +28,8 @@ contact = "support@example.com"
 """
 
 RAW = f"""
-create schema raw;
-create table raw.run_context as select 'r1' as run_id, timestamp '2026-06-10 01:00' as as_of,
+create schema raw; create schema context;
+create table context.run as select 'r1' as run_id, timestamp '2026-06-10 01:00' as as_of,
   timestamp '2026-06-10 01:00' as loaded_at;
 create table raw.accounts as select *, churned_at is not null as is_churned,
   null::varchar as purpose, 'bg ' || mrr as background,
@@ -48,11 +49,11 @@ create table raw.delivered_columns as
 create table raw.loaded_files as select * from (values
   ('usage_events', 'usage_events.csv', 'f1', 1000), ('survey_responses', 'surveys.csv', 'f2', 200))
   as files (table_name, file, fingerprint, usable_rows);
-create table raw.repeated_ids (table_name varchar, repeats bigint, other_content bigint,
-  examples varchar, loaded_at timestamp);
+create table raw.repeated_ids (table_name varchar, stream varchar, repeats bigint,
+  other_content bigint, examples varchar, loaded_at timestamp);
 """
 DAY_AFTER = f"""
-update raw.run_context
+update context.run
 set run_id = 'r2', as_of = '2026-06-11 01:00', loaded_at = '2026-06-11 01:00';
 insert into raw.usage_events select *, timestamp '2026-06-11 01:00', null
   from ({small_export.EVENTS}) where occurred_at between '2026-06-10 01:00' and '2026-06-11 01:00';
@@ -96,9 +97,9 @@ def limits() -> list[tuple[str, Check]]:
 def beyond(work: duckdb.DuckDBPyConnection, settings: Settings) -> set[tuple[str, str, str]]:
     """Table, measure and column of each limit that is passed: * for one of all columns."""
     drift.measure(work, settings)
-    found = work.execute(f"from {drift.DRIFT}")
-    names = [column[0] for column in found.description or ()]
-    rows = [dict(zip(names, row, strict=True)) for row in found.fetchall()]
+    result = work.execute(f"from {drift.DRIFT}")
+    names = [column[0] for column in result.description or ()]
+    rows = [dict(zip(names, row, strict=True)) for row in result.fetchall()]
     return {
         place(table, check)
         for table, check in limits()
@@ -114,6 +115,17 @@ def place(table: str, check: Check) -> tuple[str, str, str]:
 
 def replaced(table: str, column: str, value: str, where: str = "true") -> str:
     return f"update raw.{table} set {column} = {value} where {where}"
+
+
+def told_otherwise(table: str, column: str) -> str:
+    """A hundred rows of a stream that were replaced by others of the same ids."""
+    key = TABLES[table].key
+    some = f"{key} in (select {key} from raw.{table} order by {key} limit 100)"
+    return (
+        f"update raw.{table} set _file = 'app/1.csv' where {some};"
+        f" create table raw.replaced_{table} as from raw.{table} where {some};"
+        f" update raw.{table} set {column} = 'other' where {some};"
+    )
 
 
 A, C = "accounts", "contacts"
@@ -215,8 +227,10 @@ FAULTS: dict[tuple[str, str, str], str] = {
     ("usage_events", "new_names", "event_name"): replaced(
         "usage_events", "event_name", "'app.' || event_name", NEW_EVENTS
     ),
-    ("usage_events", "other_content", "event_id"): "insert into raw.repeated_ids values"
-    " ('usage_events', 150, 100, 'e1', '2026-06-11 01:00')",
+    ("usage_events", "other_content", "event_id"): told_otherwise("usage_events", "event_name")
+    + "insert into raw.repeated_ids values"
+    " ('usage_events', 'app/.csv', 150, 100, 'e1', '2026-06-11 01:00'),"
+    " ('usage_events', 'web/.csv', 9000, 0, '', '2026-06-11 01:00')",
     ("usage_events", "taken_out", "event_id"): "update raw.usage_events set _file = 'f.csv';"
     " create table raw.replaced_usage_events as from raw.usage_events where hash(event_id) % 2 = 0;"
     " delete from raw.usage_events where hash(event_id) % 2 = 0",
@@ -231,8 +245,11 @@ FAULTS: dict[tuple[str, str, str], str] = {
     " timestamp '2026-06-10 00:30', null from range(100) t(i), range(1, 5) s(w);"
     "delete from raw.usage_events where occurred_at >= '2026-06-10' and account_id in"
     " (select account_id from raw.accounts where segment = 'smb')",
-    ("survey_responses", "other_content", "response_id"): "insert into raw.repeated_ids values"
-    " ('survey_responses', 150, 100, 'r1', '2026-06-11 01:00')",
+    ("survey_responses", "other_content", "response_id"): told_otherwise(
+        "survey_responses", "account_id"
+    )
+    + "insert into raw.repeated_ids values"
+    " ('survey_responses', null, 150, 100, 'r1', '2026-06-11 01:00')",
     (
         "survey_responses",
         "taken_out",
@@ -285,6 +302,20 @@ def test_every_limit_has_a_fault():
     assert {place(table, check) for table, check in limits()} == {*FAULTS, *FIRST}
 
 
+def test_what_a_mended_delivery_says_again_is_no_drift(work, settings):
+    """A refused delivery told ids otherwise, and brought new ones that are gone again."""
+    work.execute(
+        "update raw.usage_events set _file = 'app/1.csv' where _loaded_at <= '2026-06-10 01:00';"
+        " create table raw.replaced_usage_events as from raw.usage_events;"
+        " insert into raw.replaced_usage_events select * replace ('x' || event_id as event_id,"
+        " timestamp '2026-06-10 09:00' as _loaded_at) from raw.usage_events;"
+        " insert into raw.repeated_ids values"
+        " ('usage_events', 'app/.csv', 9000, 9000, 'e1', '2026-06-10 09:00'),"
+        " ('usage_events', 'app/.csv', 9000, 9000, 'e1', '2026-06-11 01:00')"
+    )
+    assert beyond(work, settings) == set()
+
+
 def test_who_comes_back_is_no_drift(work, settings):
     """A later consent, and a newer go-live, explain a departure that is gone."""
     work.execute("update raw.contacts set unsubscribed_at = null, is_unsubscribed = false,"
@@ -303,9 +334,9 @@ def test_a_large_table_is_measured_by_some_of_its_keys(work, settings, monkeypat
 def test_what_is_said_names_what_moved_and_masks_addresses(work, settings):
     work.execute(replaced(C, "email", "'x' || email", "contact_id > 'C110'"))
     drift.measure(work, settings)
-    found = work.execute(f"from {drift.DRIFT} where column_name = 'email' and measure = 'changed'")
-    names = [column[0] for column in found.description or ()]
-    [row] = [dict(zip(names, row, strict=True)) for row in found.fetchall()]
+    rows = work.execute(f"from {drift.DRIFT} where column_name = 'email' and measure = 'changed'")
+    names = [column[0] for column in rows.description or ()]
+    [row] = [dict(zip(names, row, strict=True)) for row in rows.fetchall()]
     [text] = drift_story.sentences(work, "It matters.", [row])
     assert text == (
         "raw.contacts.email: It matters. (10 of 120 values of rows that stayed changed, 8.3%; e.g."

@@ -28,17 +28,17 @@ contact = "support@example.com"
 """
 
 RAW = """
-create schema raw;
-create table raw.run_context as
+create schema raw; create schema context;
+create table context.run as
   select timestamp '2026-06-10 01:00' as as_of, timestamp '2026-06-10 01:00' as loaded_at,
     'r1' as run_id;
-create table raw.event_roles as
+create table context.event_roles as
   select * from (values ('activity', '*'), ('core', 'report_created'), ('outcome', '*_shared'))
     as roles (role, pattern);
-create table raw.consent_words as
+create table context.consent_words as
   select * from (values ('contract', 'consent'), ('withdrawn', 'refusal'), ('hearsay', 'unknown'))
     as words (basis, verdict);
-create table raw.countries as
+create table context.countries as
   select 'Japan' as name, 'JP' as country_code, 'Asia/Tokyo' as time_zone;
 create table raw.accounts as
   select 'a' || i as account_id, 'Account ' || i as name,
@@ -69,12 +69,14 @@ create table raw.survey_responses as
     timestamp '2026-06-10 01:00' as _loaded_at
   from range(40) as t (i);
 create table raw.rejected_rows (table_name varchar, key varchar);
+create table raw.delivered_columns (table_name varchar, file varchar, column_name varchar);
 """
 
 MARTS = """
 create table marts.feed_health as select 'fresh' as feed_status;
 create table marts.account_feed as
-  select account_id, 'fresh' as feed_status, null::varchar as reason from raw.accounts;
+  select account_id, 'fresh' as feed_status, null::varchar as reason,
+    null::varchar as milestones_unknown_because from raw.accounts;
 create table marts.dim_accounts as select account_id, name from raw.accounts;
 create table marts.dim_contacts as
   select *, lower(trim(email)) as email_normalized from raw.contacts;
@@ -94,7 +96,7 @@ insert into marts.account_360 by name
     1 as days_silent, 14 as dormancy_limit_days, 0.9 as p_return_28d, false as is_dormant,
     2 as ladder_step, 80 as usage_health, 'green' as usage_band, 70 as satisfaction_health,
     'green' as satisfaction_band, 3 as active_users_28d, 0.5 as seats_used_share
-  from raw.accounts cross join raw.run_context;
+  from raw.accounts cross join context.run;
 """
 
 
@@ -162,6 +164,13 @@ def test_good_data_passes_every_check(settings: Settings, door: checkpoint.Door)
 
 # Door, table, the first words of the check's reason, and a fault that it must find.
 FAULTS = [
+    (
+        "raw",
+        "contacts",
+        "By its name this column",
+        "insert into raw.delivered_columns values ('contacts', 'people.csv', 'email'),"
+        " ('contacts', 'people.csv', 'hs_email_optout')",
+    ),
     ("raw", "accounts", "An export without a single", "delete from raw.accounts"),
     (
         "raw",
@@ -250,7 +259,7 @@ FAULTS = [
         "raw",
         "usage_events",
         "No event matches",
-        "update raw.event_roles set pattern = 'report_sahred' where role = 'outcome'",
+        "update context.event_roles set pattern = 'report_sahred' where role = 'outcome'",
     ),
     (
         "raw",
@@ -357,6 +366,12 @@ FAULTS = [
     ),
     (
         "marts",
+        "account_feed",
+        "First core events and outcomes",
+        "update marts.account_feed set milestones_unknown_because = 'a pattern is lost'",
+    ),
+    (
+        "marts",
         "account_360",
         "Nothing can have happened",
         "update marts.account_360 set last_active_at = '2026-06-10 01:01' where account_id = 'a7'",
@@ -446,8 +461,8 @@ def test_a_planted_fault_is_found(
         if check.because.startswith(reason)
     }
     result = look(settings, door)
-    found = {"critical": result.failures, "warning": result.warnings, "info": result.infos}
-    sentences = [s for s in found[severity] if s.startswith(f"{door}.{table}") and reason in s]
+    matches = {"critical": result.failures, "warning": result.warnings, "info": result.infos}
+    sentences = [s for s in matches[severity] if s.startswith(f"{door}.{table}") and reason in s]
     assert len(sentences) == 1
 
 
@@ -512,6 +527,24 @@ expectations:
     )
     result = checkpoint.check(settings, "raw")
     assert (result.passed, len(result.infos)) == (0, 1)
+
+
+def test_an_account_of_which_no_use_or_no_milestone_is_known_needs_no_stage(
+    settings: Settings,
+) -> None:
+    only(settings, "marts", "account_360")
+    change(
+        settings,
+        "update marts.account_360 set stage = null, onboarding_status = null"
+        " where account_id in ('a1', 'a2')",
+        "update marts.account_360 set is_dormant = null where account_id = 'a1'",
+        "update marts.account_feed set milestones_unknown_because = 'a pattern is lost'"
+        " where account_id = 'a2'",
+    )
+    checkpoint.check(settings, "marts")
+    change(settings, "update marts.account_feed set milestones_unknown_because = null")
+    [failure] = look(settings, "marts").failures
+    assert "unexpected_rows: 1 row, e.g. account_id=a2" in failure
 
 
 def test_a_late_feed_leaves_nothing_known_that_needs_it(settings: Settings) -> None:
@@ -659,7 +692,7 @@ def test_the_warehouse_is_free_afterwards(settings: Settings, ending: str) -> No
     if ending == "refused":
         change(settings, "update raw.accounts set name = null")
     if ending == "failed":
-        change(settings, "drop table raw.event_roles")
+        change(settings, "drop table context.event_roles")
     try:
         checkpoint.check(settings, "raw")
     except (GateStopped, WarehouseError) as error:

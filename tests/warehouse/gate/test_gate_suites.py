@@ -166,7 +166,7 @@ def test_what_a_run_would_not_find_is_named_before_there_is_a_run(settings: Sett
 
 
 @pytest.mark.parametrize(
-    ("sql", "told"),
+    ("sql", "expected"),
     [
         (
             "select nmae from raw.accounts",
@@ -175,13 +175,13 @@ def test_what_a_run_would_not_find_is_named_before_there_is_a_run(settings: Sett
         ("select 1 from raw.accounts a where a.nmae > 'x'", "there is no column 'nmae'"),
         ("from raw.accounts a join raw.contacts c using (acount_id)", "no column 'acount_id'"),
         ("select account_id from raw.accounts where", "sql: Parser Error: syntax error"),
-        ("select as_of from raw.run_context where _loaded_at > as_of", "no column '_loaded_at'"),
+        ("select as_of from context.run where _loaded_at > as_of", "no column '_loaded_at'"),
         ("select x from snapshots.accounts_snapshot", None),
         ("select name from raw.accounts join marts.account_360 using (account_id, name)", None),
     ],
 )
 def test_the_sql_of_a_suite_is_read_without_a_run(
-    settings: Settings, sql: str, told: str | None
+    settings: Settings, sql: str, expected: str | None
 ) -> None:
     file = write(
         settings,
@@ -189,13 +189,13 @@ def test_the_sql_of_a_suite_is_read_without_a_run(
         f'    because: Why.\n    sql: "{sql}"\n',
     )
     guarded = suites.load(settings, "raw")
-    if told is None:
+    if expected is None:
         check_suites(settings, guarded)
         return
     with pytest.raises(InputError) as refused:
         check_suites(settings, guarded)
     assert str(refused.value).startswith(f"{file}:3: ")
-    assert told in str(refused.value)
+    assert expected in str(refused.value)
 
 
 def test_a_column_that_the_export_brings_may_be_guarded(settings: Settings) -> None:
