@@ -122,6 +122,10 @@ class Entry:
     slots: list[Slot]
     ended: str | None = None
     missing: Missing | None = None
+    next_at: datetime | None = None
+    """When its next step may go that is not planned yet; None: there is none."""
+    place: Place | None = None
+    """Where the account was when a run last looked at it."""
     were: set[str] = field(default_factory=set)
     """Readers who are gone: they do not come back into this sequence."""
     skipped: set[str] = field(default_factory=set)

@@ -33,11 +33,10 @@ class Oracle(Steps):
         if waits:
             return
         self.through = [entry for entry in self._open(trigger) if self._is_through(entry)]
-        for entry in self._open(trigger):
-            if entry.missing is None:
-                self._readers(entry, now)
-        for entry in self._open(trigger):
-            if entry.missing is None:
+        looked_at = [entry for entry in self._open(trigger) if self._looks_at(entry, now)]
+        for entry in looked_at:
+            self._readers(entry, now)
+            if not entry.ended:
                 self._plan(entry, now)
         self._enter(trigger, now)
         for entry in self._open(trigger):

@@ -39,10 +39,19 @@ class Steps(State):
         done = {*self._left_to(entry, slot), *slot.settled, *entry.skipped}
         return [step for step in entry.trigger.steps if step.id not in done]
 
+    def _looks_at(self, entry: Entry, now: datetime) -> bool:
+        """Whether a run looks at an entry: a step comes due, a mail waits, or its place changed."""
+        if entry.missing is not None:
+            return False
+        is_due = entry.next_at is not None and entry.next_at <= now + AHEAD
+        has_mail = any(slot.planned for slot in entry.slots)
+        return is_due or has_mail or entry.place != self.places[entry.account]
+
     def _plan(self, entry: Entry, now: datetime) -> None:
         """Plan each reader's next steps anew; a step that nobody can get any more is skipped."""
         against: set[str] = set()
         may_get: set[str] = set()
+        entry.next_at, entry.place = None, self.places[entry.account]
         for slot in sorted(entry.slots, key=lambda it: it.contact or ""):
             if slot.contact is None:
                 continue
@@ -65,6 +74,7 @@ class Steps(State):
         place, window = self.places[entry.account], trigger.window
         left = self._left_to(entry, slot)
         before: tuple[Step, Left] | None = None
+        waits_until: datetime | None = now
         for step in trigger.steps:
             if step.id in left:
                 before = step, left[step.id]
@@ -90,6 +100,7 @@ class Steps(State):
                     slot.settled[step.id] = "late"
                 continue
             if at > now + AHEAD and step.id not in old:
+                waits_until = at
                 break
             if step.below is not None:
                 ladder = account["ladder_step"]
@@ -129,6 +140,10 @@ class Steps(State):
             slot.addresses.add(address)
             self.counted.append((address, entry.account, place.day(at)))
             before = step, Left(at, at, address)
+        else:
+            waits_until = None
+        if waits_until is not None:
+            entry.next_at = min(entry.next_at or waits_until, waits_until)
         kept = {planned.step.id for planned in slot.planned}
         # What was planned behind a mail that has to wait, waits behind it.
         slot.planned += [
