@@ -79,6 +79,7 @@ ELSEWHERE = {
     "lifecycle run": "end_to_end/test_online_retail.py",
     "lifecycle diff": "whatif/test_diff.py",
     "lifecycle approve": "cli/test_controls.py",
+    "lifecycle normal": "cli/test_controls.py",
     "lifecycle reject": "cli/test_controls.py",
     "lifecycle unsuppress --delivery": "cli/test_controls.py",
     "lifecycle serve": "web/test_serve.py",
