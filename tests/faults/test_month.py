@@ -103,9 +103,9 @@ def test_a_month_of_bad_days(tmp_path: Path) -> None:
     assert between(at("04-21", "00:10"), at("04-21", "23:00"), "course") == 0
     assert any("outbox" in refusal for refusal in month.refusals)
     assert between(at("04-22", "08:00"), at("04-23", "10:00"), "course") == 0
-    assert mails("A2", "course")[1][1] >= "04-22"
     if days < 30:
         return
+    assert mails("A2", "course")[1][1] >= "04-22"
     for number in (2, 3, 4, 11, 14, 17):
         assert [step for step, _ in mails(f"A{number}", "course")][-1] == "s4", number
     # Nothing to the account on hold.
