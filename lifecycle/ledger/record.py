@@ -116,13 +116,13 @@ def _use_first(ledger: Connection, versions: list[FirstUse], run_id: str, at: da
 def _wait(ledger: Connection, waiting: Mapping[tuple[str, str], str | None], at: datetime) -> None:
     since = trigger_versions.c.waiting_since
     for (trigger, version), why in waiting.items():
-        close = update(trigger_versions).where(
+        change = update(trigger_versions).where(
             trigger_versions.c.trigger == trigger, trigger_versions.c.version == version
         )
         if why is None:
-            ledger.execute(close.values(waiting_since=None, waiting_for=None))
+            ledger.execute(change.values(waiting_since=None, waiting_for=None))
         else:
-            ledger.execute(close.values(waiting_since=func.coalesce(since, at), waiting_for=why))
+            ledger.execute(change.values(waiting_since=func.coalesce(since, at), waiting_for=why))
 
 
 def _launch(ledger: Connection, new_launches: list[Launch], run_id: str, at: datetime) -> None:

@@ -204,9 +204,9 @@ AT_ONCE = Pace()
 
 
 def in_turn(
-    opening: Opening, waited_from: datetime, minute: float, pace: Pace, until: datetime | None
+    opening: Opening, waited_from: datetime, share: float, pace: Pace, until: datetime | None
 ) -> Opening:
-    """The opening as one account uses it, whose turn is a share (0 to 1) of the first minutes.
+    """The opening as one account uses it, which waits for a `share` (0 to 1) of the first minutes.
 
     A window that opens finds all that waited for it: they leave over its first minutes, as many
     as `pace` says and as the last delivery can still carry before the window closes and before
@@ -217,7 +217,7 @@ def in_turn(
         return opening
     closes = min(opening.closes_at, until or opening.closes_at)
     room = min(pace.spread, closes - opens - pace.delivery_every)
-    seconds = int(max(room, NO_TIME).total_seconds() * minute)
+    seconds = int(max(room, NO_TIME).total_seconds() * share)
     return replace(opening, not_before=opens + timedelta(seconds=seconds))
 
 
@@ -265,11 +265,11 @@ def timing(
     expires_at = None
     if trigger.late.do == "skip":
         expires_at = trigger.late.ends(first.not_before, place.time_zone, place.country, window)
-    minute = turn_of(enrolment.account_id)
-    mine = in_turn(first, due_at, minute, pace, expires_at)
+    share = turn_of(enrolment.account_id)
+    mine = in_turn(first, due_at, share, pace, expires_at)
     if now > mine.not_before:
         later = next_opening(trigger, place, now)
-        return Timing(due_at, later and in_turn(later, now, minute, pace, expires_at), expires_at)
+        return Timing(due_at, later and in_turn(later, now, share, pace, expires_at), expires_at)
     return Timing(due_at, mine, expires_at)
 
 

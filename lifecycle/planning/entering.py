@@ -180,8 +180,8 @@ def _enter_account(
                 enrolment,
                 account,
                 [
-                    Going(account_id, person, None, Mails())
-                    for account_id, person in mailable.items()
+                    Going(contact_id, person, None, Mails())
+                    for contact_id, person in mailable.items()
                 ],
                 context.renderer,
                 decided={},

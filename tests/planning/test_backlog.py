@@ -14,33 +14,33 @@ OPENS = utc("2026-06-10 00:00")
 CLOSES = OPENS + timedelta(hours=8)
 MINUTE = timedelta(minutes=1)
 
-turns = st.floats(0, 1, exclude_max=True)
+shares = st.floats(0, 1, exclude_max=True)
 spreads = st.integers(0, 24 * 60).map(lambda minutes: minutes * MINUTE)
 lengths = st.integers(1, 24 * 60).map(lambda minutes: minutes * MINUTE)
 
 
 def leaves(
-    minute: float, spread: timedelta, every: timedelta = timedelta(), **changes: datetime
+    share: float, spread: timedelta, every: timedelta = timedelta(), **changes: datetime
 ) -> datetime:
     times = {"waited_from": OPENS - MINUTE, "closes_at": CLOSES, "until": None} | changes
     opening = Opening(OPENS, times.pop("closes_at"))
-    return in_turn(opening, turn=minute, pace=Pace(spread, every), **times).not_before
+    return in_turn(opening, share=share, pace=Pace(spread, every), **times).not_before
 
 
-@given(turns, spreads, lengths, st.none() | lengths)
-def test_what_waited_leaves_in_the_first_minutes_and_while_it_may(minute, spread, length, late):
+@given(shares, spreads, lengths, st.none() | lengths)
+def test_what_waited_leaves_in_the_first_minutes_and_while_it_may(share, spread, length, late):
     closes_at, until = OPENS + length, late and OPENS + late
-    at = leaves(minute, spread, closes_at=closes_at, until=until)
+    at = leaves(share, spread, closes_at=closes_at, until=until)
     assert OPENS <= at < closes_at
     assert at <= OPENS + spread
     assert until is None or at < until
 
 
-@given(turns, spreads, st.integers(0, 8 * 60))
-def test_what_comes_due_while_the_window_is_open_goes_at_once(minute, spread, minutes):
+@given(shares, spreads, st.integers(0, 8 * 60))
+def test_what_comes_due_while_the_window_is_open_goes_at_once(share, spread, minutes):
     due = OPENS + minutes * MINUTE
     opening = Opening(due, CLOSES)  # as `next_opening` gives it inside a window
-    assert in_turn(opening, due, minute, Pace(spread), None) == opening
+    assert in_turn(opening, due, share, Pace(spread), None) == opening
 
 
 def test_a_backlog_fills_its_minutes_evenly():
@@ -63,7 +63,7 @@ def test_an_account_has_one_turn_of_its_own():
     assert len({turn_of(f"a{number}") for number in range(100)}) == 100
 
 
-@given(turns, spreads, lengths, lengths)
+@given(shares, spreads, lengths, lengths)
 def test_the_last_delivery_before_the_window_closes_can_carry_each(minute, spread, length, every):
     """Wherever the deliveries fall: one comes after the mail's moment and before the closing."""
     at = leaves(minute, spread, every, closes_at=OPENS + length)
