@@ -115,7 +115,7 @@ def test_a_backfill_lives_through_a_folder_of_dated_exports(
     backfill(company.settings, days, at=time(12))
     stages = asked(
         company,
-        "select day, stage = 'renewal' from marts.fct_account_health_daily"
+        "select day, stage = 'renewal' from history.account_health_daily"
         " where account_id = 'A1' order by day",
     )
     assert stages == [(days[0], False), (days[1], True)]
