@@ -44,9 +44,9 @@ def warnings(tmp_path: Path) -> Warnings:
 
     def said(trigger: str) -> list[str]:
         company.trigger("win_back", trigger, "hello")
-        found = list(overlaps(settings, load_triggers(settings)))
-        assert not any(problem.stops_a_run for problem in found)
-        return [str(problem) for problem in found]
+        result = list(overlaps(settings, load_triggers(settings)))
+        assert not any(problem.stops_a_run for problem in result)
+        return [str(problem) for problem in result]
 
     return said
 

@@ -159,9 +159,9 @@ def moved_too_far(run: Run) -> str | None:
     """The critical drift limits that the delivery is beyond; it is the published one afterwards."""
     with connect_work(run.settings) as work:
         drift.measure(work, run.settings)
-        found = work.execute(f"from {drift.DRIFT}")
-        names = [column[0] for column in found.description or ()]
-        rows = [dict(zip(names, row, strict=True)) for row in found.fetchall()]
+        result = work.execute(f"from {drift.DRIFT}")
+        names = [column[0] for column in result.description or ()]
+        rows = [dict(zip(names, row, strict=True)) for row in result.fetchall()]
     beyond = [
         f"{suite.name}: {check.because} {rows_beyond(limit, rows)}"
         for suite in suites.load(run.settings, "raw")

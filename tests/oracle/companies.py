@@ -182,7 +182,7 @@ def cases(draw: st.DrawFn) -> Case:
     return Case(
         begins,
         drawn,
-        tuple(sorted(troubles, key=lambda it: it[0])),
+        tuple(sorted(troubles, key=lambda item: item[0])),
         tuple(sorted(set(deliveries))),
         draw(st.sampled_from([0, 30])),
         draw(st.sampled_from([None, None, None, 3])),

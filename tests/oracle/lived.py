@@ -33,15 +33,15 @@ def real(case: Case, shared: Shared, folder: Path) -> tuple[Journey, list[Mail]]
     script = [f"{at:%Y-%m-%d %H:%M}  {what}" for at, what in _events(case)]
     journey.live("\n".join([first, *script]), until=str(case.begins + timedelta(days=LIVED)))
     mails = [
-        Mail(it.at, it.send.trigger, it.send.account_id, it.send.step, it.send.address)
-        for it in journey.left
+        Mail(mail.at, mail.send.trigger, mail.send.account_id, mail.send.step, mail.send.address)
+        for mail in journey.left
     ]
     return journey, sorted(mails)
 
 
 def _events(case: Case) -> list[tuple[datetime, str]]:
     deliveries = [(at, "delivery") for at in case.deliveries]
-    return sorted([*case.events, *deliveries], key=lambda it: it[0])
+    return sorted([*case.events, *deliveries], key=lambda item: item[0])
 
 
 class Life:
@@ -83,7 +83,7 @@ class Life:
         acts = [(midnight, what) for what in first_events()]
         acts += _events(self.case)
         acts += [(datetime.combine(day, SIX), "morning") for day in days]
-        for wall, what in sorted(acts, key=lambda it: it[0]):
+        for wall, what in sorted(acts, key=lambda item: item[0]):
             moment = self._utc(wall)
             self._deliver_until(moment)
             self.now = moment

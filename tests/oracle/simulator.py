@@ -137,7 +137,7 @@ class Oracle(Steps):
             for slot in entry.slots
             for planned in slot.planned
         ]
-        queue.sort(key=lambda it: (it[2].at, -it[0].trigger.priority))
+        queue.sort(key=lambda item: (item[2].at, -item[0].trigger.priority))
         left_now: set[int] = set()
         for entry, slot, planned in queue:
             if planned.until is not None and now >= planned.until:

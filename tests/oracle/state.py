@@ -20,7 +20,7 @@ class State:
         people_limit: int | None = None,
     ) -> None:
         self.world, self.pace, self.company = world, pace, company
-        self.triggers = sorted(triggers, key=lambda it: (-it.priority, it.name))
+        self.triggers = sorted(triggers, key=lambda item: (-item.priority, item.name))
         self.people_limit = people_limit
         self.entries: list[Entry] = []
         self.mails: list[Mail] = []
@@ -41,8 +41,8 @@ class State:
         self.why: list[str] = []
 
     def _note(self, now: datetime, entry: Entry, *words: object) -> None:
-        told = " ".join(str(word) for word in words)
-        self.why.append(f"{now:%m-%d %H:%M} {entry.trigger.name} {entry.account} {told}")
+        text = " ".join(str(word) for word in words)
+        self.why.append(f"{now:%m-%d %H:%M} {entry.trigger.name} {entry.account} {text}")
 
     def _look(self) -> None:
         """What the newest run knows."""
@@ -60,8 +60,10 @@ class State:
 
     def _open(self, trigger: Trigger | None = None) -> list[Entry]:
         """Who is inside, by account."""
-        found = [one for one in self.entries if not one.ended and trigger in (None, one.trigger)]
-        return sorted(found, key=lambda entry: entry.account)
+        result = [
+            entry for entry in self.entries if not entry.ended and trigger in (None, entry.trigger)
+        ]
+        return sorted(result, key=lambda entry: entry.account)
 
     def _end(self, entry: Entry, reason: str, now: datetime) -> None:
         entry.ended = reason

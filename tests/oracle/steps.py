@@ -52,7 +52,7 @@ class Steps(State):
         against: set[str] = set()
         may_get: set[str] = set()
         entry.next_at, entry.place = None, self.places[entry.account]
-        for slot in sorted(entry.slots, key=lambda it: it.contact or ""):
+        for slot in sorted(entry.slots, key=lambda item: item.contact or ""):
             if slot.contact is None:
                 continue
             old = {planned.step.id: planned for planned in slot.planned}
@@ -111,7 +111,7 @@ class Steps(State):
                         slot.settled[step.id] = "when"
                     continue
             if slot.missing is not None:
-                slot.planned += [it for it in old.values() if it.step == step]
+                slot.planned += [item for item in old.values() if item.step == step]
                 if step.id in old:
                     old[step.id].waits = True
                 break
@@ -193,7 +193,7 @@ class Steps(State):
             if cap is None:
                 continue
             left = [(mail.address, mail.account, place.day(mail.at)) for mail in self.mails]
-            days = [it[2] for it in (*left, *self.counted) if it[column] == value]
+            days = [item[2] for item in (*left, *self.counted) if item[column] == value]
             span = timedelta(days=cap.days)
             for last in {day, *(each for each in days if day < each < day + span)}:
                 if sum(last - span < each <= last for each in days) >= cap.count:

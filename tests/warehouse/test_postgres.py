@@ -78,7 +78,9 @@ class Engines:
             for schema, table in tables:
                 name = f"{schema}.{table}"
                 columns = source.execute(f"describe {name}").fetchall()
-                typed = ", ".join(f'"{one}" {TYPES.get(kind, kind)}' for one, kind, *_ in columns)
+                typed = ", ".join(
+                    f'"{column}" {TYPES.get(kind, kind)}' for column, kind, *_ in columns
+                )
                 postgres.execute(f"create schema if not exists {schema}")
                 postgres.execute(f"create table if not exists {name} ({typed})")
                 if schema == "history":
@@ -98,9 +100,9 @@ class Engines:
         finally:
             reset_adapters()
         failed = [
-            (one.node.name, one.message)
-            for one in getattr(done.result, "results", None) or []
-            if one.status in ("error", "fail", "skipped")
+            (item.node.name, item.message)
+            for item in getattr(done.result, "results", None) or []
+            if item.status in ("error", "fail", "skipped")
         ]
         assert done.success, done.exception or failed
         assert failed == []
@@ -121,11 +123,11 @@ class Engines:
 
 
 def _rows(connection: Any, mart: str) -> list[Any]:
-    found = connection.execute(f"select * from {mart}")
-    names = [column[0] for column in found.description]
+    result = connection.execute(f"select * from {mart}")
+    names = [column[0] for column in result.description]
     rows = [
         tuple(sorted((name, _comparable(value)) for name, value in zip(names, row, strict=True)))
-        for row in found.fetchall()
+        for row in result.fetchall()
     ]
     return sorted(rows, key=repr)
 

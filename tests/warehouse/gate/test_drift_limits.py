@@ -120,11 +120,11 @@ def replaced(table: str, column: str, value: str, where: str = "true") -> str:
 def told_otherwise(table: str, column: str) -> str:
     """A hundred rows of a stream that were replaced by others of the same ids."""
     key = TABLES[table].key
-    some = f"{key} in (select {key} from raw.{table} order by {key} limit 100)"
+    batch = f"{key} in (select {key} from raw.{table} order by {key} limit 100)"
     return (
-        f"update raw.{table} set _file = 'app/1.csv' where {some};"
-        f" create table raw.replaced_{table} as from raw.{table} where {some};"
-        f" update raw.{table} set {column} = 'other' where {some};"
+        f"update raw.{table} set _file = 'app/1.csv' where {batch};"
+        f" create table raw.replaced_{table} as from raw.{table} where {batch};"
+        f" update raw.{table} set {column} = 'other' where {batch};"
     )
 
 
