@@ -14,7 +14,7 @@ import duckdb
 from lifecycle.addresses import is_address
 from lifecycle.duckdb_connection import connect
 from lifecycle.errors import InputError, SettingsError
-from lifecycle.ledger import erased, suppressions
+from lifecycle.ledger import erased, erasure_keys, suppressions
 from lifecycle.ledger.store import Ledger
 from lifecycle.mail.preview_mail import PREVIEW_ID
 from lifecycle.settings import Settings
@@ -44,7 +44,7 @@ def erase(settings: Settings, ledger: Ledger, address: str, *, by: str, why: str
     The caller holds the state folder's lock. Safe to repeat after a crash: what is gone is
     gone, the rest follows. The CRM is not ours: while it exports the person, their row comes
     back to the warehouse with every pull, and stays unmailed. Raises InputError for what is
-    no address, SettingsError without `[privacy] erasure_key`.
+    no address, SettingsError without `[privacy] erasure_key`, LedgerError under another one.
     """
     if not is_address(suppressions.normalized(address)):
         raise InputError(f"{address!r} is not an e-mail address")
@@ -54,8 +54,10 @@ def erase(settings: Settings, ledger: Ledger, address: str, *, by: str, why: str
             "privacy.erasure_key is empty: without it an erased person could not be told from "
             "others; set LIFECYCLE__PRIVACY__ERASURE_KEY to a long random text, and keep it"
         )
+    check_key(settings, ledger)
     forms = sorted(suppressions.forms(address))
-    remember(settings, [suppressions.digest(form, key) for form in forms])
+    newest = erasure_keys.verifier(erasure_keys.keys(key)[0])
+    remember(settings, [newest, *(suppressions.digest(form, key) for form in forms)])
     rows = _erase_from_warehouse(settings, forms, suppressions.digest(forms[0], key))
     with ledger.write() as connection:
         send_ids = erased.erase(connection, forms, key, by=by, why=why)
@@ -67,12 +69,32 @@ def erase(settings: Settings, ledger: Ledger, address: str, *, by: str, why: str
     return Erased(len(send_ids), rows)
 
 
-def remember(settings: Settings, hashes: Collection[str]) -> None:
-    """Add the hashes to the state folder's `erased.txt`: an older backup does not have them."""
+def check_key(settings: Settings, ledger: Ledger) -> None:
+    """Raise LedgerError where people were erased under a key that `[privacy]` does not have.
+
+    A ledger and an `erased.txt` from before keys could be recognised keep the key of now. A ledger
+    that is new beside an old `erased.txt` learns whom it names.
+    """
+    key = settings.privacy.erasure_key.get_secret_value()
+    lines = _lines(settings)
+    if lines:
+        erasure_keys.check_verifiers(remembered_keys(settings), key)
+        if not remembered_keys(settings):
+            remember(settings, [erasure_keys.verifier(secret) for secret in erasure_keys.keys(key)])
+    with ledger.write() as connection:
+        erasure_keys.keep_first(connection, key)
+        again = {"by": "erased.txt", "why": "erased before this ledger was made"}
+        keys = remembered_keys(settings)
+        erased.erase_again(connection, remembered(settings), key, verifiers=keys, **again)
+
+
+def remember(settings: Settings, lines: Collection[str]) -> None:
+    """Add hashes and verifiers to the state folder's `erased.txt`: an older backup does not have
+    them."""
     settings.state_dir.mkdir(parents=True, exist_ok=True)
     fresh = settings.erased_file.with_suffix(".fresh")
     with fresh.open("w", encoding="utf-8") as file:
-        file.writelines(f"{digest}\n" for digest in sorted(remembered(settings).union(hashes)))
+        file.writelines(f"{line}\n" for line in sorted(_lines(settings).union(lines)))
         file.flush()
         os.fsync(file.fileno())
     os.replace(fresh, settings.erased_file)
@@ -80,6 +102,15 @@ def remember(settings: Settings, hashes: Collection[str]) -> None:
 
 def remembered(settings: Settings) -> set[str]:
     """The hashes of all persons that were erased in this state folder."""
+    return {line for line in _lines(settings) if line.startswith(suppressions.ERASED)}
+
+
+def remembered_keys(settings: Settings) -> set[str]:
+    """The verifiers of the keys that the hashes were made with."""
+    return {line for line in _lines(settings) if line.startswith(erasure_keys.VERIFIER)}
+
+
+def _lines(settings: Settings) -> set[str]:
     if not settings.erased_file.exists():
         return set()
     return set(settings.erased_file.read_text(encoding="utf-8").split())

@@ -73,13 +73,20 @@ def restore(
     as_json: AsJson = False,
 ) -> None:
     """Restore a backup into an empty ledger. Mails that may have left since become uncertain."""
-    from lifecycle.erasure import remembered
+    from lifecycle.erasure import remembered, remembered_keys
     from lifecycle.ledger.backup import restore
 
     with context.obj.ledger() as (settings, ledger):
         key = settings.privacy.erasure_key.get_secret_value()
-        people = remembered(settings)
-        doubtful = restore(ledger, file, by=by, why=why, hashes=people, erasure_key=key)
+        doubtful = restore(
+            ledger,
+            file,
+            by=by,
+            why=why,
+            hashes=remembered(settings),
+            verifiers=remembered_keys(settings),
+            erasure_key=key,
+        )
     if as_json:
         answer.write_json({"file": str(file), "uncertain": doubtful})
     else:

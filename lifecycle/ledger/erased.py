@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 
 from sqlalchemy import Connection, delete, func, select, update
 
-from lifecycle.ledger import suppressions
+from lifecycle.ledger import erasure_keys, suppressions
 from lifecycle.ledger.states import batches, transition
 from lifecycle.ledger.suppressions import Suppression
 from lifecycle.ledger.tables import (
@@ -32,6 +32,8 @@ def erase(ledger: Connection, forms: Collection[str], key: str, *, by: str, why:
     mail is gone. `key` is `[privacy] erasure_key`.
     """
     now = datetime.now(UTC)
+    erasure_keys.keep_first(ledger, key)
+    erasure_keys.record(ledger, [erasure_keys.verifier(erasure_keys.keys(key)[0])])
     hashes = {form: suppressions.digest(form, key) for form in sorted(forms)}
     hashed = next(iter(hashes.values()))
     suppressions.stop(
@@ -62,18 +64,28 @@ def erase(ledger: Connection, forms: Collection[str], key: str, *, by: str, why:
 
 
 def erase_again(
-    ledger: Connection, hashes: Collection[str], key: str, *, by: str, why: str
+    ledger: Connection,
+    hashes: Collection[str],
+    key: str,
+    *,
+    verifiers: Collection[str] = (),
+    by: str,
+    why: str,
 ) -> list[str]:
     """Erase people of whom only the hash is known, where the ledger does not know of it.
 
-    Whoever only stands in the headers of a mail, as who is answered to, is not found. Returns
-    the ids of the sends whose mail is gone. Raises LedgerError without the `key` of then.
+    `verifiers` are of the keys that the hashes were made with. Whoever only stands in the headers
+    of a mail, as who is answered to, is not found. Returns the ids of the sends whose mail is
+    gone. Raises LedgerError without the `key` of then.
     """
     known = select(suppressions_table.c.address).where(suppressions_table.c.reason == "erased")
     missing = set(hashes).difference(ledger.scalars(known))
     if not missing:
         return []
-    suppressions.check_key(key)
+    erasure_keys.keep_first(ledger, key)
+    erasure_keys.check_verifiers(verifiers, key)
+    made_with = verifiers or [erasure_keys.verifier(secret) for secret in erasure_keys.keys(key)]
+    erasure_keys.record(ledger, made_with)
     now = datetime.now(UTC)
     suppressions.stop(ledger, [Suppression(keyed, "erased", now, by) for keyed in missing], now)
     back: set[str] = set()
@@ -81,7 +93,9 @@ def erase_again(
         query = select(table.c.address).where(table.c.address.is_not(None)).distinct()
         addresses: list[str] = list(ledger.scalars(query))
         back.update(
-            address for address in addresses if suppressions.digest(address, key) in missing
+            address
+            for address in addresses
+            if not missing.isdisjoint(suppressions.digests(address, key))
         )
     return [
         send_id

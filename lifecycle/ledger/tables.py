@@ -29,6 +29,8 @@ from sqlalchemy import (
     text,
 )
 
+from lifecycle.ledger import operator
+
 
 class UtcDateTime(TypeDecorator[datetime]):
     """An aware datetime in Python, a plain UTC timestamp in the database."""
@@ -100,6 +102,17 @@ def send_identity(account_id: str, contact_id: str, trigger: str, step: str, cyc
 
 metadata = MetaData()
 
+
+def _entered_by() -> Column[str]:
+    """Who entered a decision, beside the name that was given: the surface knows it."""
+    return Column(
+        "entered_by",
+        String(100),
+        default=operator.current,
+        doc="the operating system's user, or Prefect's form; null: before this was kept",
+    )
+
+
 runs = Table(
     "runs",
     metadata,
@@ -112,6 +125,7 @@ runs = Table(
     Column("report", Text, doc="the JSON object of `run --json`"),
     Column("people", Integer, doc="distinct addresses of the mails that it planned"),
     Column("over_budget", Text, doc="why its mails wait for an approval; null: they do not"),
+    Column("started_by", String(100), doc="the system's user, by hand; null: a schedule"),
     comment="One row per run that was not a dry run.",
 )
 
@@ -170,6 +184,7 @@ approvals = Table(
     Column("at", UtcDateTime, nullable=False, doc="wall clock"),
     Column("by", String(100), nullable=False, doc="who"),
     Column("why", Text, nullable=False),
+    _entered_by(),
     comment="One row per run over its budget that a person decided about.",
 )
 
@@ -412,6 +427,14 @@ suppressions = Table(
     comment="One row per address that may not be mailed any more, whatever the account.",
 )
 
+erasure_keys = Table(
+    "erasure_keys",
+    metadata,
+    Column("verifier", String(80), primary_key=True, doc="an HMAC of a constant"),
+    Column("since", UtcDateTime, nullable=False, doc="wall clock"),
+    comment="One row per key under which people were erased: enough to recognise the key by.",
+)
+
 departures = Table(
     "departures",
     metadata,
@@ -448,6 +471,7 @@ actions = Table(
     Column("subject", String(320), nullable=False, doc="a send, trigger, account, run, hash"),
     Column("by", String(100), nullable=False, doc="who"),
     Column("why", Text, nullable=False),
+    _entered_by(),
     comment="One row per thing that a person decided.",
 )
 
