@@ -90,6 +90,7 @@ def _bound(host: str, port: int, option: str) -> socket.socket:
     bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     try:
         bound.bind((host, port))
+        bound.listen()  # before anybody hears of it: who comes early waits, and is not refused
     except OSError as error:
         bound.close()
         raise LifecycleError(
