@@ -90,6 +90,7 @@ class Claim:
 
     send_id: str
     trigger: str
+    step: str
     address: str
     attempts: int
     """This one included."""
@@ -123,11 +124,29 @@ def uncertain(ledger: Connection) -> list[Row[Any]]:
     )
 
 
-def hold(ledger: Connection, now: datetime, horizon: timedelta) -> None:
-    """Sends that nothing has proved either way by the horizon wait for a person's decision."""
-    detail = f"no evidence within {horizon.total_seconds() / 3600:g} hours"
+def hold(ledger: Connection, now: datetime, horizon: timedelta) -> int:
+    """Sends that nothing has proved either way by the horizon wait for a person's decision.
+
+    Returns how many. What was known of them stays in the ledger's log.
+    """
+    detail = "nothing can prove whether it left"
+    if horizon:
+        detail = f"no evidence within {horizon.total_seconds() / 3600:g} hours"
     old = (sends.c.state == State.UNCERTAIN, sends.c.state_at <= now - horizon)
-    transition(ledger, State.HELD, detail, now, *old)
+    return len(transition(ledger, State.HELD, detail, now, *old))
+
+
+def put_back(ledger: Connection, settlements: Sequence[Settlement], now: datetime) -> None:
+    """Queue again what was rejected a moment ago by a provider that takes nothing, unless it was
+    erased meanwhile: the refusal is about us, and the mail was definitely not taken."""
+    for settlement in settlements:
+        which = (
+            sends.c.send_id == settlement.send_id,
+            sends.c.state == State.REJECTED,
+            sends.c.send_id.in_(select(messages.c.send_id)),
+        )
+        detail = f"refused like all others, so it waits: {settlement.detail}"
+        transition(ledger, State.QUEUED, detail, now, *which, not_before=settlement.again_at)
 
 
 def release(ledger: Connection, now: datetime) -> None:
@@ -257,9 +276,24 @@ def claim(
     return [_claimed(row) for row in taken], bool(rows)
 
 
+_KEEP_BYTES = (
+    update(messages)
+    .where(messages.c.send_id == bindparam("of_send"))
+    .values(mime=bindparam("new_mime"))
+)
+
+
+def keep_bytes(ledger: Connection, mime_of: Mapping[str, bytes]) -> None:
+    """Keep the bytes that leave, by send."""
+    rows = [{"of_send": send_id, "new_mime": mime} for send_id, mime in mime_of.items()]
+    if rows:
+        ledger.execute(_KEEP_BYTES, rows)
+
+
 def _claimed(row: Row[Any]) -> Claim:
     ends_at = min(row.closes_at, row.expires_at or row.closes_at)
-    return Claim(row.send_id, row.trigger, row.address, row.attempts + 1, ends_at, row.mime)
+    names = row.trigger, row.step
+    return Claim(row.send_id, *names, row.address, row.attempts + 1, ends_at, row.mime)
 
 
 @dataclass(frozen=True)

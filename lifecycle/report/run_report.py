@@ -137,6 +137,8 @@ class RunReport:
     """Until when the provider asked for a pause, where that ended the delivery."""
     no_room: dict[str, int] = field(default_factory=dict)
     """Domain: due mails that wait, because it had its mails of today while warming up."""
+    held: int = 0
+    """Mails that a person has to decide about since this delivery."""
     stage_health: list[dict[str, Any]] = field(default_factory=list)
     """One item per stage and usage band: stage, usage_band, accounts."""
     effects: list[dict[str, Any]] = field(default_factory=list)
@@ -253,6 +255,7 @@ class RunReport:
         }
         self.remaining_planned, self.next_due = remaining, done.next_due
         self.rests_until, self.no_room = done.rests_until, dict(done.no_room)
+        self.held = done.held
 
     # Shown. ------------------------------------------------------------------------------
 

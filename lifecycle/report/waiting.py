@@ -52,3 +52,11 @@ def left_alone(until: datetime, time_zone: str) -> str:
         f"The provider asked for a pause until {moment(until, time_zone)}: what is due goes "
         "with the delivery after that."
     )
+
+
+def must_decide(held: int) -> str:
+    """That a delivery left mails of which nothing proves whether they left."""
+    return (
+        f"{counted(held, 'mail')} may or may not have left: `lifecycle held` lists what a person "
+        "has to decide."
+    )
