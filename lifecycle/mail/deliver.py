@@ -50,6 +50,8 @@ class DeliveryResult:
     """Until when the provider asked for a pause, where that ended the delivery (UTC)."""
     no_room: dict[str, int] = field(default_factory=dict)
     """Domain: mails that wait, because the domain had its daily number while warming up."""
+    dropped: dict[str, int] = field(default_factory=dict)
+    """Why mails left the queue meanwhile without being sent (a full cap, too late, …): mails."""
     held: int = 0
     """Mails that a person has to decide about from now on."""
     why_none: str | None = None
@@ -135,6 +137,8 @@ def deliver(
     raises.
     """
     check_live(settings, ledger, now)
+    with ledger.read() as connection:
+        last_seen = last_change(connection)
     provider = open_provider(settings)
     try:
         work = _Delivery(settings, ledger, provider, now)
@@ -152,6 +156,7 @@ def deliver(
     _log_result(work.result)
     with ledger.read() as connection:
         work.result.next_due = delivery.next_due(connection, work.now())
+        work.result.dropped = delivery.not_sent_since(connection, last_seen)
         if work.warms_up:
             work.result.no_room = warmup.waiting(connection, work.now(), settings.warmup)
     return work.result
@@ -349,6 +354,9 @@ class _Delivery:
         elif self._refused.dead_addresses:
             with self.ledger.write() as connection:
                 self._suppress(connection, self._refused.dead_addresses, self.now())
+        if full := self.room.full:
+            with self.ledger.write() as connection:
+                delivery.note_full_domains(connection, self.now(), full)
         self._hold()
 
     def _claim(

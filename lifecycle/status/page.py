@@ -232,7 +232,7 @@ def _to_decide(status: Status) -> Section:
     rows = ((*(mail[name] for name in columns), Id(mail["send"])) for mail in status.needs_a_person)
     introduction = "Nothing proves whether these mails left:"
     ask = "Decide: lifecycle decide SEND... resend|give_up --by NAME --why TEXT"
-    parts = (introduction, table((*columns, "send"), rows), ask, *later)
+    parts: tuple[str | Table, ...] = (introduction, table((*columns, "send"), rows), ask, *later)
     return Section("To decide", parts, "warning")
 
 

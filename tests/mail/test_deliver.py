@@ -7,6 +7,7 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -568,3 +569,33 @@ def test_what_we_call_our_triggers_does_not_leave_the_house(settings, ledger, re
     assert b"win_back" not in mime
     assert b"check_in" not in mime
     assert Message.from_bytes(mime).trigger == ""
+
+
+def test_what_a_full_cap_keeps_back_until_it_is_too_late_says_so(settings, ledger, fake):
+    now = datetime.now(UTC)
+    soon = now + timedelta(seconds=1.2)
+    mails = [
+        planned_sends.rendered(n, at=now, account_id="a0", account_cap="1/7d", expires_at=soon)
+        for n in range(2)
+    ]
+    planned_sends.plan(ledger, mails[0])
+    planned_sends.plan(ledger, replace(mails[1], trigger="other"), run_id="r2")
+    first = run(settings(), ledger)
+    (put_off,) = first.dropped
+    assert put_off == "put off: capped: this account may get 1/7d"
+    time.sleep(max(0.0, (soon - datetime.now(UTC)).total_seconds()) + 0.1)
+    second = run(settings(), ledger)
+    late = "expired: too late to be useful; it waited: capped: this account may get 1/7d"
+    assert second.dropped == {late: 1}
+    report = DeliveryReport.of(second, now=now, waiting=0)
+    assert f"1 mail not sent, {late}." in as_text(report.as_document("UTC"), width=400)
+
+
+def test_what_finds_no_room_in_its_domains_day_says_so(settings, ledger, fake):
+    soon = datetime.now(UTC) + timedelta(seconds=1.2)
+    plan(ledger, 3, expires_at=soon)
+    careful = settings(warmup=2)
+    assert run(careful, ledger).accepted == 2
+    time.sleep(max(0.0, (soon - datetime.now(UTC)).total_seconds()) + 0.1)
+    (why,) = run(careful, ledger).dropped
+    assert why.endswith("it waited: its domain had as many mails as it may get in a day ([warmup])")
