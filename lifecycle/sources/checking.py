@@ -254,7 +254,7 @@ def add_broken(
 
 def add_short(db: duckdb.DuckDBPyConnection, table: Table, file: str, incoming: Incoming) -> None:
     """Name the rows that end too early: what is missing in them is empty."""
-    headers = [field.header for field in incoming.fields]
+    headers = [field.header for field in incoming.fields if not field.is_folder]
     for short in incoming.short:
         first = headers[len(short.values)]
         reason = (

@@ -133,7 +133,8 @@ def remove(work: duckdb.DuckDBPyConnection, table: Table, corrections: Correctio
     """
     if not corrections.rows:
         return
-    keys = f"(SELECT key FROM read_parquet({named(corrections.replaced)}))"
+    replaced = f"read_parquet({named(corrections.replaced)}, hive_partitioning = false)"
+    keys = f"(SELECT key FROM {replaced})"
     theirs = f"FROM raw.{table.name} WHERE {quoted(table.key)} IN {keys}"
     kept = kept_in(table.name)
     before = f"FROM {kept} UNION ALL BY NAME " if _exists(work, kept) else ""

@@ -77,7 +77,7 @@ def _replace(warehouse: Path, files: Mapping[str, Path]) -> None:
             work.begin()
             work.execute(f"CREATE SCHEMA IF NOT EXISTS {CONTEXT}")
             for name, file in files.items():
-                rows = f"FROM read_parquet({named(file)})"
+                rows = f"FROM read_parquet({named(file)}, hive_partitioning = false)"
                 work.execute(f"CREATE OR REPLACE TABLE {CONTEXT}.{name} AS {rows}")
             work.commit()
     except duckdb.Error as error:
