@@ -20,7 +20,7 @@ from flows import approval
 from flows.artifacts import leave_artifacts
 from flows.privacy import hide_addresses_in_logs
 from lifecycle.document import Section, as_markdown
-from lifecycle.errors import DeliveryHeld, LossesHeld, WarehouseError
+from lifecycle.errors import DeliveryHeld, LossesHeld, NothingTaken, WarehouseError
 from lifecycle.evaluation.effect import newest, read_effects
 from lifecycle.ledger import account_history, approvals
 from lifecycle.ledger.tables import APPROVED
@@ -230,6 +230,8 @@ def deliver(run: Run) -> None:
     with run.stage("deliver"), counted(run.settings, run.ledger, run.record, run.now):
         done = deliver_mails(run.settings, run.ledger, now=run.now(), progress=run.progress)
         run.report.add_delivery(done, remaining=account_history.mails_waiting(run.ledger))
+        if done.why_none:
+            raise NothingTaken(done.why_none)
 
 
 @task(**own_memory)

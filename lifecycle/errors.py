@@ -5,6 +5,7 @@ LifecycleError                      1  the run failed: nothing is wrong with the
 │   └── NothingPublished            1  no run, or not the last one, has passed both gates
 ├── LedgerError                     1  the ledger cannot be read or written
 ├── DeliveryError                   1  a mail provider cannot be used
+│   └── NothingTaken                1  it took none of the mails that it was offered
 ├── AlreadyRunning                  1  another run is working in this state folder
 ├── FitError                        1  the parameters of a score cannot be fitted
 ├── InputError                      2  somebody wrote something that cannot be used
@@ -61,6 +62,19 @@ class LedgerError(LifecycleError):
 
 class DeliveryError(LifecycleError):
     """A mail provider cannot be used."""
+
+
+class NothingTaken(DeliveryError):
+    """The provider took none of the mails that it was offered, however few they were."""
+
+    says_all = True
+
+    def __init__(self, why: str) -> None:
+        super().__init__(
+            f"nothing was taken: {why}. Mails that are queued go with the next delivery that "
+            "works; `lifecycle status` lists the refusals, `lifecycle retry` queues again what "
+            "was rejected by mistake"
+        )
 
 
 class AlreadyRunning(LifecycleError):

@@ -322,6 +322,9 @@ def _judged(
         matches = rules["audience"].holds
         if account["is_churned"] and not trigger.include_churned:
             kept_out, matches = "a churned account matches no trigger", False
+        elif account["touch_model"] == "high" and not trigger.include_high_touch:
+            kept_out = "a high-touch account is its owner's: it matches no trigger"
+            matches = False
     elif trigger is not None:
         kept_out, matches = "the CRM does not hold the account", False
     return {"rules": rules, "recipients": recipients, "kept_out": kept_out, "matches": matches}

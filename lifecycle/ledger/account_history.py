@@ -7,7 +7,7 @@ from collections.abc import Collection, Sequence
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Row, Select, func, select
+from sqlalchemy import Row, Select, and_, func, or_, select
 
 from lifecycle.ledger import controls, departures
 from lifecycle.ledger import suppressions as suppression_rules
@@ -17,6 +17,7 @@ from lifecycle.ledger.tables import (
     NOT_LEFT,
     OPEN,
     State,
+    UtcDateTime,
     enrollments,
     feedback,
     feedback_syncs,
@@ -111,12 +112,30 @@ def owner_lists(ledger: Ledger, cycle: int) -> Rows:
 
 
 def needing_a_person(ledger: Ledger, count: int) -> Rows:
-    """Mails that nothing proves sent or unsent, oldest first."""
+    """Mails that a person can decide about now, as nothing proves them sent or unsent; oldest
+    first."""
+    query = select(sends).where(sends.c.state == State.HELD).order_by(sends.c.state_at).limit(count)
+    return _all(ledger, query)
+
+
+def refusals(ledger: Ledger) -> Rows:
+    """Why mails that were refused wait or are rejected: state, detail, n and the newest `at`."""
     query = (
-        select(sends)
-        .where(sends.c.state.in_((State.UNCERTAIN, State.HELD)))
-        .order_by(sends.c.state_at)
-        .limit(count)
+        select(
+            sends.c.state,
+            sends.c.detail,
+            func.count().label("n"),
+            func.max(sends.c.state_at, type_=UtcDateTime).label("at"),
+        )
+        .where(
+            or_(
+                sends.c.state == State.REJECTED,
+                and_(sends.c.state == State.QUEUED, sends.c.attempts > 0),
+            ),
+            sends.c.detail.is_not(None),
+        )
+        .group_by(sends.c.state, sends.c.detail)
+        .order_by(func.max(sends.c.state_at).desc())
     )
     return _all(ledger, query)
 

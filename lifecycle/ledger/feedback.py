@@ -18,7 +18,7 @@ import hashlib
 import json
 import re
 from collections import defaultdict
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from enum import StrEnum
@@ -104,7 +104,12 @@ class Fact:
 
 
 def apply(
-    ledger: Connection, facts: Iterable[Fact], received_at: datetime, *, erasure_key: str = ""
+    ledger: Connection,
+    facts: Iterable[Fact],
+    received_at: datetime,
+    *,
+    erasure_key: str = "",
+    customers: Customers | None = None,
 ) -> int:
     """Keep the facts, and do what follows from the new ones, in the caller's transaction.
 
@@ -112,15 +117,44 @@ def apply(
     `[privacy]`: of an erased person nothing is kept but what happened to a mail. Raises
     LedgerError where it is needed and missing.
 
-    Each fact is first made to fit the ledger (`fit`); one that cannot be is left out.
+    Each fact is first made to fit the ledger (`fit`); one that cannot be is left out. So is, where
+    `customers` says who they are, what is about no mail of ours and suppresses nobody that we know:
+    other applications may use the same account.
     """
     fitted = [fact for reported in facts if (fact := fit(reported))]
     about = _sends_of(ledger, fitted)
+    if customers is not None:
+        fitted = _ours(ledger, fitted, about, customers)
     fitted = [_with_the_ledgers_address(fact, about) for fact in fitted]
     new = _keep(ledger, _without_erased(ledger, fitted, erasure_key), received_at)
     _acknowledge(ledger, new, about, received_at)
     _suppress(ledger, new, received_at)
     return len(new)
+
+
+Customers = Callable[[Collection[str]], set[str] | None]
+"""Those of some addresses (normalised) that the CRM knows; None: nobody can tell yet."""
+
+
+def _ours(
+    ledger: Connection, facts: Sequence[Fact], about: dict[str, Row[Any]], customers: Customers
+) -> list[Fact]:
+    """The facts about our mails, and those that say something of an address that we know."""
+    stops = {*SUPPRESSING, Kind.BLOCKED}
+    strange = [fact for fact in facts if not fact.send_id or fact.send_id not in about]
+    addresses = sorted({fact.address for fact in strange if fact.address and fact.kind in stops})
+    known = customers(addresses)
+    if known is None:
+        return list(facts)
+    for batch in batches(addresses):
+        mailed = select(sends.c.address).where(sends.c.address.in_(batch)).distinct()
+        known.update(ledger.scalars(mailed))
+    is_strange = set(map(id, strange))
+    return [
+        fact
+        for fact in facts
+        if id(fact) not in is_strange or (fact.kind in stops and fact.address in known)
+    ]
 
 
 def fit(fact: Fact) -> Fact | None:

@@ -264,7 +264,8 @@ enrollments = Table(
     Column(
         "end_reason",
         String(32),
-        doc="exit, completed, churned, deleted, no_reader, trigger_removed, cancelled, rejected",
+        doc="exit, completed, churned, high_touch, deleted, no_reader, trigger_removed, cancelled, "
+        "rejected",
     ),
     Column("seen_false_at", UtcDateTime, doc="audience seen false with a fresh feed since entry"),
     Column("held_out", Boolean, nullable=False, doc="entered without mails, to compare with"),

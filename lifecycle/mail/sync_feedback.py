@@ -5,10 +5,12 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
+from functools import partial
 
 from lifecycle.errors import DeliveryError
 from lifecycle.ledger import commands, feedback
 from lifecycle.ledger.store import Ledger
+from lifecycle.mail.customers import known_to_the_crm
 from lifecycle.mail.providers.sendgrid_feedback import SendGridLists
 from lifecycle.settings import Settings
 
@@ -64,7 +66,13 @@ def _read_one(settings: Settings, ledger: Ledger, lists: SendGridLists, name: st
     erasure_key = settings.privacy.erasure_key.get_secret_value()
     for facts in lists.read(name, since, now):
         with ledger.write() as connection:
-            new += feedback.apply(connection, facts, datetime.now(UTC), erasure_key=erasure_key)
+            new += feedback.apply(
+                connection,
+                facts,
+                datetime.now(UTC),
+                erasure_key=erasure_key,
+                customers=partial(known_to_the_crm, settings),
+            )
     with ledger.write() as connection:
         feedback.record_sync(connection, name, read_until=now, now=datetime.now(UTC))
     return new

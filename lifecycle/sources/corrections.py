@@ -16,9 +16,9 @@ from pathlib import Path
 
 import duckdb
 
-from lifecycle.sources.checking import STREAM
 from lifecycle.sources.contract import FILE, Table
 from lifecycle.sources.reading import literal, named, quoted
+from lifecycle.sources.repeats import STREAM
 
 FEWEST = 0.5
 """A file with a smaller share of the rows that it had takes nothing out."""

@@ -78,7 +78,11 @@ class Status:
     no_room: dict[str, int]
     """Domain: due mails that wait, because the domain had its daily number while warming up."""
     needs_a_person: list[dict[str, Any]]
-    """Mails for which nothing proves whether they left: send_id, account, step, state, detail."""
+    """Mails to decide about now, since nothing proves whether they left: send, account, trigger,
+    step, state, detail."""
+    refusals: list[dict[str, Any]]
+    """What the provider said of mails that it refused: state (queued: they go again; rejected),
+    mails, why and when it said so last."""
     suppressed: dict[str, int]
     """Addresses that are never mailed, by reason."""
     departures_waiting: dict[str, int]
@@ -234,6 +238,10 @@ def status(settings: Settings, ledger: Ledger, *, as_of: datetime | None = None)
                 "detail": row.detail,
             }
             for row in account_history.needing_a_person(ledger, SHOWN)
+        ],
+        refusals=[
+            {"state": row.state, "mails": row.n, "why": row.detail, "at": _iso(row.at)}
+            for row in account_history.refusals(ledger)[:SHOWN]
         ],
         suppressed=account_history.suppressed_by_reason(ledger),
         departures_waiting=account_history.departures_waiting(ledger),

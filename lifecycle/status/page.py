@@ -26,6 +26,7 @@ def as_page(status: Status) -> Document:
         _feed_questions,
         _files,
         _mails,
+        _refusals,
         _to_decide,
     )
     return [section for of in sections if (section := of(status)).parts]
@@ -200,13 +201,39 @@ def _stopped(status: Status, trigger: dict[str, Any]) -> str:
     return f"{name} is {stop['mode']} since {since}, by {stop['by']}: {stop['why']}"
 
 
-def _to_decide(status: Status) -> Section:
-    if not status.needs_a_person:
+def _refusals(status: Status) -> Section:
+    """What became of refused mails, by what the provider said."""
+    if not status.refusals:
         return Section("", ())
+    lines = [
+        f"{counted(refusal['mails'], 'mail')} {_FATES[refusal['state']]}, last "
+        f"{_when(status, refusal['at'])}: {refusal['why']}"
+        for refusal in status.refusals
+    ]
+    if any(refusal["state"] == State.REJECTED for refusal in status.refusals):
+        lines.append("Refused by mistake? lifecycle retry --reason TEXT --by NAME --why TEXT")
+    return Section("Refused by the provider", tuple(lines), "warning")
+
+
+_FATES = {State.QUEUED: "stayed in the queue", State.REJECTED: "rejected"}
+
+
+def _to_decide(status: Status) -> Section:
+    waiting = status.states.get(State.UNCERTAIN, 0)
+    later: tuple[str, ...] = ()
+    if waiting:
+        later = (
+            f"{counted(waiting, 'mail')} may or may not have left; evidence is awaited, and "
+            "without any a person decides.",
+        )
+    if not status.needs_a_person:
+        return Section("To decide" if later else "", later, "warning")
     columns = ("account", "trigger", "step", "state")
     rows = ((*(mail[name] for name in columns), Id(mail["send"])) for mail in status.needs_a_person)
     introduction = "Nothing proves whether these mails left:"
-    return Section("To decide", (introduction, table((*columns, "send"), rows)), "warning")
+    ask = "Decide: lifecycle decide SEND... resend|give_up --by NAME --why TEXT"
+    parts: tuple[str | Table, ...] = (introduction, table((*columns, "send"), rows), ask, *later)
+    return Section("To decide", parts, "warning")
 
 
 def _when(status: Status, text: str | None, *, short: bool = False) -> str:

@@ -195,6 +195,9 @@ class TriggerFile(TriggerPart):
     late: Late = Field(default_factory=Late)
     steps: tuple[Step, ...] = Field(json_schema_extra={"minItems": 1})
     include_churned: StrictBool = False
+    include_high_touch: StrictBool = Field(
+        False, description="accounts that a person looks after, touch_model high"
+    )
     migrate: StrictBool = Field(
         False,
         description="those inside move to this version; else they finish the one they entered",

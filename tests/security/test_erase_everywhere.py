@@ -24,7 +24,7 @@ from lifecycle.ledger import account_history, controls, suppressions
 from lifecycle.ledger.backup import back_up, restore
 from lifecycle.ledger.erased import KEYS
 from lifecycle.ledger.store import Ledger
-from lifecycle.ledger.tables import UtcDateTime, messages, metadata, sends
+from lifecycle.ledger.tables import OutsideText, UtcDateTime, messages, metadata, sends
 from lifecycle.temporary_folders import temporary_folder
 
 NOW = datetime(2026, 6, 10, 1, tzinfo=UTC)
@@ -85,7 +85,7 @@ def put_into_every_column(file: Path, text: str) -> list[str]:
             for column in table.columns:
                 if isinstance(column.type, LargeBinary):
                     row[column.name] = b"To: x@example.com\r\n\r\nWords."
-                elif isinstance(column.type, String):
+                elif isinstance(column.type, String | OutsideText):
                     row[column.name] = "0" if column.name in KEYS else text
                     if column.name not in KEYS:
                         filled.append(f"{table.name}.{column.name}")

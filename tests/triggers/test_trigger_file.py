@@ -150,7 +150,7 @@ WRONG = {
     "descripton: x": 'descripton: unknown key (did you mean "description"?)',
     "zzz: x": "zzz: unknown key (keys are description, audience, recipients, launch, enter, on, at,"
     " exit_when, goal, holdout, priority, caps, per, recipients_chosen, locale, send_window, late,"
-    " steps, include_churned, migrate)",
+    " steps, include_churned, include_high_touch, migrate)",
     "goal: {when: not is_dormant}": "goal.within: is required",
     "goal: {when: is_dorment, within: 28d}": "goal.when: account_360 has no column 'is_dorment'"
     ' (did you mean "is_dormant"?)',
