@@ -62,5 +62,5 @@ def page(which: Page, company: Company, locale: str | None = None) -> HTMLRespon
     """A page in the nearest language to `locale`, else the company's, else English."""
     language = nearest(locale, LANGUAGES) or nearest(company.locale, LANGUAGES) or "en"
     template = _templates.get_template(f"unsubscribe.{language}.html")
-    html = template.render(which=which, locale=language, company=company, style=Markup(STYLE))  # nosec B704
+    html = template.render(which=which, locale=language, company=company, style=Markup(STYLE))
     return HTMLResponse(html, status_code=404 if which == "unknown" else 200, headers=HEADERS)
