@@ -151,7 +151,11 @@ def status(settings: Settings, ledger: Ledger, *, as_of: datetime | None = None)
         recorded = commands.read(connection)
         due = due_now(settings, connection, now)
         stale_feedback = feedback.stale(
-            connection, settings.delivery.provider, settings.feedback.max_age, wall_clock
+            connection,
+            settings.delivery.provider,
+            settings.feedback.max_age,
+            wall_clock,
+            mailbox=settings.mailbox.is_read,
         )
     total = sum(mails.values(), Counter())
     broken = broken_files(settings)
