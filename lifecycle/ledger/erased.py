@@ -19,6 +19,7 @@ from lifecycle.ledger.tables import (
     feedback,
     messages,
     recipients,
+    replies,
     sends,
     withheld,
 )
@@ -46,7 +47,9 @@ def erase(ledger: Connection, forms: Collection[str], key: str, *, by: str, why:
         doubtful = sends.c.state.in_([State.UNCERTAIN, State.HELD])
         transition(ledger, State.CANCELLED, "erased; it may have left", now, among, doubtful)
         ledger.execute(delete(messages).where(messages.c.send_id.in_(batch)))
-    for table in (sends, recipients, withheld):
+        words = {"subject": None, "text": None}
+        ledger.execute(update(replies).where(replies.c.send_id.in_(batch)).values(**words))
+    for table in (sends, recipients, withheld, replies):
         by_address = func.lower(table.c.contact_id).in_(hashes)
         ledger.execute(update(table).where(by_address).values(contact_id=hashed))
     for form, its_hash in hashes.items():
@@ -55,6 +58,9 @@ def erase(ledger: Connection, forms: Collection[str], key: str, *, by: str, why:
             ledger.execute(update(table).where(same).values(address=its_hash))
         decided = actions.c.subject == form
         ledger.execute(update(actions).where(decided).values(subject=its_hash))
+        of_theirs = replies.c.address == form
+        wiped = {"address": its_hash, "subject": None, "text": None}
+        ledger.execute(update(replies).where(of_theirs).values(**wiped))
         for table in (suppressions_table, departures):
             ledger.execute(delete(table).where(table.c.address == form))
     ledger.execute(actions.insert().values(at=now, action="erase", subject=hashed, by=by, why=why))
@@ -77,7 +83,7 @@ def erase_again(
     now = datetime.now(UTC)
     suppressions.stop(ledger, [Suppression(keyed, "erased", now, by) for keyed in missing], now)
     back: set[str] = set()
-    for table in (sends, feedback, suppressions_table, departures):
+    for table in (sends, feedback, suppressions_table, departures, replies):
         query = select(table.c.address).where(table.c.address.is_not(None)).distinct()
         addresses: list[str] = list(ledger.scalars(query))
         back.update(

@@ -13,6 +13,8 @@ from base64 import b32decode, b32encode
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from lifecycle.settings import Settings
+
 _SEND, _SIGNATURE = 10, 5
 """Bytes."""
 _TOKEN = re.compile(r"(?<![a-z0-9])([a-z2-7]{16})([a-z2-7]{8})?(?![a-z0-9])", re.IGNORECASE)
@@ -51,6 +53,12 @@ class AnswerTokens:
             elif not self._keys:
                 return Named(begin.hex(), is_signed=False)
         return None
+
+
+def token_keys(settings: Settings) -> list[str]:
+    """The keys that sign the tokens of answers, the newest first; none: they are not signed."""
+    own = settings.mailbox.secret.get_secret_value().split()
+    return own or settings.unsubscribe.keys
 
 
 def _sign(key: str, begin: bytes) -> bytes:

@@ -11,7 +11,7 @@ from typing import Any
 from sqlalchemy import ColumnElement, Connection, Row, func, select
 
 from lifecycle.ledger.tables import MAILED, UtcDateTime, sends
-from lifecycle.mail.answer_token import AnswerTokens, Named
+from lifecycle.mail.answer_token import AnswerTokens, Named, token_keys
 from lifecycle.mailbox.inbound import Inbound
 from lifecycle.settings import Settings
 from lifecycle.template_names import OWNER_LIST
@@ -122,9 +122,3 @@ class Matching:
     def _one(self, *which: ColumnElement[bool]) -> Row[Any] | None:
         rows = self._ledger.execute(select(sends).where(*which).limit(2)).all()
         return rows[0] if len(rows) == 1 else None
-
-
-def token_keys(settings: Settings) -> list[str]:
-    """The keys that sign the tokens of answers, the newest first; none: they are not signed."""
-    own = settings.mailbox.secret.get_secret_value().split()
-    return own or settings.unsubscribe.keys

@@ -67,7 +67,11 @@ def imap_process(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ImapServe
     tmp_path = tmp_path_factory.mktemp("pymap")
     port = free_port()
     process = subprocess.Popen(
-        [Path(sys.executable).with_name("pymap"), "--no-service", "admin", "--host", "127.0.0.1", "--port", str(port), "--no-tls", "dict", "--demo-user", USER, "--demo-password", PASSWORD],
+        [
+            *(Path(sys.executable).with_name("pymap"), "--no-service", "admin"),
+            *("--host", "127.0.0.1", "--port", str(port), "--no-tls"),
+            *("dict", "--demo-user", USER, "--demo-password", PASSWORD),
+        ],
         stdout=subprocess.DEVNULL,
         stderr=(tmp_path / "pymap.log").open("wb"),
     )
