@@ -122,7 +122,7 @@ class Explanation:
             return Section("", ())
         rows = (
             (
-                moment(reply.at, self.time_zone),
+                moment(reply.came_at, self.time_zone),
                 reply.kind,
                 f"{reply.trigger}/{reply.step or '…'}",
                 reply.label or "",
@@ -327,7 +327,7 @@ def explain(
     )
 
 
-REPLY = ("kind", "at", "trigger", "step", "label", "text", "return_on", "settled_by")
+REPLY = ("kind", "came_at", "trigger", "step", "label", "text", "return_on", "settled_by")
 """What is told of a message that came back."""
 
 

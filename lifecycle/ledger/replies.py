@@ -104,7 +104,7 @@ def waiting(ledger: Ledger, limit: int | None = None) -> Sequence[Row[Any]]:
     query = (
         select(replies)
         .where(replies.c.settled_at.is_(None), replies.c.kind.in_(ASKS_FOR_A_PERSON))
-        .order_by(replies.c.at, replies.c.key)
+        .order_by(replies.c.came_at, replies.c.key)
         .limit(limit)
     )
     with ledger.read() as connection:
@@ -113,7 +113,7 @@ def waiting(ledger: Ledger, limit: int | None = None) -> Sequence[Row[Any]]:
 
 def of_account(ledger: Ledger, account_id: str) -> Sequence[Row[Any]]:
     """All that came back about mails to an account, oldest first."""
-    query = select(replies).where(replies.c.account_id == account_id).order_by(replies.c.at)
+    query = select(replies).where(replies.c.account_id == account_id).order_by(replies.c.came_at)
     with ledger.read() as connection:
         return connection.execute(query).all()
 

@@ -501,7 +501,7 @@ replies = Table(
     metadata,
     Column("key", String(64), primary_key=True, doc="the same message always has the same key"),
     Column("kind", String(16), nullable=False, doc="as in lifecycle/ledger/replies.py"),
-    Column("at", UtcDateTime, nullable=False, doc="when the mailbox got it"),
+    Column("came_at", UtcDateTime, nullable=False, doc="when the mailbox got it"),
     Column("read_at", UtcDateTime, nullable=False, doc="wall clock"),
     Column("matched_by", String(16), nullable=False, doc="reference, token, sender, report; none"),
     Column("send_id", String(32), index=True, doc="the mail that it answers; null: unmatched"),

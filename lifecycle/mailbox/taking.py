@@ -120,7 +120,7 @@ class Taking:
         return {
             "key": message.key,
             "kind": kind,
-            "at": message.received_at,
+            "came_at": message.received_at,
             "read_at": self._now,
             "matched_by": match.by,
             **{name: send and getattr(send, name) for name in _OF_THE_SEND},

@@ -19,7 +19,7 @@ class OpenAnswers:
     """What came back and waits for a person, oldest first."""
 
     answers: list[dict[str, Any]]
-    """answer, kind, at, account_id, trigger, step, label, text, matched_by, is_forwarded."""
+    """answer, kind, came_at, account_id, trigger, step, label, text, matched_by, is_forwarded."""
     time_zone: str
 
     def as_json(self) -> dict[str, Any]:
@@ -33,7 +33,7 @@ class OpenAnswers:
         rows = (
             (
                 Id(answer["answer"]),
-                moment(answer["at"], self.time_zone),
+                moment(answer["came_at"], self.time_zone),
                 answer["account_id"] or answer["kind"],
                 f"{answer['trigger']}/{answer['step'] or '…'}" if answer["trigger"] else "–",
                 answer["label"] or "",
@@ -62,4 +62,4 @@ def open_answers(settings: Settings, ledger: Ledger, limit: int | None = None) -
     )
 
 
-_SHOWN = ("kind", "at", "account_id", "trigger", "step", "label", "text", "matched_by")
+_SHOWN = ("kind", "came_at", "account_id", "trigger", "step", "label", "text", "matched_by")

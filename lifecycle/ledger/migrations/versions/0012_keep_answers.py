@@ -23,7 +23,7 @@ def upgrade() -> None:
         "replies",
         sa.Column("key", sa.String(length=64), nullable=False),
         sa.Column("kind", sa.String(length=16), nullable=False),
-        sa.Column("at", sa.DateTime(), nullable=False),
+        sa.Column("came_at", sa.DateTime(), nullable=False),
         sa.Column("read_at", sa.DateTime(), nullable=False),
         sa.Column("matched_by", sa.String(length=16), nullable=False),
         sa.Column("send_id", sa.String(length=32), nullable=True),
