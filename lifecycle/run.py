@@ -362,10 +362,10 @@ class Run:
         self.report.broken = {name: list(wrong) for name, wrong in validation.files.broken.items()}
         for line in broken_lines(self.report.broken):
             log.warning("run %s begins while %s", self.run_id, line)
-        if validation.stops_a_run:
-            raise Problems(validation.stops_a_run)
         if not self.dry_run:
             check_live(self.settings, self.ledger, self.as_of)
+        if validation.stops_a_run:
+            raise Problems(validation.stops_a_run)
 
     @contextmanager
     def _recorded(self) -> Iterator[None]:

@@ -44,6 +44,34 @@ def held(
     show(mails.as_json, mails.as_document, as_json)
 
 
+@app.command(rich_help_panel=LOOK)
+def answers(context: typer.Context, as_json: AsJson = False) -> None:
+    """List answers that nobody has answered yet, and messages that fit no mail of ours alone."""
+    from lifecycle.status.open_answers import open_answers
+
+    with context.obj.ledger() as (settings, ledger):
+        listed = open_answers(settings, ledger)
+    show(listed.as_json, listed.as_document, as_json)
+
+
+@app.command(rich_help_panel=DECIDE)
+def answered(
+    context: typer.Context,
+    answer: Annotated[
+        str, typer.Argument(metavar="ANSWER", help="As `lifecycle answers` lists it.")
+    ],
+    by: By,
+    why: Why,
+    as_json: AsJson = False,
+) -> None:
+    """Say that somebody has answered a customer's answer, or has looked at a message."""
+    from lifecycle.ledger import replies
+
+    with context.obj.ledger() as (_, ledger):
+        replies.settle(ledger, answer.strip().lower(), by=by, why=why)
+    say(f"{answer} is settled.", {"answer": answer}, as_json)
+
+
 class Verdict(StrEnum):
     """What a person decides about a held mail."""
 

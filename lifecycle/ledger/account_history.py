@@ -33,7 +33,7 @@ from lifecycle.ledger.tables import (
     trigger_versions,
     withheld,
 )
-from lifecycle.template_names import OWNER_LIST
+from lifecycle.template_names import MORNING, OWNER_LIST
 
 Rows = Sequence[Row[Any]]
 
@@ -105,7 +105,7 @@ def owner_lists(ledger: Ledger, cycle: int) -> Rows:
     query = (
         select(sends, messages.c.mime)
         .join(messages, messages.c.send_id == sends.c.send_id)
-        .where(sends.c.trigger == OWNER_LIST, sends.c.cycle == cycle)
+        .where(sends.c.trigger == OWNER_LIST, sends.c.step == MORNING, sends.c.cycle == cycle)
         .order_by(sends.c.address)
     )
     return _all(ledger, query)

@@ -39,6 +39,7 @@ from lifecycle.ledger.tables import (
     departures,
     messages,
     metadata,
+    replies,
     sends,
 )
 from lifecycle.ledger.tables import suppressions as suppressions_table
@@ -91,6 +92,7 @@ def erase(ledger: Connection, person: Person, *, by: str, why: str) -> list[str]
     gone = sorted({*send_ids, *bodies}.difference(written_anew))
     for batch in batches(gone):
         ledger.execute(delete(messages).where(messages.c.send_id.in_(batch)))
+    _forget_replies(ledger, person, send_ids)
     for table in (suppressions_table, departures):
         ledger.execute(delete(table).where(table.c.address.in_(person.forms)))
     for table in metadata.sorted_tables:
@@ -99,6 +101,14 @@ def erase(ledger: Connection, person: Person, *, by: str, why: str) -> list[str]
     row = {"at": now, "action": "erase", "subject": person.hashed, "by": by}
     ledger.execute(actions.insert().values(**row, why=person.without(why)))
     return gone
+
+
+def _forget_replies(ledger: Connection, person: Person, send_ids: list[str]) -> None:
+    """Empty what the person wrote to us: their words are theirs as a whole."""
+    words = {"subject": None, "text": None}
+    ledger.execute(update(replies).where(replies.c.address.in_(person.forms)).values(**words))
+    for batch in batches(send_ids):
+        ledger.execute(update(replies).where(replies.c.send_id.in_(batch)).values(**words))
 
 
 def erase_again(

@@ -69,6 +69,9 @@ SUPPRESSING = {
 LISTS = {"sendgrid": ("bounces", "blocks", "invalid_emails", "spam_reports", "unsubscribes")}
 """By provider: what it keeps about addresses, to be read every so often."""
 
+MAILBOX = "mailbox"
+"""The name of the mailbox among the lists."""
+
 SOFT_LIMIT = 5
 """Soft bounces in a row."""
 SAME_BOUNCE = timedelta(hours=1)
@@ -194,28 +197,35 @@ def last_syncs(ledger: Connection) -> dict[str, Row[Any]]:
     return {row.source: row for row in ledger.execute(select(feedback_syncs))}
 
 
-def check_fresh(ledger: Ledger, provider: str, max_age: timedelta, now: datetime) -> None:
-    """Refuse to send without recent news of bounces, complaints and unsubscribes.
+def check_fresh(
+    ledger: Ledger, provider: str, max_age: timedelta, now: datetime, *, mailbox: bool = False
+) -> None:
+    """Refuse to send without recent news of bounces, complaints, unsubscribes and, with `mailbox`,
+    answers.
 
     `now` is the wall clock. A provider that keeps no lists is let through. Raises GateStopped.
     """
     with ledger.read() as connection:
-        old = stale(connection, provider, max_age, now)
+        old = stale(connection, provider, max_age, now, mailbox=mailbox)
     if old:
         raise GateStopped("feedback", [*old, "read them with: lifecycle sync-feedback"])
 
 
-def stale(ledger: Connection, provider: str, max_age: timedelta, now: datetime) -> list[str]:
-    """The lists of the provider that were not read for too long, a sentence each."""
+def stale(
+    ledger: Connection, provider: str, max_age: timedelta, now: datetime, *, mailbox: bool = False
+) -> list[str]:
+    """The lists of the provider, and the mailbox, that were not read for too long, a sentence
+    each."""
     synced = last_syncs(ledger)
     old = []
-    for source in LISTS.get(provider, ()):
+    for source in (*LISTS.get(provider, ()), *([MAILBOX] if mailbox else [])):
         row = synced.get(source)
+        called = "the mailbox was" if source == MAILBOX else f"{source} were"
         if row is None:
-            old.append(f"{source} were never read from the provider")
+            old.append(f"{called} never read" + (" from the provider" * (source != MAILBOX)))
         elif now - row.succeeded_at > max_age:
             old.append(
-                f"{source} were last read at {row.succeeded_at:%Y-%m-%d %H:%M} UTC, longer ago "
+                f"{called} last read at {row.succeeded_at:%Y-%m-%d %H:%M} UTC, longer ago "
                 f"than {max_age / timedelta(hours=1):g} hours"
             )
     return old

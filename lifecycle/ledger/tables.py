@@ -264,8 +264,8 @@ enrollments = Table(
     Column(
         "end_reason",
         String(32),
-        doc="exit, completed, churned, high_touch, deleted, no_reader, trigger_removed, cancelled, "
-        "rejected",
+        doc="exit, completed, replied, churned, high_touch, deleted, no_reader, trigger_removed, "
+        "cancelled, rejected",
     ),
     Column("seen_false_at", UtcDateTime, doc="audience seen false with a fresh feed since entry"),
     Column("held_out", Boolean, nullable=False, doc="entered without mails, to compare with"),
@@ -521,6 +521,46 @@ feedback_syncs = Table(
     Column("read_until", UtcDateTime, nullable=False, doc="by the provider's clock"),
     Column("succeeded_at", UtcDateTime, nullable=False, doc="wall clock"),
     comment="One row per list of the provider that was pulled whole.",
+)
+
+mailbox_positions = Table(
+    "mailbox_positions",
+    metadata,
+    Column("folder", String(255), primary_key=True, doc="host, user and folder"),
+    Column("uid_validity", BigInteger, nullable=False, doc="another one: all is read again"),
+    Column("last_uid", BigInteger, nullable=False, doc="all up to it is in the ledger"),
+    Column("read_at", UtcDateTime, nullable=False, doc="wall clock"),
+    comment="One row per folder that is read: how far.",
+)
+
+replies = Table(
+    "replies",
+    metadata,
+    Column("key", String(64), primary_key=True, doc="the same message always has the same key"),
+    Column("kind", String(16), nullable=False, doc="as in lifecycle/ledger/replies.py"),
+    Column("came_at", UtcDateTime, nullable=False, doc="when the mailbox got it"),
+    Column("read_at", UtcDateTime, nullable=False, doc="wall clock"),
+    Column("matched_by", String(16), nullable=False, doc="reference, token, sender, report; none"),
+    Column("send_id", String(32), index=True, doc="the mail that it answers; null: unmatched"),
+    Column("account_id", String(255), index=True),
+    Column("contact_id", String(255)),
+    Column("trigger", String(100)),
+    Column("step", String(100), doc="null: several of the sequence fit"),
+    Column("cycle", Integer),
+    Column("address", String(320), index=True, doc="the sender's, normalised"),
+    Column("subject", Text),
+    Column("text", Text, doc="what the person wrote, without the mail that it quotes"),
+    Column("label", String(64), doc="the answer that the step asked for"),
+    Column("return_on", Date, doc="an automatic answer says so"),
+    Column("forward_id", String(32), doc="the send that passes it on to the owner"),
+    Column("settled_at", UtcDateTime, doc="somebody has answered, or has looked at it"),
+    Column("settled_by", String(100)),
+    Column("settled_why", Text),
+    Column("folder", String(255), doc="where it lies, until it is flagged or moved"),
+    Column("uid_validity", BigInteger),
+    Column("uid", BigInteger),
+    Index("ix_replies_open", "settled_at", "kind"),
+    comment="One row per message that came back to the mailbox and concerns a mail of ours.",
 )
 
 command_runs = Table(

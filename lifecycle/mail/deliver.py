@@ -89,7 +89,11 @@ def check_live(settings: Settings, ledger: Ledger, now: datetime) -> None:
     refuse_to_replay_live(settings, now)
     if is_live(settings.delivery):
         feedback.check_fresh(
-            ledger, settings.delivery.provider, settings.feedback.max_age, datetime.now(UTC)
+            ledger,
+            settings.delivery.provider,
+            settings.feedback.max_age,
+            datetime.now(UTC),
+            mailbox=settings.mailbox.is_read,
         )
 
 
@@ -491,6 +495,6 @@ class RefusedInARow:
 
 def horizon_of(settings: Settings) -> timedelta:
     """How long an uncertain mail waits for evidence: no time, where none can come."""
-    if settings.delivery.provider == "smtp":
+    if settings.delivery.provider == "smtp" and not settings.mailbox.is_read:
         return timedelta(0)
     return timedelta(hours=settings.delivery.hold_after_hours)

@@ -8,7 +8,7 @@ from datetime import UTC, datetime, timedelta
 from functools import partial
 
 from lifecycle.errors import DeliveryError
-from lifecycle.ledger import commands, feedback
+from lifecycle.ledger import feedback
 from lifecycle.ledger.store import Ledger
 from lifecycle.mail.customers import known_to_the_crm
 from lifecycle.mail.providers.sendgrid_feedback import SendGridLists
@@ -29,13 +29,6 @@ def sync_feedback(
     The first reading takes whole lists. Each page is committed by itself, and a list counts as
     read once all of it is. Raises DeliveryError where one cannot be read, after the others.
     """
-    with commands.recorded(ledger, commands.SYNC_FEEDBACK):
-        return _read_all(settings, ledger, progress)
-
-
-def _read_all(
-    settings: Settings, ledger: Ledger, progress: Callable[[str], None] | None
-) -> dict[str, int]:
     names = feedback.LISTS.get(settings.delivery.provider, ())
     if not names:
         return {}

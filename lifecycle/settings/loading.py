@@ -21,7 +21,7 @@ from lifecycle.errors import SettingsError, did_you_mean
 from lifecycle.masking import has_credential, hide_secrets, know_environment, know_secret
 from lifecycle.settings.company import Company, Consent, Owners, Privacy
 from lifecycle.settings.health import Dormancy, Effect, Health, Stages
-from lifecycle.settings.mail import Delivery, Feedback, SendGrid, Smtp, Unsubscribe, Warmup
+from lifecycle.settings.mail import Delivery, Feedback, Mailbox, SendGrid, Smtp, Unsubscribe, Warmup
 from lifecycle.settings.operation import Backup, Ledger, Notify, Serve, State, Status, Web
 from lifecycle.settings.plan import Guard, Plan
 from lifecycle.settings.sources import Events, Feed, Gate, MoreSource, Source
@@ -86,6 +86,7 @@ class Settings(BaseSettings):
     warmup: Warmup = Warmup()
     unsubscribe: Unsubscribe = Unsubscribe()
     feedback: Feedback = Feedback()
+    mailbox: Mailbox = Mailbox()
     privacy: Privacy = Privacy()
     web: Web = Web()
     serve: Serve = Serve()
@@ -110,6 +111,16 @@ class Settings(BaseSettings):
     def state_dir(self) -> Path:
         """The state folder, absolute."""
         return self.state.dir.absolute()
+
+    @property
+    def hears_answers(self) -> bool:
+        """Whether anybody would hear a person who unsubscribes: by the mailbox, or by a link."""
+        return self.mailbox.is_read or bool(self.unsubscribe.base_url)
+
+    @property
+    def answer_address(self) -> str:
+        """Where people write to."""
+        return self.mailbox.address or self.company.from_email
 
     @property
     def work_db(self) -> Path:

@@ -176,6 +176,9 @@ def _mails(status: Status) -> Section:
         f"by {hold['by']}: {hold['why']}"
         for hold in status.holds
     ]
+    if waiting := status.answers_waiting:
+        counts = ", ".join(f"{n:,} {_MESSAGES[kind]}" for kind, n in sorted(waiting.items()))
+        parts.append(f"Waits for a person: {counts}; `lifecycle answers` lists them.")
     if status.suppressed:
         reasons = ", ".join(f"{n:,} {reason}" for reason, n in sorted(status.suppressed.items()))
         parts.append(f"Addresses that are never mailed: {reasons}.")
@@ -192,6 +195,9 @@ def _mails(status: Status) -> Section:
         oldest = min(status.feedback_read.values())
         parts.append(f"Bounces and unsubscribes were last read {_when(status, oldest)}.")
     return Section("Mails", tuple(parts))
+
+
+_MESSAGES = {"answer": "answered by customers", "unmatched": "that fit no one mail of ours"}
 
 
 def _stopped(status: Status, trigger: dict[str, Any]) -> str:

@@ -226,7 +226,7 @@ def known_addresses(warehouse: duckdb.DuckDBPyConnection, addresses: Collection[
         select email_normalized as address from marts.dim_contacts semi join asked
             on email_normalized = address
         union
-        select lower(trim(owner_email)) from marts.dim_accounts semi join asked
+        select lower(trim(owner_email)) from marts.account_360 semi join asked
             on lower(trim(owner_email)) = address
     """
     return {row["address"] for row in rows(warehouse, query, [list(addresses)])}

@@ -112,6 +112,17 @@ def is_live(delivery: Delivery) -> bool:
     return delivery.provider != "outbox"
 
 
+def nobody_hears(settings: Settings) -> str | None:
+    """Why real people must not be mailed: nobody would hear it when they unsubscribe."""
+    if not is_live(settings.delivery) or settings.hears_answers:
+        return None
+    return (
+        f"delivery.provider is {settings.delivery.provider!r}, and nobody would hear an "
+        "unsubscribe: set [mailbox] host, so that mails to the company are read, or [unsubscribe] "
+        "base_url, the address of `lifecycle serve`"
+    )
+
+
 def open_provider(settings: Settings) -> Provider:
     """The provider of `[delivery] provider`. Raises DeliveryError when it cannot be used."""
     # Imported here: each provider imports this module, and an unused provider must cost no time.
