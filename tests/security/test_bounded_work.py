@@ -79,10 +79,7 @@ def test_a_trigger_file_is_refused_in_one_message(text):
     assert str(refusal.value).startswith("win_back.yaml")
 
 
-COLUMNS = {
-    name: Column(name, "varchar")
-    for name in ("name", "background")
-}
+COLUMNS = {name: Column(name, "varchar") for name in ("name", "background")}
 
 
 @pytest.mark.parametrize(
