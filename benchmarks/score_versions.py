@@ -25,7 +25,8 @@ from lifecycle.days import days_between
 from lifecycle.document import as_text
 from lifecycle.evaluation.score_report import ScoreReport
 from lifecycle.health import score_validation
-from lifecycle.health.fit import MEASURES, fit_scores
+from lifecycle.health.fit import fit_scores
+from lifecycle.health.measures import MEASURES
 from lifecycle.health.score_validation import Validation
 from lifecycle.settings import CHECKOUT, Settings
 from lifecycle.sources import ledger as ledger_source

@@ -23,7 +23,7 @@ LifecycleError                      1  the run failed: nothing is wrong with the
     ├── OverBudget                  3  it reaches too many people to go without an approval
     └── LossesHeld                  3  it would end too much at once to go without an approval
 
-A message says where, what is wrong, and what was probably meant.
+A message says where, what is wrong, and what was probably meant. Secrets in it are hidden.
 """
 
 from __future__ import annotations
@@ -32,6 +32,8 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from difflib import get_close_matches
 
+from lifecycle.masking import hide_secrets
+
 
 class LifecycleError(Exception):
     """The run failed for a reason that is not the input's."""
@@ -39,6 +41,9 @@ class LifecycleError(Exception):
     exit_status = 1
     says_all = False
     """Whether the message is all there is to know: a traceback would only frighten."""
+
+    def __init__(self, *args: object) -> None:
+        super().__init__(*(hide_secrets(arg) if isinstance(arg, str) else arg for arg in args))
 
 
 class WarehouseError(LifecycleError):

@@ -17,6 +17,8 @@ from typing import TYPE_CHECKING, Any, TextIO
 
 from lifecycle import settings as settings_file
 from lifecycle.clock import delivered_on, moment_of
+from lifecycle.erasure import check_key
+from lifecycle.erasure.files import sweep
 from lifecycle.errors import DeliveryHeld, LossesHeld, OverBudget, Problems, Stopped
 from lifecycle.ledger import approvals, commands, feed_questions, held_deliveries, leaving, runs
 from lifecycle.ledger.departures import Departure
@@ -125,6 +127,7 @@ class Run:
                 if not dry_run:
                     refuse_to_replay_live(settings, moment)
                 keep_to_one_source(settings)
+                sweep(settings)
                 by_hand = as_of is not None or dated is not None
                 loaded_at = dated.loaded_at if dated else None
                 if loaded_at is not None:
@@ -328,6 +331,7 @@ class Run:
         from lifecycle.authoring.files import Seen
         from lifecycle.authoring.validate import validate  # seconds, which only a run needs
 
+        check_key(self.settings, self.ledger)
         self.seen = Seen.now(self.settings)
         validation = validate(self.settings)
         self.report.broken = {name: list(wrong) for name, wrong in validation.files.broken.items()}

@@ -239,9 +239,11 @@ def serve(
 
     It also serves /metrics and /healthz, on an address that only this machine reaches.
     """
+    from lifecycle.erasure import check_key
     from lifecycle.web.server import serve
 
     with context.obj.ledger() as (settings, ledger):
+        check_key(settings, ledger)
         serve(
             settings,
             ledger,

@@ -10,7 +10,7 @@ from typing import Any
 
 from markupsafe import Markup
 
-from lifecycle.document import Document, Section, Table, moment, table
+from lifecycle.document import Document, Section, moment, table
 from lifecycle.errors import WarehouseError
 from lifecycle.evaluation.score_curves import TEMPLATES, draw
 from lifecycle.health import score_validation
@@ -78,6 +78,8 @@ class ScoreReport:
             "status": "failed" if self.verdict else "done",
             "verdict": self.verdict or None,
             "note": self._note or None,
+            "against_silence": (validation.against_silence or None) if validation else None,
+            "beats_silence": validation.beats_silence if validation else None,
             "versions": list(validation.versions) if validation else [],
             "figures": [asdict(item) for item in validation.figures] if validation else [],
             "comparisons": [
@@ -88,33 +90,67 @@ class ScoreReport:
         }
 
     def as_document(self) -> Document:
-        """The report for a person."""
-        tone = (
-            "bad"
-            if self.verdict
-            else "good"
-            if self.validation and self.validation.curves
-            else "warning"
+        """The report for a person at a terminal: what to believe, and a row a version."""
+        return [self._summary(), *self._versions()]
+
+    def as_page(self) -> Document:
+        """The report with every snapshot and comparison, for a page that has the room."""
+        return [self._summary(), *self._versions(), *self._details()]
+
+    def _summary(self) -> Section:
+        """What to believe: whether the score beats silence, then what is worse than before."""
+        validation = self.validation
+        sentences = [self.verdict, self._note]
+        if validation is None or not validation.figures:
+            return Section("Score report", tuple(filter(None, sentences)), "warning")
+        sentences = [validation.against_silence, *sentences]
+        if validation.curves and not self.verdict:
+            sentences.append("no score version is worse than the one before")
+        if validation.of > validation.drawn:
+            sentences.append(
+                f"judged on {validation.drawn:,} of {validation.of:,} accounts, drawn by their ids"
+            )
+        parts = tuple(_sentence(text) for text in sentences if text)
+        is_good = validation.beats_silence and not self.verdict
+        tone = "bad" if self.verdict else "good" if is_good else "warning"
+        clock = moment(_utc(validation.reported_at), self.time_zone)
+        return Section(f"Score report as of {clock}", parts, tone)
+
+    def _versions(self) -> list[Section]:
+        """A row a version: fits 80 columns."""
+        validation = self.validation
+        if validation is None or not validation.curves:
+            return []
+        rows = (
+            (
+                item.version + ("*" if item.is_fitted_on else ""),
+                f"{item.churned:,} of {item.accounts:,}",
+                _number(item.auc.value if item.auc else None, "{:.3f}"),
+                _interval(item.gain, "{:+.3f}", "{:.3f}…{:.3f}"),
+                _number(item.lift, "{:.1f}"),
+                _number(item.calibration_error, "{:.3f}"),
+            )
+            for item in validation.figures
+            if item.day is None
         )
-        parts: list[str | Table] = [self.verdict[:1].upper() + self.verdict[1:] + "."]
-        parts = parts if self.verdict else []
-        if self._note:
-            parts.append(self._note)
+        columns = ("version", "left", "AUC", "over silence", "lift", "cal.")
+        words = [
+            "AUC: how often one that left had the worse score than one that stayed; 0.5 is chance.",
+            "over silence: AUC less that of days since last activity (95 % interval).",
+            "lift: how many times more often the worst tenth left.",
+            "cal.: mean distance of expected from observed departures; 0 is exact.",
+            LEARNED,
+            "The page has each snapshot, the curves, and how often bands changed.",
+        ]
+        return [Section("Who left within 90 days", (table(columns, rows), "\n".join(words)))]
+
+    def _details(self) -> list[Section]:
         validation = self.validation
         if validation is None or not validation.figures:
-            return [Section("Score report", tuple(parts), tone)]
-        if validation.of > validation.drawn:
-            parts.append(
-                f"Judged on {validation.drawn:,} of {validation.of:,} accounts, drawn by their ids."
-            )
-        title = f"Score report as of {moment(_utc(validation.reported_at), self.time_zone)}"
-        sections = [Section(title, tuple(parts), tone)] if parts else []
-        if not parts:
-            sections = [Section(title, ("No score version is worse than the one before.",), tone)]
+            return []
         figures = table(COLUMNS, (_shown(item) for item in validation.figures))
         notes = [f"{name}: {what}." for name, what in COLUMNS.items()]
-        notes.append(LEARNED)
-        sections.append(Section("Who left within 90 days", (figures, "\n".join(notes))))
+        sections = [Section("Each version on each snapshot", (figures, "\n".join(notes)))]
         if validation.comparisons:
             columns = ("version", "against", "snapshots of accounts", "AUC", "")
             rows = (_compared(item) for item in validation.comparisons)
@@ -145,7 +181,7 @@ class ScoreReport:
         """The report as one page with its picture inside."""
         template = TEMPLATES.get_template("score_report.html")
         return template.render(
-            sections=self.as_document(), picture=self.picture and Markup(self.picture)
+            sections=self.as_page(), picture=self.picture and Markup(self.picture)
         )
 
 
@@ -208,13 +244,16 @@ def _day(day: date | None) -> str:
     return "all" if day is None else day.isoformat()
 
 
-def _interval(interval: Interval | None, form: str) -> str:
+def _interval(interval: Interval | None, form: str, between: str = "") -> str:
+    """A figure with its interval; `between` is the form of the interval's bounds."""
     if interval is None:
         return "–"
-    value, low, high = (
-        form.format(number) for number in (interval.value, interval.low, interval.high)
-    )
-    return f"{value} ({low} to {high})"
+    bounds = (between or f"{form} to {form}").format(interval.low, interval.high)
+    return f"{form.format(interval.value)} ({bounds})"
+
+
+def _sentence(text: str) -> str:
+    return f"{text[:1].upper()}{text[1:].removesuffix('.')}."
 
 
 def _number(value: float | None, form: str) -> str:

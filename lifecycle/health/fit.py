@@ -18,23 +18,13 @@ from numpy.typing import NDArray
 
 from lifecycle.errors import FitError, WarehouseError
 from lifecycle.health import dormancy, parameters, return_fit, scorecard
+from lifecycle.health.measures import MEASURES
 from lifecycle.health.parameters import Lifetime, Parameters
 from lifecycle.ledger import commands
 from lifecycle.ledger.store import Ledger
 from lifecycle.settings import Settings
 from lifecycle.warehouse.connection import connect_work
 from lifecycle.warehouse.published_days import check_published
-
-MEASURES = (
-    "recency_share",
-    "active_days_28",
-    "active_users_share",
-    "features_used_28",
-    "trend_28",
-    "outcomes_28",
-    "support_load",
-)
-"""The measures that the scorecard uses: columns of fct_account_health_daily."""
 
 EVERYONE = ""
 """The key of all accounts together; a segment that is too small uses their parameters."""

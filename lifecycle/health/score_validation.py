@@ -16,6 +16,7 @@ from typing import Any
 import duckdb
 import numpy as np
 
+from lifecycle.health.measures import MEASURES
 from lifecycle.health.return_chance import Floats
 from lifecycle.health.return_fit import sample
 from lifecycle.health.scorecard import Bin, Scorecard
@@ -169,6 +170,43 @@ class Validation:
     """Accounts in the sample."""
     of: int
     """All accounts."""
+
+    @property
+    def newest(self) -> Figures | None:
+        """The newest version's figures over all snapshots, where they are enough."""
+        for figures in self.figures:
+            if figures.version == self.versions[-1] and figures.day is None and figures.auc:
+                return figures
+        return None
+
+    @property
+    def beats_silence(self) -> bool:
+        """Whether the newest version ranks better than days of silence, beyond its interval."""
+        newest = self.newest
+        return bool(newest and newest.gain and newest.gain.low > 0)
+
+    @property
+    def against_silence(self) -> str:
+        """One sentence: whether the newest version ranks better than days of silence; empty where
+        there is not enough data."""
+        newest = self.newest
+        if newest is None or newest.auc is None or newest.gain is None:
+            return ""
+        gain = newest.gain
+        figures = (
+            f"AUC {newest.auc.value:.3f} against {newest.auc.value - gain.value:.3f}, "
+            f"{gain.value:+.3f} (95 % interval {gain.low:+.3f} to {gain.high:+.3f}), on "
+            f"{newest.accounts:,} snapshots of accounts of which {newest.churned:,} left"
+        )
+        name = EQUAL_WEIGHTS if newest.version == EQUAL_WEIGHTS else f"version {newest.version}"
+        if gain.low > 0:
+            return f"the score ({name}) finds who leaves better than days of silence do: {figures}"
+        if gain.high < 0:
+            return f"the score ({name}) is worse than days of silence: go by silence. {figures}"
+        return (
+            f"the score ({name}) is not shown to be better than days of silence: plain silence "
+            f"is as good. {figures}"
+        )
 
     @property
     def verdict(self) -> str:
@@ -393,14 +431,12 @@ def _snapshots(connection: duckdb.DuckDBPyConnection) -> tuple[Snapshots, int]:
 
     silent = numbers("days_silent")
     in_force: Any = np.ma.asarray(columns["score_version"], object)
-    fixed = {"account_id", "day", "as_of", "score_version", "usage_score_raw", "days_silent"}
-    fixed |= {"has_churned", "band_changes", "reversals"}
     return Snapshots(
         account=np.asarray(columns["account_id"]),
         day=np.asarray(columns["day"], "datetime64[D]"),
         as_of=np.asarray(columns["as_of"], "datetime64[us]"),
         in_force=np.array([name or EQUAL_WEIGHTS for name in in_force.filled("")], object),
-        measures={name: numbers(name) for name in columns if name not in fixed},
+        measures={name: numbers(name) for name in MEASURES},
         raw_score=numbers("usage_score_raw"),
         days_silent=np.where(np.isnan(silent), np.inf, silent),
         churned=np.asarray(columns["has_churned"], np.bool_),

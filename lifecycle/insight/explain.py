@@ -298,7 +298,9 @@ def explain(
         feed=feed,
         history=past,
         suppressed=account_history.suppressed(
-            ledger, [row["email_normalized"] for row in contacts]
+            ledger,
+            [row["email_normalized"] for row in contacts],
+            settings.privacy.erasure_key.get_secret_value(),
         ),
         triggers=[
             TriggerStory(

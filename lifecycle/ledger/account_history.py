@@ -10,6 +10,7 @@ from typing import Any
 from sqlalchemy import Row, Select, and_, func, or_, select
 
 from lifecycle.ledger import controls, departures
+from lifecycle.ledger import suppressions as suppression_rules
 from lifecycle.ledger.store import Ledger
 from lifecycle.ledger.tables import (
     MAILED,
@@ -166,13 +167,13 @@ def feedback_read(ledger: Ledger) -> dict[str, datetime]:
     return {row.source: row.succeeded_at for row in _all(ledger, query)}
 
 
-def suppressed(ledger: Ledger, addresses: Sequence[str]) -> dict[str, str]:
-    """Those of the addresses that may not be mailed, and why."""
-    query = select(suppressions).where(suppressions.c.address.in_(addresses))
-    reasons = {row.address: row.reason for row in _all(ledger, query)}
+def suppressed(ledger: Ledger, addresses: Sequence[str], erasure_key: str) -> dict[str, str]:
+    """Those of the addresses that may not be mailed, and why, as the planner sees it.
+
+    `erasure_key` is `[privacy]`'s. Raises LedgerError where people were erased under another.
+    """
     with ledger.read() as connection:
-        left = departures.in_force(connection, addresses)
-    return {address: departures.describe(row) for address, row in left.items()} | reasons
+        return suppression_rules.reasons(connection, addresses, erasure_key)
 
 
 class AccountHistory:

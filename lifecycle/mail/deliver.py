@@ -14,7 +14,7 @@ from queue import Empty, SimpleQueue
 from sqlalchemy import Connection
 
 from lifecycle.errors import ClockError, InputError
-from lifecycle.ledger import delivery, feedback, suppressions, warmup
+from lifecycle.ledger import delivery, erasure_keys, feedback, suppressions, warmup
 from lifecycle.ledger.states import last_change
 from lifecycle.ledger.store import Ledger
 from lifecycle.ledger.suppressions import Suppression
@@ -141,6 +141,8 @@ def deliver(
     raises.
     """
     check_live(settings, ledger, now)
+    with ledger.write() as connection:
+        erasure_keys.keep_first(connection, settings.privacy.erasure_key.get_secret_value())
     with ledger.read() as connection:
         last_seen = last_change(connection)
     provider = open_provider(settings)

@@ -172,8 +172,7 @@ class RunReport:
             more = len(pulled.passed_over) - 5
             named += f" and {more:,} more" if more > 0 else ""
             self.warnings.append(
-                "Not read, for the name does not end in .csv, .jsonl or .parquet, or it is a link"
-                f" to a folder: {named}."
+                f"Not read, for the name does not end in .csv, .jsonl or .parquet: {named}."
             )
 
     def add_gate(self, result: GateResult) -> None:

@@ -18,6 +18,9 @@ class Source(Section):
 
     kind: Literal["demo", "files"] = Field("demo", description="demo or files")
     path: str = Field("", description="files: a folder or any fsspec address")
+    follow_links: bool = Field(
+        False, description="read also what links lead to outside the folder; inside they are read"
+    )
     nothing: list[str] = Field(
         ["NULL", "nil", "none", "nan", "n/a", "#n/a", "-", "--", "–", "—", "なし", "無し"],
         description="words that stand for an empty value, in any case or width",
@@ -85,6 +88,9 @@ class MoreSource(Section):
 
     kind: Literal["files"] = Field("files", description="files")
     path: str = Field(description="a folder or any fsspec address")
+    follow_links: bool = Field(
+        False, description="read also what links lead to outside the folder; inside they are read"
+    )
     columns: dict[SourceTable, dict[str, str]] = Field(
         default_factory=dict, description="per table: our column name = the export's column name"
     )

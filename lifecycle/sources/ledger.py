@@ -62,8 +62,8 @@ _SNAPSHOTS = {
 def snapshot(settings: Settings) -> None:
     """Copy the ledger into `context.ledger_sends` (one row per send, without its address),
     `context.ledger_enrollments` (one row per enrolment), `context.ledger_replies` (one row per
-    message that came back, without its words and its address) and `context.ledger_feed_questions` (one
-    row per question about the usage feed). Times are UTC.
+    message that came back, without its words and its address) and
+    `context.ledger_feed_questions` (one row per question about the usage feed). Times are UTC.
 
     A ledger that does not exist yet gives empty tables. Raises LedgerError where it cannot be
     read, WarehouseError where the tables cannot be written.
@@ -84,7 +84,7 @@ def _replace(warehouse: Path, files: Mapping[str, Path]) -> None:
             work.begin()
             work.execute(f"CREATE SCHEMA IF NOT EXISTS {CONTEXT}")
             for name, file in files.items():
-                rows = f"FROM read_parquet({named(file)})"
+                rows = f"FROM read_parquet({named(file)}, hive_partitioning = false)"
                 work.execute(f"CREATE OR REPLACE TABLE {CONTEXT}.{name} AS {rows}")
             work.commit()
     except duckdb.Error as error:

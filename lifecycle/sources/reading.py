@@ -1,7 +1,8 @@
 """One file → a DuckDB relation: its columns as they are written, its rows numbered.
 
 CSV and JSONL are staged as text, Parquet is read where it lies. Folders below the source that are
-called `key=value` are columns of the files in them, on a disk and elsewhere alike.
+called `key=value` can be mapped to columns, on a disk and elsewhere alike; of themselves they are
+none: a file's name is a name.
 """
 
 from __future__ import annotations
@@ -36,6 +37,8 @@ _ENCODINGS = {
     "cp949": "Korean",
 }
 """What a file that is not UTF-8 may be, in the order in which it is tried."""
+LONGEST_QUOTE = 200
+"""Characters that a message quotes of a file, which may be another one than its writer meant."""
 _PROPOSED = 4
 """Encodings that a message proposes."""
 _NO_WHOLE_PARQUET = ("magic bytes", "too small to be", "read enough bytes", "Invalid Input Error")
@@ -51,6 +54,8 @@ class Field:
     """The expression that gives its value."""
     type: str
     """The DuckDB type of that expression."""
+    is_folder: bool = False
+    """Whether it is a folder's name, `day=2026-06-10`: a column only where a mapping names it."""
 
 
 @dataclass(frozen=True)
@@ -141,13 +146,14 @@ def unreadable(file: File, error: Exception) -> SourceError:
 
 
 def _folders(name: str) -> Iterator[Field]:
-    """The columns that a file's folders below the source give: `day=2026-06-10`."""
+    """What a file's folders below the source say: `day=2026-06-10`."""
     for folder in name.split("/")[:-1]:
         key, sign, value = folder.partition("=")
         if sign and key:
             text = unquote(value)
             is_null = text in ("", "__HIVE_DEFAULT_PARTITION__")
-            yield Field(unquote(key), "NULL::VARCHAR" if is_null else literal(text), "VARCHAR")
+            value = "NULL::VARCHAR" if is_null else literal(text)
+            yield Field(unquote(key), value, "VARCHAR", is_folder=True)
 
 
 def read_records(
@@ -160,7 +166,13 @@ def read_records(
 
 def first_line(error: BaseException) -> str:
     """What went wrong, without the SQL that DuckDB prints below it, and without an address."""
-    return mask_addresses(str(error).split("\n")[0])
+    return shown(str(error).split("\n")[0])
+
+
+def shown(text: str) -> str:
+    """What a message may quote of a file: a head without addresses."""
+    masked = mask_addresses(text)
+    return masked if len(masked) <= LONGEST_QUOTE else masked[: LONGEST_QUOTE - 1] + "…"
 
 
 # Parquet. -------------------------------------------------------------------------------

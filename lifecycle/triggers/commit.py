@@ -5,6 +5,8 @@ from __future__ import annotations
 import subprocess
 from pathlib import Path
 
+from lifecycle.child_environment import child_environment
+
 
 def commit_of(file: Path) -> str | None:
     """The checkout's commit, or None where the file is not in it as it stands: no checkout, no
@@ -14,6 +16,7 @@ def commit_of(file: Path) -> str | None:
     try:
         git_status = subprocess.run(
             ["git", "-C", str(file.parent), "status", *asked.split(), "--", file.name],
+            env=child_environment("GIT_"),
             capture_output=True,
             text=True,
             check=True,

@@ -143,7 +143,7 @@ def test_the_commands_print_what_the_pages_say(tmp_path: Path, prefect_api: str)
     env = environment(
         state,
         PREFECT_API_URL=prefect_api,
-        LIFECYCLE__PRIVACY__ERASURE_KEY="a long random text",
+        LIFECYCLE__PRIVACY__ERASURE_KEY="0123456789abcdef0123456789abcdef",
         LIFECYCLE_WAREHOUSE=str(state / "work.duckdb"),
         DBT_TARGET_PATH=str(tmp_path / "target"),
         DBT_LOG_PATH=str(tmp_path / "logs"),

@@ -19,7 +19,8 @@ import pytest
 
 from commands import environment, lifecycle
 from company import TOML, utc
-from lifecycle.evaluation.score_report import score_report
+from lifecycle.document import as_text
+from lifecycle.evaluation.score_report import ScoreReport, score_report
 from lifecycle.health import parameters, score_validation, scorecard
 from lifecycle.health.parameters import Parameters
 from lifecycle.health.score_validation import Validation
@@ -121,8 +122,8 @@ def history(world: World, tmp_path_factory: pytest.TempPathFactory) -> Path:
         db.register("them", pa.Table.from_pylist(them))
         db.execute(
             "create schema snapshots; create table snapshots.accounts_snapshot as select *,"
-            " null::varchar as segment, timestamp '2025-01-01' as dbt_valid_from,"
-            " null::timestamp as dbt_valid_to from them"
+            " case when account_id > 'A0700' then 'smb' end as segment,"
+            " timestamp '2025-01-01' as dbt_valid_from, null::timestamp as dbt_valid_to from them"
         )
     done = dbt(settings, folder / "target", "run", "--select", "stg_run_context",
                "int_score_snapshots", "int_band_changes")  # fmt: skip
@@ -206,6 +207,37 @@ def test_figures_are_those_of_the_history(
     unseen = days >= SNAPSHOTS[2].date()
     assert overall.auc.value == pytest.approx(auc(chance[unseen], left[unseen]))
     assert not overall.is_fitted_on, "what it learned from proves nothing where there is other"
+
+
+def test_the_text_fits_a_terminal_and_says_first_whether_silence_would_do(
+    judged: tuple[Settings, Validation],
+) -> None:
+    _, result = judged
+    report = ScoreReport("files", "Asia/Tokyo", result)
+    first, *_ = report.as_document()
+    assert re.match(
+        r"The score \(version \S+\) finds who leaves better than days of silence do: AUC 0\.\d+ ",
+        first.parts[0],
+    )
+    assert report.as_json()["beats_silence"] is True
+    text = as_text(report.as_document())
+    # A sentence wraps; a table that does not fit would fold its cells.
+    assert all(len(line) <= 80 for line in text.splitlines())
+    for version in result.versions:
+        assert re.search(rf"^  {version}\*? +\d+ of [\d,]+ +0\.\d+ +[+-]0\.\d+ \(", text, re.M)
+
+
+def test_a_score_that_is_no_better_than_silence_says_so_first(world: World, with_versions) -> None:
+    settings = with_versions((HALF_WAY, world.fitted()))
+    with duckdb.connect(settings.work_db) as db:
+        db.execute(
+            "update intermediate.int_health_days_kept set days_silent ="
+            " cast(1000 + 100 * recency_share - 100 * active_days_28 as bigint)"
+        )
+    report = score_report(settings)
+    assert "days of silence" in report.as_document()[0].parts[0]
+    assert "better than days of silence do" not in report.as_document()[0].parts[0]
+    assert report.as_json()["beats_silence"] is False
 
 
 def test_bands_are_counted_for_the_version_that_was_in_force(

@@ -12,7 +12,8 @@ import pytest
 from company import Company
 from lifecycle.errors import FitError, WarehouseError
 from lifecycle.health import dormancy, return_fit, scorecard
-from lifecycle.health.fit import MEASURES, fit_scores
+from lifecycle.health.fit import fit_scores
+from lifecycle.health.measures import MEASURES
 from lifecycle.settings import Settings
 
 AS_OF = datetime.fromisoformat("2026-06-10 01:00")

@@ -37,15 +37,12 @@ ELSEWHERE = "elsewhere:1:0.00"
 SETTINGS = """
 [source]
 kind = "files"
-[ledger]
-url = "{ledger}"
 [delivery]
 provider = "{provider}"
 {delivery}
 [warmup]
 start = {warmup}
 [sendgrid]
-api_key = "SG.test"
 base_url = "{sendgrid}"
 read_timeout_seconds = 1
 [smtp]
@@ -72,15 +69,22 @@ def relay() -> Iterator[FakeSmtp]:
 
 
 @pytest.fixture
-def settings(tmp_path: Path, ledger_url: str, fake: FakeSendGrid, relay: FakeSmtp) -> Open:
+def settings(
+    tmp_path: Path,
+    ledger_url: str,
+    fake: FakeSendGrid,
+    relay: FakeSmtp,
+    monkeypatch: pytest.MonkeyPatch,
+) -> Open:
     """A company that may mail, and the lines of its `[delivery]`."""
+    monkeypatch.setenv("LIFECYCLE__LEDGER__URL", ledger_url)
+    monkeypatch.setenv("LIFECYCLE__SENDGRID__API_KEY", "SG.test")
 
     def make(*lines: str, provider: str = "sendgrid", warmup: int = 0) -> Settings:
         company = Company(tmp_path / "company")
         with (company.folder / "lifecycle.toml").open("a") as file:
             file.write(
                 SETTINGS.format(
-                    ledger=ledger_url,
                     provider=provider,
                     delivery="\n".join(lines),
                     warmup=warmup,
@@ -179,9 +183,12 @@ def test_a_mail_whose_turn_comes_late_in_its_lease_is_not_begun(settings, ledger
     relay.answer("END", HANG)  # the one connection is taken for longer than half the lease
     done = run(busy, ledger)
     assert states(ledger) == {"accepted": 2, "held": 1}
-    assert (done.held, attempts(ledger)) == (1, [1, 2, 2])
-    assert done.states[State.QUEUED] == 2
-    assert relay.commands.count("MAIL") == 3
+    assert done.held == 1
+    # Two were put back at least once; on a busy machine a turn may come late more often.
+    put_back = done.states[State.QUEUED]
+    assert put_back >= 2
+    assert sum(attempts(ledger)) == 3 + put_back
+    assert relay.commands.count("MAIL") == 3, "each was begun once"
 
 
 @pytest.mark.parametrize("provider", ["sendgrid", "smtp", "outbox"])

@@ -478,15 +478,16 @@ def test_an_account_without_email_activity_is_asked_once(tmp_path: Path, connect
 def test_neither_key_nor_address_is_logged_or_told(
     fake: FakeSendGrid, connect: Open, caplog: pytest.LogCaptureFixture
 ) -> None:
-    with caplog.at_level(logging.DEBUG):
-        for name in list(logging.root.manager.loggerDict):
-            logging.getLogger(name).setLevel(logging.DEBUG)
-        provider = connect(batch_size=5, email_logs=True)
-        fake.plan(["bad_request", "accept_then_reset", "unauthorized", "too_many:1"])
-        fake.refuse("c9@example.com")
-        text = repr([send(provider, letter(n)) for n in range(5)])
-        provider.resolve(letter(0).send_id)
-        text += repr(send(connect(base_url="http://127.0.0.1:1"), letter()))
+    # Put back afterwards: else each later test of this process would write SQLAlchemy's every step.
+    caplog.set_level(logging.DEBUG)
+    for name in list(logging.root.manager.loggerDict):
+        caplog.set_level(logging.DEBUG, logger=name)
+    provider = connect(batch_size=5, email_logs=True)
+    fake.plan(["bad_request", "accept_then_reset", "unauthorized", "too_many:1"])
+    fake.refuse("c9@example.com")
+    text = repr([send(provider, letter(n)) for n in range(5)])
+    provider.resolve(letter(0).send_id)
+    text += repr(send(connect(base_url="http://127.0.0.1:1"), letter()))
     seen = caplog.text + text + repr(provider) + repr(vars(provider).keys())
     assert KEY not in seen
     assert "c0@example.com" not in seen
