@@ -37,8 +37,8 @@ run: install ## install, then run the whole pipeline once (DATA= AS_OF= CONFIG= 
 test: install ## every test
 	@$(BIN)/pytest -q -n 2 --dist loadfile --no-loadscope-reorder
 
-proofs: install ## long proofs: a week of real orders, killed runs, what the benchmarks compare
-	@$(BIN)/pytest -q -n 2 -m long tests/end_to_end tests/benchmarks
+proofs: install ## long proofs: a week of real orders, killed runs, lived days, the benchmarks
+	@$(BIN)/pytest -q -n 2 -m long --ignore tests/faults --ignore tests/corruptions --ignore tests/oracle
 
 faults: install ## 20,000 mails, 200 kills, a fifth of the answers broken, on both ledgers
 	@$(BIN)/pytest -q -m long tests/faults

@@ -13,6 +13,7 @@ from typing import Any
 
 from sqlalchemy import (
     Column,
+    ColumnElement,
     Connection,
     String,
     Table,
@@ -92,7 +93,8 @@ def erase(ledger: Connection, person: Person, *, by: str, why: str) -> list[str]
     gone = sorted({*send_ids, *bodies}.difference(written_anew))
     for batch in batches(gone):
         ledger.execute(delete(messages).where(messages.c.send_id.in_(batch)))
-    _forget_replies(ledger, person, send_ids)
+        _wipe_replies(ledger, replies.c.send_id.in_(batch))
+    _wipe_replies(ledger, replies.c.address.in_(person.forms))
     for table in (suppressions_table, departures):
         ledger.execute(delete(table).where(table.c.address.in_(person.forms)))
     for table in metadata.sorted_tables:
@@ -103,12 +105,9 @@ def erase(ledger: Connection, person: Person, *, by: str, why: str) -> list[str]
     return gone
 
 
-def _forget_replies(ledger: Connection, person: Person, send_ids: list[str]) -> None:
-    """Empty what the person wrote to us: their words are theirs as a whole."""
-    words = {"subject": None, "text": None}
-    ledger.execute(update(replies).where(replies.c.address.in_(person.forms)).values(**words))
-    for batch in batches(send_ids):
-        ledger.execute(update(replies).where(replies.c.send_id.in_(batch)).values(**words))
+def _wipe_replies(ledger: Connection, which: ColumnElement[bool]) -> None:
+    """Forget the words of messages that came back; that they came stays, and from whom does not."""
+    ledger.execute(update(replies).where(which).values(subject=None, text=None))
 
 
 def erase_again(

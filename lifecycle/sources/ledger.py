@@ -62,8 +62,8 @@ _SNAPSHOTS = {
 def snapshot(settings: Settings) -> None:
     """Copy the ledger into `context.ledger_sends` (one row per send, without its address),
     `context.ledger_enrollments` (one row per enrolment), `context.ledger_replies` (one row per
-    message that came back, without its words and its address) and `context.ledger_feed_questions`
-    (one row per question about the usage feed). Times are UTC.
+    message that came back, without its words and its address) and
+    `context.ledger_feed_questions` (one row per question about the usage feed). Times are UTC.
 
     A ledger that does not exist yet gives empty tables. Raises LedgerError where it cannot be
     read, WarehouseError where the tables cannot be written.

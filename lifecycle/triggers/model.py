@@ -132,17 +132,7 @@ class Step(TriggerPart):
     id: StrictStr = Field(json_schema_extra={"pattern": f"^{SLUG.pattern}$"})
     after: DelayText = Field(description="since the account entered")
     when: AccountCondition | None = Field(None, description="judged when the step is due")
-    answers: Annotated[
-        dict[str, Answer],
-        BeforeValidator(read_numbers),
-        WithJsonSchema(
-            {
-                "type": "object",
-                "propertyNames": {"pattern": "^[0-9]$"},
-                "additionalProperties": {"$ref": "#/$defs/Answer"},
-            }
-        ),
-    ] = Field(
+    answers: Annotated[dict[str, Answer], BeforeValidator(read_numbers)] = Field(
         default_factory=dict,
         description="what a reader may answer with one digit: {label: wants_help, then: notify}",
     )

@@ -82,6 +82,8 @@ ELSEWHERE = {
     "lifecycle normal": "cli/test_controls.py",
     "lifecycle reject": "cli/test_controls.py",
     "lifecycle retry": "cli/test_controls.py",
+    "lifecycle answers": "mailbox/test_heard.py",
+    "lifecycle answered": "mailbox/test_heard.py",
     "lifecycle unsuppress --delivery": "cli/test_controls.py",
     "lifecycle serve": "web/test_serve.py",
     "lifecycle status --check": "cli/test_status_check.py",

@@ -15,7 +15,8 @@ from company import utc
 from lifecycle.authoring.validate import validate
 from lifecycle.cli import app
 from lifecycle.errors import UnknownName
-from lifecycle.ledger import erased, suppressions
+from lifecycle.ledger import erased
+from lifecycle.ledger.erased_person import Person
 from lifecycle.ledger.tables import State, messages, replies, sends
 from lifecycle.mail.answer_token import AnswerTokens
 from lifecycle.mail.message import Message
@@ -86,7 +87,7 @@ def test_of_an_erased_person_no_word_stays(workspace: Workspace) -> None:
     key = "e" * 40
     take(workspace, letter("my secret", answers=send(1)))
     with workspace.ledger.write() as connection:
-        erased.erase(connection, suppressions.forms("c1@example.com"), key, by="m", why="asked")
+        erased.erase(connection, Person.of("c1@example.com", key), by="m", why="asked")
         (row,) = connection.execute(select(replies)).all()
         stored = connection.execute(select(messages.c.mime)).scalars().all()
     assert (row.text, row.subject) == (None, None)

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 from imap_tools import MailBoxUnencrypted
 
-USER, PASSWORD = "success", "secret of the mailbox"
+USER, PASSWORD = "success", "5f2c-mailbox-90d1"
 
 
 class ImapServer:
