@@ -27,7 +27,6 @@ from lifecycle.mailbox.forward import Forwarding
 from lifecycle.mailbox.inbound import Inbound
 from lifecycle.mailbox.matching import NONE, Match, Matching
 from lifecycle.mailbox.understanding import kind_of
-from lifecycle.mailbox.written import written
 from lifecycle.planning import versions
 from lifecycle.settings import Settings
 from lifecycle.triggers.model import Answer, Step, Trigger
@@ -57,6 +56,7 @@ class Taking:
         self._erasure_key = settings.privacy.erasure_key.get_secret_value()
         self._forwarding = Forwarding(settings, ledger, now)
         self._trigger = cache(self._read_trigger)
+        self._erased: set[str] = set()
         self._own = {settings.company.from_email.lower(), settings.answer_address.lower()}
 
     def take(self, arrived: Sequence[Arrived]) -> Counter[ReplyKind]:
@@ -64,6 +64,8 @@ class Taking:
         kind. What is not about our mails leaves no trace."""
         counts: Counter[ReplyKind] = Counter()
         known = replies.known(self._ledger, [item.message.key for item in arrived])
+        senders = sorted({item.message.sender for item in arrived if item.message.sender})
+        self._erased = suppressions.erased_among(self._ledger, senders, self._erasure_key)
         for item in arrived:
             if item.message.key in known or self._is_our_own(item.message):
                 continue
@@ -109,13 +111,13 @@ class Taking:
         message, send = item.message, match.send
         text = None
         if kind in (ReplyKind.ANSWER, ReplyKind.UNMATCHED, ReplyKind.UNSUBSCRIBE):
-            text = written(message.text)[:LONGEST_TEXT]
+            text = message.written[:LONGEST_TEXT]
         return_on = None
         if kind is ReplyKind.AUTOMATIC:
             return_on = wishes.return_day(message.text, message.received_at.date())
         sender = message.sender or None
-        if sender and suppressions.erased_among(self._ledger, [sender], self._erasure_key):
-            sender, text = suppressions.digest(sender, self._erasure_key), None
+        if sender in self._erased:
+            sender, text = suppressions.digest(message.sender, self._erasure_key), None
         is_erased = sender is not None and sender.startswith(suppressions.ERASED)
         return {
             "key": message.key,
@@ -196,12 +198,15 @@ class Taking:
         self, message: Inbound, match: Match, send: Row[Any], row: dict[str, Any]
     ) -> None:
         """End the sequence, keep the answer that a step asked for, and pass it on."""
-        trigger = self._trigger_of(send)
+        enrolment = self._enrolment_of(send)
+        version = enrolment.trigger_version if enrolment is not None else send.trigger_version
+        trigger = self._trigger(send.trigger, version)
         step = _step_of(trigger, send.step) if match.is_one_step else None
         answer = _answer(step, row["text"] or "")
         if answer is not None:
             row["label"] = answer.label
-        if trigger is None or trigger.on_reply == "exit":
+        is_inside = enrolment is not None and enrolment.ended_at is None
+        if is_inside and (trigger is None or trigger.on_reply == "exit"):
             sequence = {name: getattr(send, name) for name in ("account_id", "trigger", "cycle")}
             detail = "left the sequence: a person answered"
             controls.end(self._ledger, REPLIED, detail, self._now, **sequence)
@@ -224,16 +229,16 @@ class Taking:
         if row["text"] is not None:
             row["forward_id"] = self._forwarding.forward(send, row)
 
-    def _trigger_of(self, send: Row[Any]) -> Trigger | None:
-        """The version of the trigger by which the account goes on; None: nobody can read it."""
-        version = self._ledger.scalar(
-            select(enrollments.c.trigger_version).where(
+    def _enrolment_of(self, send: Row[Any]) -> Row[Any] | None:
+        """The entry that a mail belongs to: trigger_version, ended_at."""
+        columns = enrollments.c.trigger_version, enrollments.c.ended_at
+        return self._ledger.execute(
+            select(*columns).where(
                 enrollments.c.account_id == send.account_id,
                 enrollments.c.trigger == send.trigger,
                 enrollments.c.cycle == send.cycle,
             )
-        )
-        return self._trigger(send.trigger, version or send.trigger_version)
+        ).first()
 
     def _read_trigger(self, name: str, version: str) -> Trigger | None:
         kept = self._ledger.execute(
