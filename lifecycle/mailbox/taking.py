@@ -21,6 +21,7 @@ from lifecycle.errors import TriggerError
 from lifecycle.ledger import controls, feedback, replies, suppressions
 from lifecycle.ledger.feedback import Fact, Kind
 from lifecycle.ledger.replies import SOURCE, ReplyKind
+from lifecycle.ledger.states import batches
 from lifecycle.ledger.tables import enrollments, trigger_versions
 from lifecycle.mailbox import reports, wishes
 from lifecycle.mailbox.forward import Forwarding
@@ -57,6 +58,9 @@ class Taking:
         self._forwarding = Forwarding(settings, ledger, now)
         self._trigger = cache(self._read_trigger)
         self._erased: set[str] = set()
+        self._ended: list[controls.Sequence] = []
+        """Of the batch: whose answers end their sequence, at its end and in its transaction."""
+        self._enrolments: dict[controls.Sequence, Row[Any]] = {}
         self._own = {settings.company.from_email.lower(), settings.answer_address.lower()}
 
     def take(self, arrived: Sequence[Arrived]) -> Counter[ReplyKind]:
@@ -66,13 +70,18 @@ class Taking:
         known = replies.known(self._ledger, [item.message.key for item in arrived])
         senders = sorted({item.message.sender for item in arrived if item.message.sender})
         self._erased = suppressions.erased_among(self._ledger, senders, self._erasure_key)
+        self._know_enrolments(self._matching.look_up([item.message for item in arrived]))
+        rows, self._ended = [], []
         for item in arrived:
             if item.message.key in known or self._is_our_own(item.message):
                 continue
             known.add(item.message.key)
             if row := self._row(item):
-                replies.keep(self._ledger, [row])
+                rows.append(row)
                 counts[ReplyKind(row["kind"])] += 1
+        replies.keep(self._ledger, rows)
+        detail = "left the sequence: a person answered"
+        controls.end_sequences(self._ledger, self._ended, REPLIED, detail, self._now)
         return counts
 
     def _is_our_own(self, message: Inbound) -> bool:
@@ -133,6 +142,9 @@ class Taking:
             "label": None,
             "return_on": return_on,
             "forward_id": None,
+            "settled_at": None,
+            "settled_by": None,
+            "settled_why": None,
             "folder": item.folder,
             "uid_validity": item.uid_validity,
             "uid": item.uid,
@@ -207,9 +219,7 @@ class Taking:
             row["label"] = answer.label
         is_inside = enrolment is not None and enrolment.ended_at is None
         if is_inside and (trigger is None or trigger.on_reply == "exit"):
-            sequence = {name: getattr(send, name) for name in ("account_id", "trigger", "cycle")}
-            detail = "left the sequence: a person answered"
-            controls.end(self._ledger, REPLIED, detail, self._now, **sequence)
+            self._ended.append((send.account_id, send.trigger, send.cycle))
         if answer is not None and answer.then is not None:
             controls.hold_account(
                 self._ledger,
@@ -229,16 +239,19 @@ class Taking:
         if row["text"] is not None:
             row["forward_id"] = self._forwarding.forward(send, row)
 
+    def _know_enrolments(self, mails: Sequence[Row[Any]]) -> None:
+        """Read at once the entries that mails belong to."""
+        wanted = sorted({(mail.account_id, mail.trigger, mail.cycle) for mail in mails})
+        for batch in batches(wanted):
+            query = select(enrollments).where(controls.OF_SEQUENCE.in_(batch))
+            for row in self._ledger.execute(query):
+                self._enrolments[row.account_id, row.trigger, row.cycle] = row
+
     def _enrolment_of(self, send: Row[Any]) -> Row[Any] | None:
-        """The entry that a mail belongs to: trigger_version, ended_at."""
-        columns = enrollments.c.trigger_version, enrollments.c.ended_at
-        return self._ledger.execute(
-            select(*columns).where(
-                enrollments.c.account_id == send.account_id,
-                enrollments.c.trigger == send.trigger,
-                enrollments.c.cycle == send.cycle,
-            )
-        ).first()
+        """The entry that a mail belongs to."""
+        if (send.account_id, send.trigger, send.cycle) not in self._enrolments:
+            self._know_enrolments([send])
+        return self._enrolments.get((send.account_id, send.trigger, send.cycle))
 
     def _read_trigger(self, name: str, version: str) -> Trigger | None:
         kept = self._ledger.execute(
