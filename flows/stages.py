@@ -64,7 +64,8 @@ def begin(**parameters: Any) -> Iterator[Run]:
     """Begin the run; it leaves its artifacts in Prefect however it ends."""
     hide_addresses_in_logs()
     logging.getLogger("lifecycle").setLevel(logging.INFO)
-    with Run.begin(**parameters, at_the_end=leave_artifacts) as run:
+    who = approval.started_by()
+    with Run.begin(**parameters, started_by=who, at_the_end=leave_artifacts) as run:
         yield run
 
 
@@ -117,7 +118,7 @@ def gate(run: Run, door: Door) -> None:
 
 def _is_let_through(run: Run, held: DeliveryHeld | LossesHeld, title: str) -> bool:
     flow_run, within = approval.under_way(), timedelta(hours=run.settings.guard.wait_hours)
-    if not flow_run or not within:
+    if not flow_run or not within or not run.has_form:
         return False
     run.wait(held)
     lines = held.failures if isinstance(held, DeliveryHeld) else str(held).splitlines()
@@ -201,7 +202,7 @@ def approve(run: Run) -> None:
     with run.stage("approve"):
         within = timedelta(hours=run.settings.guard.wait_hours)
         flow_run = approval.under_way()
-        if flow_run and within:
+        if flow_run and within and run.has_form:
             run.wait(run.over_budget())
             question = mask_addresses(as_markdown([over_budget(run.report)]))
             decision = approval.ask(

@@ -17,7 +17,7 @@ SHORTEST_SECRET = 6
 _NOT_IN_ADDRESS = r"\s@<>\"'(),;:="
 _ADDRESS = re.compile(rf"([^{_NOT_IN_ADDRESS}])[^{_NOT_IN_ADDRESS}]*@(?=[^{_NOT_IN_ADDRESS}])")
 
-_PASSWORD = r"pass(?:word|wd|phrase)?|pwd|secret|token"
+_PASSWORD = r"pass(?:word|wd|phrase)?|pwd|secret|token"  # nosec B105
 _CREDENTIAL = (
     rf"{_PASSWORD}|sig|signature|credentials?|auth|sas|key|apikey|"
     r"(?:[a-z0-9]+[-_.])+(?:key|secret|token|password|signature)(?:[-_.]id)?"

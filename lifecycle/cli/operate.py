@@ -113,10 +113,13 @@ def unhold(
 @app.command(rich_help_panel=PANEL)
 def approve(context: typer.Context, run: ARun, by: By, why: Why, as_json: AsJson = False) -> None:
     """Let go what a run waits for: its delivery, mails over its budget, or what would end by it."""
-    from lifecycle.ledger import approvals, held_deliveries, held_losses
+    from lifecycle.clock import delivery_clock
+    from lifecycle.ledger import held_deliveries, held_losses
+    from lifecycle.planning import approving
 
-    with context.obj.ledger() as (_, ledger):
-        mails = approvals.approve(ledger, run, by=by, why=why)
+    with context.obj.ledger() as (settings, ledger):
+        now = delivery_clock(settings, ledger)
+        mails = approving.approve(settings, ledger, run, now=now, by=by, why=why)
         is_delivery = held_deliveries.is_held(ledger, run)
         is_loss = held_losses.is_held(ledger, run)
     sentence = f"{run} is approved: {mails} mails go with the next delivery, at their hour."

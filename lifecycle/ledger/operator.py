@@ -12,6 +12,9 @@ from pathlib import Path
 PREFECT_FORM = "Prefect's form"
 """Whoever has the credential of Prefect's page; nobody knows who."""
 
+PREFECT_PAGE = "Prefect's page"
+"""Whoever starts a run there by hand."""
+
 _LONGEST = 100
 _NOBODY = 0xFFFFFFFF
 _entered_by: ContextVar[str | None] = ContextVar("entered_by", default=None)

@@ -158,4 +158,4 @@ def retry_in(
     if asked is not None:
         return asked
     longest = max(first, min(LONGEST_RETRY, first * (1 << min(attempts, 10)), left / 2))
-    return first + random.random() * (longest - first)
+    return first + random.random() * (longest - first)  # nosec B311

@@ -36,6 +36,9 @@ class Source(Section):
     time_zone: str = Field(
         "", description="IANA name; used for times without a zone; empty: the company's"
     )
+    max_columns: int = Field(
+        1_000, ge=1, le=5_000, description="most columns, or keys, of a file; more are refused"
+    )
     time_zones: dict[SourceTable, str] = Field(
         default_factory=dict, description="per table, where one differs"
     )
@@ -97,6 +100,9 @@ class MoreSource(Section):
     files: dict[SourceTable, str] = Field(
         default_factory=dict,
         description="per table: its file or folder, where it is not named after the table",
+    )
+    max_columns: int = Field(
+        1_000, ge=1, le=5_000, description="most columns, or keys, of a file; more are refused"
     )
     time_zone: str = Field("", description="IANA; of times without a zone; empty: the company's")
 

@@ -103,12 +103,21 @@ def check(
         if column.kind in VALUE_CHECKS and not is_native_time(fields[column.name]):
             check_values(db, table, column, "raw_rows")
     _view(db, "typed", _typed_rows(table, present, fields, rules))
-    problems = problems_of(table, present, rules.loaded_at)
-    which = " ".join(f"WHEN {test} THEN {n}" for n, (_, test, _) in enumerate(problems))
-    _view(db, "judged", f"SELECT *, CASE {which} END AS _problem FROM typed_rows")
+    # Kept for the statements below: each of them would read and convert the file anew.
+    judged = _judged_rows(table, present, fields, rules)
+    db.execute(f"CREATE OR REPLACE TEMP TABLE judged_rows AS {judged}")
 
-    _put_rows_aside(db, table, fields, problems)
-    _list_bad_cells(db, table, present)
+    db.execute(
+        f"""INSERT INTO aside_{table.name} BY NAME
+            SELECT _file, _row, _first_at, _column, _value, _reason, _record
+            FROM judged_rows WHERE _problem IS NOT NULL"""
+    )
+    db.execute(
+        f"""INSERT INTO cells_{table.name} BY NAME
+            SELECT _file, _row, {quoted("v_" + table.key)} AS _key,
+                unnest(_cells, recursive := true)
+            FROM judged_rows WHERE len(_cells) > 0"""
+    )
     if not table.belongs_to_account:
         db.execute(
             "INSERT INTO account_zones SELECT any_value(t_account_id), any_value(_zone)"
@@ -116,7 +125,9 @@ def check(
         )
     if table.name == "contacts":
         departures.collect(db, "judged_rows", [column.name for column in present])
-    return _write_good_rows(db, table, present, fields, delivered=delivered, good=good)
+    usable = _write_good_rows(db, table, present, fields, delivered=delivered, good=good)
+    db.execute("DROP TABLE judged_rows")
+    return usable
 
 
 def _view(db: duckdb.DuckDBPyConnection, step: str, query: str) -> None:
@@ -170,39 +181,35 @@ def _typed_rows(
     return f"SELECT r.*, {', '.join(columns)} FROM raw_rows r{joins}"
 
 
-def _put_rows_aside(
-    db: duckdb.DuckDBPyConnection,
-    table: Table,
-    fields: Mapping[str, Field],
-    problems: list[tuple[str, str, str]],
-) -> None:
-    """Keep the rows that cannot be used, each with its first problem."""
+def _judged_rows(
+    table: Table, present: list[Column], fields: Mapping[str, Field], rules: Rules
+) -> str:
+    """SQL: each row with its first problem, if any, in words, or with its cells that cannot be
+    used. Of a table that grows, without what only a row with a problem is shown with: there are
+    millions."""
+    problems = problems_of(table, present, rules.loaded_at)
+    which = " ".join(f"WHEN {test} THEN {n}" for n, (_, test, _) in enumerate(problems))
 
     def per_problem(results: list[str]) -> str:
         cases = " ".join(f"WHEN {n} THEN {result}" for n, result in enumerate(results))
         return f"CASE _problem {cases} END"
 
     record = ", ".join(f"{quoted(name)} := {text_of(name)}" for name in fields)
-    db.execute(
-        f"""INSERT INTO aside_{table.name} BY NAME
-            SELECT _file, _row, _first_at,
-                {per_problem([literal(column) for column, _, _ in problems])} AS _column,
-                {per_problem([text_of(column) for column, _, _ in problems])} AS _value,
-                {per_problem([reason for _, _, reason in problems])} AS _reason,
-                coalesce(_kept, to_json(struct_pack({record}))) AS _record
-            FROM judged_rows WHERE _problem IS NOT NULL"""
-    )
-
-
-def _list_bad_cells(db: duckdb.DuckDBPyConnection, table: Table, present: list[Column]) -> None:
-    """List the values of usable rows that cannot be used."""
-    if cells := bad_cells(present):
-        db.execute(
-            f"""INSERT INTO cells_{table.name} BY NAME
-                SELECT _file, _row, {text_of(table.key)} AS _key, unnest(list_filter([
-                    {", ".join(cells)}], lambda bad: bad IS NOT NULL), recursive := true)
-                FROM judged_rows WHERE _problem IS NULL"""
-        )
+    cells = "NULL::STRUCT(_column VARCHAR, _value VARCHAR, _reason VARCHAR)[]"
+    if bad := ", ".join(bad_cells(present)):
+        cells = f"list_filter([{bad}], lambda cell: cell IS NOT NULL)"
+    shown = ["_kept"]
+    if not table.is_snapshot:
+        shown += [text_of(column.name) for column in present]
+    return f"""
+        SELECT * EXCLUDE ({", ".join(shown)}),
+            {per_problem([literal(column) for column, _, _ in problems])} AS _column,
+            {per_problem([text_of(column) for column, _, _ in problems])} AS _value,
+            {per_problem([reason for _, _, reason in problems])} AS _reason,
+            CASE WHEN _problem IS NOT NULL
+                THEN coalesce(_kept, to_json(struct_pack({record}))) END AS _record,
+            CASE WHEN _problem IS NULL THEN {cells} END AS _cells
+        FROM (SELECT *, CASE {which} END AS _problem FROM typed_rows)"""
 
 
 def _write_good_rows(

@@ -57,6 +57,8 @@ class File:
     """Of CSV; empty: the one that its header has most of."""
     source: str = ""
     """The name of `[sources.<name>]`; empty: `[source]`."""
+    most_columns: int = 1_000
+    """With more columns, or keys, it is refused: `[source] max_columns`."""
 
 
 class Folder:
@@ -71,6 +73,7 @@ class Folder:
         encodings: Mapping[SourceTable, str] | None = None,
         delimiters: Mapping[SourceTable, str] | None = None,
         follow_links: bool = False,
+        most_columns: int = 1_000,
         source: str = "",
     ) -> None:
         """`names`, `columns`, `encodings` and `delimiters` are `[source.files]`,
@@ -85,6 +88,7 @@ class Folder:
         self._encodings = encodings or {}
         self._delimiters = delimiters or {}
         self._follow_links = follow_links
+        self._most_columns = most_columns
         with _told(address):
             self._fs, self._root = fsspec.core.url_to_fs(address)
             self.is_local = "file" in _protocols(self._fs)
@@ -102,6 +106,7 @@ class Folder:
             encodings=source.encodings,
             delimiters=source.delimiters,
             follow_links=source.follow_links,
+            most_columns=source.max_columns,
         )
 
     @classmethod
@@ -113,6 +118,7 @@ class Folder:
                 names=source.files,
                 columns=source.columns,
                 follow_links=source.follow_links,
+                most_columns=source.max_columns,
                 source=name,
             )
             for name, source in sorted(settings.sources.items())
@@ -262,6 +268,7 @@ class Folder:
             encoding=self._encodings.get(table.name, ""),
             delimiter=self._delimiters.get(table.name, ""),
             source=self.source,
+            most_columns=self._most_columns,
         )
 
     def _below(self, name: str, root: str | None = None) -> str:

@@ -37,6 +37,8 @@ _ENCODINGS = {
     "cp949": "Korean",
 }
 """What a file that is not UTF-8 may be, in the order in which it is tried."""
+LONGEST_LINE = 16 << 20
+"""Bytes, as of JSON lines too."""
 LONGEST_QUOTE = 200
 """Characters that a message quotes of a file, which may be another one than its writer meant."""
 _PROPOSED = 4
@@ -137,6 +139,33 @@ def read(
     return replace(incoming, fields=incoming.fields + folders), broken
 
 
+def _refuse_many(file: File, columns: int) -> None:
+    """Raise SourceError for a file with more columns than are worth the time they take."""
+    if columns > file.most_columns:
+        section = f"[sources.{file.source}]" if file.source else "[source]"
+        raise SourceError(
+            f"{file.name}: it has {columns:,} columns, and {section} max_columns is "
+            f"{file.most_columns:,}; leave out what nobody asks about"
+        )
+
+
+def _refuse_long_lines(file: File) -> None:
+    """Raise SourceError for a line that DuckDB would leave out without a word."""
+    length, line = 0, 1
+    with _bytes(file) as source:
+        while block := source.read(1 << 20):
+            first = block.find(b"\n")
+            length += len(block) if first < 0 else first
+            if length > LONGEST_LINE:
+                raise SourceError(
+                    f"{file.name}, line {line:,}: it is over {LONGEST_LINE >> 20} MB long, more "
+                    "than is read of one line; is a file pasted into a cell?"
+                )
+            if first >= 0:
+                line += block.count(b"\n")
+                length = len(block) - block.rfind(b"\n") - 1
+
+
 def unreadable(file: File, error: Exception) -> SourceError:
     """What there is to say of a file that a reader gave up."""
     why = first_line(error)
@@ -186,6 +215,7 @@ def _read_parquet(
         f"read_parquet({named(file.local)}, file_row_number = true, hive_partitioning = false)"
     )
     described = db.execute(f"DESCRIBE SELECT * FROM {relation}").fetchall()
+    _refuse_many(file, len(described) - 1)
     fields = tuple(
         Field(name, f"decode({quoted(name)})", "VARCHAR")
         if kind == "BLOB"
@@ -222,6 +252,8 @@ def _read_csv(
 ) -> tuple[Incoming, list[BrokenLine]]:
     file = _plain_csv(file, scratch)
     delimiter, header, skipped = _header(file)
+    _refuse_many(file, len(header))
+    _refuse_long_lines(file)
     if skipped:
         file = _without_first_line(file, scratch)
     columns = ", ".join(f"'c{number}': 'VARCHAR'" for number in range(len(header)))
@@ -460,6 +492,7 @@ def _read_jsonl(
         f"SELECT file_row_number + 1 FROM {rows} WHERE record IS NULL ORDER BY 1"
     ).fetchall()
     keys, fields = _json_fields(db, rows)
+    _refuse_many(file, len(keys))
     broken = _broken_json(file, [row for (row,) in bad])
     is_cut = bool(broken) and _records(db, rows) == broken[-1].row
     if is_cut and broken[-1].text.startswith("{") and not _ends_its_last_line(file):

@@ -83,7 +83,7 @@ class Webhook:
         self._verify(body, signature, timestamp, now)
         try:
             events: Any = json.loads(body)
-        except ValueError:
+        except (ValueError, RecursionError):  # brackets without end are no JSON of ours
             raise Refused(400, "not JSON") from None
         if not isinstance(events, list):
             raise Refused(400, "not a list of events")

@@ -14,8 +14,10 @@ from fastapi import FastAPI
 from lifecycle.errors import LifecycleError
 from lifecycle.ledger.store import Ledger
 from lifecycle.settings import Settings
+from lifecycle.web.guarded import Guarded
 from lifecycle.web.internal import internal
 from lifecycle.web.logs import log_config
+from lifecycle.web.pages import HEADERS
 from lifecycle.web.patience import Patient
 from lifecycle.web.service import service
 
@@ -72,7 +74,8 @@ def server(app: FastAPI, *, http: type[asyncio.Protocol] | None = None) -> uvico
     """The web server around the service: it names neither itself nor whom it answers."""
     return uvicorn.Server(
         uvicorn.Config(
-            app,
+            Guarded(app, HEADERS),
+            headers=list(HEADERS.items()),
             http=http or "auto",
             log_config=log_config(),
             access_log=False,

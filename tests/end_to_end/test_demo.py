@@ -218,6 +218,7 @@ def kill_a_run(
     assert run.exitcode == -signal.SIGKILL
 
 
+@pytest.mark.long
 def test_a_launch_admits_only_who_came_to_match_since_its_day(tmp_path, prefect_api):
     company = tmp_path / "company"
     for name in ("triggers", "email_templates"):
