@@ -212,7 +212,7 @@ launch_baseline = Table(
     Column("trigger", String(100), ForeignKey("launches.trigger"), primary_key=True),
     Column("account_id", String(255), primary_key=True),
     Column("seen_false_at", UtcDateTime, doc="since then it may enter"),
-    comment="One row per account that matched a trigger before its launch.",
+    comment="One row per account that matched a trigger before its launch, or by a score version.",
 )
 
 enrollments = Table(

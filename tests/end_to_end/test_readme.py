@@ -81,6 +81,7 @@ ELSEWHERE = {
     "lifecycle approve": "cli/test_controls.py",
     "lifecycle normal": "cli/test_controls.py",
     "lifecycle reject": "cli/test_controls.py",
+    "lifecycle fit-scores --accept": "flows/test_fit_scores.py",
     "lifecycle unsuppress --delivery": "cli/test_controls.py",
     "lifecycle serve": "web/test_serve.py",
     "lifecycle status --check": "cli/test_status_check.py",
