@@ -2,7 +2,6 @@
 
 PYTHON ?= python3
 PORT ?= 4200
-UV := uv==0.13.9
 BIN := .venv/bin
 INSTALLED := .venv/.installed
 
@@ -27,7 +26,7 @@ export DO_NOT_TRACK = 1
 export DBT_SEND_ANONYMOUS_USAGE_STATS = false
 
 .DEFAULT_GOAL := help
-.PHONY: help install run test proofs faults corruptions oracle year lint server lock clean
+.PHONY: help install run test proofs faults corruptions oracle year lint audit server lock clean
 
 help: ## this list
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{ printf "make %-8s %s\n", $$1, $$2 }'
@@ -38,8 +37,8 @@ run: install ## install, then run the whole pipeline once (DATA= AS_OF= CONFIG= 
 test: install ## every test
 	@$(BIN)/pytest -q -n 2 --dist loadfile --no-loadscope-reorder
 
-proofs: install ## long proofs: a week of real orders, killed runs, what the benchmarks compare
-	@$(BIN)/pytest -q -n 2 -m long tests/end_to_end tests/benchmarks
+proofs: install ## long proofs: a week of real orders, killed runs, lived days, the benchmarks
+	@$(BIN)/pytest -q -n 2 -m long --ignore tests/faults --ignore tests/corruptions --ignore tests/oracle
 
 faults: install ## 20,000 mails, 200 kills, a fifth of the answers broken, on both ledgers
 	@$(BIN)/pytest -q -m long tests/faults
@@ -53,32 +52,40 @@ corruptions: install ## every way in which a delivery breaks overnight
 oracle: install ## thousands of random companies and troubles against docs/triggers.md (ORACLE_CASES=5000)
 	@$(BIN)/pytest -q -m long tests/oracle
 
-lint: install ## ruff, mypy, the layers of the packages, and sqlfluff
+lint: install ## ruff, mypy, the layers of the packages, bandit, and sqlfluff
 	@$(BIN)/ruff check .
 	@$(BIN)/ruff format --check .
 	@$(BIN)/mypy
 	@$(BIN)/lint-imports
+	@$(BIN)/bandit -q -c pyproject.toml -r lifecycle flows
 	@LIFECYCLE_WAREHOUSE=:memory: $(BIN)/sqlfluff lint --disable-progress-bar dbt_project
 
 server: install ## Prefect's server, worker, schedules and page on this machine (PORT=4200)
 	@PORT=$(PORT) $(BIN)/python -m flows.server
 
-install: $(INSTALLED) ## .venv as requirements.txt locks it
+install: $(INSTALLED) ## .venv as the locks say: requirements.txt for production, -dev for tests
 
-$(INSTALLED): requirements.txt pyproject.toml
+$(INSTALLED): requirements.txt requirements-dev.txt requirements-uv.txt pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(not (3, 11) <= sys.version_info < (3, 13))' || \
 	  { echo "Python 3.11 or 3.12 is needed: make PYTHON=python3.11 …" >&2; exit 1; }
 	@echo "Installing into .venv …"
 	@test -x $(BIN)/python || $(PYTHON) -m venv .venv
-	@test -x $(BIN)/uv || $(BIN)/python -m pip install -q --disable-pip-version-check '$(UV)'
+	@test -x $(BIN)/uv || $(BIN)/python -m pip install -q --disable-pip-version-check --require-hashes -r requirements-uv.txt
 	@# Compiled once: else each command compiles what it imports, wherever Python may not write.
-	@VIRTUAL_ENV=.venv $(BIN)/uv pip sync -q --require-hashes --compile-bytecode requirements.txt
+	@VIRTUAL_ENV=.venv $(BIN)/uv pip sync -q --require-hashes --compile-bytecode requirements.txt requirements-dev.txt
 	@VIRTUAL_ENV=.venv $(BIN)/uv pip install -q --no-deps --no-build-isolation -e .
 	@touch $@
 
-lock: install ## requirements.txt anew from pyproject.toml
-	@VIRTUAL_ENV=.venv $(BIN)/uv pip compile pyproject.toml --all-extras --group dev --python-version 3.11 \
-	  --generate-hashes --no-emit-index-url --no-annotate --no-header -q -o requirements.txt
+LOCK = VIRTUAL_ENV=.venv $(BIN)/uv pip compile --python-version 3.11 --generate-hashes \
+  --no-emit-index-url --no-annotate --no-header -q
+
+lock: install ## the locks anew from pyproject.toml, and from requirements-uv.in
+	@$(LOCK) pyproject.toml --all-extras -o requirements.txt
+	@$(LOCK) pyproject.toml --all-extras --group dev -c requirements.txt -o requirements-dev.txt
+	@$(LOCK) requirements-uv.in -o requirements-uv.txt
+
+audit: install ## known holes of what is locked, where an advisory database can be reached
+	@$(BIN)/pip-audit --strict --require-hashes --disable-pip --progress-spinner off -r requirements.txt
 
 clean: ## forget the environment and what tools left; the state folder stays
 	@rm -rf .venv .pytest_cache .mypy_cache .ruff_cache .hypothesis dbt_project/target dbt_project/logs

@@ -16,6 +16,8 @@ from prefect.flow_runs import pause_flow_run
 from prefect.input import RunInput
 from pydantic import Field
 
+from lifecycle.ledger import operator
+
 POLL_SECONDS = 10
 
 
@@ -36,6 +38,15 @@ def under_way() -> UUID | None:
     if context is None or context.flow_run is None or context.flow_run.deployment_id is None:
         return None
     return context.flow_run.id
+
+
+def started_by() -> str | None:
+    """Who started the run by hand: the system's user, or somebody in Prefect; None: a schedule."""
+    if under_way() is None:
+        return operator.system_user()
+    context = FlowRunContext.get()
+    is_scheduled = context is not None and context.flow_run and context.flow_run.auto_scheduled
+    return None if is_scheduled else operator.PREFECT_PAGE
 
 
 def ask(

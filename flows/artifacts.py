@@ -10,6 +10,7 @@ from prefect.context import FlowRunContext
 
 from lifecycle.document import Table, as_markdown, table
 from lifecycle.masking import mask_addresses
+from lifecycle.outside_text import for_terminal
 from lifecycle.report.reasons import WHY
 from lifecycle.report.run_report import RunReport
 from lifecycle.report.run_sections import health_matrix
@@ -57,4 +58,11 @@ def _about(report: RunReport) -> str:
 
 
 def _records(content: Table) -> list[dict[str, object]]:
-    return [dict(zip(content.columns, row, strict=True)) for row in content.rows]
+    """The rows as Prefect's page shows them: as text."""
+    return [
+        {
+            name: for_terminal(cell) if isinstance(cell, str) else cell
+            for name, cell in zip(content.columns, row, strict=True)
+        }
+        for row in content.rows
+    ]

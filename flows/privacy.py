@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 
 from lifecycle.masking import mask_addresses
+from lifecycle.outside_text import for_terminal
 
 SENT_TO_PREFECT = ("prefect.flow_runs", "prefect.task_runs", "lifecycle")
 
@@ -13,9 +14,10 @@ class HideAddresses(logging.Filter):
     """Masks e-mail addresses in messages and tracebacks; lets every record through."""
 
     def filter(self, record: logging.LogRecord) -> bool:
-        record.msg, record.args = mask_addresses(record.getMessage()), None
+        record.msg, record.args = for_terminal(mask_addresses(record.getMessage())), None
         if record.exc_info and not record.exc_text:
-            record.exc_text = mask_addresses(logging.Formatter().formatException(record.exc_info))
+            traceback = logging.Formatter().formatException(record.exc_info)
+            record.exc_text = for_terminal(mask_addresses(traceback))
         return True
 
 

@@ -20,7 +20,7 @@ from flows import approval
 from flows.artifacts import leave_artifacts
 from flows.privacy import hide_addresses_in_logs
 from lifecycle.document import Section, as_markdown
-from lifecycle.errors import DeliveryHeld, LossesHeld, WarehouseError
+from lifecycle.errors import DeliveryHeld, LossesHeld, NothingTaken, WarehouseError
 from lifecycle.evaluation.effect import newest, read_effects
 from lifecycle.ledger import account_history, approvals
 from lifecycle.ledger.tables import APPROVED
@@ -64,7 +64,8 @@ def begin(**parameters: Any) -> Iterator[Run]:
     """Begin the run; it leaves its artifacts in Prefect however it ends."""
     hide_addresses_in_logs()
     logging.getLogger("lifecycle").setLevel(logging.INFO)
-    with Run.begin(**parameters, at_the_end=leave_artifacts) as run:
+    who = approval.started_by()
+    with Run.begin(**parameters, started_by=who, at_the_end=leave_artifacts) as run:
         yield run
 
 
@@ -117,7 +118,7 @@ def gate(run: Run, door: Door) -> None:
 
 def _is_let_through(run: Run, held: DeliveryHeld | LossesHeld, title: str) -> bool:
     flow_run, within = approval.under_way(), timedelta(hours=run.settings.guard.wait_hours)
-    if not flow_run or not within:
+    if not flow_run or not within or not run.has_form:
         return False
     run.wait(held)
     lines = held.failures if isinstance(held, DeliveryHeld) else str(held).splitlines()
@@ -201,7 +202,7 @@ def approve(run: Run) -> None:
     with run.stage("approve"):
         within = timedelta(hours=run.settings.guard.wait_hours)
         flow_run = approval.under_way()
-        if flow_run and within:
+        if flow_run and within and run.has_form:
             run.wait(run.over_budget())
             question = mask_addresses(as_markdown([over_budget(run.report)]))
             decision = approval.ask(
@@ -229,6 +230,8 @@ def deliver(run: Run) -> None:
     with run.stage("deliver"), counted(run.settings, run.ledger, run.record, run.now):
         done = deliver_mails(run.settings, run.ledger, now=run.now(), progress=run.progress)
         run.report.add_delivery(done, remaining=account_history.mails_waiting(run.ledger))
+        if done.why_none:
+            raise NothingTaken(done.why_none)
 
 
 @task(**own_memory)

@@ -8,13 +8,13 @@ from flows.logs import begin_log
 from flows.names import timed
 from lifecycle import settings as settings_file
 from lifecycle.ledger.store import Ledger
-from lifecycle.mail import sync_feedback as feedback
+from lifecycle.mailbox.sync import sync
 from lifecycle.report.watcher import watched
 
 
 @flow(name="sync-feedback", flow_run_name=timed("feedback"), persist_result=False)
 def sync_feedback(config: str | None = None) -> dict[str, int]:
-    """Read bounces, blocks, invalid addresses, complaints and unsubscribes. Safe to repeat.
+    """Read bounces, complaints and unsubscribes, and the answers in the mailbox. Safe to repeat.
 
     Without news for longer than [feedback] max_age_hours, no run sends by a live provider.
 
@@ -24,4 +24,4 @@ def sync_feedback(config: str | None = None) -> dict[str, int]:
     settings = settings_file.load(config)
     begin_log(settings)
     with Ledger.open(settings.ledger_url) as ledger:
-        return feedback.sync_feedback(settings, ledger, progress=watched().step)
+        return sync(settings, ledger, progress=watched().step)

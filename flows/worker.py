@@ -43,7 +43,7 @@ def work(settings: Settings) -> None:
     print(f"Deployed to {address}; state folder {settings.state_dir}", flush=True)
     arguments = ["-m", "prefect", "--no-prompt", "worker", "start", "--pool", POOL]
     os.chdir(CHECKOUT)
-    os.execv(sys.executable, [sys.executable, *arguments])
+    os.execv(sys.executable, [sys.executable, *arguments])  # nosec B606
 
 
 def _wait(address: str) -> None:

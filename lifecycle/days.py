@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Sequence
 from datetime import UTC, date, datetime, time, timedelta
 from itertools import pairwise
@@ -25,6 +26,22 @@ def _day(option: str, text: str) -> date:
         return date.fromisoformat(text.strip())
     except ValueError:
         raise InputError(f"--{option} {text!r} is not a day; write it like 2026-06-10") from None
+
+
+def bounds_of(option: str, day: str, time_zone: str) -> tuple[datetime, datetime]:
+    """When a day begins in a time zone, and when the next one does (UTC). Raises InputError."""
+    zone, first = ZoneInfo(time_zone), _day(option, day)
+    begin, end = (datetime.combine(date_, time(), zone) for date_ in (first, first + DAY))
+    return begin.astimezone(UTC), end.astimezone(UTC)
+
+
+def span(option: str, text: str) -> timedelta:
+    """A span such as 12h or 3d. Raises InputError."""
+    match = re.fullmatch(r"(\d{1,5})([hd])", text.strip())
+    if match is None:
+        raise InputError(f"--{option} {text!r} is not a span; write it like 12h or 3d")
+    number = int(match[1])
+    return timedelta(hours=number) if match[2] == "h" else timedelta(days=number)
 
 
 def time_of_day(text: str) -> time:

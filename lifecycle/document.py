@@ -16,6 +16,8 @@ from rich.padding import Padding
 from rich.table import Table as RichTable
 from rich.text import Text
 
+from lifecycle.outside_text import for_markdown, for_terminal
+
 Cell = str | int | float | None
 
 
@@ -72,7 +74,9 @@ def as_rich(document: Document) -> RenderableType:
             parts.append(Text(""))
         if section.title:
             # Some titles hold a path: whole, it can be copied.
-            title = Text(section.title, TONES[section.tone], no_wrap=True, overflow="ignore")
+            title = Text(
+                for_terminal(section.title), TONES[section.tone], no_wrap=True, overflow="ignore"
+            )
             parts.append(title)
         parts += [Padding(_rich_part(part), (0, 0, 0, 2)) for part in section.parts]
     return Group(*parts)
@@ -90,7 +94,8 @@ def as_markdown(document: Document) -> str:
     """The document as Markdown."""
     lines: list[str] = []
     for section in document:
-        lines += [f"## {section.title}", ""] if section.title else []
+        title = for_markdown(" ".join(section.title.split("\n")))
+        lines += [f"## {title}", ""] if title else []
         for part in section.parts:
             lines += [*_markdown_part(part), ""]
     return "\n".join(lines)
@@ -113,7 +118,7 @@ def _is_number(rows: Sequence[Sequence[Cell]], column: int) -> bool:
 
 def _rich_part(part: str | Table) -> RenderableType:
     if isinstance(part, str):
-        return Text(part)
+        return Text(for_terminal(part))
     rich_table = RichTable(
         box=box.SIMPLE_HEAD,
         padding=(0, 1, 0, 0),
@@ -128,14 +133,14 @@ def _rich_part(part: str | Table) -> RenderableType:
             name, justify="right" if right else "left", overflow="fold", no_wrap=is_copied
         )
     for row in part.rows:
-        rich_table.add_row(*(Text(_show(cell)) for cell in row))
+        rich_table.add_row(*(Text(for_terminal(_show(cell))) for cell in row))
     return rich_table
 
 
 def _markdown_part(part: str | Table) -> list[str]:
     if isinstance(part, str):
         fence = "`" * max(3, 1 + max(map(len, re.findall("`+", part)), default=0))
-        return [fence, part, fence] if "\n" in part else [part]
+        return [fence, for_terminal(part), fence] if "\n" in part else [for_markdown(part)]
     rule = ["---:" if _is_number(part.rows, n) else "---" for n in range(len(part.columns))]
     rows = [[_in_a_row(_show(cell)) for cell in row] for row in part.rows]
     return [f"| {' | '.join(row)} |" for row in ([*part.columns], rule, *rows)]
@@ -143,7 +148,7 @@ def _markdown_part(part: str | Table) -> list[str]:
 
 def _in_a_row(text: str) -> str:
     """The text as one cell of a Markdown table."""
-    return " ".join(text.split("\n")).replace("|", "\\|")
+    return for_markdown(" ".join(text.split("\n")))
 
 
 def plain(row: Mapping[Any, Any]) -> dict[str, Any]:

@@ -5,6 +5,7 @@ LifecycleError                      1  the run failed: nothing is wrong with the
 │   └── NothingPublished            1  no run, or not the last one, has passed both gates
 ├── LedgerError                     1  the ledger cannot be read or written
 ├── DeliveryError                   1  a mail provider cannot be used
+│   └── NothingTaken                1  it took none of the mails that it was offered
 ├── AlreadyRunning                  1  another run is working in this state folder
 ├── FitError                        1  the parameters of a score cannot be fitted
 ├── InputError                      2  somebody wrote something that cannot be used
@@ -22,7 +23,7 @@ LifecycleError                      1  the run failed: nothing is wrong with the
     ├── OverBudget                  3  it reaches too many people to go without an approval
     └── LossesHeld                  3  it would end too much at once to go without an approval
 
-A message says where, what is wrong, and what was probably meant.
+A message says where, what is wrong, and what was probably meant. Secrets in it are hidden.
 """
 
 from __future__ import annotations
@@ -31,6 +32,8 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from difflib import get_close_matches
 
+from lifecycle.masking import hide_secrets
+
 
 class LifecycleError(Exception):
     """The run failed for a reason that is not the input's."""
@@ -38,6 +41,9 @@ class LifecycleError(Exception):
     exit_status = 1
     says_all = False
     """Whether the message is all there is to know: a traceback would only frighten."""
+
+    def __init__(self, *args: object) -> None:
+        super().__init__(*(hide_secrets(arg) if isinstance(arg, str) else arg for arg in args))
 
 
 class WarehouseError(LifecycleError):
@@ -56,6 +62,19 @@ class LedgerError(LifecycleError):
 
 class DeliveryError(LifecycleError):
     """A mail provider cannot be used."""
+
+
+class NothingTaken(DeliveryError):
+    """The provider took none of the mails that it was offered, however few they were."""
+
+    says_all = True
+
+    def __init__(self, why: str) -> None:
+        super().__init__(
+            f"nothing was taken: {why}. Mails that are queued go with the next delivery that "
+            "works; `lifecycle status` lists the refusals, `lifecycle retry` queues again what "
+            "was rejected by mistake"
+        )
 
 
 class AlreadyRunning(LifecycleError):

@@ -18,6 +18,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from lifecycle.masking import mask_addresses
+from lifecycle.outside_text import for_log
 
 OURS = ("lifecycle", "flows")
 """Loggers that are written from INFO on; of all others only warnings and worse."""
@@ -90,7 +91,7 @@ class LogFile(logging.handlers.RotatingFileHandler):
 
     def doRollover(self) -> None:  # noqa: N802
         """Rotate, unless another process just did."""
-        with _locked(Path(self.baseFilename)):
+        with locked(Path(self.baseFilename)):
             if self._is_current():
                 super().doRollover()
             else:
@@ -118,7 +119,7 @@ class Private(logging.Formatter):
 
     def format(self, record: logging.LogRecord) -> str:
         """The text of a record, each of its lines but the first set in."""
-        return mask_addresses(super().format(record)).replace("\n", "\n  ")
+        return for_log(mask_addresses(super().format(record)))
 
 
 def _is_wanted(record: logging.LogRecord) -> bool:
@@ -135,7 +136,7 @@ def keep_small(path: Path, *, most_bytes: int = MOST_BYTES, kept: int = KEPT) ->
     with suppress(OSError):
         if path.stat().st_size <= most_bytes:
             return
-        with _locked(path):
+        with locked(path):
             for number in range(kept - 1, 0, -1):
                 older = path.with_name(f"{path.name}.{number}")
                 if older.exists():
@@ -147,7 +148,7 @@ def keep_small(path: Path, *, most_bytes: int = MOST_BYTES, kept: int = KEPT) ->
 
 
 @contextmanager
-def _locked(path: Path) -> Iterator[None]:
+def locked(path: Path) -> Iterator[None]:
     """Let one process at a time rotate a file."""
     with path.with_name(f".{path.name}.lock").open("a") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)

@@ -18,6 +18,7 @@ from html import escape
 import httpx
 
 from lifecycle.masking import mask_addresses
+from lifecycle.outside_text import for_terminal
 from lifecycle.settings import Settings
 from lifecycle.settings import Smtp as SmtpSettings
 
@@ -38,7 +39,8 @@ def notify(settings: Settings, *, subject: str, body: str) -> list[str]:
     problems = []
     for name, send in ways.items():
         try:
-            send(settings, mask_addresses(" ".join(subject.split())), mask_addresses(body))
+            title = for_terminal(" ".join(subject.split()))
+            send(settings, mask_addresses(title), mask_addresses(for_terminal(body)))
         except _Refused as error:
             problems.append(f"notify: {name} was not taken: {error}")
         except Exception as error:  # whatever it is, the run's own error matters more

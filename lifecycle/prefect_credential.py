@@ -8,6 +8,7 @@ import stat
 from pathlib import Path
 
 from lifecycle.errors import LifecycleError
+from lifecycle.masking import know_secret
 
 FILE_NAME = "prefect.auth"
 USER = "lifecycle"
@@ -50,6 +51,8 @@ def read(state_dir: Path) -> str:
             f"{path} has no credential: one line user:password is needed; remove the file, "
             "and the next start creates another"
         )
+    know_secret(credential)
+    know_secret(password)
     return credential
 
 

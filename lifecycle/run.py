@@ -17,8 +17,18 @@ from typing import TYPE_CHECKING, Any, TextIO
 
 from lifecycle import settings as settings_file
 from lifecycle.clock import delivered_on, moment_of
+from lifecycle.erasure import check_key
+from lifecycle.erasure.files import sweep
 from lifecycle.errors import DeliveryHeld, LossesHeld, OverBudget, Problems, Stopped
-from lifecycle.ledger import approvals, commands, feed_questions, held_deliveries, leaving, runs
+from lifecycle.ledger import (
+    approvals,
+    commands,
+    feed_questions,
+    held_deliveries,
+    leaving,
+    operator,
+    runs,
+)
 from lifecycle.ledger.departures import Departure
 from lifecycle.ledger.store import Ledger
 from lifecycle.ledger.tables import APPROVED
@@ -26,6 +36,7 @@ from lifecycle.logs import write_log
 from lifecycle.mail.deliver import check_live, refuse_to_replay_live
 from lifecycle.masking import mask_addresses
 from lifecycle.notify import notify
+from lifecycle.planning import approving
 from lifecycle.private_files import keep_private
 from lifecycle.report.run_report import RunReport, Stop
 from lifecycle.report.stage_outcome import stage_outcome
@@ -82,6 +93,8 @@ class Run:
         self.report.report_file = str(self.report.path(settings.reports_dir).absolute())
         self.seen: Seen | None = None
         """The trigger files when it began."""
+        self.started_by: str | None = None
+        """Who started it by hand; None: a schedule."""
         self.is_watched = False
         """Somebody asked for it by hand, and sees what it says."""
         self._stands = stands
@@ -98,11 +111,14 @@ class Run:
         source: str | None = None,
         config: str | None = None,
         delivered: str | None = None,
+        started_by: str | None = None,
         at_the_end: Callable[[RunReport], None] | None = None,
     ) -> Iterator[Run]:
         """Open a run; record, report and tell how it ended, whatever happens inside.
 
         `delivered` is the day from which on the delivery is known; empty: from now on.
+
+        `started_by` is who started it by hand; None: a schedule.
 
         `at_the_end` gets the report, of a good end or a bad one.
 
@@ -125,6 +141,7 @@ class Run:
                 if not dry_run:
                     refuse_to_replay_live(settings, moment)
                 keep_to_one_source(settings)
+                sweep(settings)
                 by_hand = as_of is not None or dated is not None
                 loaded_at = dated.loaded_at if dated else None
                 if loaded_at is not None:
@@ -138,6 +155,7 @@ class Run:
                     loaded_at=loaded_at,
                 )
                 run.is_watched = by_hand or dry_run
+                run.started_by = started_by
                 run._lock = lock
                 try:
                     with run._recorded():
@@ -223,11 +241,21 @@ class Run:
         return held_deliveries.let_through(self.ledger, table, digest)
 
     def decide(self, approve: bool, *, by: str, why: str) -> None:
-        """Write down what a person decided. Raises InputError if somebody was faster."""
-        if approve:
-            approvals.approve(self.ledger, self.run_id, by=by, why=why)
-        else:
-            approvals.reject(self.ledger, self.run_id, now=self.now(), by=by, why=why)
+        """Write down what a person decided in Prefect's form.
+
+        Raises InputError if somebody was faster, or the form does not count.
+        """
+        now = self.now()
+        with operator.through_form():
+            if approve:
+                approving.approve(self.settings, self.ledger, self.run_id, now=now, by=by, why=why)
+            else:
+                approvals.reject(self.ledger, self.run_id, now=now, by=by, why=why)
+
+    @property
+    def has_form(self) -> bool:
+        """Whether Prefect's form may decide: with `[guard] four_eyes` only the command does."""
+        return not self.settings.guard.four_eyes
 
     def check_approved(self) -> None:
         """Raise OverBudget unless somebody approved the run."""
@@ -328,15 +356,16 @@ class Run:
         from lifecycle.authoring.files import Seen
         from lifecycle.authoring.validate import validate  # seconds, which only a run needs
 
+        check_key(self.settings, self.ledger)
         self.seen = Seen.now(self.settings)
         validation = validate(self.settings)
         self.report.broken = {name: list(wrong) for name, wrong in validation.files.broken.items()}
         for line in broken_lines(self.report.broken):
             log.warning("run %s begins while %s", self.run_id, line)
-        if validation.stops_a_run:
-            raise Problems(validation.stops_a_run)
         if not self.dry_run:
             check_live(self.settings, self.ledger, self.as_of)
+        if validation.stops_a_run:
+            raise Problems(validation.stops_a_run)
 
     @contextmanager
     def _recorded(self) -> Iterator[None]:
@@ -344,7 +373,13 @@ class Run:
         kind = "dry run" if self.dry_run else "run"
         log.info("%s %s begins, as of %s", kind, run_id, self.as_of)
         if not self.dry_run:
-            runs.begin(self.ledger, run_id=run_id, as_of=self.as_of, source=self.report.source)
+            runs.begin(
+                self.ledger,
+                run_id=run_id,
+                as_of=self.as_of,
+                source=self.report.source,
+                started_by=self.started_by,
+            )
         try:
             with self._recorded_command():
                 yield

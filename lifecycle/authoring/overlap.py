@@ -15,6 +15,7 @@ _COUNTS = """
     select count(*), count(*) filter (where {leaves}), count(*) filter (where {reached})
     from marts.account_360 as a
     where ({audience}) and ({may_be_churned} or coalesce(a.stage <> 'churned', true))
+        and ({may_be_high_touch} or coalesce(a.touch_model <> 'high', true))
 """
 
 
@@ -39,6 +40,7 @@ def _overlap(warehouse: duckdb.DuckDBPyConnection, trigger: Trigger) -> Iterator
         _COUNTS.format(
             audience=trigger.audience.sql("a"),
             may_be_churned="true" if trigger.include_churned else "false",
+            may_be_high_touch="true" if trigger.include_high_touch else "false",
             leaves=trigger.exit_when.sql("a") if trigger.exit_when else "false",
             reached=trigger.goal.when.sql("a") if trigger.goal else "false",
         )

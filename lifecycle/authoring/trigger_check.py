@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Iterator, Sequence
 
 from lifecycle.authoring.files import TriggerFiles, read_files
@@ -13,6 +14,9 @@ from lifecycle.sources.files import Folder
 from lifecycle.triggers.columns import USAGE_FEED
 from lifecycle.triggers.model import Trigger
 
+_ASKS_FOR_HIGH_TOUCH = re.compile(
+    r"\btouch_model\b[^=<>']*(?:=|\bin\s*\()[^)=<>]*'high'", re.IGNORECASE
+)
 SHOWN = 3
 """Names of a longer list that a problem gives."""
 
@@ -33,6 +37,7 @@ def check_files(settings: Settings, files: TriggerFiles) -> list[Problem]:
         *_without_a_cap(files.readable),
         *_without_their_feed(settings, files.readable),
         *_of_one_priority(files.readable),
+        *_asks_for_high_touch(files.readable),
         *_shut_too_soon(settings, files.readable),
         *overlaps(settings, files.readable),
         *files.remarks,
@@ -88,6 +93,18 @@ def _without_their_feed(settings: Settings, triggers: Iterable[Trigger]) -> Iter
                 if table not in supplied:
                     what = f"{_listed(columns)}: always unknown, for the source has no {table}"
                     yield trigger.problem(key, what, stops_a_run=False)
+
+
+def _asks_for_high_touch(triggers: Sequence[Trigger]) -> Iterator[Problem]:
+    """Audiences that name high-touch accounts, which match no trigger by themselves."""
+    for trigger in triggers:
+        if not trigger.include_high_touch and _ASKS_FOR_HIGH_TOUCH.search(trigger.audience.text):
+            yield trigger.problem(
+                "audience",
+                "asks for touch_model 'high', and such accounts match no trigger",
+                "say include_high_touch: true, if mails are meant to go to them",
+                stops_a_run=False,
+            )
 
 
 def _of_one_priority(triggers: Sequence[Trigger]) -> Iterator[Problem]:

@@ -11,6 +11,7 @@ from lifecycle.authoring.template_check import empty_values
 from lifecycle.authoring.trigger_check import check_files
 from lifecycle.document import Document, Section, counted, table
 from lifecycle.errors import Problem
+from lifecycle.mail.providers import nobody_hears
 from lifecycle.settings import Settings
 from lifecycle.triggers.model import Trigger
 
@@ -74,6 +75,11 @@ def validate(settings: Settings) -> Validation:
     """Check triggers, templates and expectations; problems are returned, not raised."""
     files = read_files(settings)
     suites, wrong_suites = check_suites(settings)
-    problems = [*check_files(settings, files), *wrong_suites]
+    deaf = nobody_hears(settings)
+    problems = [
+        *([Problem("lifecycle.toml", None, deaf)] if deaf else []),
+        *check_files(settings, files),
+        *wrong_suites,
+    ]
     notes = empty_values(files.templates, files.usable, settings.company)
     return Validation(files, suites, tuple(problems), tuple(dict.fromkeys(notes)))

@@ -8,8 +8,8 @@ gc.set_threshold(50_000, 20, 20)
 
 # In the order of `lifecycle --help`.
 # isort: off
-from lifecycle.cli import run, inspect, whatif, operate, privacy  # noqa: E402
+from lifecycle.cli import run, inspect, whatif, operate, mails, privacy  # noqa: E402
 from lifecycle.cli.app import app, main  # noqa: E402
 # isort: on
 
-__all__ = ["app", "inspect", "main", "operate", "privacy", "run", "whatif"]
+__all__ = ["app", "inspect", "mails", "main", "operate", "privacy", "run", "whatif"]

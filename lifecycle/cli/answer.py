@@ -15,6 +15,9 @@ from typing import Any, TextIO
 
 from typer.core import TyperCommand
 
+from lifecycle.masking import hide_known_secrets
+from lifecycle.outside_text import for_json, for_terminal
+
 _streams: list[TextIO] = []
 """The standard output of each running command, the innermost last."""
 
@@ -26,14 +29,19 @@ def stream() -> TextIO:
 
 def write(text: str) -> None:
     """Write a part of the answer: a line, or lines."""
+    _write(for_terminal(text))
+
+
+def _write(text: str) -> None:
     out = stream()
+    text = hide_known_secrets(text)
     out.write(text if text.endswith("\n") else f"{text}\n")
     out.flush()
 
 
 def write_json(value: dict[str, Any]) -> None:
     """Write the answer as one JSON object."""
-    write(json.dumps(value, ensure_ascii=False, indent=2, default=str))
+    _write(for_json(json.dumps(value, ensure_ascii=False, indent=2, default=str)))
 
 
 class Command(TyperCommand):

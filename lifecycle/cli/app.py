@@ -208,15 +208,18 @@ def _leave(exit_status: int) -> NoReturn:
 
 def _fail(error: Exception, exit_status: int) -> NoReturn:
     """Print the error and exit; log the traceback where the message does not say all."""
+    from lifecycle.masking import hide_secrets
+    from lifecycle.outside_text import for_terminal
+
     message = str(error)
     if not isinstance(error, LifecycleError):
-        message = f"{type(error).__name__}: {error}"
+        message = hide_secrets(f"{type(error).__name__}: {error}")
     if full := _full_disk(error):
         message = (
             f"the disk of {full} is full ({message.splitlines()[0]}). Nothing is lost: free "
             "space, and run the command again; nothing is sent twice"
         )
-    typer.echo(f"lifecycle: {message}", err=True)
+    typer.echo(for_terminal(f"lifecycle: {message}"), err=True)
     says_all = isinstance(error, LifecycleError) and error.says_all
     if not says_all and _failures.log is not None:
         import traceback
@@ -224,7 +227,10 @@ def _fail(error: Exception, exit_status: int) -> NoReturn:
 
         from lifecycle.masking import mask_addresses
 
-        when = f"{datetime.now(UTC):%Y-%m-%d %H:%M:%S} UTC {' '.join(sys.argv[1:])}\n"
+        # Values of the command line may be somebody's address or name.
+        words = [word.partition("=")[0] for word in sys.argv[2:] if word.startswith("-")]
+        command = " ".join((*sys.argv[1:2], *words))
+        when = f"{datetime.now(UTC):%Y-%m-%d %H:%M:%S} UTC {command}\n"
         try:
             _failures.log.parent.mkdir(parents=True, exist_ok=True)
             with _failures.log.open("a", encoding="utf-8") as log:

@@ -101,13 +101,3 @@ def score_report(
     if report.verdict:
         typer.echo(f"lifecycle: {report.verdict}", err=True)
         raise typer.Exit(1)
-
-
-@app.command(rich_help_panel=PANEL)
-def held(context: typer.Context, as_json: AsJson = False) -> None:
-    """List held mails: nothing proves whether they left, so a person decides."""
-    from lifecycle.status.held_mails import held_mails
-
-    with context.obj.ledger() as (_, ledger):
-        mails = held_mails(ledger)
-    show(mails.as_json, mails.as_document, as_json)

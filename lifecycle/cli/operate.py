@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-from enum import StrEnum
 from typing import Annotated
 
 import typer
 
-from lifecycle.cli import answer
 from lifecycle.cli.app import AnAccount, AsJson, ATrigger, By, Why, app, say
 
 PANEL = "Decide"
@@ -115,10 +113,13 @@ def unhold(
 @app.command(rich_help_panel=PANEL)
 def approve(context: typer.Context, run: ARun, by: By, why: Why, as_json: AsJson = False) -> None:
     """Let go what a run waits for: its delivery, mails over its budget, or what would end by it."""
-    from lifecycle.ledger import approvals, held_deliveries, held_losses
+    from lifecycle.clock import delivery_clock
+    from lifecycle.ledger import held_deliveries, held_losses
+    from lifecycle.planning import approving
 
-    with context.obj.ledger() as (_, ledger):
-        mails = approvals.approve(ledger, run, by=by, why=why)
+    with context.obj.ledger() as (settings, ledger):
+        now = delivery_clock(settings, ledger)
+        mails = approving.approve(settings, ledger, run, now=now, by=by, why=why)
         is_delivery = held_deliveries.is_held(ledger, run)
         is_loss = held_losses.is_held(ledger, run)
     sentence = f"{run} is approved: {mails} mails go with the next delivery, at their hour."
@@ -185,34 +186,6 @@ def normal(
     if no:
         sentence = f"{part}: its accounts wait until it has recovered, and nobody is asked again."
     say(sentence, {"part": part, "since": since.isoformat(), "is_normal": not no}, as_json)
-
-
-class Verdict(StrEnum):
-    """What a person decides about a held mail."""
-
-    resend = "resend"
-    give_up = "give_up"
-
-
-@app.command(rich_help_panel=PANEL)
-def decide(
-    context: typer.Context,
-    send_id: Annotated[str, typer.Argument(metavar="SEND", help="As `lifecycle held` lists it.")],
-    verdict: Annotated[Verdict, typer.Argument(help="Send it again, or give it up.")],
-    by: By,
-    why: Why,
-    as_json: AsJson = False,
-) -> None:
-    """Decide what happens to a held mail: send it again, or give it up."""
-    from lifecycle.ledger.held import decide
-
-    with context.obj.ledger() as (_, ledger):
-        decide(ledger, send_id, verdict.value, by=by, why=why)
-    if as_json:
-        answer.write_json({"send_id": send_id, "verdict": verdict.value})
-    else:
-        goes = "goes again at its window's next opening" if verdict == "resend" else "is given up"
-        answer.write(f"{send_id} {goes}.")
 
 
 @app.command(rich_help_panel=PANEL)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from pathlib import Path
 from typing import Annotated
 
@@ -19,6 +20,15 @@ def erase(
     address: Annotated[str, typer.Argument(metavar="ADDRESS", help="The e-mail address.")],
     by: By,
     why: Why = "asked for",
+    also: Annotated[
+        bool,
+        typer.Option(
+            "--also",
+            metavar="",
+            help="Erase too what may be the same person: name+tag@ of name@, and earlier addresses "
+            "of the same contact. Without it they are listed.",
+        ),
+    ] = False,
     as_json: AsJson = False,
 ) -> None:
     """Erase a person everywhere. Only a keyed hash stays, so that they are never mailed again."""
@@ -26,13 +36,32 @@ def erase(
     from lifecycle.state_lock import only_one
 
     with context.obj.ledger() as (settings, ledger), only_one(settings.state_dir):
-        erased = erase(settings, ledger, address, by=by, why=why)
+        erased = erase(settings, ledger, address, by=by, why=why, also=also)
     if as_json:
-        answer.write_json({"mails": erased.mails, "rows": erased.rows})
+        answer.write_json(dataclasses.asdict(erased))
+        return
+    if erased.was_known:
+        answer.write(
+            f"Erased: {erased.mails} stored mails, {erased.rows} rows of the warehouse, "
+            f"{erased.files} files. Erase the person in the CRM too: what it exports comes back, "
+            "though it is never mailed."
+        )
     else:
         answer.write(
-            f"Erased: {erased.mails} stored mails, {erased.rows} rows of the warehouse. Erase the "
-            "person in the CRM too: what it exports comes back, though it is never mailed."
+            f"Nobody here has the address {address.strip()}. Its hash is kept, so that it is never "
+            "mailed."
+        )
+    if erased.nearest:
+        answer.write(f"Did you mean {' or '.join(erased.nearest)}?")
+    if erased.also:
+        answer.write(
+            f"Perhaps the same person, and not erased: {', '.join(erased.also)}. The same command "
+            "with --also erases them too."
+        )
+    if erased.leaves_traces:
+        answer.write(
+            "Another process was reading the ledger, and its log (ledger.db-wal) still has what "
+            "was deleted. Run the same command again when that process has ended."
         )
 
 
@@ -73,13 +102,20 @@ def restore(
     as_json: AsJson = False,
 ) -> None:
     """Restore a backup into an empty ledger. Mails that may have left since become uncertain."""
-    from lifecycle.erasure import remembered
+    from lifecycle.erasure import remembered, remembered_keys
     from lifecycle.ledger.backup import restore
 
     with context.obj.ledger() as (settings, ledger):
         key = settings.privacy.erasure_key.get_secret_value()
-        people = remembered(settings)
-        doubtful = restore(ledger, file, by=by, why=why, hashes=people, erasure_key=key)
+        doubtful = restore(
+            ledger,
+            file,
+            by=by,
+            why=why,
+            hashes=remembered(settings),
+            verifiers=remembered_keys(settings),
+            erasure_key=key,
+        )
     if as_json:
         answer.write_json({"file": str(file), "uncertain": doubtful})
     else:

@@ -118,19 +118,20 @@ def deliver(context: typer.Context, as_of: AsOf = None, as_json: AsJson = False)
 
 @app.command("sync-feedback", rich_help_panel=PANEL)
 def sync_feedback(context: typer.Context, as_json: AsJson = False) -> None:
-    """Read bounces, complaints and unsubscribes from the provider. Safe at any time."""
+    """Read what came back: the provider's lists, and the mailbox. Safe at any time."""
     from lifecycle.logs import write_log
-    from lifecycle.mail.sync_feedback import sync_feedback
+    from lifecycle.mailbox.sync import sync
 
     with context.obj.ledger() as (settings, ledger):
         write_log(settings.state_dir / "logs")
-        new_facts = sync_feedback(settings, ledger)
+        new_facts = sync(settings, ledger)
     if as_json:
         answer.write_json({"new": new_facts})
     elif new_facts:
         answer.write("New: " + ", ".join(f"{n:,} {name}" for name, n in new_facts.items()))
     else:
-        answer.write(f"The provider {settings.delivery.provider} keeps no lists to read.")
+        provider = settings.delivery.provider
+        answer.write(f"The provider {provider} keeps no lists to read, and there is no [mailbox].")
 
 
 @app.command("fit-scores", rich_help_panel=PANEL)
@@ -267,9 +268,11 @@ def serve(
 
     It also serves /metrics and /healthz, on an address that only this machine reaches.
     """
+    from lifecycle.erasure import check_key
     from lifecycle.web.server import serve
 
     with context.obj.ledger() as (settings, ledger):
+        check_key(settings, ledger)
         serve(
             settings,
             ledger,

@@ -186,9 +186,8 @@ class ScoreReport:
     def as_html(self) -> str:
         """The report as one page with its picture inside."""
         template = TEMPLATES.get_template("score_report.html")
-        return template.render(
-            sections=self.as_page(), picture=self.picture and Markup(self.picture)
-        )
+        picture = self.picture and Markup(self.picture)
+        return template.render(sections=self.as_page(), picture=picture)
 
 
 def score_report(

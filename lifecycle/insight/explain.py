@@ -16,7 +16,7 @@ from lifecycle.insight.account_runs import DecidingRuns, deciding_runs
 from lifecycle.insight.condition_tree import ANSWER
 from lifecycle.insight.lookup import find_account
 from lifecycle.insight.trigger_story import TriggerStory
-from lifecycle.ledger import account_history, approvals
+from lifecycle.ledger import account_history, approvals, replies
 from lifecycle.ledger.account_history import AccountHistory
 from lifecycle.ledger.store import Ledger
 from lifecycle.planning import ledger_state, versions
@@ -46,6 +46,8 @@ class Explanation:
     triggers: Sequence[TriggerStory]
     hold: Mapping[str, Any] | None
     """Who put the account on hold: until, since, by, why."""
+    replies: Sequence[Any]
+    """What came back about its mails, oldest first: rows of the ledger's `replies`."""
     runs: DecidingRuns
     """The runs that decided about the account."""
 
@@ -64,6 +66,9 @@ class Explanation:
             "rejected_rows": [plain(row) for row in self.rejected],
             "suppressed": dict(self.suppressed),
             "hold": plain(self.hold) if self.hold else None,
+            "replies": [
+                plain({name: getattr(reply, name) for name in REPLY}) for reply in self.replies
+            ],
             "triggers": [story.as_json() for story in self.triggers],
             "published_by": self.runs.published,
             "runs": [run.as_json() for run in self.runs.runs],
@@ -71,7 +76,10 @@ class Explanation:
 
     def as_document(self) -> Document:
         """The story for a person."""
-        parts = [self._who(), self._held(), self._stands(), self._people(), self._rejected()]
+        parts = [
+            *(self._who(), self._held(), self._stands(), self._people(), self._answers()),
+            self._rejected(),
+        ]
         stories = [story.as_section() for story in self.triggers]
         sections = (*parts, *stories, self.runs.as_section(self.time_zone))
         return [section for section in sections if section.parts]
@@ -108,6 +116,24 @@ class Explanation:
         until = moment(self.hold["until"], self.settings.company.time_zone)
         text = f"Nothing goes to it, and it enters nothing: {self.hold['by']}: {self.hold['why']}"
         return Section(f"On hold until {until}", (text,), "warning")
+
+    def _answers(self) -> Section:
+        if not self.replies:
+            return Section("", ())
+        rows = (
+            (
+                moment(reply.came_at, self.time_zone),
+                reply.kind,
+                f"{reply.trigger}/{reply.step or '…'}",
+                reply.label or "",
+                " ".join((reply.text or "").split())[:200]
+                or (f"back on {reply.return_on}" if reply.return_on else ""),
+                "" if reply.kind != "answer" else reply.settled_by or "nobody yet",
+            )
+            for reply in self.replies
+        )
+        columns = ("came", "what", "about", "answer", "says", "answered by")
+        return Section("What came back", (table(columns, rows),))
 
     def _stands(self) -> Section:
         if self.account is None:
@@ -272,7 +298,9 @@ def explain(
         feed=feed,
         history=past,
         suppressed=account_history.suppressed(
-            ledger, [row["email_normalized"] for row in contacts]
+            ledger,
+            [row["email_normalized"] for row in contacts],
+            settings.privacy.erasure_key.get_secret_value(),
         ),
         triggers=[
             TriggerStory(
@@ -296,8 +324,13 @@ def explain(
             if only in (None, name)
         ],
         hold=holds.get(account_id),
+        replies=replies.of_account(ledger, account_id),
         runs=deciding_runs(ledger, past.run_ids(only), published_by),
     )
+
+
+REPLY = ("kind", "came_at", "trigger", "step", "label", "text", "return_on", "settled_by")
+"""What is told of a message that came back."""
 
 
 def _judged(
@@ -320,6 +353,9 @@ def _judged(
         matches = rules["audience"].holds
         if account["is_churned"] and not trigger.include_churned:
             kept_out, matches = "a churned account matches no trigger", False
+        elif account["touch_model"] == "high" and not trigger.include_high_touch:
+            kept_out = "a high-touch account is its owner's: it matches no trigger"
+            matches = False
     elif trigger is not None:
         kept_out, matches = "the CRM does not hold the account", False
     return {"rules": rules, "recipients": recipients, "kept_out": kept_out, "matches": matches}

@@ -7,15 +7,17 @@ from collections.abc import Collection, Sequence
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Row, Select, func, select
+from sqlalchemy import Row, Select, and_, func, or_, select
 
 from lifecycle.ledger import controls, departures
+from lifecycle.ledger import suppressions as suppression_rules
 from lifecycle.ledger.store import Ledger
 from lifecycle.ledger.tables import (
     MAILED,
     NOT_LEFT,
     OPEN,
     State,
+    UtcDateTime,
     enrollments,
     feedback,
     feedback_syncs,
@@ -31,7 +33,7 @@ from lifecycle.ledger.tables import (
     trigger_versions,
     withheld,
 )
-from lifecycle.template_names import OWNER_LIST
+from lifecycle.template_names import MORNING, OWNER_LIST
 
 Rows = Sequence[Row[Any]]
 
@@ -103,19 +105,37 @@ def owner_lists(ledger: Ledger, cycle: int) -> Rows:
     query = (
         select(sends, messages.c.mime)
         .join(messages, messages.c.send_id == sends.c.send_id)
-        .where(sends.c.trigger == OWNER_LIST, sends.c.cycle == cycle)
+        .where(sends.c.trigger == OWNER_LIST, sends.c.step == MORNING, sends.c.cycle == cycle)
         .order_by(sends.c.address)
     )
     return _all(ledger, query)
 
 
 def needing_a_person(ledger: Ledger, count: int) -> Rows:
-    """Mails that nothing proves sent or unsent, oldest first."""
+    """Mails that a person can decide about now, as nothing proves them sent or unsent; oldest
+    first."""
+    query = select(sends).where(sends.c.state == State.HELD).order_by(sends.c.state_at).limit(count)
+    return _all(ledger, query)
+
+
+def refusals(ledger: Ledger) -> Rows:
+    """Why mails that were refused wait or are rejected: state, detail, n and the newest `at`."""
     query = (
-        select(sends)
-        .where(sends.c.state.in_((State.UNCERTAIN, State.HELD)))
-        .order_by(sends.c.state_at)
-        .limit(count)
+        select(
+            sends.c.state,
+            sends.c.detail,
+            func.count().label("n"),
+            func.max(sends.c.state_at, type_=UtcDateTime).label("at"),
+        )
+        .where(
+            or_(
+                sends.c.state == State.REJECTED,
+                and_(sends.c.state == State.QUEUED, sends.c.attempts > 0),
+            ),
+            sends.c.detail.is_not(None),
+        )
+        .group_by(sends.c.state, sends.c.detail)
+        .order_by(func.max(sends.c.state_at).desc())
     )
     return _all(ledger, query)
 
@@ -147,13 +167,13 @@ def feedback_read(ledger: Ledger) -> dict[str, datetime]:
     return {row.source: row.succeeded_at for row in _all(ledger, query)}
 
 
-def suppressed(ledger: Ledger, addresses: Sequence[str]) -> dict[str, str]:
-    """Those of the addresses that may not be mailed, and why."""
-    query = select(suppressions).where(suppressions.c.address.in_(addresses))
-    reasons = {row.address: row.reason for row in _all(ledger, query)}
+def suppressed(ledger: Ledger, addresses: Sequence[str], erasure_key: str) -> dict[str, str]:
+    """Those of the addresses that may not be mailed, and why, as the planner sees it.
+
+    `erasure_key` is `[privacy]`'s. Raises LedgerError where people were erased under another.
+    """
     with ledger.read() as connection:
-        left = departures.in_force(connection, addresses)
-    return {address: departures.describe(row) for address, row in left.items()} | reasons
+        return suppression_rules.reasons(connection, addresses, erasure_key)
 
 
 class AccountHistory:

@@ -18,7 +18,7 @@ from tempfile import TemporaryDirectory
 from sqlalchemy import Connection, delete, func, insert, select
 
 from lifecycle.errors import InputError, NewerVersion
-from lifecycle.ledger import erased
+from lifecycle.ledger import erased, erasure_keys
 from lifecycle.ledger.states import batches, transition
 from lifecycle.ledger.store import Ledger
 from lifecycle.ledger.tables import NOT_LEFT, State, actions, metadata, recording, runs, sends
@@ -60,12 +60,14 @@ def restore(
     by: str,
     why: str,
     hashes: Collection[str] = (),
+    verifiers: Collection[str] = (),
     erasure_key: str = "",
 ) -> int:
     """Fill an empty ledger from a backup; returns how many mails are now uncertain.
 
-    `hashes` are of people who were erased, perhaps after the backup was taken: they are erased
-    again, by the key of `[privacy]`. Raises LedgerError where it is needed and missing.
+    `hashes` are of people who were erased, perhaps after the backup was taken, and `verifiers` of
+    the keys of these hashes: they are erased again, by the key of `[privacy]`. Raises LedgerError
+    where it is missing, or another one than then.
 
     Mails that were planned or under way at the backup and due since may have left; those
     that the first run plans may have left too, and `lifecycle.ledger.decisions` takes them
@@ -82,7 +84,9 @@ def restore(
             )
         with backup.read() as old:
             _copy(old, new)
-        erased.erase_again(new, hashes, erasure_key, by=by, why="erased before the restore")
+        erasure_keys.keep_first(new, erasure_key)
+        again = {"by": by, "why": "erased before the restore"}
+        erased.erase_again(new, hashes, erasure_key, verifiers=verifiers, **again)
         now = datetime.now(UTC)
         taken = datetime.fromtimestamp(file.stat().st_mtime, UTC)
         detail = DOUBT.format(taken=f"{taken:%Y-%m-%d %H:%M} UTC")

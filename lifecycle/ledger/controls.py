@@ -93,13 +93,20 @@ def cancel(ledger: Ledger, trigger: str, *, now: datetime, by: str, why: str) ->
 def hold(ledger: Ledger, account_id: str, *, until: datetime, by: str, why: str) -> None:
     """Nothing goes to an account until then; a second hold takes the place of the first."""
     with ledger.write() as connection:
-        connection.execute(delete(account_holds).where(account_holds.c.account_id == account_id))
-        connection.execute(
-            account_holds.insert().values(
-                account_id=account_id, until=until, since=datetime.now(UTC), by=by, why=why
-            )
+        hold_account(connection, account_id, until=until, by=by, why=why)
+
+
+def hold_account(
+    ledger: Connection, account_id: str, *, until: datetime, by: str, why: str
+) -> None:
+    """The same in the caller's transaction."""
+    ledger.execute(delete(account_holds).where(account_holds.c.account_id == account_id))
+    ledger.execute(
+        account_holds.insert().values(
+            account_id=account_id, until=until, since=datetime.now(UTC), by=by, why=why
         )
-        _write_down(connection, "hold", account_id, by, f"until {until:%Y-%m-%d %H:%M} UTC: {why}")
+    )
+    _write_down(ledger, "hold", account_id, by, f"until {until:%Y-%m-%d %H:%M} UTC: {why}")
 
 
 def unhold(ledger: Ledger, account_id: str, *, now: datetime, by: str, why: str) -> None:
@@ -111,7 +118,7 @@ def unhold(ledger: Ledger, account_id: str, *, now: datetime, by: str, why: str)
         _write_down(connection, "unhold", account_id, by, why)
 
 
-def end(ledger: Connection, reason: str, detail: str, now: datetime, **of: str) -> Cancelled:
+def end(ledger: Connection, reason: str, detail: str, now: datetime, **of: str | int) -> Cancelled:
     """End the open enrolments whose columns are so, and cancel their mails that have not left."""
     which = [enrollments.c.ended_at.is_(None), *(enrollments.c[k] == v for k, v in of.items())]
     theirs = select(enrollments.c.cycle).where(OF_ITS_ENROLLMENT, *which)

@@ -90,6 +90,7 @@ class Claim:
 
     send_id: str
     trigger: str
+    step: str
     address: str
     attempts: int
     """This one included."""
@@ -123,11 +124,64 @@ def uncertain(ledger: Connection) -> list[Row[Any]]:
     )
 
 
-def hold(ledger: Connection, now: datetime, horizon: timedelta) -> None:
-    """Sends that nothing has proved either way by the horizon wait for a person's decision."""
-    detail = f"no evidence within {horizon.total_seconds() / 3600:g} hours"
+def hold(ledger: Connection, now: datetime, horizon: timedelta) -> int:
+    """Sends that nothing has proved either way by the horizon wait for a person's decision.
+
+    Returns how many. What was known of them stays in the ledger's log.
+    """
+    detail = "nothing can prove whether it left"
+    if horizon:
+        detail = f"no evidence within {horizon.total_seconds() / 3600:g} hours"
     old = (sends.c.state == State.UNCERTAIN, sends.c.state_at <= now - horizon)
-    transition(ledger, State.HELD, detail, now, *old)
+    return len(transition(ledger, State.HELD, detail, now, *old))
+
+
+def note_full_domains(ledger: Connection, now: datetime, domains: Sequence[str]) -> None:
+    """Write at the mails that are due and find no room that their domain had its daily number."""
+    for batch in batches(domains):
+        ledger.execute(
+            update(sends)
+            .where(
+                sends.c.state == State.QUEUED,
+                *may_go(now),
+                sends.c.domain.in_(batch),
+                sends.c.detail.is_(None),
+            )
+            .values(detail="its domain had as many mails as it may get in a day ([warmup])")
+        )
+
+
+def not_sent_since(ledger: Connection, change: int) -> dict[str, int]:
+    """Why mails left the queue without being sent after that row of the log: mails."""
+    query = (
+        select(send_log.c.to_state, send_log.c.detail, func.count().label("n"))
+        .where(
+            send_log.c.id > change,
+            or_(
+                send_log.c.to_state.in_([State.EXPIRED, State.SUPPRESSED, State.CANCELLED]),
+                and_(send_log.c.to_state == State.PLANNED, send_log.c.from_state == State.QUEUED),
+            ),
+        )
+        .group_by(send_log.c.to_state, send_log.c.detail)
+    )
+    words = {State.PLANNED: "put off"}
+    return {
+        f"{words.get(row.to_state, row.to_state)}: {row.detail}": row.n
+        for row in ledger.execute(query)
+    }
+
+
+def put_back(ledger: Connection, settlements: Sequence[Settlement], now: datetime) -> None:
+    """Queue again what was rejected a moment ago by a provider that takes nothing, unless it was
+    erased meanwhile: the refusal is about us, and the mail was definitely not taken."""
+    for settlement in settlements:
+        which = (
+            sends.c.send_id == settlement.send_id,
+            sends.c.state == State.REJECTED,
+            sends.c.send_id.in_(select(messages.c.send_id)),
+        )
+        detail = f"refused like all others, so it waits: {settlement.detail}"
+        transition(ledger, State.QUEUED, detail, now, *which, not_before=settlement.again_at)
 
 
 def release(ledger: Connection, now: datetime) -> None:
@@ -138,7 +192,13 @@ def release(ledger: Connection, now: datetime) -> None:
     shut, until the next run finds them another opening: none, where their sequence was left.
     """
     late = (HAS_NOT_LEFT, sends.c.expires_at <= now)
-    transition(ledger, State.EXPIRED, "too late to be useful", now, *late)
+    why = func.coalesce(sends.c.waiting_for, sends.c.detail)
+    for reason in ledger.scalars(select(why).where(*late).distinct()).all():
+        detail = (
+            f"too late to be useful; it waited: {reason}" if reason else "too late to be useful"
+        )
+        of_reason = why.is_(None) if reason is None else why == reason
+        transition(ledger, State.EXPIRED, detail, now, *late, of_reason)
     has_left = enrollments.c.ended_at.is_not(None) & (enrollments.c.end_reason != "completed")
     shut = (HAS_NOT_LEFT, sends.c.not_before <= now, sends.c.closes_at <= now)
     sequence = select(enrollments.c.account_id).where(OF_ITS_ENROLLMENT, has_left)
@@ -257,9 +317,24 @@ def claim(
     return [_claimed(row) for row in taken], bool(rows)
 
 
+_KEEP_BYTES = (
+    update(messages)
+    .where(messages.c.send_id == bindparam("of_send"))
+    .values(mime=bindparam("new_mime"))
+)
+
+
+def keep_bytes(ledger: Connection, mime_of: Mapping[str, bytes]) -> None:
+    """Keep the bytes that leave, by send."""
+    rows = [{"of_send": send_id, "new_mime": mime} for send_id, mime in mime_of.items()]
+    if rows:
+        ledger.execute(_KEEP_BYTES, rows)
+
+
 def _claimed(row: Row[Any]) -> Claim:
     ends_at = min(row.closes_at, row.expires_at or row.closes_at)
-    return Claim(row.send_id, row.trigger, row.address, row.attempts + 1, ends_at, row.mime)
+    names = row.trigger, row.step
+    return Claim(row.send_id, *names, row.address, row.attempts + 1, ends_at, row.mime)
 
 
 @dataclass(frozen=True)

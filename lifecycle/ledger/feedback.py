@@ -18,7 +18,7 @@ import hashlib
 import json
 import re
 from collections import defaultdict
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from enum import StrEnum
@@ -69,6 +69,9 @@ SUPPRESSING = {
 LISTS = {"sendgrid": ("bounces", "blocks", "invalid_emails", "spam_reports", "unsubscribes")}
 """By provider: what it keeps about addresses, to be read every so often."""
 
+MAILBOX = "mailbox"
+"""The name of the mailbox among the lists."""
+
 SOFT_LIMIT = 5
 """Soft bounces in a row."""
 SAME_BOUNCE = timedelta(hours=1)
@@ -104,7 +107,12 @@ class Fact:
 
 
 def apply(
-    ledger: Connection, facts: Iterable[Fact], received_at: datetime, *, erasure_key: str = ""
+    ledger: Connection,
+    facts: Iterable[Fact],
+    received_at: datetime,
+    *,
+    erasure_key: str = "",
+    customers: Customers | None = None,
 ) -> int:
     """Keep the facts, and do what follows from the new ones, in the caller's transaction.
 
@@ -112,15 +120,44 @@ def apply(
     `[privacy]`: of an erased person nothing is kept but what happened to a mail. Raises
     LedgerError where it is needed and missing.
 
-    Each fact is first made to fit the ledger (`fit`); one that cannot be is left out.
+    Each fact is first made to fit the ledger (`fit`); one that cannot be is left out. So is, where
+    `customers` says who they are, what is about no mail of ours and suppresses nobody that we know:
+    other applications may use the same account.
     """
     fitted = [fact for reported in facts if (fact := fit(reported))]
     about = _sends_of(ledger, fitted)
+    if customers is not None:
+        fitted = _ours(ledger, fitted, about, customers)
     fitted = [_with_the_ledgers_address(fact, about) for fact in fitted]
     new = _keep(ledger, _without_erased(ledger, fitted, erasure_key), received_at)
     _acknowledge(ledger, new, about, received_at)
     _suppress(ledger, new, received_at)
     return len(new)
+
+
+Customers = Callable[[Collection[str]], set[str] | None]
+"""Those of some addresses (normalised) that the CRM knows; None: nobody can tell yet."""
+
+
+def _ours(
+    ledger: Connection, facts: Sequence[Fact], about: dict[str, Row[Any]], customers: Customers
+) -> list[Fact]:
+    """The facts about our mails, and those that say something of an address that we know."""
+    stops = {*SUPPRESSING, Kind.BLOCKED}
+    strange = [fact for fact in facts if not fact.send_id or fact.send_id not in about]
+    addresses = sorted({fact.address for fact in strange if fact.address and fact.kind in stops})
+    known = customers(addresses)
+    if known is None:
+        return list(facts)
+    for batch in batches(addresses):
+        mailed = select(sends.c.address).where(sends.c.address.in_(batch)).distinct()
+        known.update(ledger.scalars(mailed))
+    is_strange = set(map(id, strange))
+    return [
+        fact
+        for fact in facts
+        if id(fact) not in is_strange or (fact.kind in stops and fact.address in known)
+    ]
 
 
 def fit(fact: Fact) -> Fact | None:
@@ -160,28 +197,35 @@ def last_syncs(ledger: Connection) -> dict[str, Row[Any]]:
     return {row.source: row for row in ledger.execute(select(feedback_syncs))}
 
 
-def check_fresh(ledger: Ledger, provider: str, max_age: timedelta, now: datetime) -> None:
-    """Refuse to send without recent news of bounces, complaints and unsubscribes.
+def check_fresh(
+    ledger: Ledger, provider: str, max_age: timedelta, now: datetime, *, mailbox: bool = False
+) -> None:
+    """Refuse to send without recent news of bounces, complaints, unsubscribes and, with `mailbox`,
+    answers.
 
     `now` is the wall clock. A provider that keeps no lists is let through. Raises GateStopped.
     """
     with ledger.read() as connection:
-        old = stale(connection, provider, max_age, now)
+        old = stale(connection, provider, max_age, now, mailbox=mailbox)
     if old:
         raise GateStopped("feedback", [*old, "read them with: lifecycle sync-feedback"])
 
 
-def stale(ledger: Connection, provider: str, max_age: timedelta, now: datetime) -> list[str]:
-    """The lists of the provider that were not read for too long, a sentence each."""
+def stale(
+    ledger: Connection, provider: str, max_age: timedelta, now: datetime, *, mailbox: bool = False
+) -> list[str]:
+    """The lists of the provider, and the mailbox, that were not read for too long, a sentence
+    each."""
     synced = last_syncs(ledger)
     old = []
-    for source in LISTS.get(provider, ()):
+    for source in (*LISTS.get(provider, ()), *([MAILBOX] if mailbox else [])):
         row = synced.get(source)
+        called = "the mailbox was" if source == MAILBOX else f"{source} were"
         if row is None:
-            old.append(f"{source} were never read from the provider")
+            old.append(f"{called} never read" + (" from the provider" * (source != MAILBOX)))
         elif now - row.succeeded_at > max_age:
             old.append(
-                f"{source} were last read at {row.succeeded_at:%Y-%m-%d %H:%M} UTC, longer ago "
+                f"{called} last read at {row.succeeded_at:%Y-%m-%d %H:%M} UTC, longer ago "
                 f"than {max_age / timedelta(hours=1):g} hours"
             )
     return old

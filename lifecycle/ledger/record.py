@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import asdict, replace
 from datetime import datetime
 from typing import Any
@@ -71,7 +71,7 @@ def record(ledger: Connection, decisions: Decisions, *, run_id: str, at: datetim
     _mark_seen_false(ledger, decisions.seen_false, at)
     _enrol(ledger, decisions.entries, run_id)
     _upsert(ledger, steps, ({**asdict(fate), "decided_at": at} for fate in decisions.steps))
-    _plan(ledger, decisions.sends, run_id, at)
+    plan_sends(ledger, decisions.sends, run_id, at)
     _move_mails(ledger, decisions.moves, at)
     _keep_back(ledger, decisions.kept_back)
     _withhold(ledger, decisions.withheld, run_id, at)
@@ -201,7 +201,10 @@ def _enrol(ledger: Connection, entries: list[Entry], run_id: str) -> None:
     )
 
 
-def _plan(ledger: Connection, planned: list[PlannedSend], run_id: str, at: datetime) -> None:
+def plan_sends(
+    ledger: Connection, planned: Sequence[PlannedSend], run_id: str, at: datetime
+) -> None:
+    """Write down mails that are planned, with their bytes."""
     state, detail = State.PLANNED, None
     if planned and in_doubt(ledger):
         state, detail = State.UNCERTAIN, "may have left before the ledger was restored"

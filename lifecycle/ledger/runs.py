@@ -69,8 +69,10 @@ def refuse_mixing(known: str, source: str) -> None:
     )
 
 
-def begin(ledger: Ledger, *, run_id: str, as_of: datetime, source: str) -> None:
-    """Record a run that starts now.
+def begin(
+    ledger: Ledger, *, run_id: str, as_of: datetime, source: str, started_by: str | None = None
+) -> None:
+    """Record a run that starts now. `started_by` is who did it by hand; None: a schedule.
 
     The caller holds the lock of the state folder, so a run that the ledger still takes for
     running was killed.
@@ -82,7 +84,12 @@ def begin(ledger: Ledger, *, run_id: str, as_of: datetime, source: str) -> None:
         )
         connection.execute(
             insert(runs).values(
-                run_id=run_id, as_of=as_of, started_at=now, status="running", source=source
+                run_id=run_id,
+                as_of=as_of,
+                started_at=now,
+                status="running",
+                source=source,
+                started_by=started_by,
             )
         )
 

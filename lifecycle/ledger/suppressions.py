@@ -18,8 +18,8 @@ from typing import Any, Literal, get_args
 from sqlalchemy import Connection, bindparam, delete, select, update
 
 from lifecycle.addresses import is_address
-from lifecycle.errors import InputError, LedgerError, UnknownName, did_you_mean
-from lifecycle.ledger import departures, dialect
+from lifecycle.errors import InputError, UnknownName, did_you_mean
+from lifecycle.ledger import departures, dialect, erasure_keys
 from lifecycle.ledger.states import batches, transition
 from lifecycle.ledger.store import Ledger
 from lifecycle.ledger.tables import NOT_LEFT, State, actions, sends, suppressions
@@ -70,35 +70,34 @@ def forms(address: str) -> frozenset[str]:
 
 
 def digest(address: str, key: str) -> str:
-    """What is kept of an erased address. `key` is `[privacy] erasure_key`."""
-    return ERASED + hmac.digest(key.encode(), normalized(address).encode(), "sha256").hex()
+    """What is kept of an erased address. `key` is `[privacy] erasure_key`: its newest counts."""
+    return digests(address, key)[0]
 
 
-def check_key(key: str) -> None:
-    """Raise LedgerError without the key by which erased people are recognised."""
-    if not key:
-        raise LedgerError(
-            "people were erased from this ledger, and without LIFECYCLE__PRIVACY__ERASURE_KEY "
-            "they cannot be recognised; set it to what it was then"
-        )
+def digests(address: str, key: str) -> list[str]:
+    """The keyed hashes of an address by each of the keys, the newest first."""
+    text = normalized(address).encode()
+    return [
+        ERASED + hmac.digest(secret.encode(), text, "sha256").hex()
+        for secret in erasure_keys.keys(key)
+    ]
 
 
 _REASONS = select(suppressions.c.address, suppressions.c.reason).where(
     suppressions.c.address.in_(bindparam("addresses", expanding=True))
 )
-_ERASED = select(suppressions.c.address).where(suppressions.c.reason == "erased").limit(1)
 
 
 def reasons(ledger: Connection, addresses: Collection[str], key: str = "") -> dict[str, str]:
     """Those of the normalised addresses that may not be mailed, and why: also who left in the CRM.
 
     `key` is `[privacy] erasure_key`. Raises LedgerError where people were erased and it is
-    missing: they could not be told from others.
+    missing, or another one than then: they could not be told from others.
     """
     wanted = {address: address for address in addresses}
-    if _any_erased(ledger):
-        check_key(key)
-        wanted |= {digest(address, key): address for address in addresses}
+    if erasure_keys.any_erased(ledger):
+        erasure_keys.check(ledger, key)
+        wanted |= _by_digest(addresses, key)
     left = departures.in_force(ledger, addresses)
     return {address: departures.describe(row) for address, row in left.items()} | {
         wanted[row.address]: row.reason
@@ -109,10 +108,10 @@ def reasons(ledger: Connection, addresses: Collection[str], key: str = "") -> di
 
 def erased_among(ledger: Connection, addresses: Collection[str], key: str) -> set[str]:
     """Those of the normalised addresses whose people were erased. Raises as `reasons` does."""
-    if not _any_erased(ledger):
+    if not erasure_keys.any_erased(ledger):
         return set()
-    check_key(key)
-    hashes = {digest(address, key): address for address in addresses}
+    erasure_keys.check(ledger, key)
+    hashes = _by_digest(addresses, key)
     return {
         hashes[row.address]
         for batch in batches(hashes)
@@ -200,8 +199,8 @@ def _reader(ledger: Connection, send_id: str) -> str:
     return str(address)
 
 
-def _any_erased(ledger: Connection) -> bool:
-    return ledger.execute(_ERASED).first() is not None
+def _by_digest(addresses: Iterable[str], key: str) -> dict[str, str]:
+    return {hashed: address for address in addresses for hashed in digests(address, key)}
 
 
 def _heavier(suppression: Suppression, other: Suppression) -> Suppression:

@@ -29,6 +29,9 @@ from sqlalchemy import (
     text,
 )
 
+from lifecycle.ledger import operator
+from lifecycle.masking import hide_secrets
+
 
 class UtcDateTime(TypeDecorator[datetime]):
     """An aware datetime in Python, a plain UTC timestamp in the database."""
@@ -45,6 +48,16 @@ class UtcDateTime(TypeDecorator[datetime]):
 
     def process_result_value(self, value: Any, dialect: Dialect) -> datetime | None:
         return None if value is None else value.replace(tzinfo=UTC)
+
+
+class OutsideText(TypeDecorator[str]):
+    """Words of people, of the other side or of an exception: kept without secrets."""
+
+    impl = Text
+    cache_ok = True
+
+    def process_bind_param(self, value: str | None, dialect: Dialect) -> str | None:
+        return None if value is None else hide_secrets(value)
 
 
 class State(StrEnum):
@@ -100,6 +113,17 @@ def send_identity(account_id: str, contact_id: str, trigger: str, step: str, cyc
 
 metadata = MetaData()
 
+
+def _entered_by() -> Column[str]:
+    """Who entered a decision, beside the name that was given: the surface knows it."""
+    return Column(
+        "entered_by",
+        String(100),
+        default=operator.current,
+        doc="the operating system's user, or Prefect's form; null: before this was kept",
+    )
+
+
 runs = Table(
     "runs",
     metadata,
@@ -109,9 +133,10 @@ runs = Table(
     Column("finished_at", UtcDateTime, doc="wall clock"),
     Column("status", String(16), nullable=False, doc="running, waiting, done, stopped, failed"),
     Column("source", String(16), nullable=False),
-    Column("report", Text, doc="the JSON object of `run --json`"),
+    Column("report", OutsideText, doc="the JSON object of `run --json`"),
     Column("people", Integer, doc="distinct addresses of the mails that it planned"),
-    Column("over_budget", Text, doc="why its mails wait for an approval; null: they do not"),
+    Column("over_budget", OutsideText, doc="why its mails wait for an approval; null: they do not"),
+    Column("started_by", String(100), doc="the system's user, by hand; null: a schedule"),
     comment="One row per run that was not a dry run.",
 )
 
@@ -136,7 +161,7 @@ trigger_versions = Table(
     Column("first_run_id", String(64), ForeignKey("runs.run_id"), nullable=False),
     Column("first_at", UtcDateTime, nullable=False, doc="as-of of that run"),
     Column("waiting_since", UtcDateTime, doc="its mails stay where they are since then"),
-    Column("waiting_for", Text, doc="why: the feed is late, or it cannot be read any more"),
+    Column("waiting_for", OutsideText, doc="why: the feed is late, or it cannot be read any more"),
     comment="One row per version of a trigger that a run went by.",
 )
 
@@ -147,7 +172,7 @@ trigger_stops = Table(
     Column("mode", String(16), nullable=False, doc="paused: all waits; off: nobody enters"),
     Column("since", UtcDateTime, nullable=False, doc="wall clock"),
     Column("by", String(100), nullable=False, doc="who"),
-    Column("why", Text, nullable=False),
+    Column("why", OutsideText, nullable=False),
     comment="One row per trigger that is paused or off; resuming takes it away.",
 )
 
@@ -158,7 +183,7 @@ account_holds = Table(
     Column("until", UtcDateTime, nullable=False, doc="nothing goes to it before"),
     Column("since", UtcDateTime, nullable=False, doc="wall clock"),
     Column("by", String(100), nullable=False, doc="who"),
-    Column("why", Text, nullable=False),
+    Column("why", OutsideText, nullable=False),
     comment="One row per account that somebody put on hold; it is over by itself.",
 )
 
@@ -169,7 +194,8 @@ approvals = Table(
     Column("decision", String(16), nullable=False, doc="approved or rejected"),
     Column("at", UtcDateTime, nullable=False, doc="wall clock"),
     Column("by", String(100), nullable=False, doc="who"),
-    Column("why", Text, nullable=False),
+    Column("why", OutsideText, nullable=False),
+    _entered_by(),
     comment="One row per run over its budget that a person decided about.",
 )
 
@@ -179,7 +205,7 @@ held_deliveries = Table(
     Column("run_id", String(64), ForeignKey("runs.run_id"), primary_key=True),
     Column("table_name", String(64), primary_key=True, doc="as in the contract: contacts"),
     Column("digest", String(64), nullable=False, index=True, doc="SHA-256 of its rows"),
-    Column("why", Text, nullable=False, doc="what moved, a line each, addresses masked"),
+    Column("why", OutsideText, nullable=False, doc="what moved, a line each, addresses masked"),
     comment="One row per run and table whose delivery was too far from the last published one.",
 )
 
@@ -191,7 +217,7 @@ held_losses = Table(
     Column("trigger", String(100), primary_key=True),
     Column("account_id", String(255), primary_key=True, index=True),
     Column("contact_id", String(255), primary_key=True, doc="empty: the whole sequence"),
-    Column("why", Text, nullable=False, doc="what would end, a line each reason"),
+    Column("why", OutsideText, nullable=False, doc="what would end, a line each reason"),
     comment="One row per sequence, or person in one, that a run would have ended for good.",
 )
 
@@ -201,7 +227,7 @@ feed_questions = Table(
     Column("part", String(300), primary_key=True, doc="all, or a kind and a part: segment smb"),
     Column("since", Date, primary_key=True, doc="the company's day from which on less came"),
     Column("run_id", String(64), ForeignKey("runs.run_id"), nullable=False, doc="which asked"),
-    Column("why", Text, nullable=False, doc="how much came, and what is usual"),
+    Column("why", OutsideText, nullable=False, doc="how much came, and what is usual"),
     Column("is_normal", Boolean, doc="a person's answer; null: there is none yet"),
     comment="One row per part of the usage feed that stayed thin, and whether that is normal.",
 )
@@ -212,7 +238,7 @@ launch_baseline = Table(
     Column("trigger", String(100), ForeignKey("launches.trigger"), primary_key=True),
     Column("account_id", String(255), primary_key=True),
     Column("seen_false_at", UtcDateTime, doc="since then it may enter"),
-    comment="One row per account that matched a trigger before its launch, or by a score version.",
+    comment="One row per account that matched a trigger before its launch.",
 )
 
 enrollments = Table(
@@ -238,7 +264,8 @@ enrollments = Table(
     Column(
         "end_reason",
         String(32),
-        doc="exit, completed, churned, deleted, no_reader, trigger_removed, cancelled, rejected",
+        doc="exit, completed, replied, churned, high_touch, deleted, no_reader, trigger_removed, "
+        "cancelled, rejected",
     ),
     Column("seen_false_at", UtcDateTime, doc="audience seen false with a fresh feed since entry"),
     Column("held_out", Boolean, nullable=False, doc="entered without mails, to compare with"),
@@ -262,7 +289,7 @@ recipients = Table(
     Column("absent_since", UtcDateTime, doc="first run of those that miss it as a reader"),
     Column("absent_runs", Integer, nullable=False, server_default="0", doc="runs since then"),
     Column("gone_at", UtcDateTime, doc="from then on it gets nothing more of the sequence"),
-    Column("gone_why", Text),
+    Column("gone_why", OutsideText),
     comment="One row per contact that reads, or read, the mails of an entry.",
 )
 
@@ -317,10 +344,12 @@ sends = Table(
     Column("time_zone", String(64), doc="IANA, of the account: by its days caps are counted"),
     Column("after_send", String(32), doc="the mail that leaves before it; null: it has left"),
     Column("after_distance", String(16), doc="between both: 2d (local days) or 21600s"),
-    Column("waiting_for", Text, doc="why it may not leave before the next run; null: it may"),
+    Column(
+        "waiting_for", OutsideText, doc="why it may not leave before the next run; null: it may"
+    ),
     Column("state", String(16), nullable=False),
     Column("state_at", UtcDateTime, nullable=False),
-    Column("detail", Text, doc="why it is in this state"),
+    Column("detail", OutsideText, doc="why it is in this state"),
     Column("attempts", Integer, nullable=False, default=0),
     Column("accepted_at", UtcDateTime),
     Column("lease_owner", String(128)),
@@ -367,7 +396,7 @@ send_log = Table(
     Column("at", UtcDateTime, nullable=False),
     Column("from_state", String(16)),
     Column("to_state", String(16), nullable=False),
-    Column("detail", Text),
+    Column("detail", OutsideText),
     comment="One row per change of a send's state.",
 )
 
@@ -379,7 +408,7 @@ withheld = Table(
     Column("contact_id", String(255), primary_key=True, doc="empty: the whole account"),
     Column("step", String(100), primary_key=True, doc="empty: before entry"),
     Column("reason", String(40), nullable=False),
-    Column("detail", Text),
+    Column("detail", OutsideText),
     Column("first_at", UtcDateTime, nullable=False, doc="as-of of the first run to say so"),
     Column("last_at", UtcDateTime, nullable=False, doc="as-of of the last run to say so"),
     Column("run_id", String(64), nullable=False),
@@ -412,21 +441,29 @@ suppressions = Table(
     comment="One row per address that may not be mailed any more, whatever the account.",
 )
 
+erasure_keys = Table(
+    "erasure_keys",
+    metadata,
+    Column("verifier", String(80), primary_key=True, doc="an HMAC of a constant"),
+    Column("since", UtcDateTime, nullable=False, doc="wall clock"),
+    comment="One row per key under which people were erased: enough to recognise the key by.",
+)
+
 departures = Table(
     "departures",
     metadata,
     Column("address", String(320), primary_key=True, doc="normalised"),
     Column("left_at", UtcDateTime, doc="as the CRM says; null: no readable time says when"),
     Column("seen_at", UtcDateTime, nullable=False, doc="clock of the load that showed it first"),
-    Column("file", Text, nullable=False),
+    Column("file", OutsideText, nullable=False),
     Column("row_number", BigInteger, nullable=False, doc="counts records, from 1"),
     Column("column_name", String(100), nullable=False),
-    Column("value", Text, nullable=False, doc="what stood there"),
+    Column("value", OutsideText, nullable=False, doc="what stood there"),
     Column("run_id", String(64), nullable=False, doc="whose delivery showed it"),
     Column("confirmed_at", UtcDateTime, doc="wall clock; null: it has not passed the gates"),
     Column("lifted_at", UtcDateTime, doc="wall clock; a person took it back"),
     Column("lifted_by", String(100), doc="who"),
-    Column("lifted_why", Text),
+    Column("lifted_why", OutsideText),
     Index("ix_departures_run", "run_id"),
     comment="One row per address that a delivery of the CRM showed as having left.",
 )
@@ -447,7 +484,8 @@ actions = Table(
     Column("action", String(40), nullable=False, doc="resend, pause, hold, approve, erase, …"),
     Column("subject", String(320), nullable=False, doc="a send, trigger, account, run, hash"),
     Column("by", String(100), nullable=False, doc="who"),
-    Column("why", Text, nullable=False),
+    Column("why", OutsideText, nullable=False),
+    _entered_by(),
     comment="One row per thing that a person decided.",
 )
 
@@ -462,7 +500,7 @@ feedback = Table(
     Column("received_at", UtcDateTime, nullable=False, doc="wall clock"),
     Column("source", String(40), nullable=False, doc="webhook, or the list it was pulled from"),
     Column("event_id", String(128), unique=True, doc="by the provider, where it gives one"),
-    Column("detail", Text, doc="the other side's words, without addresses"),
+    Column("detail", OutsideText, doc="the other side's words, without addresses"),
     comment="One row per fact that came back about a mail or an address.",
 )
 
@@ -485,6 +523,46 @@ feedback_syncs = Table(
     comment="One row per list of the provider that was pulled whole.",
 )
 
+mailbox_positions = Table(
+    "mailbox_positions",
+    metadata,
+    Column("folder", String(255), primary_key=True, doc="host, user and folder"),
+    Column("uid_validity", BigInteger, nullable=False, doc="another one: all is read again"),
+    Column("last_uid", BigInteger, nullable=False, doc="all up to it is in the ledger"),
+    Column("read_at", UtcDateTime, nullable=False, doc="wall clock"),
+    comment="One row per folder that is read: how far.",
+)
+
+replies = Table(
+    "replies",
+    metadata,
+    Column("key", String(64), primary_key=True, doc="the same message always has the same key"),
+    Column("kind", String(16), nullable=False, doc="as in lifecycle/ledger/replies.py"),
+    Column("came_at", UtcDateTime, nullable=False, doc="when the mailbox got it"),
+    Column("read_at", UtcDateTime, nullable=False, doc="wall clock"),
+    Column("matched_by", String(16), nullable=False, doc="reference, token, sender, report; none"),
+    Column("send_id", String(32), index=True, doc="the mail that it answers; null: unmatched"),
+    Column("account_id", String(255), index=True),
+    Column("contact_id", String(255)),
+    Column("trigger", String(100)),
+    Column("step", String(100), doc="null: several of the sequence fit"),
+    Column("cycle", Integer),
+    Column("address", String(320), index=True, doc="the sender's, normalised"),
+    Column("subject", OutsideText),
+    Column("text", OutsideText, doc="what the person wrote, without the mail that it quotes"),
+    Column("label", String(64), doc="the answer that the step asked for"),
+    Column("return_on", Date, doc="an automatic answer says so"),
+    Column("forward_id", String(32), doc="the send that passes it on to the owner"),
+    Column("settled_at", UtcDateTime, doc="somebody has answered, or has looked at it"),
+    Column("settled_by", String(100)),
+    Column("settled_why", OutsideText),
+    Column("folder", String(255), doc="where it lies, until it is flagged or moved"),
+    Column("uid_validity", BigInteger),
+    Column("uid", BigInteger),
+    Index("ix_replies_open", "settled_at", "kind"),
+    comment="One row per message that came back to the mailbox and concerns a mail of ours.",
+)
+
 command_runs = Table(
     "command_runs",
     metadata,
@@ -494,7 +572,7 @@ command_runs = Table(
     Column("began_at", UtcDateTime, nullable=False, doc="wall clock"),
     Column("finished_at", UtcDateTime, doc="wall clock; null: it goes on, or was killed"),
     Column("outcome", String(16), doc="done, stopped or failed; null while not finished"),
-    Column("why", Text, doc="of stopped and failed: one line, without addresses"),
+    Column("why", OutsideText, doc="of stopped and failed: one line, without addresses"),
     Column("due", Integer, doc="mails that it handed over, or left due; null: no delivery"),
     Column("accepted", Integer, doc="mails that the provider took meanwhile"),
     Column("worker", String(128), nullable=False, doc="host:process:start, to see if it lives"),

@@ -18,6 +18,7 @@ long List-Unsubscribe URL or makes encoded words longer than RFC 2047 allows, an
 from __future__ import annotations
 
 import binascii
+import hashlib
 import re
 import unicodedata
 from base64 import b64encode
@@ -180,7 +181,10 @@ class Message:
 
     @classmethod
     def from_bytes(cls, mime: bytes) -> Message:
-        """The Message that `as_bytes` made these bytes of. Raises ValueError for other bytes."""
+        """The Message that `as_bytes` made these bytes of. Raises ValueError for other bytes.
+
+        What `outward` made of them names neither trigger nor step.
+        """
         head, _, body = mime.partition(b"\r\n\r\n")
         unfolded = head.decode("ascii").replace("\r\n ", " ")
         headers = _Headers(line.split(": ", 1) for line in unfolded.split("\r\n") if ": " in line)
@@ -201,10 +205,32 @@ class Message:
             if (unsubscribe := headers.get("List-Unsubscribe"))
             else None,
             locale=headers["Content-Language"],
-            trigger=_decoded(headers["X-Lifecycle-Trigger"]),
-            step=_decoded(headers["X-Lifecycle-Step"]),
+            trigger=_decoded(headers.get("X-Lifecycle-Trigger", "")),
+            step=_decoded(headers.get("X-Lifecycle-Step", "")),
             is_preview="X-Lifecycle-Preview" in headers,
         )
+
+
+_DATE = re.compile(rb"(?m)^Date: [^\r\n]*")
+_OURS = re.compile(rb"X-Lifecycle-(?:Trigger|Step): [^\r\n]*\r\n(?:[ \t][^\r\n]*\r\n)*")
+
+
+def dated(mime: bytes, moment: datetime) -> bytes:
+    """The bytes of a mail with another date: when it leaves, not when it was planned."""
+    head, blank, body = mime.partition(b"\r\n\r\n")
+    date = format_datetime(moment.astimezone(UTC).replace(microsecond=0))
+    return _DATE.sub(f"Date: {date}".encode(), head, count=1) + blank + body
+
+
+def outward(mime: bytes, trigger: str, step: str) -> bytes:
+    """The bytes of a mail for eyes outside: the names of its trigger and step become a number.
+
+    What a company calls its triggers is not for its customers to read.
+    """
+    head, blank, body = mime.partition(b"\r\n\r\n")
+    number = hashlib.sha256(f"{trigger}/{step}".encode()).hexdigest()[:12]
+    kept = _OURS.sub(b"", head + b"\r\n")
+    return kept + f"X-Lifecycle-Mail: {number}".encode() + blank + body
 
 
 def _require(field: str, value: str, form: re.Pattern[str], longest: int) -> None:

@@ -11,6 +11,7 @@ from contextlib import contextmanager
 from datetime import timedelta
 from pathlib import Path
 
+from lifecycle.document import counted
 from lifecycle.errors import DeliveryError
 from lifecycle.ledger.tables import State
 from lifecycle.mail.providers import Outcome
@@ -98,29 +99,50 @@ class CircuitBreaker:
     def __init__(self, provider: str, limit: int) -> None:
         self.provider = provider
         self.limit = limit
-        self._refused = 0
+        self.in_a_row = 0
+        """Mails that it did not take since the last one that it took."""
+        self._took_one = False
+        self._is_about_us = False
+        self._last: Outcome | None = None
 
     def see(self, outcome: Outcome) -> None:
         """Count one outcome. A mail that waits because the provider asked for a pause does not
         count, and neither does a mail that was never offered to it."""
         if outcome.state is State.ACCEPTED:
-            self._refused = 0
+            self.in_a_row = 0
+            self._took_one = True
         elif outcome.retry_after is None and outcome.was_asked:
-            self._refused += 1
+            self.in_a_row += 1
             self._last = outcome
+            if outcome.state is not State.UNCERTAIN and not outcome.bounced:
+                self._is_about_us = True
 
     @property
     def is_open(self) -> bool:
         """Whether the limit is reached. 0 is no limit."""
-        return bool(self.limit) and self._refused >= self.limit
+        return bool(self.limit) and self.in_a_row >= self.limit
+
+    @property
+    def why_none(self) -> str | None:
+        """The last answer of a provider that took nothing at all, however few mails it got.
+
+        None where nothing was offered, or where each mail may have been taken, or was to an
+        address that does not exist.
+        """
+        if self._took_one or not self._is_about_us or self._last is None:
+            return None
+        return (
+            f"{self.provider} took none of {counted(self.in_a_row, 'mail')}; the last one is "
+            f"{self._last.state}: {self._last.detail}"
+        )
 
     def check(self) -> None:
         """Raise DeliveryError once the limit is reached."""
-        if self.is_open:
+        if self.is_open and self._last is not None:
             raise DeliveryError(
-                f"{self.provider} took none of the last {self._refused} mails; the last one is "
+                f"{self.provider} took none of the last {self.in_a_row} mails; the last one is "
                 f"{self._last.state}: {self._last.detail}. What is queued stays in the ledger "
-                "and goes with the next delivery that works"
+                "and goes with the next delivery that works, and so does what it refused"
             )
 
 
@@ -136,4 +158,4 @@ def retry_in(
     if asked is not None:
         return asked
     longest = max(first, min(LONGEST_RETRY, first * (1 << min(attempts, 10)), left / 2))
-    return first + random.random() * (longest - first)
+    return first + random.random() * (longest - first)  # nosec B311

@@ -19,6 +19,7 @@ from wcwidth import width
 
 from lifecycle.addresses import is_address
 from lifecycle.errors import Problem, TemplateError
+from lifecycle.mail.answer_token import AnswerTokens, token_keys
 from lifecycle.mail.folder import Templates, nearest
 from lifecycle.mail.message import Message, one_line
 from lifecycle.mail.sandbox import Values
@@ -55,7 +56,10 @@ class Renderer:
         self._settings = settings
         self._folder = templates or Templates(settings.folder("email_templates"))
         self._company = settings.company
-        self._unsubscribe = UnsubscribeAddress(settings.unsubscribe, settings.company.from_email)
+        self._tokens = AnswerTokens(token_keys(settings)) if settings.mailbox.is_read else None
+        self._unsubscribe = UnsubscribeAddress(
+            settings.unsubscribe, settings.answer_address, self._tokens
+        )
         self._is_preview = is_preview
         self._template = cache(self._folder.template)
         self._footer = cache(self._folder.footer)
@@ -146,9 +150,7 @@ class Renderer:
                 from_email=_on_the_wire(self._company.from_email),
                 to_name=values["contact"]["name"] or "",
                 to_email=_on_the_wire(contact["email"]),
-                reply_to=(values["account"]["owner_name"] or "", owner)
-                if is_address(owner)
-                else None,
+                reply_to=self._reply_to(send_id, values["account"]["owner_name"] or "", owner),
                 subject=subject,
                 body=wrap(f"{body}\n\n{footer}\n"),
                 date=date,
@@ -159,6 +161,17 @@ class Renderer:
             )
         except ValueError as error:
             raise TemplateError([Problem(template.file, None, str(error))]) from None
+
+    def _reply_to(self, send_id: str, owner: str, owner_email: str) -> tuple[str, str] | None:
+        """Who gets an answer: the mailbox, which hears it and passes it on; without one the
+        account's owner."""
+        if self._tokens is None:
+            return (owner, owner_email) if is_address(owner_email) else None
+        address = _on_the_wire(self._settings.answer_address)
+        if self._settings.mailbox.subaddress and not self._is_preview:
+            local, _, domain = address.rpartition("@")
+            address = f"{local}+{self._tokens.token(send_id)}@{domain}"
+        return self._company.name, address
 
     def counts_days(self, trigger: str, step: str, locale: str) -> bool:
         """Whether a mail names a number of days that is another one tomorrow.

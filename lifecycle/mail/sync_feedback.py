@@ -5,10 +5,12 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
+from functools import partial
 
 from lifecycle.errors import DeliveryError
-from lifecycle.ledger import commands, feedback
+from lifecycle.ledger import feedback
 from lifecycle.ledger.store import Ledger
+from lifecycle.mail.customers import known_to_the_crm
 from lifecycle.mail.providers.sendgrid_feedback import SendGridLists
 from lifecycle.settings import Settings
 
@@ -27,13 +29,6 @@ def sync_feedback(
     The first reading takes whole lists. Each page is committed by itself, and a list counts as
     read once all of it is. Raises DeliveryError where one cannot be read, after the others.
     """
-    with commands.recorded(ledger, commands.SYNC_FEEDBACK):
-        return _read_all(settings, ledger, progress)
-
-
-def _read_all(
-    settings: Settings, ledger: Ledger, progress: Callable[[str], None] | None
-) -> dict[str, int]:
     names = feedback.LISTS.get(settings.delivery.provider, ())
     if not names:
         return {}
@@ -64,7 +59,13 @@ def _read_one(settings: Settings, ledger: Ledger, lists: SendGridLists, name: st
     erasure_key = settings.privacy.erasure_key.get_secret_value()
     for facts in lists.read(name, since, now):
         with ledger.write() as connection:
-            new += feedback.apply(connection, facts, datetime.now(UTC), erasure_key=erasure_key)
+            new += feedback.apply(
+                connection,
+                facts,
+                datetime.now(UTC),
+                erasure_key=erasure_key,
+                customers=partial(known_to_the_crm, settings),
+            )
     with ledger.write() as connection:
         feedback.record_sync(connection, name, read_until=now, now=datetime.now(UTC))
     return new

@@ -15,13 +15,12 @@ from jinja2.meta import find_undeclared_variables
 from jinja2.visitor import NodeTransformer
 
 from lifecycle.errors import Problem, TemplateError, did_you_mean
-from lifecycle.mail.sandbox import SANDBOX
-
-LONGEST_TEXT = 100_000
-"""Characters of a rendered text."""
+from lifecycle.mail.sandbox import LONGEST_TEXT, SANDBOX, counted_steps
 
 Names = Mapping[str, Collection[str] | None]
 """What a template may name: each word with its columns, or None for a plain value."""
+
+NESTED = "is nested too deeply; write it in smaller parts"
 
 _FORBIDDEN: dict[type[nodes.Node], str] = {
     nodes.Call: "a template calls no functions; use a filter",
@@ -50,7 +49,10 @@ class Text:
 
     @cached_property
     def _tree(self) -> nodes.Template:
-        return SANDBOX.parse(_jinja(self), self.file, self.file)
+        try:
+            return SANDBOX.parse(_jinja(self), self.file, self.file)
+        except (RecursionError, MemoryError):
+            raise TemplateSyntaxError(NESTED, self.line) from None
 
     @cached_property
     def _undeclared(self) -> set[str]:
@@ -62,17 +64,15 @@ class Text:
             code = SANDBOX.compile(_jinja(self), self.file, self.file)
         except TemplateSyntaxError as error:
             raise TemplateError([self._problem(error.lineno, error.message or "")]) from None
+        except (SyntaxError, RecursionError, MemoryError):  # Python's own limits
+            raise TemplateError([self._problem(self.line, NESTED)]) from None
         return SANDBOX.template_class.from_code(SANDBOX, code, {})
 
     def render(self, values: Mapping[str, Any]) -> str:
         """The text, filled in. Raises TemplateError with the line and the value's name."""
-        compiled, parts, size = self._compiled, [], 0
+        compiled = self._compiled
         try:
-            for part in compiled.generate(values):
-                size += len(part)
-                if size > LONGEST_TEXT:
-                    raise TemplateRuntimeError(f"it grows over {LONGEST_TEXT:,} characters")
-                parts.append(part)
+            parts = _generated(compiled, values)
         except Exception as error:  # a template can raise anything
             line = _line_of(error, self.file)
             raise TemplateError([self._problem(line, str(error).rstrip("; "))]) from None
@@ -103,14 +103,17 @@ class Text:
 
         `values` are samples; an error that hangs on what they are, and not on their type, is none.
         """
-        tree = SANDBOX.parse(_jinja(self), self.file, self.file)
+        tree = SANDBOX.parse(_jinja(self), self.file, self.file)  # `_EveryBranch` changes it
         if tree.find(nodes.Assign) is None:  # else what one branch sets is not meant for another
             tree = _EveryBranch().visit(tree)
-        code = SANDBOX.compile(tree, self.file, self.file)
+        try:
+            code = SANDBOX.compile(tree, self.file, self.file)
+        except (SyntaxError, RecursionError, MemoryError):  # Python's own limits
+            yield self._problem(self.line, NESTED)
+            return
         text = SANDBOX.template_class.from_code(SANDBOX, code, {})
         try:
-            for _ in text.generate(values):
-                pass
+            _generated(text, values)
         except (TemplateRuntimeError, TypeError) as error:
             yield self._problem(_line_of(error, self.file), str(error).rstrip("; "))
         except Exception:  # a division by zero, and the like
@@ -120,6 +123,18 @@ class Text:
         """The names that it uses: `company.name`, `unsubscribe_url`, …"""
         words = {node.name for node in self._tree.find_all(nodes.Name)}
         return frozenset(words | {f"{word}.{column}" for word, column, _ in _columns(self._tree)})
+
+
+def _generated(template: CompiledTemplate, values: Mapping[str, Any]) -> list[str]:
+    """The parts of a rendered text. Raises TemplateRuntimeError where it takes too much."""
+    parts, size = [], 0
+    with counted_steps():
+        for part in template.generate(values):
+            size += len(part)
+            if size > LONGEST_TEXT:
+                raise TemplateRuntimeError(f"it grows over {LONGEST_TEXT:,} characters")
+            parts.append(part)
+    return parts
 
 
 class _EveryBranch(NodeTransformer):

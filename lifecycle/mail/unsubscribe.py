@@ -16,6 +16,7 @@ from itsdangerous import BadSignature, Signer
 from itsdangerous.encoding import base64_decode, base64_encode
 
 from lifecycle.mail import old_unsubscribe_links
+from lifecycle.mail.answer_token import AnswerTokens
 from lifecycle.settings import Unsubscribe
 
 PATH = "/u/"
@@ -63,14 +64,19 @@ class Links:
 class UnsubscribeAddress:
     """The unsubscribe address of each send."""
 
-    def __init__(self, settings: Unsubscribe, from_email: str) -> None:
-        """`from_email` is the company's address, which is written to where no other is set."""
+    def __init__(
+        self, settings: Unsubscribe, from_email: str, tokens: AnswerTokens | None = None
+    ) -> None:
+        """`from_email` is the address which is written to where no other is set. With `tokens`,
+        which the mailbox knows, a mail names its send by one instead of by its whole id."""
         self._base_url = settings.base_url
         self._links = Links(settings.keys)
         self._mailto = quote(settings.mailto or from_email, safe="@+")
+        self._tokens = tokens
 
     def url(self, send_id: str) -> str:
         """An HTTPS link where `unsubscribe.base_url` is set, else a mailto address."""
         if self._base_url:
             return f"{self._base_url}{PATH}{self._links.token(send_id)}"
-        return f"mailto:{self._mailto}?subject=unsubscribe%20{send_id}"
+        name = self._tokens.token(send_id) if self._tokens else send_id
+        return f"mailto:{self._mailto}?subject=unsubscribe%20{name}"

@@ -80,12 +80,17 @@ def evaluate(
 
     With `only_entered`, only the accounts that `register` found to have entered.
 
-    Columns: account_id, is_member, is_false, leaves, reached (the goal), and step_0, step_1, …
+    Columns: account_id, is_member, is_false, is_churned, is_high_touch, leaves, reached (the
+    goal), and step_0, step_1, …
     A condition whose columns are null is null: neither member nor false. Who churned is outside,
-    and meets no goal but one that asks about it.
+    and meets no goal but one that asks about it; who is high touch is outside as well.
     """
     audience = trigger.audience.sql("a")
     churned = "false" if trigger.include_churned else "coalesce(a.stage = 'churned', false)"
+    high_touch = (
+        "false" if trigger.include_high_touch else "coalesce(a.touch_model = 'high', false)"
+    )
+    outside = f"({churned} or {high_touch})"
     leaves = trigger.exit_when.sql("a") if trigger.exit_when else "false"
     reached = trigger.goal.when.sql("a") if trigger.goal else "false"
     if trigger.goal and not trigger.goal.when.columns & CHURN:
@@ -97,9 +102,10 @@ def evaluate(
     columns = ", ".join(
         [
             "a.account_id",
-            f"({audience}) and not {churned} as is_member",
-            f"(not ({audience}) or {churned}) as is_false",
+            f"({audience}) and not {outside} as is_member",
+            f"(not ({audience}) or {outside}) as is_false",
             f"{churned} as is_churned",
+            f"{high_touch} as is_high_touch",
             "a.time_zone",
             f"({leaves}) as leaves",
             f"({reached}) as reached",
@@ -277,21 +283,24 @@ def arrived(warehouse: duckdb.DuckDBPyConnection, version: str) -> list[Row]:
 
 def members(warehouse: duckdb.DuckDBPyConnection, *, or_unknown: bool = False) -> list[str]:
     """The accounts that match now; with `or_unknown` also those nobody can tell of."""
-    matches = "coalesce(is_member, not is_churned)" if or_unknown else "is_member"
+    matches = (
+        "coalesce(is_member, not is_churned and not is_high_touch)" if or_unknown else "is_member"
+    )
     query = f"select account_id from verdicts where {matches} order by 1"
     return [row["account_id"] for row in rows(warehouse, query)]
 
 
 def leavers(warehouse: duckdb.DuckDBPyConnection, versions: Sequence[str]) -> list[Row]:
     """Open enrolments by these versions that end now, or whose account is missing: account_id,
-    cycle, reason (churned, exit or missing)."""
+    cycle, reason (churned, high_touch, exit or missing)."""
     query = """
         select l.account_id, l.cycle,
             case when v.account_id is null then 'missing'
-                when v.is_churned then 'churned' else 'exit' end as reason
+                when v.is_churned then 'churned'
+                when v.is_high_touch then 'high_touch' else 'exit' end as reason
         from latest l left join verdicts v using (account_id)
         where l.ended_at is null and list_contains($versions, l.trigger_version)
-            and (v.account_id is null or v.is_churned or v.leaves)
+            and (v.account_id is null or v.is_churned or v.is_high_touch or v.leaves)
         order by 1
     """
     return rows(warehouse, query, {"versions": list(versions)})
@@ -354,7 +363,7 @@ def accounts(warehouse: duckdb.DuckDBPyConnection, account_ids: Sequence[str]) -
     warehouse.register("wanted", pa.table({"account_id": pa.array(account_ids, pa.string())}))
     query = """
         select a.*, v.* exclude
-            (account_id, time_zone, is_member, is_false, is_churned, leaves, reached)
+            (account_id, time_zone, is_member, is_false, is_churned, is_high_touch, leaves, reached)
         from wanted join marts.account_360 a using (account_id) join verdicts v using (account_id)
     """
     return {row["account_id"]: row for row in rows(warehouse, query)}

@@ -33,6 +33,7 @@ OF_THE_DELIVERY = frozenset(
 
 ENDINGS: dict[str, str] = {
     "churned": "their accounts churned",
+    "high_touch": "their accounts are high touch now",
     "deleted": "their accounts are not in the CRM any more",
     "no_reader": "nobody at their accounts may be mailed any more",
     "exit": "they meet exit_when",

@@ -262,7 +262,9 @@ def _days_told(memory: Connection, day: date) -> int:
     """Days since the company's first list, 0 before it."""
     first = memory.scalar(
         select(func.min(sends.c.cycle)).where(
-            sends.c.account_id == "", sends.c.trigger == OWNER_LIST
+            sends.c.account_id == "",
+            sends.c.trigger == OWNER_LIST,
+            sends.c.step == MORNING,
         )
     )
     return (day - date.fromisoformat(str(first))).days if first else 0

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from lifecycle.document import counted
 from lifecycle.errors import Problem
 from lifecycle.ledger.decisions import Decisions, Withheld
 from lifecycle.ledger.held_losses import Lost
@@ -60,6 +61,20 @@ class PlanResult:
     def exited(self) -> dict[str, int]:
         """Accounts that left before the end, by trigger."""
         return dict(Counter(ending.trigger for ending in self.decisions.endings))
+
+    @property
+    def unwritten(self) -> list[str]:
+        """Why mails could not be written, a sentence for each cause: file, line, what and how
+        many."""
+        causes = Counter(
+            withheld.detail
+            for withheld in self.decisions.withheld
+            if withheld.reason == Reason.TEMPLATE_ERROR
+        )
+        return [
+            f"{counted(mails, 'mail')} could not be written: {why}"
+            for why, mails in causes.most_common()
+        ]
 
     def waits_for_a_zone(self, trigger: str, account: Mapping[str, Any], why: str) -> None:
         """Write down an account that gets nothing until its hours are known."""

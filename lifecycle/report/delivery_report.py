@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from datetime import datetime
 from typing import Any
 
 from lifecycle.document import Document, Section, Table, counted, moment, table
 from lifecycle.ledger.tables import State
 from lifecycle.mail.deliver import DeliveryResult
-from lifecycle.report.waiting import left_alone, waits
+from lifecycle.report.waiting import left_alone, must_decide, not_sent, waits
 
 
 @dataclass(frozen=True)
@@ -28,6 +28,12 @@ class DeliveryReport:
     """Until when the provider asked for a pause, where that ended the delivery."""
     no_room: dict[str, int]
     """Domain: due mails that wait, because the domain had its daily number while warming up."""
+    dropped: dict[str, int] = field(default_factory=dict)
+    """Why due mails left the queue without being sent: mails."""
+    held: int = 0
+    """Mails that a person has to decide about from now on."""
+    why_none: str | None = None
+    """What the provider said last, where mails were handed over and it took none of them."""
 
     @classmethod
     def of(cls, done: DeliveryResult, *, now: datetime, waiting: int) -> DeliveryReport:
@@ -36,7 +42,10 @@ class DeliveryReport:
         by_trigger = dict(done.by_trigger)
         moments = done.next_due, done.rests_until
         no_room = dict(done.no_room)
-        return cls(now, done.accepted, by_trigger, not_accepted, waiting, *moments, no_room)
+        outcomes = done.accepted, by_trigger, not_accepted
+        return cls(
+            now, *outcomes, waiting, *moments, no_room, dict(done.dropped), done.held, done.why_none
+        )
 
     def as_json(self) -> dict[str, Any]:
         """The object of `deliver --json`."""
@@ -69,5 +78,10 @@ class DeliveryReport:
         if self.not_accepted:
             counts = ", ".join(f"{n:,} {state}" for state, n in self.not_accepted.items())
             parts.append(f"Due, but not accepted: {counts}.")
+        parts += not_sent(self.dropped)
+        if self.why_none:
+            parts.append(f"NOTHING WAS TAKEN: {self.why_none}.")
+        if self.held:
+            parts.append(must_decide(self.held))
         parts += waits(self.no_room)
         return [Section(f"Delivery as of {moment(self.as_of, time_zone)}", tuple(parts))]

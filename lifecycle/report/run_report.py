@@ -116,6 +116,8 @@ class RunReport:
     """Reason: mails and entries decided against."""
     waiting: list[str] = field(default_factory=list)
     """A sentence for each trigger that waits."""
+    unwritten: list[str] = field(default_factory=list)
+    """Why mails could not be written, a sentence for each cause: file, line, what and how many."""
     broken: dict[str, list[Problem]] = field(default_factory=dict)
     """Trigger that waits because its file or mails cannot be used: its problems (file, line, what,
     hint)."""
@@ -137,6 +139,10 @@ class RunReport:
     """Until when the provider asked for a pause, where that ended the delivery."""
     no_room: dict[str, int] = field(default_factory=dict)
     """Domain: due mails that wait, because it had its mails of today while warming up."""
+    dropped: dict[str, int] = field(default_factory=dict)
+    """Why due mails left the queue without being sent: mails (a full cap, a domain's full day)."""
+    held: int = 0
+    """Mails that a person has to decide about since this delivery."""
     stage_health: list[dict[str, Any]] = field(default_factory=list)
     """One item per stage and usage band: stage, usage_band, accounts."""
     effects: list[dict[str, Any]] = field(default_factory=list)
@@ -166,8 +172,7 @@ class RunReport:
             more = len(pulled.passed_over) - 5
             named += f" and {more:,} more" if more > 0 else ""
             self.warnings.append(
-                "Not read, for the name does not end in .csv, .jsonl or .parquet, or it is a link"
-                f" to a folder: {named}."
+                f"Not read, for the name does not end in .csv, .jsonl or .parquet: {named}."
             )
 
     def add_gate(self, result: GateResult) -> None:
@@ -213,6 +218,7 @@ class RunReport:
         self.enrolled, self.exited = result.enrolled, result.exited
         self.withheld = {str(reason): count for reason, count in result.withheld.items()}
         self.waiting = list(result.waiting)
+        self.unwritten = result.unwritten
         self.broken = {name: list(problems) for name, problems in result.broken.items()}
         self.flood = result.flood
         if result.losses:  # of a dry run: any other stops
@@ -253,6 +259,7 @@ class RunReport:
         }
         self.remaining_planned, self.next_due = remaining, done.next_due
         self.rests_until, self.no_room = done.rests_until, dict(done.no_room)
+        self.held, self.dropped = done.held, dict(done.dropped)
 
     # Shown. ------------------------------------------------------------------------------
 

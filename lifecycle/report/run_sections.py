@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from lifecycle.document import Cell, Document, Id, Section, Table, counted, moment, table
 from lifecycle.report.reasons import WHY
-from lifecycle.report.waiting import BROKEN, broken_lines, left_alone, waits
+from lifecycle.report.waiting import BROKEN, broken_lines, left_alone, must_decide, not_sent, waits
 
 if TYPE_CHECKING:
     from lifecycle.report.run_report import RunReport
@@ -143,6 +143,9 @@ def _mails(report: RunReport) -> Section:
     if fates:
         counts = ", ".join(f"{count:,} {fate}" for fate, count in fates.items())
         parts.append(f"Due, but not accepted: {counts}.")
+    parts += not_sent(report.dropped)
+    if report.held:
+        parts.append(must_decide(report.held))
     return Section("Mails", tuple(parts))
 
 
@@ -210,7 +213,7 @@ def _owners(report: RunReport) -> Section:
 
 
 def _attention(report: RunReport) -> Section:
-    texts = (*report.feed_questions, *report.waiting, *report.warnings)
+    texts = (*report.feed_questions, *report.waiting, *report.unwritten, *report.warnings)
     return Section("To know", texts, "warning")
 
 

@@ -52,3 +52,17 @@ def left_alone(until: datetime, time_zone: str) -> str:
         f"The provider asked for a pause until {moment(until, time_zone)}: what is due goes "
         "with the delivery after that."
     )
+
+
+def not_sent(dropped: Mapping[str, int]) -> Iterator[str]:
+    """Why due mails left the queue without being sent, a sentence each, the most frequent first."""
+    for why, mails in sorted(dropped.items(), key=lambda item: (-item[1], item[0])):
+        yield f"{counted(mails, 'mail')} not sent, {why}."
+
+
+def must_decide(held: int) -> str:
+    """That a delivery left mails of which nothing proves whether they left."""
+    return (
+        f"{counted(held, 'mail')} may or may not have left: `lifecycle held` lists what a person "
+        "has to decide."
+    )

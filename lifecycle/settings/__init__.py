@@ -19,7 +19,7 @@ from lifecycle.settings.loading import (
     fingerprint,
     load,
 )
-from lifecycle.settings.mail import Delivery, Feedback, SendGrid, Smtp, Unsubscribe, Warmup
+from lifecycle.settings.mail import Delivery, Feedback, Mailbox, SendGrid, Smtp, Unsubscribe, Warmup
 from lifecycle.settings.operation import Backup, Ledger, Notify, Serve, State, Status, Web
 from lifecycle.settings.plan import AbsentFor, Guard, Plan
 from lifecycle.settings.section import Section, is_loopback
@@ -44,6 +44,7 @@ __all__ = [
     "Guard",
     "Health",
     "Ledger",
+    "Mailbox",
     "MoreSource",
     "Notify",
     "Owners",

@@ -78,5 +78,19 @@ class Privacy(Section):
     """What is kept of people who were erased."""
 
     erasure_key: SecretStr = Field(
-        SecretStr(""), description="key of the hashes that keep them suppressed; it never changes"
+        SecretStr(""),
+        description="key of the hashes that keep them suppressed, at least 32 characters; older"
+        " keys follow, separated by spaces, and stay",
     )
+
+    @field_validator("erasure_key")
+    @classmethod
+    def _long_enough(cls, value: SecretStr) -> SecretStr:
+        newest = value.get_secret_value().split()[:1]
+        if newest and len(newest[0]) < 32:
+            raise ValueError(
+                "the key has at least 32 characters and no space; make one with `python -c "
+                "'import secrets; print(secrets.token_hex(32))'`. Where people were erased under "
+                "a shorter key, that one follows after a space"
+            )
+        return value

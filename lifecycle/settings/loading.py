@@ -9,17 +9,19 @@ from __future__ import annotations
 import json
 import os
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, Literal, cast
+from urllib.parse import urlsplit
 
-from pydantic import Field, ValidationError
+from pydantic import BaseModel, Field, SecretStr, ValidationError
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
 from lifecycle.errors import SettingsError, did_you_mean
+from lifecycle.masking import has_credential, hide_secrets, know_environment, know_secret
 from lifecycle.settings.company import Company, Consent, Owners, Privacy
 from lifecycle.settings.health import Dormancy, Effect, Health, Stages
-from lifecycle.settings.mail import Delivery, Feedback, SendGrid, Smtp, Unsubscribe, Warmup
+from lifecycle.settings.mail import Delivery, Feedback, Mailbox, SendGrid, Smtp, Unsubscribe, Warmup
 from lifecycle.settings.operation import Backup, Ledger, Notify, Serve, State, Status, Web
 from lifecycle.settings.plan import Guard, Plan
 from lifecycle.settings.sources import Events, Feed, Gate, MoreSource, Source
@@ -84,6 +86,7 @@ class Settings(BaseSettings):
     warmup: Warmup = Warmup()
     unsubscribe: Unsubscribe = Unsubscribe()
     feedback: Feedback = Feedback()
+    mailbox: Mailbox = Mailbox()
     privacy: Privacy = Privacy()
     web: Web = Web()
     serve: Serve = Serve()
@@ -108,6 +111,16 @@ class Settings(BaseSettings):
     def state_dir(self) -> Path:
         """The state folder, absolute."""
         return self.state.dir.absolute()
+
+    @property
+    def hears_answers(self) -> bool:
+        """Whether anybody would hear a person who unsubscribes: by the mailbox, or by a link."""
+        return self.mailbox.is_read or bool(self.unsubscribe.base_url)
+
+    @property
+    def answer_address(self) -> str:
+        """Where people write to."""
+        return self.mailbox.address or self.company.from_email
 
     @property
     def work_db(self) -> Path:
@@ -171,15 +184,59 @@ def load(config: str | Path | None = None, **override: Any) -> Settings:
         raise SettingsError(f"{path}: cannot be read: {error}") from None
     except tomllib.TOMLDecodeError as error:
         raise SettingsError(f"{path}: not valid TOML: {error}") from None
+    know_environment()
     _refuse_unknown_sections(path, values)
+    _refuse_secrets(path, values)
     _resolve_paths(values, path.parent)
     try:
         given: dict[str, Any] = {"root": path.parent, FILE_KEY: values, **override}
-        return Settings(**given)
+        settings = Settings(**given)
     except ValidationError as error:
         raise SettingsError(_explain(path, error)) from None
     except ValueError as error:  # a list or table in the environment that is not JSON
         raise SettingsError(f"environment: {error}") from None
+    for secret in _secrets(settings):
+        know_secret(secret)
+    return settings
+
+
+def _secrets(section: BaseModel) -> Iterator[str]:
+    """The secrets of the settings; of an address only what is its credential."""
+    for name in type(section).model_fields:
+        value = getattr(section, name)
+        if isinstance(value, BaseModel):
+            yield from _secrets(value)
+        elif isinstance(value, SecretStr):
+            secret = value.get_secret_value()
+            if "://" not in secret:
+                yield secret
+                continue
+            parts = urlsplit(secret)
+            yield from (text for text in (parts.password,) if text)
+            # A path may be the secret, as a chat's; SQLite's is a file.
+            if parts.scheme in ("http", "https") and len(parts.path) > len("/"):
+                yield parts.path.strip("/")
+
+
+def _refuse_secrets(path: Path, values: Mapping[str, Any]) -> None:
+    """Raise SettingsError for a secret in the file, which everybody reads who reads the code."""
+    for section_name, section in values.items():
+        if not isinstance(section, dict):
+            continue
+        field = Settings.model_fields[section_name].annotation
+        fields = getattr(field, "model_fields", {})
+        for key, value in section.items():
+            if not isinstance(value, str) or not value:
+                continue
+            is_secret = key in fields and fields[key].annotation is SecretStr
+            if "://" in value and section_name in ("ledger", "source"):
+                is_secret = has_credential(value)
+            if is_secret:
+                variable = f"{ENV_PREFIX}{section_name}__{key}".upper()
+                raise SettingsError(
+                    f"{path}: {section_name}.{key} is a secret, and this file is no place for one: "
+                    f"remove it, and give it in the environment as {variable}"
+                )
 
 
 def _resolve_paths(values: dict[str, Any], base: Path) -> None:
@@ -246,4 +303,4 @@ def _choices(context: Mapping[str, Any]) -> list[str]:
 
 def fingerprint(settings: Settings) -> str:
     """The settings as one line of JSON without secrets, for the record of a run."""
-    return json.dumps(settings.model_dump(mode="json"), sort_keys=True)
+    return hide_secrets(json.dumps(settings.model_dump(mode="json"), sort_keys=True))

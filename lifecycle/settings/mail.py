@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from datetime import timedelta
 from pathlib import Path
 from typing import ClassVar, Literal, Self
@@ -152,6 +153,55 @@ class Unsubscribe(Section):
         "LIFECYCLE__UNSUBSCRIBE__SECRET, made with `python -c 'import secrets; "
         "print(secrets.token_hex(32))'`"
     )
+
+
+class Mailbox(Section):
+    """The mailbox into which answers, bounces and unsubscribes come, over IMAP."""
+
+    host: str = Field("", description="the host name in its certificate; empty: nobody reads it")
+    port: int = Field(993, ge=1, le=65535, description="143 where TLS begins by STARTTLS")
+    tls: Literal["implicit", "starttls", "none"] = Field(
+        "implicit", description="none only for a server on this machine"
+    )
+    username: str = ""
+    password: SecretStr = Field(
+        SecretStr(""), description="only in the environment: LIFECYCLE__MAILBOX__PASSWORD"
+    )
+    oauth2_token: SecretStr = Field(
+        SecretStr(""), description="instead of the password: an access token for XOAUTH2"
+    )
+    address: str = Field("", description="where people write to; empty: the company's from_email")
+    subaddress: bool = Field(
+        False, description="the mailbox also takes name+anything@…: answers then carry a token"
+    )
+    folder: str = Field("INBOX", description="the folder that is read")
+    handled_folder: str = Field(
+        "", description="where handled mails are moved to; empty: they are flagged as read"
+    )
+    match_days: int = Field(
+        30, ge=1, description="an answer without a reference belongs to a mail of so many days"
+    )
+    secret: SecretStr = Field(
+        SecretStr(""),
+        description="key that signs the tokens of answers; empty: the one of [unsubscribe]",
+    )
+    timeout_seconds: float = Field(30, gt=0, description="most seconds for each answer")
+    ca_file: Path | None = Field(
+        None, description="PEM file of trusted authorities; none: the system's"
+    )
+
+    @property
+    def is_read(self) -> bool:
+        """Whether there is a mailbox to read."""
+        return bool(self.host)
+
+    @model_validator(mode="after")
+    def _secure(self) -> Self:
+        if self.tls == "none" and self.host and not is_loopback(self.host):
+            raise ValueError(f'tls = "none" would read the mailbox at {self.host} in the open')
+        if self.address and not re.fullmatch(r"[^\s@<>\"]+@[^\s@<>\"]+", self.address):
+            raise ValueError(f"address {self.address!r} is not an e-mail address")
+        return self
 
 
 class Feedback(Section):

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Literal, Self
 
-from pydantic import Field, SecretStr, model_validator
+from pydantic import Field, SecretStr, field_validator, model_validator
 
 from lifecycle.settings.section import Section, refuse_open_relay
 
@@ -14,6 +14,13 @@ class State(Section):
     """Where the warehouse, the ledger, the outbox and the reports are kept."""
 
     dir: Path = Field(Path(".lifecycle"), description="a folder")
+
+    @field_validator("dir")
+    @classmethod
+    def _can_hold_a_ledger(cls, value: Path) -> Path:
+        if "?" in str(value):
+            raise ValueError(f"{value}: the address of a database cannot hold the sign ?")
+        return value
 
 
 class Ledger(Section):

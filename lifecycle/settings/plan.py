@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
+
 from pydantic import Field
 
 from lifecycle.settings.section import Section
@@ -71,6 +73,21 @@ class Guard(Section):
         le=1,
         description="of the open sequences, or of the people due, that one reason may end at once",
     )
+    approve_within: str = Field(
+        "3d",
+        pattern=r"^\d{1,3} ?d$",
+        description="after its as-of a run's mails may be approved so long; later they are stale",
+    )
+    four_eyes: bool = Field(
+        False,
+        description="only `lifecycle approve` counts, of a user who neither started the run by hand"
+        " nor last changed a trigger file that caused its mails",
+    )
+    approvers: dict[str, list[str]] = Field(
+        default_factory=dict,
+        description="with `four_eyes`: who may approve, a user of the operating system = the"
+        " addresses or names that git knows them by",
+    )
     loss_never_below: int = Field(
         20, ge=1, description="fewer losses than this never stop a run, whatever their share"
     )
@@ -80,3 +97,8 @@ class Guard(Section):
         description="hours that a run in Prefect waits for an answer in its form;"
         " `lifecycle approve` has longer",
     )
+
+    @property
+    def approval_lasts(self) -> timedelta:
+        """`approve_within` as a span."""
+        return timedelta(days=int(self.approve_within.rstrip("d ")))

@@ -18,6 +18,9 @@ class Source(Section):
 
     kind: Literal["demo", "files"] = Field("demo", description="demo or files")
     path: str = Field("", description="files: a folder or any fsspec address")
+    follow_links: bool = Field(
+        False, description="read also what links lead to outside the folder; inside they are read"
+    )
     nothing: list[str] = Field(
         ["NULL", "nil", "none", "nan", "n/a", "#n/a", "-", "--", "–", "—", "なし", "無し"],
         description="words that stand for an empty value, in any case or width",
@@ -32,6 +35,9 @@ class Source(Section):
 
     time_zone: str = Field(
         "", description="IANA name; used for times without a zone; empty: the company's"
+    )
+    max_columns: int = Field(
+        1_000, ge=1, le=5_000, description="most columns, or keys, of a file; more are refused"
     )
     time_zones: dict[SourceTable, str] = Field(
         default_factory=dict, description="per table, where one differs"
@@ -85,12 +91,18 @@ class MoreSource(Section):
 
     kind: Literal["files"] = Field("files", description="files")
     path: str = Field(description="a folder or any fsspec address")
+    follow_links: bool = Field(
+        False, description="read also what links lead to outside the folder; inside they are read"
+    )
     columns: dict[SourceTable, dict[str, str]] = Field(
         default_factory=dict, description="per table: our column name = the export's column name"
     )
     files: dict[SourceTable, str] = Field(
         default_factory=dict,
         description="per table: its file or folder, where it is not named after the table",
+    )
+    max_columns: int = Field(
+        1_000, ge=1, le=5_000, description="most columns, or keys, of a file; more are refused"
     )
     time_zone: str = Field("", description="IANA; of times without a zone; empty: the company's")
 

@@ -16,9 +16,9 @@ from pathlib import Path
 
 import duckdb
 
-from lifecycle.sources.checking import STREAM
 from lifecycle.sources.contract import FILE, Table
 from lifecycle.sources.reading import literal, named, quoted
+from lifecycle.sources.repeats import STREAM
 
 FEWEST = 0.5
 """A file with a smaller share of the rows that it had takes nothing out."""
@@ -133,7 +133,8 @@ def remove(work: duckdb.DuckDBPyConnection, table: Table, corrections: Correctio
     """
     if not corrections.rows:
         return
-    keys = f"(SELECT key FROM read_parquet({named(corrections.replaced)}))"
+    replaced = f"read_parquet({named(corrections.replaced)}, hive_partitioning = false)"
+    keys = f"(SELECT key FROM {replaced})"
     theirs = f"FROM raw.{table.name} WHERE {quoted(table.key)} IN {keys}"
     kept = kept_in(table.name)
     before = f"FROM {kept} UNION ALL BY NAME " if _exists(work, kept) else ""

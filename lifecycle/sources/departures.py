@@ -70,7 +70,7 @@ def collect_broken(
     fields: Mapping[str, Field],
 ) -> None:
     """Add the lines that cannot be taken apart, as far as an address and a departure show."""
-    headers = [field.header for field in incoming.fields]
+    headers = [field.header for field in incoming.fields if not field.is_folder]
     places = {
         name: headers.index(fields[name].header)
         for name in LEAVING

@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-from tempfile import TemporaryDirectory
-
 from lifecycle.duckdb_connection import connect
 from lifecycle.settings import Settings, SourceTable
 from lifecycle.sources.contract import TABLES
 from lifecycle.sources.files import Folder
 from lifecycle.sources.mapping import arrange
 from lifecycle.sources.reading import read
+from lifecycle.temporary_folders import temporary_folder
 
 
 def exported_columns(settings: Settings, table: SourceTable) -> set[str]:
@@ -21,9 +19,9 @@ def exported_columns(settings: Settings, table: SourceTable) -> set[str]:
     """
     folder = Folder.of(settings)
     names: set[str] = set()
-    with TemporaryDirectory() as scratch, connect() as db:
+    with temporary_folder(settings.state_dir, "columns") as scratch, connect() as db:
         for file in folder.files()[table]:
-            incoming, _ = read(db, folder.fetch(file, Path(scratch)), Path(scratch))
+            incoming, _ = read(db, folder.fetch(file, scratch), scratch)
             mapping = folder.mapping(TABLES[table])
             names |= arrange(incoming, TABLES[table], mapping, file.name).keys()
     return names

@@ -57,6 +57,8 @@ class File:
     """Of CSV; empty: the one that its header has most of."""
     source: str = ""
     """The name of `[sources.<name>]`; empty: `[source]`."""
+    most_columns: int = 1_000
+    """With more columns, or keys, it is refused: `[source] max_columns`."""
 
 
 class Folder:
@@ -70,6 +72,8 @@ class Folder:
         columns: Mapping[SourceTable, Mapping[str, str]] | None = None,
         encodings: Mapping[SourceTable, str] | None = None,
         delimiters: Mapping[SourceTable, str] | None = None,
+        follow_links: bool = False,
+        most_columns: int = 1_000,
         source: str = "",
     ) -> None:
         """`names`, `columns`, `encodings` and `delimiters` are `[source.files]`,
@@ -83,6 +87,8 @@ class Folder:
         self._columns = columns or {}
         self._encodings = encodings or {}
         self._delimiters = delimiters or {}
+        self._follow_links = follow_links
+        self._most_columns = most_columns
         with _told(address):
             self._fs, self._root = fsspec.core.url_to_fs(address)
             self.is_local = "file" in _protocols(self._fs)
@@ -99,13 +105,22 @@ class Folder:
             columns=source.columns,
             encodings=source.encodings,
             delimiters=source.delimiters,
+            follow_links=source.follow_links,
+            most_columns=source.max_columns,
         )
 
     @classmethod
     def more(cls, settings: Settings) -> dict[str, Folder]:
         """The folders of `[sources.<name>]`, by name."""
         return {
-            name: cls(source.path, names=source.files, columns=source.columns, source=name)
+            name: cls(
+                source.path,
+                names=source.files,
+                columns=source.columns,
+                follow_links=source.follow_links,
+                most_columns=source.max_columns,
+                source=name,
+            )
             for name, source in sorted(settings.sources.items())
         }
 
@@ -155,7 +170,7 @@ class Folder:
                 path = self._below(own)
                 if any(sign in own for sign in "*?[") or not self._fs.isdir(path):
                     continue
-                there = _walk(path) if self.is_local else self._fs.find(path)
+                there = self._walk(path) if self.is_local else self._fs.find(path)
                 unread += [
                     self._name(file) for file in there if not (_format(file) or _is_left(file))
                 ]
@@ -174,6 +189,7 @@ class Folder:
 
     def _files_of(self, table: Table) -> list[File]:
         paths = self._paths(table)
+        self._refuse_links_outside(paths)
         return [self._describe(table, path) for path in sorted(paths) if _format(path)]
 
     def _paths(self, table: Table) -> Sequence[str]:
@@ -202,10 +218,36 @@ class Folder:
         try:
             if not self._fs.isdir(path):
                 return []
-            paths = _walk(path) if self.is_local else self._fs.find(path)
+            paths = self._walk(path) if self.is_local else self._fs.find(path)
             return [path for path in paths if _format(path)]
         except FileNotFoundError:
             return []
+
+    def _walk(self, folder: str) -> Iterator[str]:
+        """The files below a local folder, also behind links to folders; none is walked twice."""
+        seen: set[str] = set()
+        for path, folders, names in os.walk(folder, followlinks=True):
+            real = os.path.realpath(path)
+            if real in seen:
+                folders.clear()
+                continue
+            self._refuse_links_outside([path])
+            seen.add(real)
+            yield from (f"{path}/{name}" for name in names)
+
+    def _refuse_links_outside(self, paths: Iterable[str]) -> None:
+        """Raise SourceError for a link that leads out of the source, unless they are followed."""
+        if self._follow_links or not self.is_local:
+            return
+        root = os.path.realpath(self._root)
+        for path in paths:
+            real = os.path.realpath(path)
+            if os.path.commonpath([root, real]) != root:
+                section = f"[sources.{self.source}]" if self.source else "[source]"
+                raise SourceError(
+                    f"{self.address}: {self._name(path)} is, or lies behind, a link that leads out "
+                    f"of the folder; put the file there, or set {section} follow_links = true"
+                )
 
     def _describe(self, table: Table, path: str) -> File:
         info = self._fs.info(path)
@@ -226,6 +268,7 @@ class Folder:
             encoding=self._encodings.get(table.name, ""),
             delimiter=self._delimiters.get(table.name, ""),
             source=self.source,
+            most_columns=self._most_columns,
         )
 
     def _below(self, name: str, root: str | None = None) -> str:
@@ -248,18 +291,6 @@ class Folder:
         hint = did_you_mean(own or f"{table.name}.csv", there)
         listed = f"there is {', '.join(sorted(there)[:12]) or 'nothing'}"
         return f"{message}; {hint or listed}"
-
-
-def _walk(folder: str) -> Iterator[str]:
-    """The files below a local folder, also behind links to folders; none is walked twice."""
-    seen: set[str] = set()
-    for path, folders, names in os.walk(folder, followlinks=True):
-        real = os.path.realpath(path)
-        if real in seen:
-            folders.clear()
-            continue
-        seen.add(real)
-        yield from (f"{path}/{name}" for name in names)
 
 
 def _is_left(path: str) -> bool:

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any, Literal
 
 from lifecycle.duckdb_connection import SESSION
@@ -25,6 +28,7 @@ RAW = "raw"
 """The schema of what the source delivered."""
 
 PIPELINE = "lifecycle_pull"
+_SIGNS = re.compile(r"['=*?\[\]{}]")
 
 _DLT_TYPES: dict[str, dict[str, Any]] = {
     "VARCHAR": {"data_type": "text"},
@@ -54,10 +58,15 @@ def land(settings: Settings, landings: Sequence[Landing]) -> None:
     with the same rows, `replace` gives the same tables. Who appends leaves out what is there.
     """
     settings.state_dir.mkdir(parents=True, exist_ok=True)
+    with _plainly_named(settings.state_dir / "dlt") as folder:
+        _land(settings, landings, folder)
+
+
+def _land(settings: Settings, landings: Sequence[Landing], working: Path) -> None:
     # Only the warehouse remembers: what a killed process left half done is thrown away.
     run = dlt.pipeline(
         PIPELINE,
-        pipelines_dir=str(settings.state_dir / "dlt"),
+        pipelines_dir=str(working),
         destination=dlt.destinations.duckdb(
             # The default empties the table in one transaction and fills it in another.
             credentials(settings.work_db),
@@ -75,6 +84,17 @@ def land(settings: Settings, landings: Sequence[Landing]) -> None:
         raise WarehouseError(f"{settings.work_db}: the load failed: {_root(error)}") from error
     finally:
         run.drop()  # dlt keeps the files that it loaded, and people's addresses with them
+
+
+@contextmanager
+def _plainly_named(folder: Path) -> Iterator[Path]:
+    """The folder, or a temporary one where dlt could not write its name into SQL: it takes a path
+    as a pattern, its folders called `key=value` as columns, and an apostrophe as the path's end."""
+    if not _SIGNS.search(str(folder)):
+        yield folder
+        return
+    with TemporaryDirectory(prefix="lifecycle-dlt-") as temporary:
+        yield Path(temporary)
 
 
 def credentials(database: Path) -> DuckDbCredentials:

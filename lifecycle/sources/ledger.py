@@ -27,7 +27,7 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from lifecycle.duckdb_connection import connect
 from lifecycle.errors import LedgerError, WarehouseError
-from lifecycle.ledger.tables import UtcDateTime, enrollments, feed_questions, sends
+from lifecycle.ledger.tables import UtcDateTime, enrollments, feed_questions, replies, sends
 from lifecycle.settings import Settings
 from lifecycle.sources.reading import first_line, named
 
@@ -49,14 +49,21 @@ FEED_QUESTIONS = "ledger_feed_questions"
 _SNAPSHOTS = {
     "ledger_sends": (sends, [column for column in sends.columns if column.name != "address"]),
     "ledger_enrollments": (enrollments, list(enrollments.columns)),
+    "ledger_replies": (
+        replies,
+        [replies.columns[name] for name in ("key", "kind", "came_at", "read_at", "send_id")]
+        + [replies.columns[name] for name in ("account_id", "contact_id", "trigger", "step")]
+        + [replies.columns[name] for name in ("cycle", "label", "return_on", "settled_at")],
+    ),
     FEED_QUESTIONS: (feed_questions, list(feed_questions.columns)),
 }
 
 
 def snapshot(settings: Settings) -> None:
     """Copy the ledger into `context.ledger_sends` (one row per send, without its address),
-    `context.ledger_enrollments` (one row per enrolment) and `context.ledger_feed_questions` (one
-    row per question about the usage feed). Times are UTC.
+    `context.ledger_enrollments` (one row per enrolment), `context.ledger_replies` (one row per
+    message that came back, without its words and its address) and
+    `context.ledger_feed_questions` (one row per question about the usage feed). Times are UTC.
 
     A ledger that does not exist yet gives empty tables. Raises LedgerError where it cannot be
     read, WarehouseError where the tables cannot be written.
@@ -77,7 +84,7 @@ def _replace(warehouse: Path, files: Mapping[str, Path]) -> None:
             work.begin()
             work.execute(f"CREATE SCHEMA IF NOT EXISTS {CONTEXT}")
             for name, file in files.items():
-                rows = f"FROM read_parquet({named(file)})"
+                rows = f"FROM read_parquet({named(file)}, hive_partitioning = false)"
                 work.execute(f"CREATE OR REPLACE TABLE {CONTEXT}.{name} AS {rows}")
             work.commit()
     except duckdb.Error as error:

@@ -9,7 +9,7 @@ from string import Formatter
 
 from lifecycle.errors import SourceError, did_you_mean
 from lifecycle.sources.contract import LOADED_AT, Table
-from lifecycle.sources.reading import Field, Incoming, literal
+from lifecycle.sources.reading import Field, Incoming, literal, shown
 
 _TAKEN = {LOADED_AT, "_file", "_row", "_delivered", "_nth", "_1_file", "_1_row"}
 
@@ -52,7 +52,7 @@ def arrange(
     unmapped = set(table.column_names) - set(arranged)
     for field in incoming.fields:
         name = canonical(field.header)
-        if field.header in used and name not in unmapped:
+        if field.is_folder or (field.header in used and name not in unmapped):
             continue
         if name in arranged or name in _TAKEN or name.startswith("_dlt"):
             name = f"original_{name.lstrip('_')}"
@@ -81,7 +81,7 @@ def arrange(
 def _refuse_twins(incoming: Incoming, table: Table, mapping: Mapping[str, str], file: str) -> None:
     """Two headers that are one column of ours: nobody knows which one is meant."""
     headers: dict[str, list[str]] = {}
-    for field in incoming.fields:
+    for field in (field for field in incoming.fields if not field.is_folder):
         headers.setdefault(canonical(field.header), []).append(field.header)
     named = set(mapping.values())
     for name, twins in headers.items():
@@ -138,8 +138,8 @@ def _joined(theirs: str, parts: Sequence[Field]) -> Field:
 
 def _nearest(wanted: str, incoming: Incoming) -> str:
     headers = [field.header for field in incoming.fields]
-    listed = f"it has {', '.join(headers[:20])}" + (", …" if len(headers) > 20 else "")
-    return did_you_mean(wanted, headers) or listed
+    near = did_you_mean(wanted, headers)
+    return near or shown(f"it has {', '.join(headers[:20])}" + (", …" if headers[20:] else ""))
 
 
 def _unused(name: str, taken: Mapping[str, Field]) -> str:

@@ -26,7 +26,7 @@ from lifecycle.errors import GateStopped, WarehouseError
 from lifecycle.ledger.departures import Departure
 from lifecycle.masking import mask_addresses
 from lifecycle.settings import Settings
-from lifecycle.sources import checking, corrections, demo, departures
+from lifecycle.sources import checking, corrections, demo, departures, repeats
 from lifecycle.sources.contract import (
     DELIVERED_COLUMNS,
     DEPARTURES,
@@ -55,6 +55,7 @@ from lifecycle.sources.reading import (
     read_records,
     unreadable,
 )
+from lifecycle.sources.value_sql import Rules
 
 Progress = Callable[[str], None]
 Remember = Callable[[Sequence[Departure]], None]
@@ -173,13 +174,13 @@ class _Pull:
         self.tell = tell
         self.remember = remember
 
-    def _rules(self, table: Table, of: str) -> checking.Rules:
+    def _rules(self, table: Table, of: str) -> Rules:
         """`of` names a source of `[sources]`; empty: `[source]`."""
         source, company = self.settings.source, self.settings.company.time_zone
         zone = source.time_zones.get(table.name) or source.time_zone or company
         if of:
             zone = self.settings.sources[of].time_zone or company
-        return checking.Rules(self.loaded_at, tuple(source.nothing), zone, company)
+        return Rules(self.loaded_at, tuple(source.nothing), zone, company)
 
     def run(self) -> PullResult:
         with self._database() as db:
@@ -336,7 +337,7 @@ class _Pull:
             self._try_again(db, delivery)
         if table.belongs_to_account:
             checking.name_decimals(db, table)
-        delivery.columns = checking.gather(db, table, delivery.good)
+        delivery.columns = repeats.gather(db, table, delivery.good)
         if table.name == "contacts":
             left = departures.gather(db, self.settings, self.loaded_at)
             if self.remember is not None:
@@ -533,7 +534,7 @@ class _Pull:
             differs = " OR ".join(f"g.{name} IS DISTINCT FROM b.{name}" for name in others)
             parts.append(
                 f"""SELECT {literal(table.name)} AS table_name,
-                        {checking.STREAM.format(f"g.{FILE}")} AS stream, count(*) AS repeats,
+                        {repeats.STREAM.format(f"g.{FILE}")} AS stream, count(*) AS repeats,
                         count(*) FILTER ({differs}) AS other_content,
                         array_to_string(
                             (list(g.{table.key} ORDER BY g.{table.key}) FILTER ({differs}))[:3],

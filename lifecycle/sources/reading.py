@@ -1,7 +1,8 @@
 """One file → a DuckDB relation: its columns as they are written, its rows numbered.
 
 CSV and JSONL are staged as text, Parquet is read where it lies. Folders below the source that are
-called `key=value` are columns of the files in them, on a disk and elsewhere alike.
+called `key=value` can be mapped to columns, on a disk and elsewhere alike; of themselves they are
+none: a file's name is a name.
 """
 
 from __future__ import annotations
@@ -36,6 +37,10 @@ _ENCODINGS = {
     "cp949": "Korean",
 }
 """What a file that is not UTF-8 may be, in the order in which it is tried."""
+LONGEST_LINE = 16 << 20
+"""Bytes, as of JSON lines too."""
+LONGEST_QUOTE = 200
+"""Characters that a message quotes of a file, which may be another one than its writer meant."""
 _PROPOSED = 4
 """Encodings that a message proposes."""
 _NO_WHOLE_PARQUET = ("magic bytes", "too small to be", "read enough bytes", "Invalid Input Error")
@@ -51,6 +56,8 @@ class Field:
     """The expression that gives its value."""
     type: str
     """The DuckDB type of that expression."""
+    is_folder: bool = False
+    """Whether it is a folder's name, `day=2026-06-10`: a column only where a mapping names it."""
 
 
 @dataclass(frozen=True)
@@ -132,6 +139,33 @@ def read(
     return replace(incoming, fields=incoming.fields + folders), broken
 
 
+def _refuse_many(file: File, columns: int) -> None:
+    """Raise SourceError for a file with more columns than are worth the time they take."""
+    if columns > file.most_columns:
+        section = f"[sources.{file.source}]" if file.source else "[source]"
+        raise SourceError(
+            f"{file.name}: it has {columns:,} columns, and {section} max_columns is "
+            f"{file.most_columns:,}; leave out what nobody asks about"
+        )
+
+
+def _refuse_long_lines(file: File) -> None:
+    """Raise SourceError for a line that DuckDB would leave out without a word."""
+    length, line = 0, 1
+    with _bytes(file) as source:
+        while block := source.read(1 << 20):
+            first = block.find(b"\n")
+            length += len(block) if first < 0 else first
+            if length > LONGEST_LINE:
+                raise SourceError(
+                    f"{file.name}, line {line:,}: it is over {LONGEST_LINE >> 20} MB long, more "
+                    "than is read of one line; is a file pasted into a cell?"
+                )
+            if first >= 0:
+                line += block.count(b"\n")
+                length = len(block) - block.rfind(b"\n") - 1
+
+
 def unreadable(file: File, error: Exception) -> SourceError:
     """What there is to say of a file that a reader gave up."""
     why = first_line(error)
@@ -141,13 +175,14 @@ def unreadable(file: File, error: Exception) -> SourceError:
 
 
 def _folders(name: str) -> Iterator[Field]:
-    """The columns that a file's folders below the source give: `day=2026-06-10`."""
+    """What a file's folders below the source say: `day=2026-06-10`."""
     for folder in name.split("/")[:-1]:
         key, sign, value = folder.partition("=")
         if sign and key:
             text = unquote(value)
             is_null = text in ("", "__HIVE_DEFAULT_PARTITION__")
-            yield Field(unquote(key), "NULL::VARCHAR" if is_null else literal(text), "VARCHAR")
+            value = "NULL::VARCHAR" if is_null else literal(text)
+            yield Field(unquote(key), value, "VARCHAR", is_folder=True)
 
 
 def read_records(
@@ -160,7 +195,13 @@ def read_records(
 
 def first_line(error: BaseException) -> str:
     """What went wrong, without the SQL that DuckDB prints below it, and without an address."""
-    return mask_addresses(str(error).split("\n")[0])
+    return shown(str(error).split("\n")[0])
+
+
+def shown(text: str) -> str:
+    """What a message may quote of a file: a head without addresses."""
+    masked = mask_addresses(text)
+    return masked if len(masked) <= LONGEST_QUOTE else masked[: LONGEST_QUOTE - 1] + "…"
 
 
 # Parquet. -------------------------------------------------------------------------------
@@ -174,6 +215,7 @@ def _read_parquet(
         f"read_parquet({named(file.local)}, file_row_number = true, hive_partitioning = false)"
     )
     described = db.execute(f"DESCRIBE SELECT * FROM {relation}").fetchall()
+    _refuse_many(file, len(described) - 1)
     fields = tuple(
         Field(name, f"decode({quoted(name)})", "VARCHAR")
         if kind == "BLOB"
@@ -210,6 +252,8 @@ def _read_csv(
 ) -> tuple[Incoming, list[BrokenLine]]:
     file = _plain_csv(file, scratch)
     delimiter, header, skipped = _header(file)
+    _refuse_many(file, len(header))
+    _refuse_long_lines(file)
     if skipped:
         file = _without_first_line(file, scratch)
     columns = ", ".join(f"'c{number}': 'VARCHAR'" for number in range(len(header)))
@@ -448,6 +492,7 @@ def _read_jsonl(
         f"SELECT file_row_number + 1 FROM {rows} WHERE record IS NULL ORDER BY 1"
     ).fetchall()
     keys, fields = _json_fields(db, rows)
+    _refuse_many(file, len(keys))
     broken = _broken_json(file, [row for (row,) in bad])
     is_cut = bool(broken) and _records(db, rows) == broken[-1].row
     if is_cut and broken[-1].text.startswith("{") and not _ends_its_last_line(file):

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from datetime import datetime
+from itertools import groupby
 from typing import Any
 
-from lifecycle.document import Document, Id, Section, counted, moment, table
+from lifecycle.document import Document, Id, Section, Table, counted, table
 from lifecycle.ledger import held
 from lifecycle.ledger.store import Ledger
 
@@ -25,28 +27,32 @@ class HeldMails:
         """The list for a person, with the command that decides."""
         if not self.mails:
             return [Section("No mail waits for a decision.", (), "good")]
-        columns = ("send", "account", "contact", "mail", "was to go", "why")
-        rows = (
-            (
-                Id(mail["send_id"]),
-                mail["account_id"],
-                mail["contact_id"],
-                f"{mail['trigger']}/{mail['step']}",
-                moment(mail["not_before"]),
-                mail["detail"],
-            )
-            for mail in self.mails
-        )
-        ask = (
+        columns = ("send", "account", "was to go")
+        parts: list[str | Table] = [
             "Ask the customer or the provider's log, then: "
-            "lifecycle decide SEND resend|give_up --by NAME --why TEXT"
-        )
+            "lifecycle decide SEND... resend|give_up --by NAME --why TEXT",
+            "Instead of SEND, many at a time: --trigger NAME, --run RUN, --older-than 3d, --all.",
+        ]
+        for (mail_name, why), mails in groupby(sorted(self.mails, key=_group), key=_group):
+            rows = (
+                (Id(mail["send_id"]), mail["account_id"], _minute(mail["not_before"]))
+                for mail in mails
+            )
+            parts += [f"{mail_name}: {why}", table(columns, rows)]
         title = f"{counted(len(self.mails), 'mail')} may or may not have left"
-        return [Section(title, (ask, table(columns, rows)), "warning")]
+        return [Section(title, tuple(parts), "warning")]
 
 
-def held_mails(ledger: Ledger) -> HeldMails:
-    """Read the held mails of a ledger."""
+def _group(mail: dict[str, Any]) -> tuple[str, str]:
+    return f"{mail['trigger']}/{mail['step']}", mail["detail"] or ""
+
+
+def _minute(value: datetime) -> str:
+    return f"{value:%Y-%m-%d %H:%M}"
+
+
+def held_mails(ledger: Ledger, which: held.Which) -> HeldMails:
+    """Read those of a ledger's held mails that somebody asks for."""
     return HeldMails(
         [
             {
@@ -59,6 +65,6 @@ def held_mails(ledger: Ledger) -> HeldMails:
                 "held_since": row.state_at,
                 "detail": row.detail,
             }
-            for row in held.held(ledger)
+            for row in held.held(ledger, which)
         ]
     )

@@ -21,6 +21,7 @@ from lifecycle.ledger import (
     feedback,
     held_deliveries,
     held_losses,
+    replies,
     warmup,
 )
 from lifecycle.ledger.store import Ledger
@@ -78,7 +79,13 @@ class Status:
     no_room: dict[str, int]
     """Domain: due mails that wait, because the domain had its daily number while warming up."""
     needs_a_person: list[dict[str, Any]]
-    """Mails for which nothing proves whether they left: send_id, account, step, state, detail."""
+    """Mails to decide about now, since nothing proves whether they left: send, account, trigger,
+    step, state, detail."""
+    refusals: list[dict[str, Any]]
+    """What the provider said of mails that it refused: state (queued: they go again; rejected),
+    mails, why and when it said so last."""
+    answers_waiting: dict[str, int]
+    """Messages that came back and that nobody has settled, by kind: answer, unmatched."""
     suppressed: dict[str, int]
     """Addresses that are never mailed, by reason."""
     departures_waiting: dict[str, int]
@@ -147,7 +154,11 @@ def status(settings: Settings, ledger: Ledger, *, as_of: datetime | None = None)
         recorded = commands.read(connection)
         due = due_now(settings, connection, now)
         stale_feedback = feedback.stale(
-            connection, settings.delivery.provider, settings.feedback.max_age, wall_clock
+            connection,
+            settings.delivery.provider,
+            settings.feedback.max_age,
+            wall_clock,
+            mailbox=settings.mailbox.is_read,
         )
     total = sum(mails.values(), Counter())
     broken = broken_files(settings)
@@ -235,6 +246,11 @@ def status(settings: Settings, ledger: Ledger, *, as_of: datetime | None = None)
             }
             for row in account_history.needing_a_person(ledger, SHOWN)
         ],
+        refusals=[
+            {"state": row.state, "mails": row.n, "why": row.detail, "at": _iso(row.at)}
+            for row in account_history.refusals(ledger)[:SHOWN]
+        ],
+        answers_waiting=dict(Counter(str(row.kind) for row in replies.waiting(ledger))),
         suppressed=account_history.suppressed_by_reason(ledger),
         departures_waiting=account_history.departures_waiting(ledger),
         states={state: total[state] for state in State},

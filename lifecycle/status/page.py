@@ -26,6 +26,7 @@ def as_page(status: Status) -> Document:
         _feed_questions,
         _files,
         _mails,
+        _refusals,
         _to_decide,
     )
     return [section for of in sections if (section := of(status)).parts]
@@ -175,6 +176,9 @@ def _mails(status: Status) -> Section:
         f"by {hold['by']}: {hold['why']}"
         for hold in status.holds
     ]
+    if waiting := status.answers_waiting:
+        counts = ", ".join(f"{n:,} {_MESSAGES[kind]}" for kind, n in sorted(waiting.items()))
+        parts.append(f"Waits for a person: {counts}; `lifecycle answers` lists them.")
     if status.suppressed:
         reasons = ", ".join(f"{n:,} {reason}" for reason, n in sorted(status.suppressed.items()))
         parts.append(f"Addresses that are never mailed: {reasons}.")
@@ -193,6 +197,9 @@ def _mails(status: Status) -> Section:
     return Section("Mails", tuple(parts))
 
 
+_MESSAGES = {"answer": "answered by customers", "unmatched": "that fit no one mail of ours"}
+
+
 def _stopped(status: Status, trigger: dict[str, Any]) -> str:
     stop = trigger["stop"]
     since = _when(status, stop["since"])
@@ -200,13 +207,39 @@ def _stopped(status: Status, trigger: dict[str, Any]) -> str:
     return f"{name} is {stop['mode']} since {since}, by {stop['by']}: {stop['why']}"
 
 
-def _to_decide(status: Status) -> Section:
-    if not status.needs_a_person:
+def _refusals(status: Status) -> Section:
+    """What became of refused mails, by what the provider said."""
+    if not status.refusals:
         return Section("", ())
+    lines = [
+        f"{counted(refusal['mails'], 'mail')} {_FATES[refusal['state']]}, last "
+        f"{_when(status, refusal['at'])}: {refusal['why']}"
+        for refusal in status.refusals
+    ]
+    if any(refusal["state"] == State.REJECTED for refusal in status.refusals):
+        lines.append("Refused by mistake? lifecycle retry --reason TEXT --by NAME --why TEXT")
+    return Section("Refused by the provider", tuple(lines), "warning")
+
+
+_FATES = {State.QUEUED: "stayed in the queue", State.REJECTED: "rejected"}
+
+
+def _to_decide(status: Status) -> Section:
+    waiting = status.states.get(State.UNCERTAIN, 0)
+    later: tuple[str, ...] = ()
+    if waiting:
+        later = (
+            f"{counted(waiting, 'mail')} may or may not have left; evidence is awaited, and "
+            "without any a person decides.",
+        )
+    if not status.needs_a_person:
+        return Section("To decide" if later else "", later, "warning")
     columns = ("account", "trigger", "step", "state")
     rows = ((*(mail[name] for name in columns), Id(mail["send"])) for mail in status.needs_a_person)
     introduction = "Nothing proves whether these mails left:"
-    return Section("To decide", (introduction, table((*columns, "send"), rows)), "warning")
+    ask = "Decide: lifecycle decide SEND... resend|give_up --by NAME --why TEXT"
+    parts: tuple[str | Table, ...] = (introduction, table((*columns, "send"), rows), ask, *later)
+    return Section("To decide", parts, "warning")
 
 
 def _when(status: Status, text: str | None, *, short: bool = False) -> str:

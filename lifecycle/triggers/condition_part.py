@@ -55,6 +55,8 @@ class Part:
     parts: tuple[Part, ...] = ()
     """The conditions that this one joins or negates, each with an outcome of its own."""
     rank: Rank = Rank.ATOM
+    as_written: tuple[str | Column | Part, ...] = ()
+    """The pieces that a person is shown, where SQL says it in another way."""
     literal: str | None = None
     """The value of a text literal."""
     accepted: frozenset[str] = frozenset()
@@ -74,7 +76,7 @@ class Part:
     ) -> str:
         """The part as SQL, its columns as `show` writes them, its operators as `signs` has them."""
         words = []
-        for piece in self.pieces:
+        for piece in (signs and self.as_written) or self.pieces:
             if isinstance(piece, Part):
                 word = piece.write(show, signs)
                 words.append(word if piece.rank <= LOOSEST_INSIDE[self.rank] else f"({word})")

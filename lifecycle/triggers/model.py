@@ -39,6 +39,8 @@ from lifecycle.triggers.values import (
     read_day,
     read_days,
     read_moment,
+    read_numbers,
+    read_then,
 )
 from lifecycle.triggers.yaml_file import PlacedFaults
 
@@ -90,12 +92,50 @@ class Goal(TriggerPart):
     ] = Field(description="since the account entered")
 
 
+class Answer(TriggerPart):
+    """What it means that a reader answers a step with its number, or its label."""
+
+    label: StrictStr = Field(json_schema_extra={"pattern": f"^{SLUG.pattern}$"})
+    then: Annotated[
+        timedelta | None,
+        BeforeValidator(read_then),
+        WithJsonSchema(
+            {
+                "anyOf": [
+                    {"enum": ["notify"]},
+                    {
+                        "type": "object",
+                        "properties": {"hold": {"type": "string", "pattern": r"^\d+ ?d$"}},
+                        "required": ["hold"],
+                        "additionalProperties": False,
+                    },
+                ]
+            }
+        ),
+    ] = Field(
+        None,
+        description="notify: the account's owner; {hold: 90d}: nothing goes to the account so long",
+        json_schema_extra={"default": "notify"},
+    )
+
+    @field_validator("label")
+    @classmethod
+    def _slug(cls, value: str) -> str:
+        if not SLUG.fullmatch(value):
+            raise ValueError(f"{value!r} cannot name an answer; {SLUG_HINT}")
+        return value
+
+
 class Step(TriggerPart):
     """One mail of a trigger."""
 
     id: StrictStr = Field(json_schema_extra={"pattern": f"^{SLUG.pattern}$"})
     after: DelayText = Field(description="since the account entered")
     when: AccountCondition | None = Field(None, description="judged when the step is due")
+    answers: Annotated[dict[str, Answer], BeforeValidator(read_numbers)] = Field(
+        default_factory=dict,
+        description="what a reader may answer with one digit: {label: wants_help, then: notify}",
+    )
 
     def due(
         self, enrolled_at: datetime, zone: str, country: str | None, window: SendWindow
@@ -194,7 +234,13 @@ class TriggerFile(TriggerPart):
     send_window: SendWindow = Field(default_factory=SendWindow)
     late: Late = Field(default_factory=Late)
     steps: tuple[Step, ...] = Field(json_schema_extra={"minItems": 1})
+    on_reply: Literal["exit", "continue"] = Field(
+        "exit", description="whether a person's answer ends the account's sequence"
+    )
     include_churned: StrictBool = False
+    include_high_touch: StrictBool = Field(
+        False, description="accounts that a person looks after, touch_model high"
+    )
     migrate: StrictBool = Field(
         False,
         description="those inside move to this version; else they finish the one they entered",
@@ -238,6 +284,9 @@ class TriggerFile(TriggerPart):
         for number, step in enumerate(steps):
             if step.id in ids[:number]:
                 faults.append(((number, "id"), "is there twice", ""))
+            labels = [answer.label for answer in step.answers.values()]
+            if len(set(labels)) < len(labels):
+                faults.append(((number, "answers"), "two answers have the same label", ""))
             if number and step.after.nominal < steps[number - 1].after.nominal:
                 before = steps[number - 1]
                 what = f"{step.after} is sooner than {before.after} of {before.id!r} before it"

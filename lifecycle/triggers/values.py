@@ -179,3 +179,24 @@ LateSpan = Annotated[
     BeforeValidator(lambda value: _delay(value, units="dh")),
     WithJsonSchema({"type": "string", "pattern": r"^\d+ ?(h|d)$"}),
 ]
+
+
+def read_then(value: Any) -> timedelta | None:
+    """What follows from an answer: None for notify, or how long the account is on hold."""
+    if value is None or value == "notify" or isinstance(value, timedelta):
+        return None if value == "notify" else value
+    if isinstance(value, dict) and set(value) == {"hold"}:
+        return read_days(value["hold"])
+    raise ValueError(
+        f"{_shown(value)} is nothing that follows from an answer; write notify or {{hold: 90d}}"
+    )
+
+
+def read_numbers(value: Any) -> Any:
+    """Answers by their digit, also where YAML took it for a number."""
+    if not isinstance(value, dict):
+        return value
+    for number in value:
+        if not re.fullmatch(r"[0-9]", str(number)):
+            raise ValueError(f'{number!r} is no answer that one digit gives; write "1" to "9"')
+    return {str(number): answer for number, answer in value.items()}

@@ -58,13 +58,18 @@ class YamlFile:
         except MarkedYAMLError as error:
             what = " ".join(str(error.problem or error.context).split())
             raise self._broken(f"not valid YAML: {what}", error) from None
-        except (YAMLError, ValueError, RecursionError) as error:
+        except RecursionError:
+            raise TriggerError([Problem(name, None, "is nested too deeply")]) from None
+        except (YAMLError, ValueError) as error:
             raise TriggerError([Problem(name, None, f"not valid YAML: {error}")]) from None
         if not isinstance(content, CommentedMap):
             what, hint = "has to be a mapping of keys to values", "it is empty" * (content is None)
             raise TriggerError([Problem(name, 1, what, hint)])
         self._content = content
-        self.plain: dict[str, Any] = _plain(content)
+        try:
+            self.plain: dict[str, Any] = _plain(content)
+        except RecursionError:
+            raise TriggerError([Problem(name, None, "is nested too deeply")]) from None
 
     def _refuse_aliases(self, text: str) -> None:
         """A few aliases within aliases unfold to more items than any memory holds."""

@@ -18,6 +18,9 @@ PROJECT = CHECKOUT / "dbt_project"
 WAREHOUSE = "LIFECYCLE_WAREHOUSE"
 """The environment variable from which dbt_project/profiles.yml reads the warehouse's path."""
 
+ALL_AT_ONCE = "failing_data_tests"
+"""The macro that asks all generic tests in one query."""
+
 SAMPLE_ROWS, SAMPLE_COLUMNS = 3, 4
 
 
@@ -57,17 +60,36 @@ def build(
     must not run twice at once in a process.
     """
     # Unit tests are about the code: the test suite runs them, not the daily run.
-    selection = ("--exclude-resource-type", "unit_test")
-    results = _dbt(settings, project, "build", *selection, callbacks=[_teller(progress)])
-    _raise_errors(results)
-    failures = [result for result in results if result.status == "fail"]
+    without = ("unit_test", "test")
+    selection = [part for kind in without for part in ("--exclude-resource-type", kind)]
+    built = _dbt(settings, project, "build", *selection, callbacks=[_teller(progress)])
+    _raise_errors(built)
+    tests = run_data_tests(settings, project)
+    _raise_errors(tests)
+    failures = [result for result in tests if result.status == "fail"]
     if failures:
         raise GateStopped("models", _describe(settings, failures))
+    nodes = read_project(settings, project).nodes.values()
     return BuildResult(
-        models=sum(result.node.resource_type in ("model", "snapshot") for result in results),
-        tests=sum(result.node.resource_type == "test" for result in results),
-        warnings=_describe(settings, [result for result in results if result.status == "warn"]),
+        models=len(built),
+        tests=sum(node.resource_type == "test" for node in nodes),
+        warnings=_describe(settings, [result for result in tests if result.status == "warn"]),
     )
+
+
+def run_data_tests(settings: Settings, project: Path = PROJECT) -> Sequence[Any]:
+    """Test the data: each singular test, and each generic one that a query over all names.
+
+    Raises WarehouseError. Not thread-safe, as `build`.
+    """
+    if f"macro.lifecycle.{ALL_AT_ONCE}" not in read_project(settings, project).macros:
+        # A project of before the macro, which `diff` compares with.
+        return _dbt(settings, project, "test", "--exclude-resource-type", "unit_test")
+    inline = ("--inline", "{{ " + ALL_AT_ONCE + "() }}", "--limit", "-1")
+    shown = _dbt(settings, project, "show", *inline)
+    _raise_errors(shown)
+    failing = [row["test_name"] for row in shown[0].agate_table.rows]
+    return _dbt(settings, project, "test", "--select", "test_type:singular", *failing)
 
 
 def record_versions(settings: Settings, *, project: Path = PROJECT) -> None:

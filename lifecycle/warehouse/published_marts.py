@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from contextlib import nullcontext
 from datetime import UTC, datetime
 from typing import Any
@@ -217,6 +217,19 @@ def languages(warehouse: duckdb.DuckDBPyConnection, contact_ids: Sequence[str]) 
         where list_contains(?, c.contact_id) and coalesce(c.locale, a.locale) is not null
     """
     return {row["contact_id"]: row["locale"] for row in rows(warehouse, query, [list(contact_ids)])}
+
+
+def known_addresses(warehouse: duckdb.DuckDBPyConnection, addresses: Collection[str]) -> set[str]:
+    """Those of some addresses (normalised) that a contact or an account's owner has."""
+    query = """
+        with asked as (select unnest(?) as address)
+        select email_normalized as address from marts.dim_contacts semi join asked
+            on email_normalized = address
+        union
+        select lower(trim(owner_email)) from marts.account_360 semi join asked
+            on lower(trim(owner_email)) = address
+    """
+    return {row["address"] for row in rows(warehouse, query, [list(addresses)])}
 
 
 def nearest_address(warehouse: duckdb.DuckDBPyConnection, forms: Sequence[str]) -> str | None:

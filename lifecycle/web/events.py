@@ -52,9 +52,18 @@ class Taken:
 class Webhook:
     """Records the events of one SendGrid account. Without a public key it refuses all of them."""
 
-    def __init__(self, ledger: Ledger, *, public_key: str, erasure_key: str) -> None:
-        """Raises SettingsError for a public key that is none."""
+    def __init__(
+        self,
+        ledger: Ledger,
+        *,
+        public_key: str,
+        erasure_key: str,
+        customers: feedback.Customers | None = None,
+    ) -> None:
+        """`customers` says whom the CRM knows; of anybody else only what is about our mails is
+        kept. Raises SettingsError for a public key that is none."""
         self._ledger = ledger
+        self._customers = customers
         self._erasure_key = erasure_key
         self._verifier: EventWebhook | None = None
         if key := "".join(public_key.split()):
@@ -74,14 +83,20 @@ class Webhook:
         self._verify(body, signature, timestamp, now)
         try:
             events: Any = json.loads(body)
-        except ValueError:
+        except (ValueError, RecursionError):  # brackets without end are no JSON of ours
             raise Refused(400, "not JSON") from None
         if not isinstance(events, list):
             raise Refused(400, "not a list of events")
         facts_by_event = [(event, _facts_of(event)) for event in events]
         facts = [fact for _, event_facts in facts_by_event for fact in event_facts]
         with self._ledger.write() as connection:
-            new = feedback.apply(connection, facts, now, erasure_key=self._erasure_key)
+            new = feedback.apply(
+                connection,
+                facts,
+                now,
+                erasure_key=self._erasure_key,
+                customers=self._customers,
+            )
         return Taken(
             new,
             odd=sum(

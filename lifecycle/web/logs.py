@@ -8,6 +8,7 @@ from typing import Any
 
 from lifecycle.mail.unsubscribe import PATH, TOKEN
 from lifecycle.masking import mask_addresses
+from lifecycle.outside_text import for_log
 
 REQUESTS = "lifecycle.web.requests"
 _TOKEN = re.compile(rf"({re.escape(PATH)})[^\s\"'?#]+|{TOKEN.pattern}")
@@ -22,7 +23,7 @@ class Private(logging.Formatter):
     """Hides addresses and tokens in the whole log record, tracebacks included."""
 
     def format(self, record: logging.LogRecord) -> str:
-        return hide(super().format(record))
+        return for_log(hide(super().format(record)))
 
 
 def log_config() -> dict[str, Any]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import socket
 import threading
 from collections.abc import Callable, Iterator
@@ -13,12 +14,17 @@ from fastapi import FastAPI
 from lifecycle.errors import LifecycleError
 from lifecycle.ledger.store import Ledger
 from lifecycle.settings import Settings
+from lifecycle.web.guarded import Guarded
 from lifecycle.web.internal import internal
 from lifecycle.web.logs import log_config
+from lifecycle.web.pages import HEADERS
+from lifecycle.web.patience import Patient
 from lifecycle.web.service import service
 
-AT_ONCE = 100
-"""Concurrent requests. Further ones get 503, so that they cannot fill the memory."""
+AT_ONCE = 160
+"""Connections. Requests of further ones get 503, so that they cannot fill the memory; at most
+`patience.MOST_INCOMPLETE` of them wait for the rest of a request."""
+BACKLOG = 2048
 ENDS_WITHIN = 15
 """Seconds that requests under way have to end by themselves."""
 
@@ -47,7 +53,7 @@ def serve(
         if ready is not None:
             ready(_address(host, listening), _address(internal_host, internally))
         with _beside(server(internal_app), internally):
-            server(app).run(sockets=[listening])
+            server(app, http=Patient).run(sockets=[listening])
 
 
 @contextmanager
@@ -64,11 +70,13 @@ def _beside(internal_server: uvicorn.Server, listening: socket.socket) -> Iterat
         thread.join()
 
 
-def server(app: FastAPI) -> uvicorn.Server:
+def server(app: FastAPI, *, http: type[asyncio.Protocol] | None = None) -> uvicorn.Server:
     """The web server around the service: it names neither itself nor whom it answers."""
     return uvicorn.Server(
         uvicorn.Config(
-            app,
+            Guarded(app, HEADERS),
+            headers=list(HEADERS.items()),
+            http=http or "auto",
             log_config=log_config(),
             access_log=False,
             server_header=False,
@@ -90,6 +98,7 @@ def _bound(host: str, port: int, option: str) -> socket.socket:
     bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     try:
         bound.bind((host, port))
+        bound.listen(BACKLOG)  # whoever comes before the server runs waits, and is not turned away
     except OSError as error:
         bound.close()
         raise LifecycleError(

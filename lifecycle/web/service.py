@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import logging
 import time
+from functools import partial
 from typing import Annotated
 from urllib.parse import parse_qs
 
@@ -16,9 +17,11 @@ from fastapi import FastAPI, Header, Request
 from fastapi.responses import JSONResponse, PlainTextResponse, Response
 from starlette.concurrency import run_in_threadpool
 from starlette.exceptions import HTTPException
+from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from lifecycle.ledger.store import Ledger
+from lifecycle.mail.customers import known_to_the_crm
 from lifecycle.mail.unsubscribe import PATH
 from lifecycle.settings import Settings
 from lifecycle.web.events import LARGEST_BODY, Refused, Webhook
@@ -26,6 +29,8 @@ from lifecycle.web.logs import REQUESTS
 from lifecycle.web.pages import HEADERS, language_of, page
 from lifecycle.web.unsubscribe import Unsubscribing
 
+GONE = 499
+"""For the log alone: the other side went, or was too slow, before its request was whole."""
 LARGEST_CLICK = 64 << 10
 """Bytes of the form that a mail client posts; its own words take thirty."""
 
@@ -40,7 +45,10 @@ def service(settings: Settings, ledger: Ledger) -> FastAPI:
     erasure_key = settings.privacy.erasure_key.get_secret_value()
     unsubscribing = Unsubscribing(ledger, keys=settings.unsubscribe.keys, erasure_key=erasure_key)
     webhook = Webhook(
-        ledger, public_key=settings.feedback.sendgrid_public_key, erasure_key=erasure_key
+        ledger,
+        public_key=settings.feedback.sendgrid_public_key,
+        erasure_key=erasure_key,
+        customers=partial(known_to_the_crm, settings),
     )
 
     def unknown(request: Request) -> Response:
@@ -121,6 +129,8 @@ class _Log:
 
         try:
             await self._app(scope, receive, noting)
+        except ClientDisconnect:
+            status = GONE
         finally:
             route = getattr(scope.get("route"), "path", "elsewhere")
             spent = (time.perf_counter() - begun) * 1000

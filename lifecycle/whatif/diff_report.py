@@ -12,7 +12,6 @@ from dataclasses import asdict, dataclass
 from datetime import datetime
 from difflib import unified_diff
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import Any
 
 import duckdb
@@ -22,6 +21,7 @@ from lifecycle.errors import GateStopped, Problem, WarehouseError
 from lifecycle.ledger.store import Ledger
 from lifecycle.masking import mask_addresses
 from lifecycle.settings import Settings
+from lifecycle.temporary_folders import temporary_folder
 from lifecycle.warehouse import published_marts
 from lifecycle.warehouse.connection import connect_published, connect_work
 from lifecycle.warehouse.sandbox import marts_as_of
@@ -309,7 +309,7 @@ def diff(settings: Settings, ledger: Ledger, before: Variant, after: Variant) ->
         earlier, rebuilt = present, False
         as_of = published_marts.as_of(present)
         if not have_same_marts(before, after):
-            folder = Path(stack.enter_context(TemporaryDirectory(prefix="lifecycle-diff-")))
+            folder = stack.enter_context(temporary_folder(settings.state_dir, "diff"))
             present = stack.enter_context(_built(after, as_of, folder / "after"))
             try:
                 earlier = stack.enter_context(_built(before, as_of, folder / "before"))

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-import os
 import subprocess
 import tarfile
 from collections.abc import Iterator
@@ -11,6 +10,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
+from lifecycle.child_environment import child_environment
 from lifecycle.errors import InputError, Problem, SettingsError, TriggerError, did_you_mean
 from lifecycle.settings import CHECKOUT, Settings, load
 from lifecycle.warehouse.score_definition import PROJECT
@@ -112,7 +112,7 @@ def _settings(
 
 def _git(folder: Path, *arguments: str) -> bytes:
     # A hook of git's sets variables that lead to another checkout than the folder's.
-    env = {key: value for key, value in os.environ.items() if key not in SET_BY_HOOKS}
+    env = child_environment("GIT_", without=SET_BY_HOOKS)
     try:
         command = ["git", "-C", str(folder), *arguments]
         return subprocess.run(command, env=env, capture_output=True, check=True).stdout

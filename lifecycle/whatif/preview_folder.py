@@ -16,6 +16,7 @@ from pathlib import Path
 
 from lifecycle.document import as_text
 from lifecycle.errors import InputError
+from lifecycle.outside_text import for_csv
 from lifecycle.whatif.preview import Preview
 
 WIDTH = 120
@@ -69,9 +70,4 @@ def _write_csv(path: Path, columns: Sequence[str], rows: Iterable[Sequence[str]]
     with path.open("w", encoding="utf-8-sig", newline="") as file:
         writer = csv.writer(file)
         writer.writerow(columns)
-        writer.writerows([_cell(value) for value in row] for row in rows)
-
-
-def _cell(text: str) -> str:
-    """Escape a cell so that no spreadsheet reads it as a formula: names come from a CRM."""
-    return f"'{text}" if text.startswith(("=", "+", "-", "@", "\t", "\r")) else text
+        writer.writerows([for_csv(value) for value in row] for row in rows)

@@ -12,7 +12,6 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from datetime import date, datetime, time, timedelta
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import Any, Literal, Protocol
 
 import duckdb
@@ -39,6 +38,7 @@ from lifecycle.planning.plan import decide
 from lifecycle.planning.plan_result import PlanResult
 from lifecycle.settings import Settings
 from lifecycle.template_names import OWNER_LIST
+from lifecycle.temporary_folders import temporary_folder
 from lifecycle.warehouse.daily_marts import DailyMarts
 from lifecycle.whatif.variant import Variant, have_same_marts
 
@@ -123,8 +123,7 @@ def replay(
     moments = moments_of([*days, days[-1] + DAY], at, settings.company.time_zone)
     if memory == "copy":
         _check_clock(ledger, moments[0])
-    with TemporaryDirectory(prefix="lifecycle-simulate-") as temporary, ExitStack() as stack:
-        folder = Path(temporary)
+    with temporary_folder(settings.state_dir, "simulate") as folder, ExitStack() as stack:
         worlds: list[World] = []
         for number, variant in enumerate(variants):
             same = (world for world in worlds if have_same_marts(world.variant, variant))

@@ -198,7 +198,7 @@ def test_a_restore_knows_who_was_erased_since_the_backup(
 ) -> None:
     monkeypatch.setenv("LIFECYCLE__STATE__DIR", str(tmp_path))
     monkeypatch.setenv("LIFECYCLE_CONFIG", str(CHECKOUT / "lifecycle.toml"))
-    monkeypatch.setenv("LIFECYCLE__PRIVACY__ERASURE_KEY", "a long random text")
+    monkeypatch.setenv("LIFECYCLE__PRIVACY__ERASURE_KEY", "0123456789abcdef0123456789abcdef")
     copy = str(tmp_path / "copy.db")
     for asked in (
         ["backup", copy],

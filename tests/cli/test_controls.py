@@ -10,11 +10,16 @@ import pytest
 from typer.testing import CliRunner
 
 from lifecycle.cli import app
+from lifecycle.document import as_text
 from lifecycle.errors import InputError, UnknownName
 from lifecycle.ledger import approvals, feed_questions, leaving
 from lifecycle.ledger.departures import Departure
 from lifecycle.ledger.feed_questions import ThinPart
+from lifecycle.ledger.held import Which
+from lifecycle.ledger.tables import State
+from lifecycle.status.held_mails import held_mails
 from planned import Workspace, workspace
+from sent import NOW, put, state_of
 
 __all__ = ["workspace"]
 AIKO = ("--by", "aiko", "--why", "wrong offer")
@@ -153,3 +158,34 @@ def test_whether_less_of_the_feed_is_normal_is_asked_until_it_is_answered(
         "segment smb: what has come since 2026-06-04 is normal; the next run goes by it."
     )
     assert as_json(workspace, "status")["feed_questions"] == []
+
+
+def test_held_mails_are_decided_many_at_a_time(workspace: Workspace) -> None:
+    for number in (21, 22, 23):
+        put(workspace.ledger, number, State.HELD, trigger="other" if number == 23 else "win_back")
+    page = ask(workspace, "held")
+    assert "3 mails may or may not have left" in page
+    mails = held_mails(workspace.ledger, Which())
+    assert max(map(len, as_text(mails.as_document(), width=80).split("\n"))) <= 80
+    with pytest.raises(InputError, match="has to stand last"):
+        ask(workspace, "decide", "--all", "resent", *AIKO)
+    with pytest.raises(InputError, match="name the mails, or say which"):
+        ask(workspace, "decide", "resend", *AIKO)
+    assert as_json(workspace, "decide", "--trigger", "other", "give_up", *AIKO)["mails"] == 1
+    assert as_json(workspace, "decide", "--older-than", "1d", "resend", *AIKO)["mails"] == 2
+    assert [state_of(workspace.ledger, n) for n in (21, 22, 23)] == ["queued"] * 2 + ["cancelled"]
+
+
+def test_what_was_rejected_by_mistake_is_brought_back_by_reason_and_day(
+    workspace: Workspace,
+) -> None:
+    put(workspace.ledger, 31, State.REJECTED, detail="answered 403: the from address …")
+    put(workspace.ledger, 32, State.REJECTED, detail="answered 400: no such header")
+    assert "rejected" in ask(workspace, "status")
+    with pytest.raises(InputError, match="say which mails"):
+        ask(workspace, "retry", *AIKO)
+    with pytest.raises(InputError, match="is not a day"):
+        ask(workspace, "retry", "--day", "tuesday", *AIKO)
+    answer = as_json(workspace, "retry", "--reason", "from address", "--day", f"{NOW:%F}", *AIKO)
+    assert answer == {"mails": 1}
+    assert [state_of(workspace.ledger, n) for n in (31, 32)] == ["queued", "rejected"]

@@ -52,6 +52,7 @@ def test_dated_exports_are_lived_through_in_order(company: Living) -> None:
     assert "dated deliveries are read in their order" in str(company.error)
 
 
+@pytest.mark.long
 def test_a_replay_says_what_it_saw(company: Living) -> None:
     company.accounts = accounts(3, plan="pro")
     company.run("2026-06-09 10:00 Asia/Tokyo", delivered="2026-06-09")

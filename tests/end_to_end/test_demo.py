@@ -154,7 +154,7 @@ def erase_a_contact_and_an_owner(state: Path, env: dict[str, str]) -> None:
         *("published.duckdb: marts.dim_contacts", "published.duckdb: marts.account_360"),
         *("ledger.db: messages", "ledger.db: sends"),
     }
-    key = {"LIFECYCLE__PRIVACY__ERASURE_KEY": "a long random text"}
+    key = {"LIFECYCLE__PRIVACY__ERASURE_KEY": "0123456789abcdef0123456789abcdef"}
     gone = {}
     for item in (address, owner):
         asked = ["erase", item.upper(), "--by", "support", "--json"]
@@ -218,6 +218,7 @@ def kill_a_run(
     assert run.exitcode == -signal.SIGKILL
 
 
+@pytest.mark.long
 def test_a_launch_admits_only_who_came_to_match_since_its_day(tmp_path, prefect_api):
     company = tmp_path / "company"
     for name in ("triggers", "email_templates"):

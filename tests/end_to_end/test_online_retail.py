@@ -166,6 +166,7 @@ def read(path: Path) -> Mail:
     return Mail(account, message["X-Lifecycle-Trigger"], step, message["Date"].datetime)
 
 
+@pytest.mark.long
 def test_on_the_last_day_who_fell_silent_is_won_back_and_nobody_else(
     tmp_path, prefect_api, run, orders
 ):

@@ -7,10 +7,12 @@ import subprocess
 from pathlib import Path
 
 import psutil
+import pytest
 
 from commands import COMMAND, environment
 
 
+@pytest.mark.long
 def test_a_run_outlives_the_api_that_it_started(tmp_path: Path) -> None:
     with subprocess.Popen(
         [str(COMMAND), "run", "--as-of", "2026-06-10 10:00 Asia/Tokyo", "--json"],

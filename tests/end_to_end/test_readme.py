@@ -82,6 +82,9 @@ ELSEWHERE = {
     "lifecycle normal": "cli/test_controls.py",
     "lifecycle reject": "cli/test_controls.py",
     "lifecycle fit-scores --accept": "flows/test_fit_scores.py",
+    "lifecycle retry": "cli/test_controls.py",
+    "lifecycle answers": "mailbox/test_heard.py",
+    "lifecycle answered": "mailbox/test_heard.py",
     "lifecycle unsuppress --delivery": "cli/test_controls.py",
     "lifecycle serve": "web/test_serve.py",
     "lifecycle status --check": "cli/test_status_check.py",
@@ -143,7 +146,7 @@ def test_the_commands_print_what_the_pages_say(tmp_path: Path, prefect_api: str)
     env = environment(
         state,
         PREFECT_API_URL=prefect_api,
-        LIFECYCLE__PRIVACY__ERASURE_KEY="a long random text",
+        LIFECYCLE__PRIVACY__ERASURE_KEY="0123456789abcdef0123456789abcdef",
         LIFECYCLE_WAREHOUSE=str(state / "work.duckdb"),
         DBT_TARGET_PATH=str(tmp_path / "target"),
         DBT_LOG_PATH=str(tmp_path / "logs"),

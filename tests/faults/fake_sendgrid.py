@@ -271,14 +271,19 @@ class Webhook:
 
     def signed(self, post: list[dict[str, Any]], at: float) -> tuple[bytes, dict[str, str]]:
         """The body and the headers of a post that was signed at a Unix time."""
+        body = json.dumps(post).encode()
+        return body, self.sign(body, at)
+
+    def sign(self, body: bytes, at: float) -> dict[str, str]:
+        """The headers of a body that was signed at a Unix time."""
         from base64 import b64encode
 
         from cryptography.hazmat.primitives import hashes
         from cryptography.hazmat.primitives.asymmetric import ec
 
-        body, stamp = json.dumps(post).encode(), str(int(at))
+        stamp = str(int(at))
         signature = self._key.sign(stamp.encode() + body, ec.ECDSA(hashes.SHA256()))
-        return body, {
+        return {
             "Content-Type": "application/json",
             "X-Twilio-Email-Event-Webhook-Timestamp": stamp,
             "X-Twilio-Email-Event-Webhook-Signature": b64encode(signature).decode(),

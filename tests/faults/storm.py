@@ -5,6 +5,7 @@ What the server's log says is the truth; `Storm.violations` lists what it has ag
 
 from __future__ import annotations
 
+import os
 import random
 import time
 from collections import Counter, defaultdict
@@ -33,6 +34,7 @@ from lifecycle.ledger.tables import State, messages, send_identity, send_log, se
 from lifecycle.mail.deliver import deliver
 from lifecycle.web.events import Webhook
 
+SECRETS = ("LIFECYCLE__SENDGRID__API_KEY", "LIFECYCLE__LEDGER__URL")
 SHARES = {
     "accept_then_reset": 0.03,
     "accept_then_close": 0.02,
@@ -101,10 +103,14 @@ def storm(
     kill, and it waits for a fact, as the suppressions do.
     """
     chance, seen = random.Random(seed), Storm()
-    with FakeSendGrid(folder / "sendgrid", key="SG.storm") as fake:
+    secrets = dict(zip(SECRETS, ("SG.storm", ledger_url), strict=True))
+    with (
+        FakeSendGrid(folder / "sendgrid", key="SG.storm") as fake,
+        patch.dict(os.environ, secrets),
+    ):
         events = Events(seed)
         patience = 60 if mutation else 1
-        company = _company(folder / "company", ledger_url, fake, events, patience)
+        company = _company(folder / "company", fake, events, patience)
         fake.plan(["too_many:2"], shares=SHARES, seed=seed)
         with Ledger.open(ledger_url) as ledger:
             _sync_feedback(ledger)
@@ -124,17 +130,13 @@ def storm(
     return seen
 
 
-def _company(
-    folder: Path, ledger_url: str, fake: FakeSendGrid, events: Events, patience: int
-) -> Company:
+def _company(folder: Path, fake: FakeSendGrid, events: Events, patience: int) -> Company:
     company = Company(folder)
     with (folder / "lifecycle.toml").open("a") as file:
         file.write(
             f"""
 [source]
 kind = "files"
-[ledger]
-url = "{ledger_url}"
 [delivery]
 provider = "sendgrid"
 retry_seconds = 0.2
@@ -142,7 +144,6 @@ hold_after_hours = 0.0001
 [warmup]
 start = 0
 [sendgrid]
-api_key = "SG.storm"
 base_url = "{fake.base_url}"
 connect_timeout_seconds = 2
 read_timeout_seconds = {patience}
@@ -184,7 +185,9 @@ def _mails(
 
 def _worker(company: Company, mutation: str = "") -> AbstractContextManager[ForkServerProcess]:
     config, log = company.folder / "lifecycle.toml", company.folder / "workers.log"
-    return worker.working(worker.main, str(config), str(_stop(company)), mutation, str(log))
+    secrets = {name: os.environ[name] for name in SECRETS}
+    files = str(config), str(_stop(company)), mutation, str(log)
+    return worker.working(worker.main, *files, secrets)
 
 
 def _stop(company: Company) -> Path:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 import time
 from collections.abc import Callable, Collection, Iterator
@@ -43,9 +44,9 @@ def orphans_requeued() -> None:
 def horizon_requeued() -> None:
     """An uncertain mail is sent again when its horizon is over."""
 
-    def mutated(ledger: Any, now: datetime, horizon: Any) -> None:
+    def mutated(ledger: Any, now: datetime, horizon: Any) -> int:
         old = (sends.c.state == State.UNCERTAIN, sends.c.state_at <= now - horizon)
-        transition(ledger, State.QUEUED, None, now, *old)
+        return len(transition(ledger, State.QUEUED, None, now, *old))
 
     delivery.hold = mutated
 
@@ -96,8 +97,16 @@ MUTATIONS: dict[str, Callable[[], None]] = {
 }
 
 
-def main(config: str, stop: str, mutation: str, log: str, ready: Connection) -> None:
+def main(
+    config: str,
+    stop: str,
+    mutation: str,
+    log: str,
+    environment: dict[str, str],
+    ready: Connection,
+) -> None:
     """Deliver again and again until the stop file is there."""
+    os.environ.update(environment)
     if mutation:
         MUTATIONS[mutation]()
     company = settings.load(config)

@@ -67,6 +67,25 @@ def test_unless_the_trigger_is_for_those_who_left(live):
     ]
 
 
+def test_an_account_that_a_person_looks_after_is_theirs(live):
+    trigger = SILENT.replace("exit_when: not is_dormant\n", "") + TWO
+    days = "2026-06-10  silent, touch_model = high"
+    assert live(trigger, days, until="2026-06-18") == []
+    included = trigger.replace("steps:", "include_high_touch: true\nsteps:")
+    assert live(included, days, until="2026-06-18", folder="included") == [
+        "Wed 10 Jun 09:00 check_in",
+        "Wed 17 Jun 09:00 last_call",
+    ]
+
+
+def test_an_account_that_a_person_takes_over_leaves_at_once(live):
+    days = """
+        2026-06-10  silent
+        2026-06-15  touch_model = high
+    """
+    assert live(SILENT + TWO, days, until="2026-06-18") == ["Wed 10 Jun 09:00 check_in"]
+
+
 def test_an_account_that_is_gone_from_the_crm_gets_nothing_more(live):
     days = """
         2026-06-10  silent

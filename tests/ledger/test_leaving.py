@@ -12,6 +12,7 @@ from sqlalchemy import select
 from lifecycle.errors import InputError, LedgerError, UnknownName
 from lifecycle.ledger import approvals, departures, erased, leaving, runs, suppressions
 from lifecycle.ledger.departures import Departure
+from lifecycle.ledger.erased_person import Person
 from lifecycle.ledger.store import Ledger
 from lifecycle.ledger.tables import actions
 from lifecycle.ledger.tables import departures as table
@@ -144,7 +145,8 @@ def test_who_was_erased_is_not_written_down_again(ledger: Ledger) -> None:
     leaving.record(ledger, [ANN], run_id="r1")
     settle(ledger, "r1")
     with ledger.write() as connection:
-        erased.erase(connection, {"ann@example.com"}, "secret", by="eve", why="asked for")
+        ann = Person.of("ann@example.com", "secret")
+        erased.erase(connection, ann, by="eve", why="asked for")
     assert leaving.record(ledger, [ANN, BOB], run_id="r2", key="secret") == 1
     with ledger.read() as connection:
         assert list(connection.scalars(select(table.c.address))) == ["bob@example.com"]

@@ -25,7 +25,7 @@ LEASE = timedelta(minutes=5)
 
 @pytest.fixture
 def settings(tmp_path, monkeypatch) -> Settings:
-    monkeypatch.setenv("LIFECYCLE__PRIVACY__ERASURE_KEY", "a long random text")
+    monkeypatch.setenv("LIFECYCLE__PRIVACY__ERASURE_KEY", "0123456789abcdef0123456789abcdef")
     return Company(tmp_path / "company").settings
 
 

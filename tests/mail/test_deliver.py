@@ -7,24 +7,26 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
-from sqlalchemy import select, update
+from sqlalchemy import delete, select, update
 
 import planned_sends
 from company import Company
 from faults.fake_sendgrid import FakeSendGrid
-from faults.fake_smtp import HANG, FakeSmtp
+from faults.fake_smtp import CLOSE, HANG, TAKE, FakeSmtp
 from lifecycle.document import as_text
-from lifecycle.errors import ClockError, DeliveryError
-from lifecycle.ledger import delivery, feedback, suppressions
+from lifecycle.errors import ClockError, DeliveryError, UnknownName
+from lifecycle.ledger import delivery, feedback, held, suppressions
 from lifecycle.ledger.held import decide
 from lifecycle.ledger.store import Ledger
-from lifecycle.ledger.tables import State, send_log, sends
+from lifecycle.ledger.tables import State, actions, messages, send_log, sends
 from lifecycle.mail.deliver import DeliveryResult, deliver
+from lifecycle.mail.message import Message
 from lifecycle.mail.providers import TOO_LATE_TO_BEGIN, Mail, Outcome, open_provider
 from lifecycle.report.delivery_report import DeliveryReport
 from lifecycle.settings import Settings
@@ -35,15 +37,12 @@ ELSEWHERE = "elsewhere:1:0.00"
 SETTINGS = """
 [source]
 kind = "files"
-[ledger]
-url = "{ledger}"
 [delivery]
 provider = "{provider}"
 {delivery}
 [warmup]
 start = {warmup}
 [sendgrid]
-api_key = "SG.test"
 base_url = "{sendgrid}"
 read_timeout_seconds = 1
 [smtp]
@@ -70,15 +69,22 @@ def relay() -> Iterator[FakeSmtp]:
 
 
 @pytest.fixture
-def settings(tmp_path: Path, ledger_url: str, fake: FakeSendGrid, relay: FakeSmtp) -> Open:
+def settings(
+    tmp_path: Path,
+    ledger_url: str,
+    fake: FakeSendGrid,
+    relay: FakeSmtp,
+    monkeypatch: pytest.MonkeyPatch,
+) -> Open:
     """A company that may mail, and the lines of its `[delivery]`."""
+    monkeypatch.setenv("LIFECYCLE__LEDGER__URL", ledger_url)
+    monkeypatch.setenv("LIFECYCLE__SENDGRID__API_KEY", "SG.test")
 
     def make(*lines: str, provider: str = "sendgrid", warmup: int = 0) -> Settings:
         company = Company(tmp_path / "company")
         with (company.folder / "lifecycle.toml").open("a") as file:
             file.write(
                 SETTINGS.format(
-                    ledger=ledger_url,
                     provider=provider,
                     delivery="\n".join(lines),
                     warmup=warmup,
@@ -176,10 +182,13 @@ def test_a_mail_whose_turn_comes_late_in_its_lease_is_not_begun(settings, ledger
     plan(ledger, 3)
     relay.answer("END", HANG)  # the one connection is taken for longer than half the lease
     done = run(busy, ledger)
-    assert states(ledger) == {"accepted": 2, "uncertain": 1}
-    assert attempts(ledger) == [1, 2, 2]
-    assert done.states[State.QUEUED] == 2
-    assert relay.commands.count("MAIL") == 3
+    assert states(ledger) == {"accepted": 2, "held": 1}
+    assert done.held == 1
+    # Two were put back at least once; on a busy machine a turn may come late more often.
+    put_back = done.states[State.QUEUED]
+    assert put_back >= 2
+    assert sum(attempts(ledger)) == 3 + put_back
+    assert relay.commands.count("MAIL") == 3, "each was begun once"
 
 
 @pytest.mark.parametrize("provider", ["sendgrid", "smtp", "outbox"])
@@ -429,3 +438,171 @@ def test_a_mail_that_found_no_reason_to_wait_is_tried_again_after_the_usual_time
         row = connection.execute(select(sends)).one()
     assert (row.state, row.attempts) == ("queued", 1)
     assert began + timedelta(seconds=59) < row.not_before < began + timedelta(seconds=180)
+
+
+# A provider that takes nothing. -------------------------------------------------------------
+
+
+def last_answers(ledger: Ledger) -> set[str]:
+    with ledger.read() as connection:
+        return set(connection.scalars(select(sends.c.detail)))
+
+
+@pytest.mark.parametrize("batch", [1, 50])
+def test_a_provider_that_refuses_everything_destroys_nothing(settings, ledger, fake, batch):
+    refused = settings("retry_seconds = 0.1")
+    refused = refused.model_copy(
+        update={"sendgrid": refused.sendgrid.model_copy(update={"batch_size": batch})}
+    )
+    ids = plan(ledger, 150)
+    fake.plan(shares={"bad_request": 1.0})
+    with pytest.raises(DeliveryError, match="took none of the last"):
+        run(refused, ledger)
+    assert states(ledger) == {"queued": 150}
+    asked = status(refused, ledger)
+    assert asked.refusals[0]["state"] == "queued"
+    assert "answered 400" in asked.refusals[0]["why"]
+    assert "stayed in the queue" in as_text(asked.as_document(), width=400)
+    fake.plan(shares={})
+    time.sleep(0.3)
+    while states(ledger) != {"accepted": 150}:
+        run(refused, ledger)
+    assert taken(fake) == dict.fromkeys(ids, 1)
+
+
+def test_a_few_mails_refused_alike_stay_queued_and_one_is_its_own_fault(settings, ledger, fake):
+    plan(ledger, 3)
+    fake.plan(shares={"bad_request": 1.0})
+    done = run(settings(), ledger)
+    assert done.why_none.startswith("sendgrid took none of 3 mails; the last one is rejected")
+    assert states(ledger) == {"queued": 3}
+    assert done.states[State.QUEUED] == 3
+    fake.plan(shares={})
+    planned_sends.plan(ledger, planned_sends.rendered(9, at=datetime.now(UTC)), run_id="r2")
+    fake.refuse("c9@example.com")
+    with ledger.write() as connection:
+        connection.execute(update(sends).values(not_before=datetime.now(UTC)))
+    done = run(settings(), ledger)
+    assert states(ledger) == {"accepted": 3, "rejected": 1}
+    assert done.why_none is None
+
+
+def test_a_relay_that_knows_nobody_makes_nobody_unmailable(settings, ledger, relay):
+    plan(ledger, 4)
+    for _ in range(4):
+        relay.answer("RCPT", "550 5.1.1 no such user")
+    smtp = settings("give_up_after = 4", provider="smtp")
+    with pytest.raises(DeliveryError):
+        run(smtp, ledger)
+    assert states(ledger) == {"queued": 4}
+    with ledger.read() as connection:
+        assert suppressions.reasons(connection, [f"c{n}@example.com" for n in range(4)]) == {}
+
+
+def test_a_sender_that_is_refused_rejects_no_mail(settings, ledger, relay):
+    plan(ledger, 1)
+    relay.answer("MAIL", "550 5.7.1 sender not allowed")
+    done = run(settings(provider="smtp"), ledger)
+    assert states(ledger) == {"queued": 1}
+    assert "sender not allowed" in done.why_none
+
+
+def test_a_relay_that_cannot_be_used_is_told_of_by_the_smallest_delivery(settings, ledger, relay):
+    plan(ledger, 1)
+    shut = settings(provider="smtp")
+    relay.answer("CONNECT", CLOSE)
+    done = run(shut, ledger)
+    assert "no connection to 127.0.0.1" in done.why_none
+    assert states(ledger) == {"queued": 1}
+
+
+def test_a_mail_that_was_rejected_by_mistake_comes_back(settings, ledger, fake):
+    plan(ledger, 2)
+    fake.refuse("c0@example.com", "c1@example.com")
+    run(settings(), ledger)
+    assert states(ledger) == {"rejected": 2}
+    with pytest.raises(UnknownName, match="no rejected mail is meant by: reason 403"):
+        held.retry(ledger, held.Which(reason="403"), by="Mari", why="a new key")
+    yesterday = datetime.now(UTC) - timedelta(days=1)
+    with pytest.raises(UnknownName):
+        held.retry(ledger, held.Which(until=yesterday), by="Mari", why="a new key")
+    with ledger.write() as connection:
+        connection.execute(delete(messages).where(messages.c.send_id.like("%0")))
+    assert held.retry(ledger, held.Which(reason="ANSWERED 400"), by="Mari", why="mended") in (1, 2)
+    with ledger.read() as connection:
+        rows = connection.execute(select(actions)).all()
+    assert {(row.action, row.by, row.why) for row in rows} == {("retry", "Mari", "mended")}
+    assert states(ledger)["queued"] == len(rows)
+
+
+# What is written down, and when. ------------------------------------------------------------
+
+
+def test_answers_are_written_down_while_a_slower_one_is_awaited(settings, ledger, fake):
+    slow = settings()
+    plan(ledger, 10)
+    fake.plan(["hang"])
+    seen: list[Counter[str]] = []
+    run(slow, ledger, progress=lambda _: seen.append(states(ledger)))
+    # While the slow one was still in flight, the others were accepted already.
+    assert Counter({"accepted": 9, "attempting": 1}) in seen
+    assert states(ledger) == {"accepted": 9, "uncertain": 1}
+
+
+def test_a_mail_is_dated_when_it_leaves_and_each_attempt_is_the_same(settings, ledger, relay):
+    planned = datetime.now(UTC) - timedelta(hours=5)
+    mail = planned_sends.rendered(1, at=planned)
+    planned_sends.plan(ledger, mail)
+    with ledger.write() as connection:
+        closes = datetime.now(UTC) + timedelta(hours=5)
+        connection.execute(update(sends).values(closes_at=closes, expires_at=None))
+    relay.answer("END", TAKE + "451 later")
+    smtp = settings("retry_seconds = 0.1", provider="smtp")
+    began = datetime.now(UTC).replace(microsecond=0)
+    while states(ledger) != {"accepted": 1}:
+        run(smtp, ledger)
+    first, second = (mime for _, _, mime in relay.taken)
+    assert first == second
+    assert Message.from_bytes(first).date >= began
+    with ledger.read() as connection:
+        kept = connection.scalars(select(messages.c.mime)).one()
+    assert Message.from_bytes(kept).date >= began
+
+
+def test_what_we_call_our_triggers_does_not_leave_the_house(settings, ledger, relay):
+    plan(ledger, 1)
+    run(settings(provider="smtp"), ledger)
+    ((_, _, mime),) = relay.taken
+    assert b"win_back" not in mime
+    assert b"check_in" not in mime
+    assert Message.from_bytes(mime).trigger == ""
+
+
+def test_what_a_full_cap_keeps_back_until_it_is_too_late_says_so(settings, ledger, fake):
+    now = datetime.now(UTC)
+    soon = now + timedelta(seconds=1.2)
+    mails = [
+        planned_sends.rendered(n, at=now, account_id="a0", account_cap="1/7d", expires_at=soon)
+        for n in range(2)
+    ]
+    planned_sends.plan(ledger, mails[0])
+    planned_sends.plan(ledger, replace(mails[1], trigger="other"), run_id="r2")
+    first = run(settings(), ledger)
+    (put_off,) = first.dropped
+    assert put_off == "put off: capped: this account may get 1/7d"
+    time.sleep(max(0.0, (soon - datetime.now(UTC)).total_seconds()) + 0.1)
+    second = run(settings(), ledger)
+    late = "expired: too late to be useful; it waited: capped: this account may get 1/7d"
+    assert second.dropped == {late: 1}
+    report = DeliveryReport.of(second, now=now, waiting=0)
+    assert f"1 mail not sent, {late}." in as_text(report.as_document("UTC"), width=400)
+
+
+def test_what_finds_no_room_in_its_domains_day_says_so(settings, ledger, fake):
+    soon = datetime.now(UTC) + timedelta(seconds=1.2)
+    plan(ledger, 3, expires_at=soon)
+    careful = settings(warmup=2)
+    assert run(careful, ledger).accepted == 2
+    time.sleep(max(0.0, (soon - datetime.now(UTC)).total_seconds()) + 0.1)
+    (why,) = run(careful, ledger).dropped
+    assert why.endswith("it waited: its domain had as many mails as it may get in a day ([warmup])")

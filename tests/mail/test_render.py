@@ -200,7 +200,7 @@ def test_whatever_the_values_the_footer_stands_once_at_the_end(
         ("{% for a in account.name %}{% for b in account.name %}{% for c in account.name %}"
          "{% for d in account.name %}{% for e in account.name %}{% for f in account.name %}"
          "0123456789{% endfor %}{% endfor %}{% endfor %}{% endfor %}{% endfor %}{% endfor %}",
-         ["100,000 characters"]),
+         ["10,000 steps"]),
     ],
 )  # fmt: skip
 def test_a_value_that_cannot_be_said_is_named(company: Any, body: str, expected: list[str]) -> None:

@@ -116,6 +116,7 @@ def test_a_request_says_all_that_the_mail_says_and_nothing_is_tracked(
                 "custom_args": {"send_id": f"{1:032x}"},
             }
         ],
+        "subject": "その後いかがですか",
         "content": [{"type": "text/plain", "value": "c1 様\n\nいつもありがとうございます。\n"}],
         "categories": ["win_back", "win_back/check_in"],
         "tracking_settings": {
@@ -353,6 +354,25 @@ def test_a_batch_is_one_request_and_each_reader_gets_the_same_mail_as_alone(
         assert alone.digest == batch[alone.send_id]
 
 
+def test_a_batch_says_each_readers_subject_at_both_levels(fake: FakeSendGrid, connect: Open):
+    send(connect(batch_size=10), letter(1, subject="To Aoi"), letter(2, subject="To Ren"))
+    (request,) = fake.requests()
+    first, second = request["personalizations"]
+    tag = request["subject"]
+    assert (first["subject"], second["subject"]) == ("To Aoi", "To Ren")
+    assert (first["substitutions"][tag], second["substitutions"][tag]) == ("To Aoi", "To Ren")
+
+
+def test_where_everything_is_refused_in_the_same_words_the_batch_stays_in_the_queue(
+    fake: FakeSendGrid, connect: Open
+) -> None:
+    fake.plan(shares={"bad_request": 1.0})
+    outcomes = connect(batch_size=1_000).send(mails(*(letter(n) for n in range(1_000))))
+    assert {outcome.state for outcome in outcomes} == {State.QUEUED}
+    assert {"answered 400" in outcome.detail for outcome in outcomes} == {True}
+    assert fake.stats()["requests"] < 20
+
+
 def test_the_tag_is_new_for_each_request(fake: FakeSendGrid, connect: Open) -> None:
     provider = connect(batch_size=10)
     for _ in range(2):
@@ -458,15 +478,16 @@ def test_an_account_without_email_activity_is_asked_once(tmp_path: Path, connect
 def test_neither_key_nor_address_is_logged_or_told(
     fake: FakeSendGrid, connect: Open, caplog: pytest.LogCaptureFixture
 ) -> None:
-    with caplog.at_level(logging.DEBUG):
-        for name in list(logging.root.manager.loggerDict):
-            logging.getLogger(name).setLevel(logging.DEBUG)
-        provider = connect(batch_size=5, email_logs=True)
-        fake.plan(["bad_request", "accept_then_reset", "unauthorized", "too_many:1"])
-        fake.refuse("c9@example.com")
-        text = repr([send(provider, letter(n)) for n in range(5)])
-        provider.resolve(letter(0).send_id)
-        text += repr(send(connect(base_url="http://127.0.0.1:1"), letter()))
+    # Put back afterwards: else each later test of this process would write SQLAlchemy's every step.
+    caplog.set_level(logging.DEBUG)
+    for name in list(logging.root.manager.loggerDict):
+        caplog.set_level(logging.DEBUG, logger=name)
+    provider = connect(batch_size=5, email_logs=True)
+    fake.plan(["bad_request", "accept_then_reset", "unauthorized", "too_many:1"])
+    fake.refuse("c9@example.com")
+    text = repr([send(provider, letter(n)) for n in range(5)])
+    provider.resolve(letter(0).send_id)
+    text += repr(send(connect(base_url="http://127.0.0.1:1"), letter()))
     seen = caplog.text + text + repr(provider) + repr(vars(provider).keys())
     assert KEY not in seen
     assert "c0@example.com" not in seen

@@ -8,6 +8,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -236,3 +237,23 @@ def test_the_command_tells_what_is_new(settings, lists):
 
 def _now() -> datetime:
     return datetime.now(UTC) + timedelta(seconds=1)
+
+
+def test_of_other_applications_only_what_stops_our_customers_is_kept(settings, ledger, lists):
+    known = {"customer@example.com"}
+    put(ledger, 1, State.ACCEPTED, address="mailed@example.com")
+    facts = [
+        feedback.Fact("webhook", kind, NOW, send_id="0" * 32, address=f"{who}@example.com")
+        for who in ("customer", "mailed", "stranger")
+        for kind in (feedback.Kind.DELIVERED, feedback.Kind.BOUNCED)
+    ]
+    with ledger.write() as connection:
+        new = feedback.apply(connection, facts, NOW, customers=known.intersection)
+    assert new == 1  # one key a mail and moment: the customer's and the mailed one's are one fact
+    facts = [replace(fact, send_id=None) for fact in facts]
+    with ledger.write() as connection:
+        assert feedback.apply(connection, facts, NOW, customers=known.intersection) == 2
+    assert suppressed(ledger) == {
+        "customer@example.com": "bounced",
+        "mailed@example.com": "bounced",
+    }

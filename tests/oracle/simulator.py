@@ -44,7 +44,10 @@ class Oracle(Steps):
                 entry.ended = "completed"
 
     def _is_through(self, entry: Entry) -> bool:
-        return all(
+        """Whether the last mail of every reader has left or was given up. A step that is too late
+        for one reader, and that another one got, is given up for the first."""
+        is_decided = entry.next_at is None and not any(slot.planned for slot in entry.slots)
+        return is_decided or all(
             self._next_steps(entry, slot) == []
             for slot in entry.slots
             if slot.contact and not self._is_double(entry, slot)

@@ -98,13 +98,16 @@ def sent() -> Iterator[list[int]]:
     assert sum(sent) > len(sent), sent
 
 
-@settings(max_examples=20, suppress_health_check=list(HealthCheck), phases=QUICK)
-@given(
+examples = given(
     st.lists(trigger_files(), min_size=1, max_size=3),
     scripts,
     st.sampled_from(["Europe/Berlin DE", "America/New_York US", "Australia/Sydney AU"]),
     st.sampled_from([0.0, 45.0]),
 )
+
+
+@settings(max_examples=6, suppress_health_check=list(HealthCheck), phases=QUICK)
+@examples
 def test_whatever_is_written_and_whatever_happens(
     shared: Shared,
     sent: list[int],
@@ -114,9 +117,37 @@ def test_whatever_is_written_and_whatever_happens(
     where: str,
     spread: float,
 ) -> None:
+    live(shared, sent, tmp_path_factory.mktemp("random"), files, script, where, spread)
+
+
+@pytest.mark.long
+@settings(max_examples=100, suppress_health_check=list(HealthCheck), phases=QUICK)
+@examples
+def test_it_is_so_a_hundred_times(
+    shared: Shared,
+    sent: list[int],
+    tmp_path_factory: pytest.TempPathFactory,
+    files: list[str],
+    script: str,
+    where: str,
+    spread: float,
+) -> None:
+    live(shared, sent, tmp_path_factory.mktemp("random"), files, script, where, spread)
+
+
+def live(
+    shared: Shared,
+    sent: list[int],
+    folder: Path,
+    files: list[str],
+    script: str,
+    where: str,
+    spread: float,
+) -> None:
     triggers = {f"t{number}": text for number, text in enumerate(files)}
-    folder = tmp_path_factory.mktemp("random") / "company"
-    journey = Journey(shared, folder, triggers, where=where, people=PEOPLE, spread_minutes=spread)
+    journey = Journey(
+        shared, folder / "company", triggers, where=where, people=PEOPLE, spread_minutes=spread
+    )
     begins = f"2026-03-25  silent, {SHARED_ADDRESS}\n"
     journey.live(begins + script, until="2026-04-03")
     zone, country = where.split()

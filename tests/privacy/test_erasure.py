@@ -27,7 +27,7 @@ AIKO, KEN = "aiko.sato@example.com", "ken@example.com"
 
 @pytest.fixture
 def company(tmp_path, monkeypatch) -> Company:
-    monkeypatch.setenv("LIFECYCLE__PRIVACY__ERASURE_KEY", "a long random text")
+    monkeypatch.setenv("LIFECYCLE__PRIVACY__ERASURE_KEY", "0123456789abcdef0123456789abcdef")
     return Company(tmp_path / "company")
 
 

@@ -141,11 +141,12 @@ def test_a_folder_name_is_no_pattern(tmp_path: Path) -> None:
     assert world.ask("SELECT * FROM raw.accounts WHERE country IS NOT NULL") == []
 
 
-def test_folders_below_the_source_are_columns_and_those_above_are_not(tmp_path: Path) -> None:
+def test_folders_below_the_source_can_be_mapped_and_those_above_cannot(tmp_path: Path) -> None:
     root = tmp_path / "country=DE"
     root.mkdir()
     world = World(root)
-    world.config(f'{COMPANY}[state]\ndir = "{tmp_path / "state"}"\n')
+    mapped = '[source.columns.usage_events]\nfeature = "feature"\n'
+    world.config(f'{COMPANY}{mapped}[state]\ndir = "{tmp_path / "state"}"\n')
     table = pa.Table.from_pylist([{**account, "country": "JP"} for account in ACCOUNTS])
     (world.data / "accounts.csv").unlink()
     pq.write_table(table, world.data / "accounts.parquet")
@@ -169,6 +170,7 @@ def test_links_to_folders_are_followed(world: World, tmp_path: Path) -> None:
     elsewhere.mkdir()
     world.csv("usage_events/b", EVENTS[:3]).rename(elsewhere / "a.csv")
     world.csv("usage_events/b", EVENTS[3:])
+    world.config(COMPANY.replace("[source]", "[source]\nfollow_links = true"))
     (world.data / "usage_events" / "june").symlink_to(elsewhere)
     (elsewhere / "again").symlink_to(world.data / "usage_events")
     assert world.pull().rows["usage_events"] == len(EVENTS)

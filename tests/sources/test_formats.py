@@ -208,6 +208,7 @@ def test_a_crm_export_works_as_it_is(
     assert {account_id for (account_id,) in reply} == known
 
 
+@pytest.mark.long
 def test_a_year_of_real_orders(world: World) -> None:
     folder = SHARED / "online_retail"
     if not folder.is_dir():

@@ -147,7 +147,12 @@ def delivered(tmp_path_factory: pytest.TempPathFactory) -> Delivered:
 
 @pytest.mark.parametrize(
     ("moment", "seconds"),
-    [("loading", 0.0), ("loading", 0.4), ("recording", 0.0), ("recording", 0.02)],
+    [
+        ("loading", 0.0),
+        pytest.param("loading", 0.4, marks=pytest.mark.long),
+        pytest.param("recording", 0.0, marks=pytest.mark.long),
+        ("recording", 0.02),
+    ],
 )
 def test_a_pull_killed_while_loading_is_completed_by_the_next(
     delivered: Delivered, tmp_path: Path, moment: str, seconds: float

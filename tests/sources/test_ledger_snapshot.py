@@ -34,6 +34,7 @@ def test_a_ledger_that_does_not_exist_gives_empty_tables_and_stays_absent(world:
     snapshot(world.settings)
     assert world.ask("SELECT count(*) FROM context.ledger_sends") == [(0,)]
     assert world.ask("SELECT count(*) FROM context.ledger_enrollments") == [(0,)]
+    assert world.ask("SELECT count(*) FROM context.ledger_replies") == [(0,)]
     assert not (world.settings.state_dir / "ledger.db").exists()
 
 

@@ -21,6 +21,7 @@ from lifecycle.ledger.store import Ledger
 from lifecycle.mail.unsubscribe import Links
 from lifecycle.settings import Settings, load
 from lifecycle.web.internal import internal
+from lifecycle.web.patience import Patient
 from lifecycle.web.server import server
 from lifecycle.web.service import service
 from sent import NOW
@@ -51,7 +52,7 @@ class Service:
 @contextmanager
 def answering(settings: Settings, ledger: Ledger) -> Iterator[httpx.Client]:
     """The public server in a thread, as `lifecycle serve` runs it."""
-    with _running(service(settings, ledger)) as client:
+    with _running(service(settings, ledger), http=Patient) as client:
         yield client
 
 
@@ -63,8 +64,8 @@ def answering_internally(settings: Settings, ledger: Ledger) -> Iterator[httpx.C
 
 
 @contextmanager
-def _running(app: FastAPI) -> Iterator[httpx.Client]:
-    running = server(app)
+def _running(app: FastAPI, **how: type[Patient]) -> Iterator[httpx.Client]:
+    running = server(app, **how)
     with socket.create_server(("127.0.0.1", 0)) as listening:
         address = f"http://127.0.0.1:{listening.getsockname()[1]}"
         thread = threading.Thread(target=running.run, kwargs={"sockets": [listening]})

@@ -150,7 +150,7 @@ WRONG = {
     "descripton: x": 'descripton: unknown key (did you mean "description"?)',
     "zzz: x": "zzz: unknown key (keys are description, audience, recipients, launch, enter, on, at,"
     " exit_when, goal, holdout, priority, caps, per, recipients_chosen, locale, send_window, late,"
-    " steps, include_churned, migrate)",
+    " steps, on_reply, include_churned, include_high_touch, migrate)",
     "goal: {when: not is_dormant}": "goal.within: is required",
     "goal: {when: is_dorment, within: 28d}": "goal.when: account_360 has no column 'is_dorment'"
     ' (did you mean "is_dormant"?)',
@@ -225,7 +225,7 @@ WRONG_STEPS = {
     "steps: [{id: a, after: 0d, whn: is_dormant}]": "steps.a.whn: unknown key"
     ' (did you mean "when"?)',
     "steps: [{id: a, after: 0d, locale: ja}]": "steps.a.locale: unknown key (keys are id,"
-    " after, when)",
+    " after, when, answers)",
     "steps: [{id: a, after: 0d, when: plam = 'x'}]": "steps.a.when: account_360 has no column"
     " 'plam' (did you mean \"plan\"?)",
     "steps: [{id: a, after: 0d}, {id: a, after: 1d}]": "steps.a.id: is there twice",

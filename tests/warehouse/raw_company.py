@@ -66,6 +66,11 @@ TABLES = {
         " enrolled_at timestamp, ended_at timestamp, end_reason varchar,"
         " held_out boolean, goal_until timestamp, goal_met_at timestamp"
     ),
+    "ledger_replies": (
+        "key varchar, kind varchar, came_at timestamp, read_at timestamp, send_id varchar,"
+        " account_id varchar, contact_id varchar, trigger varchar, step varchar, cycle bigint,"
+        " label varchar, return_on date, settled_at timestamp"
+    ),
 }
 
 

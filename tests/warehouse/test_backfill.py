@@ -167,6 +167,7 @@ def company(tmp_path: Path, exports: Path) -> Company:
     return Company.new(tmp_path / "company", exports)
 
 
+@pytest.mark.long
 def test_days_before_the_first_run_equal_days_lived_and_so_does_that_run(
     company: Company, lived: Rows
 ) -> None:

@@ -74,6 +74,13 @@ def company_of(folder: Path) -> Company:
         "ledger_enrollments",
         {"account_id": "busy", "trigger": "onboarding", "cycle": 1, "entered_version": "v"},
     )
+    answer = {"account_id": "busy", "trigger": "onboarding", "cycle": 1, "send_id": "1"}
+    company.add(
+        "ledger_replies",
+        {**answer, "key": "r1", "kind": "answer", "came_at": "2026-06-02 10:00", "label": "later"},
+        {**answer, "key": "r2", "kind": "answer", "came_at": "2026-06-03 10:00"},
+        {**answer, "key": "r3", "kind": "automatic", "came_at": "2026-06-04 10:00", "label": "no"},
+    )
     return company
 
 
@@ -404,3 +411,16 @@ def test_a_held_file_is_reported_as_such(tmp_path: Path) -> None:
             build(company.settings)
     finally:
         holder.communicate(b"\n")
+
+
+def test_the_last_answer_that_a_step_asked_for_can_be_asked_about(
+    built: tuple[Company, BuildResult, list[str]],
+) -> None:
+    company = built[0]
+    assert company.sql(
+        "select account_id, last_answer from marts.account_360 where last_answer is not null"
+    ) == [("busy", "later")]
+    assert company.sql("select reply_id, answer from marts.fct_replies order by all") == [
+        ("r1", "later"),
+        ("r2", None),
+    ]

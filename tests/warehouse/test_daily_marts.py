@@ -164,6 +164,7 @@ def test_the_command_shows_the_days_and_changes_nothing(lived: Lived, tmp_path: 
     assert "2027-01-06, 18 of 18" in done.stderr
 
 
+@pytest.mark.long
 def test_a_diff_of_other_models_builds_both_sides(lived: Lived, tmp_path: Path) -> None:
     settings = lived.company.settings
     before = state_of(lived.company)

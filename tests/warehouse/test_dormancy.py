@@ -70,6 +70,7 @@ def company(tmp_path_factory: pytest.TempPathFactory) -> Company:
     return company
 
 
+@pytest.mark.long
 def test_the_columns_are_those_of_the_reference(company: Company) -> None:
     silences = company.sql(
         "select account_id, days from intermediate.int_silences where has_ended and is_of_last_year"

@@ -187,6 +187,11 @@ def fill_ledger(company: Company) -> None:
         {**entry, "account_id": "steady", "held_out": False, "goal_met_at": "2026-11-05"},
         {**entry, "account_id": "fading", "held_out": True},
     )
+    company.add(
+        "ledger_replies",
+        {"key": "r1", "kind": "answer", "came_at": "2026-12-01 01:42", "send_id": "1", "step": "s"}
+        | {"account_id": "steady", "trigger": "win_back", "cycle": 1, "label": "later"},
+    )
 
 
 LATE_EVENTS = """

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import re
 import signal
+import socket
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -20,7 +23,11 @@ from lifecycle.ledger.store import Ledger
 from lifecycle.ledger.tables import State
 from lifecycle.mail.unsubscribe import Links
 from lifecycle.settings import Settings
-from sent import NOW, put, send
+from lifecycle.web import patience
+from lifecycle.web.patience import Patient
+from lifecycle.web.server import server
+from lifecycle.web.service import service
+from sent import NOW, put, put_all, send
 from served import KEY
 
 
@@ -95,6 +102,58 @@ def test_a_failure_is_told_without_addresses(settings: Settings, tmp_path: Path)
     assert "Traceback" in text
     assert "taro" not in text
     assert token not in text
+
+
+def half_open(address: str, many: int) -> list[socket.socket]:
+    """Connections that begin a post and never end it."""
+    host, port = address.removeprefix("http://").split(":")
+    opened = []
+    for _ in range(many):
+        connection = socket.create_connection((host, int(port)))
+        connection.sendall(b"POST /u/x HTTP/1.1\r\nHost: x\r\nContent-Length: 99\r\n\r\nfrom")
+        opened.append(connection)
+    return opened
+
+
+def test_whoever_leaves_is_served_beside_any_number_of_requests_that_never_end(
+    settings: Settings, tmp_path: Path
+) -> None:
+    log = tmp_path / "serve.log"
+    with Ledger.open(settings.ledger_url) as ledger:
+        runs.begin(ledger, run_id="r1", as_of=NOW, source="files")
+        put_all(ledger, list(range(15)), State.ACCEPTED)
+    with serving(settings, log) as (_, address):
+        idle = half_open(address, 300)
+        answers = [
+            httpx.post(f"{address}/u/{Links([KEY]).token(send(n))}").status_code for n in range(15)
+        ]
+        for connection in idle:
+            connection.close()
+        assert httpx.get(f"{address}/u/x").status_code == 404
+    assert answers == [200] * 15
+    text = log.read_text()
+    assert "Traceback" not in text
+    assert len(text.splitlines()) < 400  # a line each, not eighty
+
+
+def test_a_request_that_does_not_become_whole_is_given_up(
+    settings: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(patience, "SECONDS", 0.2)
+    with Ledger.open(settings.ledger_url) as ledger:
+        app = service(settings, ledger)
+        web = server(app, http=Patient)
+        listening = socket.create_server(("127.0.0.1", 0))
+        thread = threading.Thread(target=web.run, kwargs={"sockets": [listening]})
+        thread.start()
+        try:
+            (waiting,) = half_open(f"http://127.0.0.1:{listening.getsockname()[1]}", 1)
+            waiting.settimeout(10)
+            with contextlib.suppress(ConnectionResetError):
+                assert waiting.recv(10) == b""
+        finally:
+            web.should_exit = True
+            thread.join()
 
 
 @pytest.mark.parametrize("taken", ["--port", "--internal-port"])

@@ -25,6 +25,10 @@ changes as (
   select * from {{ ref('int_usage_changes') }}
 ),
 
+answers as (
+  select * from {{ ref('int_last_answers') }}
+),
+
 final as (
   select
     accounts.account_id,
@@ -73,13 +77,16 @@ final as (
     usage.active_users_28d,
     usage.active_users_28d * 1.0 / nullif(accounts.seats, 0) as seats_used_share,
     health.satisfaction_reasons,
-    changes.usage_change
+    changes.usage_change,
+    answers.last_answer,
+    answers.last_answer_at
   from accounts
   inner join health on accounts.account_id = health.account_id
   inner join dormancy on accounts.account_id = dormancy.account_id
   inner join onboarding on accounts.account_id = onboarding.account_id
   left join usage on accounts.account_id = usage.account_id
   left join changes on accounts.account_id = changes.account_id
+  left join answers on accounts.account_id = answers.account_id
 )
 
 select * from final

@@ -1,12 +1,13 @@
-"""The interface between delivery and a mail provider: five methods, and a truthful outcome."""
+"""The interface between delivery and a mail provider: its methods, and a truthful outcome."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import re
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 from math import inf
-from typing import Literal, NamedTuple, Protocol
+from typing import Literal, NamedTuple, Protocol, runtime_checkable
 
 from lifecycle.ledger.tables import State
 from lifecycle.settings import Delivery, Settings
@@ -40,11 +41,27 @@ TOO_LATE_TO_BEGIN = Outcome(
 """No byte may leave once another worker may treat the attempt as lost."""
 
 
+ALIKE = 3
+"""So many definite refusals alike, with no mail taken between them, are about us and not about the
+mails: a sender that is not allowed, a header that this provider does not take."""
+
+_NUMBER = re.compile(r"\b(?=[0-9a-f-]*\d)[0-9a-f-]{6,}\b|\d+", re.IGNORECASE)
+
+
+def alike(answer: str) -> str:
+    """The answer without what differs from mail to mail: positions and numbers of requests."""
+    code, _, words = answer.partition(":")
+    return f"{code}:{_NUMBER.sub('#', words)}"
+
+
 class Mail(NamedTuple):
     """One rendered mail."""
 
     send_id: str
     mime: bytes
+    trigger: str = ""
+    """For the provider's statistics, where the bytes do not name it; so is `step`."""
+    step: str = ""
 
 
 class Provider(Protocol):
@@ -80,9 +97,30 @@ class Provider(Protocol):
         """Close connections and files."""
 
 
+@runtime_checkable
+class TellsEach(Provider, Protocol):
+    """A provider whose answers about the mails of one batch may come one after another."""
+
+    def send_each(
+        self, mails: Sequence[Mail], begin_by: float = inf
+    ) -> Iterator[tuple[int, Outcome]]:
+        """As `send`: each mail's place and outcome, as it comes."""
+
+
 def is_live(delivery: Delivery) -> bool:
     """Whether mail of the provider of `[delivery] provider` leaves this machine."""
     return delivery.provider != "outbox"
+
+
+def nobody_hears(settings: Settings) -> str | None:
+    """Why real people must not be mailed: nobody would hear it when they unsubscribe."""
+    if not is_live(settings.delivery) or settings.hears_answers:
+        return None
+    return (
+        f"delivery.provider is {settings.delivery.provider!r}, and nobody would hear an "
+        "unsubscribe: set [mailbox] host, so that mails to the company are read, or [unsubscribe] "
+        "base_url, the address of `lifecycle serve`"
+    )
 
 
 def open_provider(settings: Settings) -> Provider:

@@ -53,7 +53,8 @@ class Outbox:
     def send(self, mails: Sequence[Mail], begin_by: float = inf) -> list[Outcome]:
         """Write the mails, unless they are there already. Returns when they are on disk."""
         return [
-            self._send_one(*mail) if time.time() < begin_by else TOO_LATE_TO_BEGIN for mail in mails
+            self._send_one(mail.send_id, mail.mime) if time.time() < begin_by else TOO_LATE_TO_BEGIN
+            for mail in mails
         ]
 
     def _send_one(self, send_id: str, mime: bytes) -> Outcome:

@@ -8,7 +8,8 @@ send it twice, for 303 is what a server says that has done the work.
 A single mail's request is a function of its bytes, so every attempt posts the same ones. In a
 batch each body is put in by substitution under a tag that is new for each request, so that no
 text can name it; what the reader gets is the same bytes all the same. A request is taken whole
-or not at all: a batch that is refused is halved until the mail that is to blame is alone.
+or not at all: a batch that is refused is halved until the mail that is to blame is alone, unless
+the first few mails are refused alone in the same words.
 """
 
 from __future__ import annotations
@@ -16,14 +17,15 @@ from __future__ import annotations
 import json
 import secrets
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor, as_completed
+from dataclasses import replace
 from datetime import UTC, timedelta
 from email.utils import parsedate_to_datetime
 from functools import lru_cache, partial
 from http.client import HTTPMessage
 from math import inf
-from typing import Any, Literal, NamedTuple, TypeVar
+from typing import Any, Literal, NamedTuple
 
 import orjson
 from python_http_client.exceptions import HTTPError  # type: ignore[import-untyped]
@@ -51,7 +53,7 @@ from sendgrid.helpers.mail.exceptions import ApiKeyIncludedException
 from lifecycle.errors import DeliveryError
 from lifecycle.ledger.tables import State
 from lifecycle.mail.message import PREVIEW, Message
-from lifecycle.mail.providers import TOO_LATE_TO_BEGIN, Mail, Outcome
+from lifecycle.mail.providers import ALIKE, TOO_LATE_TO_BEGIN, Mail, Outcome, alike
 from lifecycle.mail.providers.keep_alive import (
     KeepAlive,
     NoAnswer,
@@ -76,9 +78,6 @@ TOO_LARGE = 413
 NO_TRACKING = TrackingSettings(
     ClickTracking(False, False), OpenTracking(False), SubscriptionTracking(False), Ganalytics(False)
 )
-
-Item = TypeVar("Item")
-Result = TypeVar("Result")
 
 
 class _Letter(NamedTuple):
@@ -155,25 +154,63 @@ class SendGrid:
 
     def send(self, mails: Sequence[Mail], begin_by: float = inf) -> list[Outcome]:
         """Hand over the mails; an outcome for each, in their order."""
-        outcomes: dict[int, Outcome] = {}
+        outcomes = dict(self.send_each(mails, begin_by))
+        return [outcomes[place] for place in range(len(mails))]
+
+    def send_each(
+        self, mails: Sequence[Mail], begin_by: float = inf
+    ) -> Iterator[tuple[int, Outcome]]:
+        """Hand over the mails; each one's place and outcome, as it comes.
+
+        A batch that is refused is halved, by one request at a time until SendGrid takes a mail
+        or has refused a few alone in the same words. Then the fault is not the mails', and what
+        is left stays in the queue.
+        """
         letters = []
         for place, mail in enumerate(mails):
             try:
-                letters.append(_letter(place, mail.mime))
+                letters.append(_letter(place, mail))
             except _NotForSendGrid as objection:
-                outcomes[place] = Outcome(State.REJECTED, f"not sent: {objection}", was_asked=False)
+                yield place, Outcome(State.REJECTED, f"not sent: {objection}", was_asked=False)
         requests = _requests(letters, self.batch_size)
         post = partial(self._post, begin_by)
-        while requests:
-            refused = []
-            for request, outcome in zip(requests, self._each(post, requests), strict=True):
+        refused: list[list[_Letter]] = []
+        for request, outcome in self._each(post, requests):
+            if outcome is None:
+                refused.append(request)
+            else:
+                yield from _told(request, outcome)
+        for request in refused:
+            yield from self._halved(post, request)
+
+    def _halved(
+        self, post: Callable[[list[_Letter]], Outcome | None], request: list[_Letter]
+    ) -> Iterator[tuple[int, Outcome]]:
+        """A refused batch in ever smaller ones, each mail's place and outcome."""
+        left, refused_alone = _halves(request), list[tuple[_Letter, Outcome]]()
+        while left:
+            next_request = left.pop(0)
+            outcome = post(next_request)
+            if outcome is None:
+                left = _halves(next_request) + left
+            elif outcome.state is State.REJECTED:
+                refused_alone += [(letter, outcome) for letter in next_request]
+                if _are_alike(outcome for _, outcome in refused_alone):
+                    yield from _left_in_the_queue(refused_alone, left, outcome)
+                    return
+            else:
+                yield from _told(next_request, outcome)
+                if outcome.state is State.ACCEPTED:
+                    break
+        yield from ((letter.place, outcome) for letter, outcome in refused_alone)
+        while left:
+            smaller = []
+            for next_request, outcome in self._each(post, left):
                 if outcome is None:
-                    half = len(request) // 2
-                    refused += [request[:half], request[half:]]
+                    smaller += _halves(next_request)
                 else:
-                    outcomes.update((letter.place, outcome) for letter in request)
-            requests = refused
-        return [outcomes[place] for place in range(len(mails))]
+                    yield from _told(next_request, outcome)
+            left = smaller
 
     def rest(self) -> float:
         """The seconds until the reset that a 429 named."""
@@ -203,10 +240,16 @@ class SendGrid:
             self._threads.shutdown()
         self._transport.close()
 
-    def _each(self, work: Callable[[Item], Result], items: list[Item]) -> Iterable[Result]:
-        if self._threads is None or len(items) == 1:
-            return map(work, items)
-        return self._threads.map(work, items)
+    def _each(
+        self, post: Callable[[list[_Letter]], Outcome | None], requests: list[list[_Letter]]
+    ) -> Iterator[tuple[list[_Letter], Outcome | None]]:
+        """Each request with its answer, in the order of the answers."""
+        if self._threads is None or len(requests) == 1:
+            yield from ((request, post(request)) for request in requests)
+            return
+        asked = {self._threads.submit(post, request): request for request in requests}
+        for answer in as_completed(asked):
+            yield asked[answer], answer.result()
 
     def _post(self, begin_by: float, letters: list[_Letter]) -> Outcome | None:
         """One request. None: the batch was refused for the sake of one of its mails."""
@@ -270,6 +313,31 @@ def _may_leave(pause: Pause) -> None:
         raise _Paused(seconds)
 
 
+def _halves(request: list[_Letter]) -> list[list[_Letter]]:
+    half = len(request) // 2
+    return [request[:half], request[half:]]
+
+
+def _told(request: list[_Letter], outcome: Outcome) -> Iterator[tuple[int, Outcome]]:
+    return ((letter.place, outcome) for letter in request)
+
+
+def _are_alike(refusals: Iterable[Outcome]) -> bool:
+    answers = [alike(refusal.detail) for refusal in refusals]
+    return len(answers) >= ALIKE and len(set(answers)) == 1
+
+
+def _left_in_the_queue(
+    refused_alone: list[tuple[_Letter, Outcome]], left: list[list[_Letter]], last: Outcome
+) -> Iterator[tuple[int, Outcome]]:
+    """What is left of a batch of which SendGrid takes nothing: no mail is to blame for it."""
+    stays = replace(last, state=State.QUEUED)
+    letters = [letter for letter, _ in refused_alone] + [
+        letter for request in left for letter in request
+    ]
+    return ((letter.place, stays) for letter in letters)
+
+
 # The request. -----------------------------------------------------------------------------
 
 
@@ -282,7 +350,8 @@ def _requests(letters: list[_Letter], batch_size: int) -> list[list[_Letter]]:
     readers: dict[object, set[str]] = {}
     for letter in letters:
         message = letter.message
-        if len(message.body.encode()) + TAG_LENGTH > MAX_SUBSTITUTION_BYTES:
+        texts = len(message.body.encode()) + len(message.subject.encode())
+        if texts + 2 * TAG_LENGTH > MAX_SUBSTITUTION_BYTES:
             batches.append([letter])
             continue
         once, address = _SaidOnce.of(message), message.to_email.lower()
@@ -297,11 +366,13 @@ def _requests(letters: list[_Letter], batch_size: int) -> list[list[_Letter]]:
     return batches
 
 
-def _letter(place: int, mime: bytes) -> _Letter:
+def _letter(place: int, mail: Mail) -> _Letter:
     """The mail and its request. Raises _NotForSendGrid for what SendGrid would refuse."""
     try:
-        message = Message.from_bytes(mime)
-        request = _request(message, [_personalization(message)], message.body)
+        message = Message.from_bytes(mail.mime)
+        if mail.trigger:
+            message = replace(message, trigger=mail.trigger, step=mail.step)
+        request = _request(message, [_personalization(message)], message.body, message.subject)
     except ValueError as error:
         raise _NotForSendGrid(mask_addresses(str(error))) from None
     except ApiKeyIncludedException:
@@ -313,15 +384,25 @@ def _letter(place: int, mime: bytes) -> _Letter:
 
 
 def _batch(letters: list[_Letter]) -> Mapping[str, Any]:
-    tag = _new_tag()
-    readers = [_personalization(letter.message, tag) for letter in letters]
-    return _request(letters[0].message, readers, tag)
+    body, subject_tag = _new_tag(), _new_tag()
+    if len({letter.message.subject for letter in letters}) == 1:
+        subject, subject_tag = letters[0].message.subject, ""
+    else:
+        subject = subject_tag
+    readers = [_personalization(letter.message, body, subject_tag) for letter in letters]
+    return _request(letters[0].message, readers, body, subject)
 
 
-def _request(message: Message, readers: list[Personalization], body: str) -> Mapping[str, Any]:
-    """The request as the official client builds it."""
+def _request(
+    message: Message, readers: list[Personalization], body: str, subject: str
+) -> Mapping[str, Any]:
+    """The request as the official client builds it.
+
+    The subject stands at both levels: not every implementation of this API reads each reader's.
+    """
     return {
         **_shared(_SaidOnce.of(message)),
+        "subject": subject,
         "personalizations": [reader.get() for reader in readers],
         "content": [PlainTextContent(body).get()],
     }
@@ -341,8 +422,11 @@ def _shared(once: _SaidOnce) -> Mapping[str, Any]:
     return built
 
 
-def _personalization(message: Message, tag: str | None = None) -> Personalization:
-    """The parts of the request that belong to one reader."""
+def _personalization(
+    message: Message, body_tag: str = "", subject_tag: str = ""
+) -> Personalization:
+    """The parts of the request that belong to one reader; in a batch, with the texts that its
+    tags stand for."""
     personalization = Personalization()
     # SendGrid takes a comma or semicolon in a reader's name for a list of people.
     name = " ".join(message.to_name.replace(",", " ").replace(";", " ").split())
@@ -351,8 +435,10 @@ def _personalization(message: Message, tag: str | None = None) -> Personalizatio
     for header, value in _headers(message):
         personalization.add_header(Header(header, value))
     personalization.add_custom_arg(CustomArg("send_id", message.send_id))
-    if tag is not None:
-        personalization.add_substitution(Substitution(tag, message.body))
+    if body_tag:
+        personalization.add_substitution(Substitution(body_tag, message.body))
+    if subject_tag:
+        personalization.add_substitution(Substitution(subject_tag, message.subject))
     return personalization
 
 

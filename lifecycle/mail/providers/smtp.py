@@ -37,6 +37,7 @@ says no more than that this mail is not wanted."""
 
 OF_THE_ACCOUNT = frozenset({530, 534, 535, 538})
 """The log-in is missing or wrong: about the relay and us, not about the mail."""
+TOO_LARGE = 552
 
 
 class Smtp:
@@ -200,7 +201,9 @@ class _Connection:
             return
         if not 400 <= code < 600 or code == 421 or not self._reset():
             self._smtp.close()
-        if 500 <= code < 600 and code not in OF_THE_ACCOUNT:
+        # A sender that is refused is refused for every mail; 552 is about this one's size.
+        is_about_us = code in OF_THE_ACCOUNT or (command == "MAIL" and code != TOO_LARGE)
+        if 500 <= code < 600 and not is_about_us:
             bounced = command == "RCPT" and _NO_SUCH_ADDRESS.match(answer) is not None
             refusal = _said(f"{command}: {code}", answer)
             raise _NotTaken(Outcome(State.REJECTED, refusal, bounced=bounced))

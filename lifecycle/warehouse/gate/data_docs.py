@@ -85,6 +85,7 @@ def write(
                 "name": name,
                 "checks": len(outcomes),
                 "passed": sum(bool(outcome.success) for outcome in outcomes),
+                # `_View` escapes what comes from the data.
                 "html": Markup(_table(view, outcomes)),
             }
             for name, outcomes in tables.items()

@@ -32,10 +32,10 @@ import duckdb
 import pyarrow as pa
 
 from lifecycle.settings import Settings
-from lifecycle.sources.checking import STREAM
 from lifecycle.sources.contract import FILE, TABLES, Table
 from lifecycle.sources.corrections import kept_in
 from lifecycle.sources.reading import quoted
+from lifecycle.sources.repeats import STREAM
 from lifecycle.triggers.folder import read_folder
 from lifecycle.warehouse.published_delivery import DELIVERED_COLUMNS, SCHEMA, exists, has_delivery
 

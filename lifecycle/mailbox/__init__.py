@@ -1,0 +1,1 @@
+"""What comes back by mail: read from the mailbox, understood, and written into the ledger."""
