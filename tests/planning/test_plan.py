@@ -139,7 +139,7 @@ def test_who_was_moved_by_a_score_version_alone_enters_once_it_was_outside(world
     world.account(usage_band="green")
     world.run("2026-06-13 01:00")
     world.account(usage_band="red")
-    world.run("2026-06-14 01:00")
+    world.run("2026-06-15 01:00")
     assert world.outbox() == 1
 
 
