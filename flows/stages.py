@@ -22,7 +22,7 @@ from flows.privacy import hide_addresses_in_logs
 from lifecycle.document import Section, as_markdown
 from lifecycle.errors import DeliveryHeld, LossesHeld, NothingTaken, WarehouseError
 from lifecycle.evaluation.effect import newest, read_effects
-from lifecycle.ledger import account_history, approvals
+from lifecycle.ledger import account_history, approvals, replies
 from lifecycle.ledger.tables import APPROVED
 from lifecycle.mail.counting import counted
 from lifecycle.mail.deliver import deliver as deliver_mails
@@ -237,4 +237,5 @@ def deliver(run: Run) -> None:
 @task(**own_memory)
 def report(run: Run) -> None:
     """Write the report."""
+    run.report.answers_waiting = len(replies.waiting(run.ledger))
     run.conclude()

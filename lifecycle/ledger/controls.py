@@ -6,14 +6,15 @@ release, claim and the record of a plan look here in their own transaction.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
-from sqlalchemy import Connection, Row, delete, select, union, update
+from sqlalchemy import Connection, Row, delete, select, tuple_, union, update
 
 from lifecycle.errors import InputError
-from lifecycle.ledger.states import transition
+from lifecycle.ledger.states import batches, transition
 from lifecycle.ledger.store import Ledger
 from lifecycle.ledger.tables import (
     NOT_LEFT,
@@ -129,6 +130,25 @@ def end(ledger: Connection, reason: str, detail: str, now: datetime, **of: str |
         update(enrollments).where(*which).values(ended_at=now, end_reason=reason)
     )
     return Cancelled(ended.rowcount, len(mails))
+
+
+Sequence = tuple[str, str, int]
+"""An account, a trigger, and which entry into it."""
+OF_SEQUENCE = tuple_(enrollments.c.account_id, enrollments.c.trigger, enrollments.c.cycle)
+
+
+def end_sequences(
+    ledger: Connection, sequences: Iterable[Sequence], reason: str, detail: str, now: datetime
+) -> None:
+    """End these entries where they are open, and cancel their mails that have not left."""
+    of_mail = tuple_(sends.c.account_id, sends.c.trigger, sends.c.cycle)
+    for batch in batches(sorted(set(sequences))):
+        accounts = sends.c.account_id.in_({account for account, _, _ in batch})
+        not_left = sends.c.state.in_(NOT_LEFT)
+        transition(ledger, State.CANCELLED, detail, now, not_left, accounts, of_mail.in_(batch))
+        still_open = enrollments.c.ended_at.is_(None)
+        ended = {"ended_at": now, "end_reason": reason}
+        ledger.execute(update(enrollments).where(still_open, OF_SEQUENCE.in_(batch)).values(ended))
 
 
 def _stop(ledger: Ledger, trigger: str, mode: str, action: str, by: str, why: str) -> None:

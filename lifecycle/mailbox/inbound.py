@@ -16,10 +16,12 @@ from email import message_from_bytes
 from email.header import decode_header
 from email.message import Message
 from email.utils import getaddresses, parsedate_to_datetime
+from functools import cached_property
 from html import unescape
 from typing import Any
 
 from lifecycle.ledger.suppressions import LONGEST_ADDRESS, normalized
+from lifecycle.mailbox.written import written
 
 READ_BYTES = 1 << 20
 """Of each message; an attachment of thirty megabytes costs no more."""
@@ -37,7 +39,7 @@ _MESSAGE_ID = re.compile(r"<[^<>\s]+>")
 _CHARSETS = ("utf-8", "iso-2022-jp", "cp932", "euc-jp", "latin-1")
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Inbound:
     """One message."""
 
@@ -53,7 +55,7 @@ class Inbound:
         moment = received_at or _date(mail) or datetime.now(UTC)
         return cls(raw[:READ_BYTES], mail, moment)
 
-    @property
+    @cached_property
     def key(self) -> str:
         """The same for the same message, however often it arrives: its Message-ID, and who says
         so; else its bytes."""
@@ -73,12 +75,12 @@ class Inbound:
         """All headers of that name."""
         return [_decoded(str(value)) for value in self.mail.get_all(name, [])]
 
-    @property
+    @cached_property
     def subject(self) -> str:
         """The subject, as a database can hold it."""
         return self.header("Subject")[:500]
 
-    @property
+    @cached_property
     def sender(self) -> str:
         """The address in From, normalised; empty where there is none."""
         return next(iter(self.addresses("From")), "")
@@ -89,7 +91,7 @@ class Inbound:
         found = (normalized(address) for _, address in getaddresses(values))
         return [address for address in found if "@" in address and len(address) <= LONGEST_ADDRESS]
 
-    @property
+    @cached_property
     def answered_ids(self) -> list[str]:
         """The Message-IDs that it answers, the nearest first: In-Reply-To, then References."""
         ids = _MESSAGE_ID.findall(self.header("In-Reply-To"))
@@ -103,7 +105,7 @@ class Inbound:
                 return
             yield part
 
-    @property
+    @cached_property
     def text(self) -> str:
         """What it says, quotes included: the first plain text, else the first HTML as text."""
         html = ""
@@ -116,6 +118,16 @@ class Inbound:
             if kind == "text/html" and not html:
                 html = content(part)
         return _from_html(html)[:LONGEST_TEXT]
+
+    @cached_property
+    def written(self) -> str:
+        """What its writer wrote, without the mail that it quotes."""
+        return written(self.text)
+
+    @cached_property
+    def kinds(self) -> frozenset[str]:
+        """The content types of its parts."""
+        return frozenset(part.get_content_type() for part in self.parts())
 
 
 def content(part: Message) -> str:

@@ -10,6 +10,7 @@ from typing import Any
 
 from sqlalchemy import ColumnElement, Connection, Row, func, select
 
+from lifecycle.ledger.states import batches
 from lifecycle.ledger.tables import MAILED, UtcDateTime, sends
 from lifecycle.mail.answer_token import AnswerTokens, Named, token_keys
 from lifecycle.mailbox.inbound import Inbound
@@ -51,6 +52,20 @@ class Matching:
         }
         self._tokens = AnswerTokens(token_keys(settings))
         self._span = timedelta(days=settings.mailbox.match_days)
+        self._referenced: dict[str, Row[Any]] = {}
+
+    def look_up(self, messages: Sequence[Inbound]) -> list[Row[Any]]:
+        """Read at once the mails that the messages refer to; returns them."""
+        ids = {
+            ours[1]
+            for message in messages
+            for message_id in message.answered_ids
+            if (ours := _OURS.fullmatch(message_id)) and ours[2].lower() in self._domains
+        }
+        for batch in batches(sorted(ids)):
+            for row in self._ledger.execute(select(sends).where(sends.c.send_id.in_(batch))):
+                self._referenced[row.send_id] = row
+        return list(self._referenced.values())
 
     def of(self, message: Inbound) -> Match:
         """The mail that a message answers."""
@@ -64,7 +79,7 @@ class Matching:
 
     def send(self, send_id: str) -> Row[Any] | None:
         """The mail of that id."""
-        return self._one(sends.c.send_id == send_id)
+        return self._referenced.get(send_id) or self._one(sends.c.send_id == send_id)
 
     def by_token(self, message: Inbound) -> Row[Any] | None:
         """The mail that a token names, in an address to which the message went or in its

@@ -19,6 +19,10 @@ HARD = re.compile(r"5\.1\.(?:1|2|3|6|10)$")
 """RFC 3463 and 7505: the mailbox or its domain does not exist, or has moved for good."""
 
 
+STATUS_PARTS = frozenset({"message/delivery-status", "message/global-delivery-status"})
+FEEDBACK_PART = "message/feedback-report"
+
+
 @dataclass(frozen=True)
 class Report:
     """What a report says of one reader of one mail."""
@@ -33,6 +37,9 @@ class Report:
 
 def delivery_reports(message: Inbound) -> list[Report]:
     """What a delivery report says, one item a reader; empty where it is none."""
+    failed = message.header("X-Failed-Recipients")
+    if not failed and message.kinds.isdisjoint(STATUS_PARTS):
+        return []
     reports = []
     send_id = None
     for part in message.parts():
@@ -40,13 +47,13 @@ def delivery_reports(message: Inbound) -> list[Report]:
         if kind in ("message/rfc822", "text/rfc822-headers", "message/global-headers"):
             send_id = send_id or _send_id_in(part)
     for part in message.parts():
-        if part.get_content_type() in ("message/delivery-status", "message/global-delivery-status"):
+        if part.get_content_type() in STATUS_PARTS:
             reports += [
                 Report(fact, send_id, address, detail)
                 for fields in _blocks(part)
                 for fact, address, detail in _of_reader(fields)
             ]
-    if not reports and (failed := message.header("X-Failed-Recipients")):
+    if not reports and failed:
         # Exim and some others: no report in parts, and no status that says how bad it is.
         send_id = send_id or _send_id_in_text(message.text)
         reports = [
@@ -58,9 +65,11 @@ def delivery_reports(message: Inbound) -> list[Report]:
 
 def complaints(message: Inbound) -> list[Report]:
     """What a feedback report says: a complaint, or an opt-out; empty where it is none."""
+    if FEEDBACK_PART not in message.kinds:
+        return []
     kind, address, send_id = None, None, None
     for part in message.parts():
-        if part.get_content_type() == "message/feedback-report":
+        if part.get_content_type() == FEEDBACK_PART:
             fields = next(_blocks(part), {})
             kind = {"abuse": Kind.COMPLAINED, "fraud": Kind.COMPLAINED}.get(
                 fields.get("feedback-type", "").lower(), kind
@@ -79,10 +88,8 @@ def complaints(message: Inbound) -> list[Report]:
 
 def is_report(message: Inbound) -> bool:
     """Whether a machine reports something, whatever it is."""
-    return message.mail.get_content_type() == "multipart/report" or any(
-        part.get_content_type() in ("message/delivery-status", "message/feedback-report")
-        for part in message.parts()
-    )
+    reported = {"multipart/report", FEEDBACK_PART, *STATUS_PARTS}
+    return not message.kinds.isdisjoint(reported)
 
 
 def _of_reader(fields: Mapping[str, str]) -> Iterator[tuple[Kind, str | None, str]]:

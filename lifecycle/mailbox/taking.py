@@ -21,13 +21,13 @@ from lifecycle.errors import TriggerError
 from lifecycle.ledger import controls, feedback, replies, suppressions
 from lifecycle.ledger.feedback import Fact, Kind
 from lifecycle.ledger.replies import SOURCE, ReplyKind
+from lifecycle.ledger.states import batches
 from lifecycle.ledger.tables import enrollments, trigger_versions
 from lifecycle.mailbox import reports, wishes
 from lifecycle.mailbox.forward import Forwarding
 from lifecycle.mailbox.inbound import Inbound
 from lifecycle.mailbox.matching import NONE, Match, Matching
 from lifecycle.mailbox.understanding import kind_of
-from lifecycle.mailbox.written import written
 from lifecycle.planning import versions
 from lifecycle.settings import Settings
 from lifecycle.triggers.model import Answer, Step, Trigger
@@ -57,6 +57,10 @@ class Taking:
         self._erasure_key = settings.privacy.erasure_key.get_secret_value()
         self._forwarding = Forwarding(settings, ledger, now)
         self._trigger = cache(self._read_trigger)
+        self._erased: set[str] = set()
+        self._ended: list[controls.Sequence] = []
+        """Of the batch: whose answers end their sequence, at its end and in its transaction."""
+        self._enrolments: dict[controls.Sequence, Row[Any]] = {}
         self._own = {settings.company.from_email.lower(), settings.answer_address.lower()}
 
     def take(self, arrived: Sequence[Arrived]) -> Counter[ReplyKind]:
@@ -64,13 +68,20 @@ class Taking:
         kind. What is not about our mails leaves no trace."""
         counts: Counter[ReplyKind] = Counter()
         known = replies.known(self._ledger, [item.message.key for item in arrived])
+        senders = sorted({item.message.sender for item in arrived if item.message.sender})
+        self._erased = suppressions.erased_among(self._ledger, senders, self._erasure_key)
+        self._know_enrolments(self._matching.look_up([item.message for item in arrived]))
+        rows, self._ended = [], []
         for item in arrived:
             if item.message.key in known or self._is_our_own(item.message):
                 continue
             known.add(item.message.key)
             if row := self._row(item):
-                replies.keep(self._ledger, [row])
+                rows.append(row)
                 counts[ReplyKind(row["kind"])] += 1
+        replies.keep(self._ledger, rows)
+        detail = "left the sequence: a person answered"
+        controls.end_sequences(self._ledger, self._ended, REPLIED, detail, self._now)
         return counts
 
     def _is_our_own(self, message: Inbound) -> bool:
@@ -109,13 +120,13 @@ class Taking:
         message, send = item.message, match.send
         text = None
         if kind in (ReplyKind.ANSWER, ReplyKind.UNMATCHED, ReplyKind.UNSUBSCRIBE):
-            text = written(message.text)[:LONGEST_TEXT]
+            text = message.written[:LONGEST_TEXT]
         return_on = None
         if kind is ReplyKind.AUTOMATIC:
             return_on = wishes.return_day(message.text, message.received_at.date())
         sender = message.sender or None
-        if sender and suppressions.erased_among(self._ledger, [sender], self._erasure_key):
-            sender, text = suppressions.digest(sender, self._erasure_key), None
+        if sender in self._erased:
+            sender, text = suppressions.digest(message.sender, self._erasure_key), None
         is_erased = sender is not None and sender.startswith(suppressions.ERASED)
         return {
             "key": message.key,
@@ -131,6 +142,9 @@ class Taking:
             "label": None,
             "return_on": return_on,
             "forward_id": None,
+            "settled_at": None,
+            "settled_by": None,
+            "settled_why": None,
             "folder": item.folder,
             "uid_validity": item.uid_validity,
             "uid": item.uid,
@@ -196,15 +210,16 @@ class Taking:
         self, message: Inbound, match: Match, send: Row[Any], row: dict[str, Any]
     ) -> None:
         """End the sequence, keep the answer that a step asked for, and pass it on."""
-        trigger = self._trigger_of(send)
+        enrolment = self._enrolment_of(send)
+        version = enrolment.trigger_version if enrolment is not None else send.trigger_version
+        trigger = self._trigger(send.trigger, version)
         step = _step_of(trigger, send.step) if match.is_one_step else None
         answer = _answer(step, row["text"] or "")
         if answer is not None:
             row["label"] = answer.label
-        if trigger is None or trigger.on_reply == "exit":
-            sequence = {name: getattr(send, name) for name in ("account_id", "trigger", "cycle")}
-            detail = "left the sequence: a person answered"
-            controls.end(self._ledger, REPLIED, detail, self._now, **sequence)
+        is_inside = enrolment is not None and enrolment.ended_at is None
+        if is_inside and (trigger is None or trigger.on_reply == "exit"):
+            self._ended.append((send.account_id, send.trigger, send.cycle))
         if answer is not None and answer.then is not None:
             controls.hold_account(
                 self._ledger,
@@ -224,16 +239,19 @@ class Taking:
         if row["text"] is not None:
             row["forward_id"] = self._forwarding.forward(send, row)
 
-    def _trigger_of(self, send: Row[Any]) -> Trigger | None:
-        """The version of the trigger by which the account goes on; None: nobody can read it."""
-        version = self._ledger.scalar(
-            select(enrollments.c.trigger_version).where(
-                enrollments.c.account_id == send.account_id,
-                enrollments.c.trigger == send.trigger,
-                enrollments.c.cycle == send.cycle,
-            )
-        )
-        return self._trigger(send.trigger, version or send.trigger_version)
+    def _know_enrolments(self, mails: Sequence[Row[Any]]) -> None:
+        """Read at once the entries that mails belong to."""
+        wanted = sorted({(mail.account_id, mail.trigger, mail.cycle) for mail in mails})
+        for batch in batches(wanted):
+            query = select(enrollments).where(controls.OF_SEQUENCE.in_(batch))
+            for row in self._ledger.execute(query):
+                self._enrolments[row.account_id, row.trigger, row.cycle] = row
+
+    def _enrolment_of(self, send: Row[Any]) -> Row[Any] | None:
+        """The entry that a mail belongs to."""
+        if (send.account_id, send.trigger, send.cycle) not in self._enrolments:
+            self._know_enrolments([send])
+        return self._enrolments.get((send.account_id, send.trigger, send.cycle))
 
     def _read_trigger(self, name: str, version: str) -> Trigger | None:
         kept = self._ledger.execute(

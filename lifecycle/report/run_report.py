@@ -141,6 +141,8 @@ class RunReport:
     """Domain: due mails that wait, because it had its mails of today while warming up."""
     dropped: dict[str, int] = field(default_factory=dict)
     """Why due mails left the queue without being sent: mails (a full cap, a domain's full day)."""
+    answers_waiting: int = 0
+    """Messages that came back, and that nobody has answered or looked at."""
     held: int = 0
     """Mails that a person has to decide about since this delivery."""
     stage_health: list[dict[str, Any]] = field(default_factory=list)

@@ -213,7 +213,12 @@ def _owners(report: RunReport) -> Section:
 
 
 def _attention(report: RunReport) -> Section:
-    texts = (*report.feed_questions, *report.waiting, *report.unwritten, *report.warnings)
+    answers = report.answers_waiting
+    waits_for_a_person = f"{counted(answers, 'message')} to answer: `lifecycle answers` lists them."
+    texts = (
+        *([waits_for_a_person] if answers else []),
+        *(*report.feed_questions, *report.waiting, *report.unwritten, *report.warnings),
+    )
     return Section("To know", texts, "warning")
 
 
