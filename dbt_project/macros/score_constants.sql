@@ -38,6 +38,18 @@
   20
 {%- endmacro %}
 
+{# Of those peers who did not leave, the share that may be dropped without a word before the others
+   are no longer representative: more than a fifth, and those who left are over-represented. #}
+{% macro most_censored_share() -%}
+  0.2
+{%- endmacro %}
+
+{# Accounts of a segment that began in the same month, for them to be peers: of fewer, one account is
+   more than a twentieth. #}
+{% macro least_peers() -%}
+  20
+{%- endmacro %}
+
 {# Points that double the odds of staying: the scale of scorecards, as health/scorecard.py has it. #}
 {% macro points_to_double_odds() -%}
   20

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from lifecycle.cli import answer
-from lifecycle.cli.app import AsJson, AsOf, app, exit_at_once, show
+from lifecycle.cli.app import AsJson, AsOf, app, exit_at_once, say, show
 from lifecycle.errors import LifecycleError, PrefectEnded
 
 if TYPE_CHECKING:
@@ -135,15 +135,44 @@ def sync_feedback(context: typer.Context, as_json: AsJson = False) -> None:
 
 
 @app.command("fit-scores", rich_help_panel=PANEL)
-def fit_scores(context: typer.Context, as_json: AsJson = False) -> None:
-    """Fit the parameters of health and dormancy on the last run's data; store a new version."""
+def fit_scores(
+    context: typer.Context,
+    accept: Annotated[
+        str,
+        typer.Option(
+            metavar="VERSION",
+            help="Fit nothing; put this version in force from the next day on: one that was held, "
+            "or an earlier one. With --by and --why.",
+        ),
+    ] = "",
+    by: Annotated[str, typer.Option(metavar="WHO", help="Who accepts: a name or a ticket.")] = "",
+    why: Annotated[
+        str, typer.Option(metavar="TEXT", help="The reason; it is kept with the version.")
+    ] = "",
+    as_json: AsJson = False,
+) -> None:
+    """Fit the parameters of health and dormancy on the last run's data; store a new version.
+
+    A version that would leave a band empty, or move too many accounts to another band, is held
+    until a person accepts it.
+    """
     from lifecycle.evaluation.fit_report import Fitted
+    from lifecycle.health.acceptance import accept_version
     from lifecycle.health.fit import fit_scores
     from lifecycle.logs import write_log
     from lifecycle.state_lock import only_one
 
+    if bool(accept) != bool(by.strip() and why.strip()) or (not accept and (by or why)):
+        raise typer.BadParameter("--accept VERSION, --by WHO and --why TEXT go together")
     settings = context.obj.settings()
     write_log(settings.state_dir / "logs")
+    if accept:
+        with only_one(settings.state_dir):
+            accepted = accept_version(settings, accept, by=by, why=why)
+        sentence = f"{accept} is in force from the next day on ({by}: {why})."
+        data = {"version": accept, "by": by, "why": why}
+        say(sentence, {**data, "accepted_at": accepted.accepted_at.isoformat()}, as_json)
+        return
     with only_one(settings.state_dir):
         fitted = Fitted(fit_scores(settings), settings)
     show(fitted.as_json, fitted.as_document, as_json)

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import asdict, astuple, dataclass
 from datetime import UTC
 from math import isfinite
 from typing import Any
 
-from lifecycle.document import Document, Section, counted, moment, table
+from lifecycle.document import Document, Section, Table, counted, moment, table
+from lifecycle.health.candidates import Candidate
 from lifecycle.health.dormancy import limits
 from lifecycle.health.fit import Fit
 from lifecycle.health.scorecard import Bin
@@ -40,6 +42,7 @@ class Fitted:
                 }
                 for segment, lifetime in parameters.lifetimes.items()
             },
+            "return_weights": asdict(parameters.returns) if parameters.returns else None,
             "segment_gaps": dict(parameters.segment_gaps),
             "calibration": calibration
             and {
@@ -50,6 +53,9 @@ class Fitted:
                 "gaps_above_max_days": calibration.gaps_above_most,
                 "least_alarms_a_year": calibration.least_false_alarms_per_account_year,
             },
+            "held_because": parameters.held_because or None,
+            "bounds": asdict(parameters.bounds) if parameters.bounds else None,
+            "candidates": [asdict(item) for item in parameters.candidates],
             "evidence": scorecard
             and {
                 "weights": dict(scorecard.weights),
@@ -66,13 +72,24 @@ class Fitted:
         was = "" if self.fit.is_new else " There was this version already."
         head = Section(
             f"Scores {self.fit.version}",
-            (f"Fitted on {counted(parameters.accounts, 'account')} as of {clock}.{was}",),
-            "good",
+            (
+                f"Fitted on {counted(parameters.accounts, 'account')} as of {clock}.{was}",
+                *([self._held()] if parameters.held_because else []),
+            ),
+            "warning" if parameters.held_because else "good",
         )
         parts = [head, self._dormancy(), self._return(), self._health()]
         if parameters.missing:
             parts.append(Section("Missing for want of data", parameters.missing, "warning"))
         return parts
+
+    def _held(self) -> str:
+        """Why the version is not in force, and what a person may do."""
+        return (
+            f"It is held: {self.fit.parameters.held_because}. The version before goes on. To put "
+            f"this one in force: lifecycle fit-scores --accept {self.fit.version} --by WHO "
+            "--why TEXT"
+        )
 
     def _dormancy(self) -> Section:
         calibration, limit = self.fit.parameters.calibration, self.settings.dormancy
@@ -114,12 +131,24 @@ class Fitted:
             r, alpha, a, b = (f"{value:.4g}" for value in astuple(lifetime.common))
             rows.append((_named(segment, "all accounts"), lifetime.accounts, r, alpha, a, b))
         columns = ("segment", "accounts", "r", "alpha, days", "a", "b")
-        return Section("Chance of return", (table(columns, rows),))
+        learned = self.fit.parameters.returns
+        parts: list[str | Table] = []
+        if learned:
+            parts.append(
+                f"Corrected by {learned.silences:,} silences of the past: AUC {learned.auc:.3f} "
+                f"against {learned.silence_auc:.3f} of silence alone, calibration error "
+                f"{learned.calibration_error:.3f}, on accounts and days that it had not seen."
+                + (" Silence alone is kept: it ranks better." if learned.is_silence_alone else "")
+            )
+        return Section("Chance of return", (*parts, table(columns, rows)))
 
     def _health(self) -> Section:
         scorecard, churned = self.fit.parameters.scorecard, self.fit.parameters.churned
+        candidates = candidate_parts(self.fit.parameters.candidates)
         if scorecard is None:
-            return Section("Usage health", ("Not fitted: all measures weigh the same.",))
+            return Section(
+                "Usage health", ("Not fitted: all measures weigh the same.", *candidates)
+            )
         rows = (
             (measure, f"{weight:.2f}", f"{min(points):+.1f}", f"{max(points):+.1f}")
             for measure, weight in scorecard.weights.items()
@@ -130,7 +159,39 @@ class Fitted:
             f"{scorecard.base_points:.1f}, and each measure adds its points."
         )
         columns = ("measure", "weight", "least points", "most")
-        return Section("Usage health", (text, table(columns, rows)))
+        bounds = self.fit.parameters.bounds
+        colours = (
+            [
+                f"Green from {bounds.green_from:.1f}, yellow from {bounds.yellow_from:.1f} points: "
+                f"{bounds.meaning}."
+            ]
+            if bounds
+            else []
+        )
+        return Section("Usage health", (text, *colours, *candidates, table(columns, rows)))
+
+
+def candidate_parts(candidates: Sequence[Candidate]) -> list[str | Table]:
+    """The figures of all that could have been chosen, also of what was not."""
+    if not candidates:
+        return []
+    rows = (
+        (
+            ("→ " if item.is_chosen else "  ") + item.name,
+            f"{item.auc:.3f}",
+            f"{item.over_silence.value:+.3f} ({item.over_silence.low:.3f}…"
+            f"{item.over_silence.high:.3f})",
+            f"{item.lift:.1f}",
+            None if item.calibration_error is None else f"{item.calibration_error:.3f}",
+        )
+        for item in candidates
+    )
+    columns = ("candidate", "AUC", "over silence", "lift", "cal.")
+    return [
+        "Chosen by the company's own past; each figure is of accounts that the candidate had not "
+        "seen:",
+        table(columns, rows),
+    ]
 
 
 def _named(segment: str, otherwise: str) -> str:

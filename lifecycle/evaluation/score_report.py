@@ -12,9 +12,11 @@ from markupsafe import Markup
 
 from lifecycle.document import Document, Section, moment, table
 from lifecycle.errors import WarehouseError
+from lifecycle.evaluation.fit_report import candidate_parts
 from lifecycle.evaluation.score_curves import TEMPLATES, draw
 from lifecycle.health import score_validation
-from lifecycle.health.score_validation import ENOUGH, Comparison, Figures, Validation
+from lifecycle.health.score_validation import Comparison, Figures, Validation
+from lifecycle.health.snapshots import ENOUGH
 from lifecycle.health.validation import Interval
 from lifecycle.settings import Settings
 from lifecycle.state_lock import only_one
@@ -81,6 +83,7 @@ class ScoreReport:
             "against_silence": (validation.against_silence or None) if validation else None,
             "beats_silence": validation.beats_silence if validation else None,
             "versions": list(validation.versions) if validation else [],
+            "candidates": [asdict(item) for item in validation.candidates] if validation else [],
             "figures": [asdict(item) for item in validation.figures] if validation else [],
             "comparisons": [
                 {**asdict(item), "is_worse": item.is_worse} for item in validation.comparisons
@@ -151,6 +154,9 @@ class ScoreReport:
         figures = table(COLUMNS, (_shown(item) for item in validation.figures))
         notes = [f"{name}: {what}." for name, what in COLUMNS.items()]
         sections = [Section("Each version on each snapshot", (figures, "\n".join(notes)))]
+        if validation.candidates:
+            parts = tuple(candidate_parts(validation.candidates))
+            sections.append(Section("What the newest version was chosen from", parts))
         if validation.comparisons:
             columns = ("version", "against", "snapshots of accounts", "AUC", "")
             rows = (_compared(item) for item in validation.comparisons)

@@ -17,9 +17,21 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lifecycle.errors import FitError, WarehouseError
-from lifecycle.health import dormancy, parameters, return_fit, scorecard
-from lifecycle.health.measures import MEASURES
+from lifecycle.health import (
+    bands,
+    candidates,
+    dormancy,
+    parameters,
+    return_calibration,
+    return_fit,
+    scorecard,
+    snapshots,
+)
+from lifecycle.health.bands import Bounds
+from lifecycle.health.candidates import Choice
 from lifecycle.health.parameters import Lifetime, Parameters
+from lifecycle.health.return_calibration import ReturnWeights
+from lifecycle.health.snapshots import Limits
 from lifecycle.ledger import commands
 from lifecycle.ledger.store import Ledger
 from lifecycle.settings import Settings
@@ -28,6 +40,9 @@ from lifecycle.warehouse.published_days import check_published
 
 EVERYONE = ""
 """The key of all accounts together; a segment that is too small uses their parameters."""
+
+MOST_LOOKED_BACK_ON = 10_000
+"""Accounts whose past silences correct the chance of return."""
 
 Columns = dict[str, NDArray[Any]]
 
@@ -68,19 +83,26 @@ def _fit(settings: Settings, progress: Callable[[str], None]) -> Fit:
 
         progress(f"the chance of return, {len(accounts['account_id']):,} accounts")
         lifetimes = _lifetimes(accounts, notes)
+        returns = _returns(warehouse, accounts, lifetimes, notes)
         progress("the dormancy limit")
         rhythms = _rhythms(warehouse, settings, _sampled(accounts), notes)
         progress("the points of usage health")
-        churned, fitted_scorecard = _scorecard(warehouse, notes)
+        limits = _limits(settings, rhythms) if rhythms else None
+        churned, choice = _choice(warehouse, limits, notes)
+        fitted_bounds, held_because = _bounds(warehouse, choice, limits, churned)
 
         fitted = Parameters(
             fitted_at=as_of,
             accounts=len(accounts["account_id"]),
             churned=churned,
             lifetimes=lifetimes,
+            returns=returns,
             segment_gaps=rhythms.segment_gaps if rhythms else {},
             calibration=rhythms.calibration if rhythms else None,
-            scorecard=fitted_scorecard,
+            scorecard=choice.scorecard,
+            candidates=choice.candidates,
+            bounds=fitted_bounds,
+            held_because=held_because,
             missing=tuple(notes),
         )
         version, is_new = parameters.store(warehouse, fitted)
@@ -134,9 +156,9 @@ def _chosen(ids: NDArray[Any], places: NDArray[np.intp]) -> NDArray[np.intp]:
 
 
 def _lifetimes(accounts: Columns, notes: list[str]) -> dict[str, Lifetime]:
-    """The fit of each segment with enough accounts; empty where all together are too few."""
-
-    ids, segments = accounts["account_id"], accounts["segment"].astype(str)
+    """The fit of all accounts together; empty where they are too few. One of each segment ranks
+    worse: there are too few accounts in it, and its season is the company's."""
+    ids = accounts["account_id"]
 
     def lifetime(places: NDArray[np.intp]) -> Lifetime:
         chosen = _chosen(ids, places)
@@ -154,14 +176,53 @@ def _lifetimes(accounts: Columns, notes: list[str]) -> dict[str, Lifetime]:
     except FitError as error:
         notes.append(str(error))
         return {}
-    for segment in sorted(set(segments) - {EVERYONE}):
-        (places,) = np.nonzero(segments == segment)
-        if len(places) >= return_fit.ENOUGH_ACCOUNTS:
-            try:
-                lifetimes[str(segment)] = lifetime(places)
-            except FitError as error:
-                notes.append(f"segment {segment}: {error}")
     return lifetimes
+
+
+def _returns(
+    warehouse: duckdb.DuckDBPyConnection,
+    accounts: Columns,
+    lifetimes: dict[str, Lifetime],
+    notes: list[str],
+) -> ReturnWeights | None:
+    """What past silences teach of the chance of return; None where they are too few."""
+    if EVERYONE not in lifetimes:
+        return None
+    ids = accounts["account_id"]
+    order = return_fit.sample([str(name) for name in ids], MOST_LOOKED_BACK_ON)
+    chosen = {"account_id": np.sort(ids[order]), "number": np.arange(len(order))}
+    warehouse.register("chosen", _as_table(chosen))
+    epoch = "date '1970-01-01'"
+    days = warehouse.execute(
+        f"""
+        select number, activity_date - {epoch} as day
+        from intermediate.int_life_days inner join chosen using (account_id)
+        order by number, day
+        """
+    ).fetchnumpy()
+    company = warehouse.execute(
+        f"""
+        select activity_date - {epoch} as day, count(*) as active_accounts
+        from intermediate.int_life_days group by all order by day
+        """
+    ).fetchnumpy()
+    row = warehouse.execute(f"select max(day) - {epoch} from intermediate.int_scoring").fetchone()
+    assert row is not None
+    warehouse.unregister("chosen")
+    # An account whose days are all of an earlier life has none here: numbers without gaps.
+    number = np.unique(days["number"], return_inverse=True)[1]
+    weights = return_calibration.fit(
+        number.astype(np.int64),
+        days["day"].astype(np.int64),
+        (company["day"].astype(np.int64), company["active_accounts"].astype(np.float64)),
+        lifetimes[EVERYONE].common,
+        int(row[0]),
+    )
+    if weights is None:
+        notes.append(
+            "the chance of return: too few silences of the past ended, or lasted, to correct it by"
+        )
+    return weights
 
 
 def _rhythms(
@@ -196,13 +257,18 @@ def _rhythms(
         return None
 
 
-def _scorecard(
-    warehouse: duckdb.DuckDBPyConnection, notes: list[str]
-) -> tuple[int, scorecard.Scorecard | None]:
-    """How many accounts churned, and the scorecard fitted on their measures before."""
-    history = _snapshots(warehouse)
-    churned_rows = history["has_churned"].astype(bool)
-    churned = len(set(history["account_id"][churned_rows]))
+def _limits(settings: Settings, rhythms: dormancy.Rhythms) -> Limits:
+    """The limits that the version will be served under."""
+    limit = settings.dormancy
+    return Limits(rhythms.calibration.factor, rhythms.segment_gaps, limit.min_days, limit.max_days)
+
+
+def _choice(
+    warehouse: duckdb.DuckDBPyConnection, limits: Limits | None, notes: list[str]
+) -> tuple[int, Choice]:
+    """How many accounts churned, and the score that ranks the company's own past best."""
+    past, _ = snapshots.read(warehouse)
+    churned = len(set(past.account[past.churned]))
     try:
         # An account that churned is in up to three snapshots before: it is one event.
         if churned < scorecard.ENOUGH_CHURNED:
@@ -210,35 +276,39 @@ def _scorecard(
                 f"health: {churned:,} accounts left within 90 days of a day in the history; "
                 f"{scorecard.ENOUGH_CHURNED} are needed"
             )
-        return churned, scorecard.fit({name: history[name] for name in MEASURES}, churned_rows)
+        choice = candidates.choose(past.under(limits))
     except FitError as error:
         notes.append(str(error))
-        return churned, None
+        return churned, Choice(None, ())
+    if choice.note:
+        notes.append(f"health: {choice.note}")
+    return churned, choice
 
 
-def _snapshots(warehouse: duckdb.DuckDBPyConnection) -> Columns:
-    """One element an account and month: its measures, and whether it left in the 90 days after.
-
-    The snapshots that a score report judges by, of the accounts that are drawn.
-    """
-    measures = ", ".join(f"coalesce(cast({name} as double), 'nan') as {name}" for name in MEASURES)
-    return _sampled_rows(
-        warehouse.execute(
-            f"""
-            select account_id, coalesce(segment, '') as segment, {measures}, has_churned
-            from intermediate.int_score_snapshots
-            order by account_id, day
-            """
-        ).fetchnumpy()
-    )
-
-
-def _sampled_rows(history: Columns) -> Columns:
-    """The rows of the sampled accounts of each segment."""
-    ids, first = np.unique(history["account_id"].astype(str), return_index=True)
-    chosen = _sampled({"account_id": ids, "segment": history["segment"][first]})["account_id"]
-    is_chosen = np.isin(history["account_id"].astype(str), chosen)
-    return {name: values[is_chosen] for name, values in history.items()}
+def _bounds(
+    warehouse: duckdb.DuckDBPyConnection, choice: Choice, limits: Limits | None, churned: int
+) -> tuple[Bounds | None, str]:
+    """The bounds of the version's bands, and why a schedule does not put it in force, or empty."""
+    if choice.scorecard is None or choice.usual_chance is None:
+        return None, ""
+    names = list(choice.scorecard.weights)
+    measures = ", ".join(f"coalesce(cast({name} as double), 'nan') as {name}" for name in names)
+    today = warehouse.execute(
+        f"""
+        select health.usage_band, {measures}
+        from intermediate.int_account_health as health
+        inner join intermediate.int_usage_measures as measures using (account_id)
+        inner join intermediate.int_peer_ranks as ranks using (account_id)
+        where health.usage_score_raw is not null
+        order by account_id
+        """
+    ).fetchnumpy()
+    if not len(today["usage_band"]):
+        return None, ""
+    score = choice.scorecard.score({name: today[name] for name in names})
+    bounds = bands.bounds(choice.scorecard, choice.usual_chance, score)
+    bands_before: NDArray[Any] = np.ma.asarray(today["usage_band"], object).filled(None)
+    return bounds, bands.why_held(bands_before, bounds.bands(score))
 
 
 def _as_table(columns: Columns) -> Any:

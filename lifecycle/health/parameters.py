@@ -14,7 +14,10 @@ from hashlib import blake2b
 
 import duckdb
 
+from lifecycle.health.bands import Bounds
+from lifecycle.health.candidates import Candidate
 from lifecycle.health.dormancy import Calibration
+from lifecycle.health.return_calibration import ReturnWeights
 from lifecycle.health.return_chance import Lifetimes
 from lifecycle.health.scorecard import Scorecard
 from lifecycle.warehouse.score_tables import ensure
@@ -41,10 +44,17 @@ class Parameters:
     """Accounts that churned within 90 days of a snapshot: the outcomes of the scorecard."""
     lifetimes: Mapping[str, Lifetime] = field(default_factory=dict)
     """Segment: its fit; '' is all accounts together."""
+    returns: ReturnWeights | None = None
+    """What past silences correct the chance of return by."""
     segment_gaps: Mapping[str, float] = field(default_factory=dict)
     """Segment: its gap in days; '' is the accounts without a segment."""
     calibration: Calibration | None = None
     scorecard: Scorecard | None = None
+    candidates: tuple[Candidate, ...] = ()
+    """What could have been chosen in place of the scorecard, with its figures."""
+    bounds: Bounds | None = None
+    held_because: str = ""
+    """Why it waits for a person, or empty: then it is in force from the next day on."""
     missing: tuple[str, ...] = ()
     """A sentence for each missing part: why it is missing."""
 
@@ -67,6 +77,12 @@ class Parameters:
                 (version, segment, *astuple(part.common), part.accounts, part.ln_likelihood)
                 for segment, part in sorted(self.lifetimes.items())
             ],
+            "return_weights": [
+                (version, term, weight)
+                for part in [self.returns]
+                if part is not None
+                for term, weight in part.weights.items()
+            ],
             "segment_gaps": [
                 (version, segment, days) for segment, days in sorted(self.segment_gaps.items())
             ],
@@ -82,6 +98,17 @@ class Parameters:
                 (version, measure, weight, scorecard.base_points, scorecard.base_ln_odds)
                 for measure, weight in (scorecard.weights.items() if scorecard else ())
                 if scorecard
+            ],
+            "band_bounds": [
+                (version, *astuple(part)) for part in [self.bounds] if part is not None
+            ],
+            "held_versions": [(version, self.held_because)] if self.held_because else [],
+            "candidates": [
+                (
+                    *(version, part.name, part.auc, *astuple(part.over_silence), part.lift),
+                    *(part.calibration_error, part.is_chosen),
+                )
+                for part in self.candidates
             ],
         }
 

@@ -11,15 +11,15 @@ from collections.abc import Callable, Iterator
 from dataclasses import astuple, dataclass, field
 from datetime import date, datetime
 from itertools import pairwise
-from typing import Any
 
 import duckdb
 import numpy as np
 
-from lifecycle.health.measures import MEASURES
+from lifecycle.health import snapshots
+from lifecycle.health.candidates import Candidate
 from lifecycle.health.return_chance import Floats
-from lifecycle.health.return_fit import sample
 from lifecycle.health.scorecard import Bin, Scorecard
+from lifecycle.health.snapshots import Limits, Snapshots
 from lifecycle.health.validation import (
     CalibrationBin,
     Flags,
@@ -37,12 +37,6 @@ from lifecycle.warehouse.score_tables import VALIDATION, VALIDATION_COLUMNS
 EQUAL_WEIGHTS = "equal weights"
 """The version name of days before the first fit."""
 
-ENOUGH = 20
-"""Least number of accounts that churned, and that stayed, for a figure."""
-
-MOST_ACCOUNTS = 20_000
-"""More accounts would not narrow an interval noticeably, and take minutes."""
-
 
 @dataclass(frozen=True)
 class Version:
@@ -51,45 +45,8 @@ class Version:
     name: str
     fitted_at: datetime | None = None
     scorecard: Scorecard | None = None
-
-
-@dataclass(frozen=True)
-class Snapshots:
-    """One element an account and snapshot, of the accounts that were drawn."""
-
-    account: np.ndarray
-    day: np.ndarray
-    """datetime64[D]."""
-    as_of: np.ndarray
-    """datetime64[us], naive UTC."""
-    in_force: np.ndarray
-    """Name of the version of that day."""
-    measures: dict[str, Floats]
-    raw_score: Floats
-    """As it was stored, before smoothing."""
-    days_silent: Floats
-    """inf where the account was never active."""
-    churned: Flags
-    band_changes: Floats
-    """Of the usage band within the 90 days after."""
-    reversals: Floats
-
-    def where(self, which: Flags) -> Snapshots:
-        """The chosen elements."""
-        values = {name: getattr(self, name)[which] for name in _ARRAYS}
-        measures = {name: its[which] for name, its in self.measures.items()}
-        return Snapshots(measures=measures, **values)
-
-    @property
-    def tells_enough(self) -> bool:
-        """Whether enough accounts churned, and enough stayed, for a figure."""
-        return bool(min(self.churned.sum(), (~self.churned).sum()) >= ENOUGH)
-
-
-_ARRAYS = (
-    *("account", "day", "as_of", "in_force", "raw_score", "days_silent", "churned"),
-    *("band_changes", "reversals"),
-)
+    limits: Limits | None = None
+    """The dormancy limits that it is served under; None: those of the day, as they were stored."""
 
 
 @dataclass(frozen=True)
@@ -166,6 +123,8 @@ class Validation:
     silence: tuple[Floats, Floats] | None
     """The ROC curve of days since last activity."""
     comparisons: tuple[Comparison, ...]
+    candidates: tuple[Candidate, ...]
+    """What could have been chosen for the newest version, as its fit found them."""
     drawn: int
     """Accounts in the sample."""
     of: int
@@ -245,9 +204,9 @@ def validate_scores(
     """
     row = connection.execute("select as_of from context.run").fetchone()
     assert row is not None
-    everything, of = _snapshots(connection)
+    everything, of = snapshots.read(connection, with_bands=True)
     versions = _versions(connection)
-    if (everything.in_force == EQUAL_WEIGHTS).any() or not versions:
+    if (everything.in_force == "").any() or not versions:
         versions.insert(0, Version(EQUAL_WEIGHTS))
     figures: list[Figures] = []
     curves: list[Curves] = []
@@ -282,6 +241,7 @@ def validate_scores(
         curves=tuple(curves),
         silence=silence,
         comparisons=tuple(comparisons),
+        candidates=_candidates(connection, versions[-1].name) if versions else (),
         drawn=len(np.unique(everything.account)),
         of=of,
     )
@@ -293,7 +253,7 @@ def _figures(version: Version, rows: Snapshots, day: date | None) -> Figures:
     if not rows.tells_enough:
         return Figures(*counts)
     risk, chance = _risk(version, rows), _p_churn(version, rows)
-    mine = rows.in_force == version.name
+    mine = rows.in_force == ("" if version.scorecard is None else version.name)
     changes = float(rows.band_changes[mine].sum())
     return Figures(
         *counts,
@@ -330,7 +290,7 @@ def _comparisons(before: Version, version: Version, everything: Snapshots) -> It
 def _is_scored(version: Version, rows: Snapshots) -> Flags:
     """Equal weights are what was stored while they were in force; their rules are in dbt alone."""
     if version.scorecard is None:
-        return np.asarray(rows.in_force == EQUAL_WEIGHTS, np.bool_)
+        return np.asarray(rows.in_force == "", np.bool_)
     return np.ones(len(rows.churned), np.bool_)
 
 
@@ -353,8 +313,9 @@ def _risk(version: Version, rows: Snapshots) -> Floats:
 def _p_churn(version: Version, rows: Snapshots) -> Floats | None:
     if version.scorecard is None:
         return None
+    served = rows.under(version.limits)
     return version.scorecard.p_churn(
-        {name: rows.measures[name] for name in version.scorecard.weights}
+        {name: served.measures[name] for name in version.scorecard.weights}
     )
 
 
@@ -370,7 +331,44 @@ def _versions(connection: duckdb.DuckDBPyConnection) -> list[Version]:
         order by fitted_at, version
         """
     ).fetchall()
-    return [Version(name, fitted_at, _scorecard(connection, name)) for name, fitted_at in rows]
+    return [
+        Version(name, fitted_at, _scorecard(connection, name), _limits(connection, name))
+        for name, fitted_at in rows
+    ]
+
+
+def _limits(connection: duckdb.DuckDBPyConnection, version: str) -> Limits | None:
+    calibrated = connection.execute(
+        """
+        select calibration.factor, run.dormancy_min_days, run.dormancy_max_days
+        from parameters.dormancy_calibration as calibration
+        cross join context.run as run
+        where calibration.version = ?
+        """,
+        [version],
+    ).fetchone()
+    if calibrated is None:
+        return None
+    gaps = connection.execute(
+        "select segment, days from parameters.segment_gaps where version = ?", [version]
+    ).fetchall()
+    factor, least, most = calibrated
+    return Limits(factor, dict(gaps), least, most)
+
+
+def _candidates(connection: duckdb.DuckDBPyConnection, version: str) -> tuple[Candidate, ...]:
+    rows = connection.execute(
+        """
+        select candidate, auc, gain, gain_low, gain_high, top_decile_lift, calibration_error,
+            is_chosen
+        from parameters.candidates where version = ? order by rowid
+        """,
+        [version],
+    ).fetchall()
+    return tuple(
+        Candidate(name, auc, Interval(*gain), lift, error, is_chosen)
+        for name, auc, *gain, lift, error, is_chosen in rows
+    )
 
 
 def _scorecard(connection: duckdb.DuckDBPyConnection, version: str) -> Scorecard:
@@ -395,57 +393,3 @@ def _scorecard(connection: duckdb.DuckDBPyConnection, version: str) -> Scorecard
         base_points=base[0][2],
         base_ln_odds=base[0][3],
     )
-
-
-def _snapshots(connection: duckdb.DuckDBPyConnection) -> tuple[Snapshots, int]:
-    """The snapshots of the accounts that are drawn, and how many accounts there are."""
-    ids = [
-        row[0]
-        for row in connection.execute(
-            "select distinct account_id from intermediate.int_score_snapshots order by 1"
-        ).fetchall()
-    ]
-    drawn = {"account_id": [ids[place] for place in sample(ids, MOST_ACCOUNTS)]}
-    connection.register("drawn", _arrow(drawn))
-    columns = connection.execute(
-        """
-        select
-            snapshots.*,
-            count(changes.account_id) as band_changes,
-            count(case when changes.is_reversed then 1 end) as reversals
-        from intermediate.int_score_snapshots as snapshots
-        inner join drawn using (account_id)
-        left join intermediate.int_band_changes as changes
-            on changes.account_id = snapshots.account_id
-            and changes.as_of > snapshots.as_of
-            and changes.as_of <= snapshots.as_of + interval 90 days
-        group by all
-        order by snapshots.day, snapshots.account_id
-        """
-    ).fetchnumpy()
-    connection.unregister("drawn")
-
-    def numbers(name: str) -> Floats:
-        values = np.ma.asarray(columns[name], np.float64)
-        return np.asarray(values.filled(np.nan), np.float64)
-
-    silent = numbers("days_silent")
-    in_force: Any = np.ma.asarray(columns["score_version"], object)
-    return Snapshots(
-        account=np.asarray(columns["account_id"]),
-        day=np.asarray(columns["day"], "datetime64[D]"),
-        as_of=np.asarray(columns["as_of"], "datetime64[us]"),
-        in_force=np.array([name or EQUAL_WEIGHTS for name in in_force.filled("")], object),
-        measures={name: numbers(name) for name in MEASURES},
-        raw_score=numbers("usage_score_raw"),
-        days_silent=np.where(np.isnan(silent), np.inf, silent),
-        churned=np.asarray(columns["has_churned"], np.bool_),
-        band_changes=numbers("band_changes"),
-        reversals=numbers("reversals"),
-    ), len(ids)
-
-
-def _arrow(columns: dict[str, list[str]]) -> object:
-    import pyarrow as pa
-
-    return pa.table({name: pa.array(values, pa.string()) for name, values in columns.items()})

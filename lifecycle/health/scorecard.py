@@ -92,22 +92,22 @@ def weight_of_evidence(churned: float, stayed: float, base_rate: float) -> float
     return log(odds / (base_rate / (1 - base_rate)))
 
 
-def fit(measures: Mapping[str, ArrayLike], churned: ArrayLike) -> Scorecard:
+def fit(
+    measures: Mapping[str, ArrayLike], churned: ArrayLike, *, enough: int = ENOUGH_CHURNED
+) -> Scorecard:
     """Fit a scorecard on accounts with known outcomes.
 
     `measures` has an array for each measure, one element an account, NaN where it is not known;
     `churned` says which accounts churned. The order of the accounts does not matter. Raises
-    FitError below 100 accounts that left or that stayed, and where the weights do not converge.
+    FitError where fewer than `enough` accounts left or stayed, or the weights do not converge.
     """
     has_churned = np.asarray(churned, np.bool_)
     values = _as_floats(measures)
     if not values or any(its.shape != has_churned.shape for its in values.values()):
         raise FitError("health: measures and outcomes are not one an account each")
     fewest = int(min(has_churned.sum(), (~has_churned).sum()))
-    if fewest < ENOUGH_CHURNED:
-        raise FitError(
-            f"health: {fewest} accounts left or stayed; {ENOUGH_CHURNED} of each are needed"
-        )
+    if fewest < enough:
+        raise FitError(f"health: {fewest} accounts left or stayed; {enough} of each are needed")
     cut = {name: _cut(name, its, has_churned) for name, its in values.items()}
     each = np.stack(
         [_by_bin(values[name], cut[name], "weight_of_evidence") for name in values], axis=1

@@ -7,6 +7,7 @@ Every figure raises FitError where the outcome never or always happened.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -95,6 +96,33 @@ def auc_difference(
     other, _ = _checked(other, outcome)
     ours, theirs = _resampled([score, other], outcome, account, resamples, seed)
     return _interval(auc(score, outcome) - auc(other, outcome), ours - theirs, coverage)
+
+
+class PairedDraws:
+    """The AUC of several scores on the same draws of accounts: any two of them compare."""
+
+    def __init__(
+        self,
+        scores: Mapping[str, ArrayLike],
+        outcome: ArrayLike,
+        *,
+        account: ArrayLike | None = None,
+        resamples: int = RESAMPLES,
+        seed: int = 0,
+    ) -> None:
+        checked = {name: _checked(score, outcome) for name, score in scores.items()}
+        flags = np.asarray(outcome, np.bool_)
+        drawn = _resampled(
+            [score for score, _ in checked.values()], flags, account, resamples, seed
+        )
+        self.auc = {name: auc(score, flags) for name, (score, _) in checked.items()}
+        self._drawn = dict(zip(checked, drawn, strict=True))
+
+    def difference(self, name: str, other: str, coverage: float = COVERAGE) -> Interval:
+        """How much higher the AUC of a score is than another's."""
+        return _interval(
+            self.auc[name] - self.auc[other], self._drawn[name] - self._drawn[other], coverage
+        )
 
 
 def top_decile_lift(score: ArrayLike, outcome: ArrayLike) -> float:

@@ -171,7 +171,7 @@ class TriggerStory:
         if self.name in self.history.before_launch:
             return (
                 "nothing, until it has been seen outside the audience: it matched before the "
-                "trigger was launched."
+                "trigger was launched, or since a new score version."
             )
         mode = self.trigger.enter.mode
         if entered and mode == "once":

@@ -231,6 +231,9 @@ class Decisions:
 
     first_uses: list[FirstUse] = field(default_factory=list)
     launches: list[Launch] = field(default_factory=list)
+    moved_by_version: list[tuple[str, str]] = field(default_factory=list)
+    """(trigger, account) that match because a score version changed: they may enter once they have
+    been seen outside the audience, as who matched before a launch."""
     waiting: dict[tuple[str, str], str | None] = field(default_factory=dict)
     """(trigger, version): why its mails stay where they are, or None where they may go on."""
     seen_false: list[tuple[str, str]] = field(default_factory=list)

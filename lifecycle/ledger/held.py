@@ -92,14 +92,17 @@ def decide_all(ledger: Ledger, which: Which, verdict: Verdict, *, by: str, why: 
     with ledger.write() as connection:
         asked = which.conditions(State.HELD)
         ids = list(connection.scalars(select(sends.c.send_id).where(*asked)))
+        if verdict == "resend" and which.send_ids:
+            named = sends.c.send_id.in_(which.send_ids)
+            there = list(connection.scalars(select(sends.c.send_id).where(named)))
+            if erased := erased_of(connection, there):  # it is not held any more
+                raise InputError(
+                    f"the mail of send {min(erased)!r} was erased: nothing can be sent again"
+                )
         if missing := sorted(set(which.send_ids).difference(ids)):
             raise UnknownName(f"no send {missing[0]!r} is held; `lifecycle held` lists them")
         if verdict == "resend":
             erased = erased_of(connection, ids)
-            if which.send_ids and erased:
-                raise InputError(
-                    f"the mail of send {min(erased)!r} was erased: nothing can be sent again"
-                )
             ids = [send_id for send_id in ids if send_id not in erased]
         detail = f"{verdict} by {by}: {why}"
         if verdict == "resend":

@@ -8,7 +8,17 @@ from dataclasses import asdict, replace
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, Table, bindparam, func, or_, select, update
+from sqlalchemy import (
+    ColumnElement,
+    Connection,
+    Table,
+    bindparam,
+    delete,
+    func,
+    or_,
+    select,
+    update,
+)
 
 from lifecycle.ledger import controls, dialect
 from lifecycle.ledger.backup import in_doubt
@@ -57,6 +67,7 @@ def record(ledger: Connection, decisions: Decisions, *, run_id: str, at: datetim
     _use_first(ledger, decisions.first_uses, run_id, at)
     _wait(ledger, decisions.waiting, at)
     _launch(ledger, decisions.launches, run_id, at)
+    _set_aside(ledger, decisions.moved_by_version)
     _mark_seen_false(ledger, decisions.seen_false, at)
     _enrol(ledger, decisions.entries, run_id)
     _upsert(ledger, steps, ({**asdict(fate), "decided_at": at} for fate in decisions.steps))
@@ -134,6 +145,20 @@ def _launch(ledger: Connection, new_launches: list[Launch], run_id: str, at: dat
         )
         rows = ({"trigger": launch.trigger, "account_id": account} for account in launch.baseline)
         insert(ledger, launch_baseline, rows)
+
+
+def _set_aside(ledger: Connection, moved_by_version: list[tuple[str, str]]) -> None:
+    """Have accounts wait until they are seen outside the audience, also those seen so before."""
+    forget = delete(launch_baseline).where(
+        launch_baseline.c.trigger == bindparam("of_trigger"),
+        launch_baseline.c.account_id == bindparam("of_account"),
+    )
+    for batch in batches(moved_by_version):
+        ledger.execute(
+            forget, [{"of_trigger": name, "of_account": account} for name, account in batch]
+        )
+    rows = ({"trigger": name, "account_id": account} for name, account in moved_by_version)
+    insert(ledger, launch_baseline, rows)
 
 
 def _mark_seen_false(ledger: Connection, seen: list[tuple[str, str]], at: datetime) -> None:

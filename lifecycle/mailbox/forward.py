@@ -125,6 +125,6 @@ class Forwarding:
 
     @cached_property
     def _environment(self) -> Environment:
-        return Environment(
+        return Environment(  # nosec B701
             undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True, autoescape=False
         )

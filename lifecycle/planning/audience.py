@@ -39,6 +39,40 @@ CHURN = frozenset({"stage", "churned_at", "is_churned"})
 """Columns that say whether an account churned."""
 
 
+SCORED = frozenset(
+    {
+        *("usage_health", "usage_band", "usage_reasons", "usage_change", "p_churn", "course"),
+        *("is_dormant", "dormancy_limit_days", "dormancy_reason", "p_return_28d"),
+    }
+)
+"""Columns that a new score version moves by itself."""
+
+
+def moved_by_version(warehouse: duckdb.DuckDBPyConnection, since: datetime | None) -> set[str]:
+    """The accounts that a score version or other rules moved in the runs after `since`, and not
+    their own use; none before the first run."""
+    if since is None:
+        return set()
+    query = """
+        with followed as (
+            select account_id, as_of, change_cause, is_dormant,
+                coalesce(parameters_version, '') as version,
+                lag(is_dormant) over its as was_dormant,
+                lag(coalesce(parameters_version, '')) over its as version_before
+            from marts.fct_account_health_daily
+            where as_of > cast($since as timestamp) - interval 28 day
+            window its as (partition by account_id order by as_of)
+        )
+        select distinct account_id from followed
+        where as_of > $since
+            and (
+                change_cause in ('weights', 'definition')
+                or (is_dormant <> was_dormant and version <> version_before)
+            )
+    """
+    return {row["account_id"] for row in rows(warehouse, query, {"since": naive(since)})}
+
+
 def evaluate(
     warehouse: duckdb.DuckDBPyConnection, trigger: Trigger, *, only_entered: bool = False
 ) -> None:

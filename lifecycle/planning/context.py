@@ -102,6 +102,8 @@ class PlanningContext:
         company = settings.company
         self.here = Place(company.time_zone, "company", company.country)
         self.last_run = runs.last_decision(ledger)
+        self.moved_by_version = audience.moved_by_version(warehouse, self.last_run)
+        """Accounts whose score or dormancy a new score version moved since the last run."""
         self.launched = ledger_state.launched(ledger)
         self.stops = controls.stops(ledger)
         self.holds = controls.holds(ledger, as_of)

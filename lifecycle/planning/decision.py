@@ -22,6 +22,7 @@ class Reason(StrEnum):
     """Why a mail, or an entry, was decided against. Every reason can be looked up."""
 
     MATCHED_BEFORE_LAUNCH = "matched_before_launch"
+    MOVED_BY_SCORE_VERSION = "moved_by_score_version"
     HELD_OUT = "held_out"
     NO_RECIPIENT = "no_recipient"
     NO_CONSENT = "no_consent"

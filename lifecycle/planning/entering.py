@@ -55,6 +55,12 @@ def enter(context: PlanningContext, trigger: Trigger) -> None:
     before_launch = set() if is_launched else _launch(context, trigger)
     for account_id in before_launch & candidates.keys():
         del candidates[account_id]
+    if is_launched and trigger.audience.columns & audience.SCORED and not trigger.is_broadcast:
+        for account_id in sorted(context.moved_by_version & candidates.keys()):
+            why = "a new score version moved it; it enters once it was outside the audience"
+            context.result.withhold(trigger.name, account_id, Reason.MOVED_BY_SCORE_VERSION, why)
+            context.decisions.moved_by_version.append((trigger.name, account_id))
+            del candidates[account_id]
     matched_before = context.warehouse.execute(
         "select count(*) from verdicts join baseline using (account_id) where is_member"
     ).fetchone()

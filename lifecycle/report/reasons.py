@@ -4,6 +4,7 @@ from __future__ import annotations
 
 WHY = {
     "matched_before_launch": "matched before the trigger was launched",
+    "moved_by_score_version": "a new score version moved them, and not their own use",
     "held_out": "held out without mails, to compare with",
     "no_recipient": "no contact is among the trigger's recipients",
     "no_consent": "the contact gave no consent",

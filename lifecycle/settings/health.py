@@ -49,8 +49,18 @@ class Dormancy(Section):
 class Health(Section):
     """Bands of usage health and satisfaction."""
 
-    green_from: float = Field(70, ge=0, le=100, description="points of 100")
-    yellow_from: float = Field(40, ge=0, le=100, description="points of 100; below is red")
+    green_from: float = Field(
+        70,
+        ge=0,
+        le=100,
+        description="points of 100; under equal weights, a fitted version has its own",
+    )
+    yellow_from: float = Field(
+        40,
+        ge=0,
+        le=100,
+        description="points of 100; below is red; under equal weights, as green_from",
+    )
     smoothing: float = Field(
         0.25, gt=0, le=1, description="share of today's score in the smoothed score"
     )

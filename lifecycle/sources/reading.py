@@ -38,7 +38,7 @@ _ENCODINGS = {
 }
 """What a file that is not UTF-8 may be, in the order in which it is tried."""
 LONGEST_LINE = 16 << 20
-"""Bytes, as of JSON lines too."""
+"""Bytes of a line of CSV or JSON."""
 LONGEST_QUOTE = 200
 """Characters that a message quotes of a file, which may be another one than its writer meant."""
 _PROPOSED = 4
@@ -150,7 +150,7 @@ def _refuse_many(file: File, columns: int) -> None:
 
 
 def _refuse_long_lines(file: File) -> None:
-    """Raise SourceError for a line that DuckDB would leave out without a word."""
+    """Raise SourceError for a line that DuckDB would leave out without a word, or give up."""
     length, line = 0, 1
     with _bytes(file) as source:
         while block := source.read(1 << 20):
@@ -478,6 +478,7 @@ def _cells(record: str, delimiter: str) -> tuple[str, ...]:
 def _read_jsonl(
     db: duckdb.DuckDBPyConnection, file: File, scratch: Path
 ) -> tuple[Incoming, list[BrokenLine]]:
+    _refuse_long_lines(file)
     path = _without_bom(file, scratch)
     staged = scratch / "staged.parquet"
     db.execute(

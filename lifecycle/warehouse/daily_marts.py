@@ -27,6 +27,7 @@ from lifecycle.warehouse.score_definition import PROJECT
 
 READ_BY_PLANNER = (
     *("account_360", "dim_contacts", "account_feed", "feed_health"),
+    "fct_account_health_daily",
     *("rejected_rows", "rejected_cells"),
 )
 

@@ -16,6 +16,7 @@ TABLES = {
         "version varchar, segment varchar, r double, alpha double, a double, b double,"
         " accounts bigint, ln_likelihood double"
     ),
+    "return_weights": "version varchar, term varchar, weight double",
     "segment_gaps": "version varchar, segment varchar, days double",
     "dormancy_calibration": (
         "version varchar, factor double, alarms_a_year double, alive_years double"
@@ -26,6 +27,18 @@ TABLES = {
     ),
     "evidence_base": (
         "version varchar, measure varchar, weight double, base_points double, base_ln_odds double"
+    ),
+    "band_bounds": (
+        "version varchar, green_from double, yellow_from double, usual_chance double,"
+        " meaning varchar"
+    ),
+    "candidates": (
+        "version varchar, candidate varchar, auc double, gain double, gain_low double,"
+        " gain_high double, top_decile_lift double, calibration_error double, is_chosen boolean"
+    ),
+    "held_versions": "version varchar, why varchar",
+    "accepted_versions": (
+        "version varchar, accepted_at timestamp, accepted_by varchar, why varchar"
     ),
 }
 VALIDATION = "score_validation"

@@ -43,7 +43,7 @@ class Export:
         self.folder.mkdir()
         for path in demo_files.glob("*.parquet"):
             if path.stem != "accounts":
-                (self.folder / path.name).symlink_to(path)
+                shutil.copyfile(path, self.folder / path.name)
         self._accounts = f"select * from '{demo_files / 'accounts.parquet'}' order by account_id"
         self.env = environment(
             self.state,

@@ -66,6 +66,7 @@ def test_what_runs_write_names_nobody_and_no_secret(
         LIFECYCLE__SOURCE__KIND="files",
         LIFECYCLE__SOURCE__PATH=str(world.data),
         LIFECYCLE__DELIVERY__PROVIDER="sendgrid",
+        LIFECYCLE__UNSUBSCRIBE__BASE_URL="https://links.example.com",
         LIFECYCLE__GATE__MAX_REJECTED_SHARE="1",
     )
     with sendgrid_lists() as lists:

@@ -81,6 +81,7 @@ ELSEWHERE = {
     "lifecycle approve": "cli/test_controls.py",
     "lifecycle normal": "cli/test_controls.py",
     "lifecycle reject": "cli/test_controls.py",
+    "lifecycle fit-scores --accept": "flows/test_fit_scores.py",
     "lifecycle retry": "cli/test_controls.py",
     "lifecycle answers": "mailbox/test_heard.py",
     "lifecycle answered": "mailbox/test_heard.py",

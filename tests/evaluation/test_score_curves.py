@@ -21,6 +21,7 @@ def validation(*curves: Curves, silence: bool = False) -> Validation:
         versions=tuple(each.version for each in curves),
         figures=(),
         comparisons=(),
+        candidates=(),
         curves=curves,
         silence=(np.array([0.0, 1.0]), np.array([0.0, 1.0])) if silence else None,
         drawn=0,

@@ -40,7 +40,8 @@ HISTORY = """
     account_id varchar, day date, as_of timestamp, feed_status varchar, stage varchar,
     score_version varchar, recency_share double, active_days_28 double,
     active_users_share double, features_used_28 double, trend_28 double, outcomes_28 double,
-    support_load double, days_silent bigint, usage_score_raw double, usage_band varchar
+    support_load double, outcomes_total double, days_silent bigint, usage_score_raw double,
+    usage_band varchar
 """
 
 
@@ -105,10 +106,18 @@ def history(world: World, tmp_path_factory: pytest.TempPathFactory) -> Path:
     with duckdb.connect(settings.work_db) as db:
         db.execute("create schema raw; create schema context; create schema intermediate")
         parameters.ensure(db)
-        db.execute("create table context.run as select ?::timestamp as as_of", [NOW])
+        db.execute(
+            "create table context.run as select ?::timestamp as as_of, 7 as dormancy_min_days,"
+            " 90 as dormancy_max_days",
+            [NOW],
+        )
         db.execute(f"create table intermediate.int_health_days_kept ({HISTORY})")
         db.register("rows", pa.Table.from_pylist(world.rows))
         db.execute("insert into intermediate.int_health_days_kept by name select * from rows")
+        db.execute(
+            "create table intermediate.int_silences (account_id varchar, active_on date,"
+            " days smallint, has_ended boolean)"
+        )
         changes = [("A0000", 2, "yellow"), ("A0000", 4, "green"), ("A0001", 20, "red")]
         for account_id, day, band in changes:
             at = SNAPSHOTS[0] + timedelta(days=day)
@@ -123,7 +132,8 @@ def history(world: World, tmp_path_factory: pytest.TempPathFactory) -> Path:
         db.execute(
             "create schema snapshots; create table snapshots.accounts_snapshot as select *,"
             " case when account_id > 'A0700' then 'smb' end as segment,"
-            " timestamp '2025-01-01' as dbt_valid_from, null::timestamp as dbt_valid_to from them"
+            " timestamp '2025-01-01' as dbt_valid_from, timestamp '2025-01-01' as created_at,"
+            " null::timestamp as went_live_at, null::timestamp as dbt_valid_to from them"
         )
     done = dbt(settings, folder / "target", "run", "--select", "stg_run_context",
                "int_score_snapshots", "int_band_changes")  # fmt: skip

@@ -12,7 +12,7 @@ from typer.testing import CliRunner
 from company import Company
 from flows.fit_scores import fit_scores
 from lifecycle.cli import app
-from lifecycle.errors import AlreadyRunning
+from lifecycle.errors import AlreadyRunning, FitError
 from lifecycle.state_lock import only_one
 from warehouse.dbt_in_process import build_untested
 from warehouse.raw_company import Company as RawCompany
@@ -76,6 +76,34 @@ def test_the_next_build_goes_by_what_was_fitted_and_its_own_day_does_not(
     build_untested(built.settings, "account_dormancy")
     assert built.sql(asked)[2] == ("stopped", 7, True, True)
     assert built.sql(of_a_life_table) == [(True,)]
+
+
+def test_a_person_puts_a_held_version_in_force_with_a_name_and_a_reason(
+    built: RawCompany,
+) -> None:
+    config = str(built.settings.root / "lifecycle.toml")
+    version = fit_scores.fn(config=config)["version"]
+    accept = ["--config", config, "fit-scores", "--accept", version]
+    done = CliRunner().invoke(app, [*accept, "--by", "mori"])
+    assert done.exit_code == 2
+    assert "--accept VERSION, --by WHO and --why TEXT go together" in " ".join(
+        done.output.replace("│", " ").split()
+    )
+    unknown = CliRunner().invoke(
+        app, [*accept[:-1], "2020-01-01", "--by", "mori", "--why", "the new prices"]
+    )
+    assert isinstance(unknown.exception, FitError)
+    assert f"no score version 2020-01-01; the newest are: {version}" in str(unknown.exception)
+
+    done = CliRunner().invoke(app, [*accept, "--by", "mori", "--why", "the new prices"])
+    assert done.exit_code == 0, done.output
+    assert f"{version} is in force from the next day on (mori: the new prices)." in " ".join(
+        done.output.split()
+    )
+    clock = built.sql("select as_of from context.run")[0][0]
+    assert built.sql("select * from parameters.accepted_versions") == [
+        (version, clock, "mori", "the new prices")
+    ]
 
 
 def test_it_waits_for_no_run(tmp_path: Path) -> None:

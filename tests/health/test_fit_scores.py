@@ -11,9 +11,9 @@ import pytest
 
 from company import Company
 from lifecycle.errors import FitError, WarehouseError
-from lifecycle.health import dormancy, return_fit, scorecard
+from lifecycle.health import dormancy, return_calibration, return_fit, scorecard
 from lifecycle.health.fit import fit_scores
-from lifecycle.health.measures import MEASURES
+from lifecycle.health.measures import ALL_MEASURES, MEASURES, PEER_MEASURES
 from lifecycle.settings import Settings
 
 AS_OF = datetime.fromisoformat("2026-06-10 01:00")
@@ -33,10 +33,23 @@ class Warehouse:
             db.execute("create table marts.feed_health as select 'fresh' feed_status, '' reason")
             db.execute("create table marts.dim_accounts (account_id varchar, segment varchar)")
             db.execute("create table active (account_id varchar, active_on date)")
-            measures = ", ".join(f"{name} double" for name in MEASURES)
+            measures = ", ".join(f"{name} double" for name in ALL_MEASURES)
             db.execute(
                 "create table intermediate.int_score_snapshots"
-                f" (account_id varchar, segment varchar, day date, has_churned boolean, {measures})"
+                " (account_id varchar, segment varchar, day date, as_of timestamp default"
+                " '2026-03-01', score_version varchar, days_silent bigint,"
+                f" usage_score_raw double default 50, has_churned boolean, {measures})"
+            )
+            # The accounts as of the last run, for the bands that a version would give them.
+            of_today = ", ".join(f"{name} double" for name in MEASURES)
+            ranks = ", ".join(f"{name} double" for name in PEER_MEASURES)
+            db.execute(
+                f"""
+                create table intermediate.int_usage_measures (account_id varchar, {of_today});
+                create table intermediate.int_peer_ranks (account_id varchar, {ranks});
+                create table intermediate.int_account_health
+                    (account_id varchar, usage_band varchar, usage_score_raw double)
+                """
             )
             for segment, accounts in segments:
                 for number in range(accounts):
@@ -57,6 +70,9 @@ class Warehouse:
                     date '2026-06-10' - min(active_on) as days_since_first_active,
                     date '2026-06-10' - max(active_on) as days_silent
                 from active join marts.dim_accounts using (account_id) group by account_id;
+                create table intermediate.int_life_days as
+                select account_id, active_on as activity_date from active;
+                create table intermediate.int_scoring as select date '2026-06-10' as day;
                 create table intermediate.int_silences as
                 select account_id, active_on, lead(active_on) over its is not null as has_ended,
                     coalesce(lead(active_on) over its, date '2026-06-10') - active_on as days,
@@ -82,7 +98,7 @@ def big(tmp_path_factory: pytest.TempPathFactory) -> Warehouse:
     return Warehouse(tmp_path_factory.mktemp("big"), ("smb", 520), ("large", 90), (None, 5))
 
 
-def test_each_segment_has_what_its_accounts_teach(big: Warehouse) -> None:
+def test_all_accounts_together_say_how_they_come_back(big: Warehouse) -> None:
     fit = fit_scores(big.settings)
     assert fit.is_new
     accounts = big.rows(
@@ -96,14 +112,21 @@ def test_each_segment_has_what_its_accounts_teach(big: Warehouse) -> None:
             " from parameters.return_parameters"
         )
     }
-    # Ninety are too few for parameters of their own, and '' is all of them together.
-    assert set(kept) == {"", "smb"}
-    for segment, begin in (("", ""), ("smb", "smb")):
-        its = [row for row in accounts if str(row[0]).startswith(begin)]
-        order = return_fit.sample([str(row[0]) for row in its])
-        common, likelihood = return_fit.fit(*np.array([row[1:] for row in its], float)[order].T)
-        assert kept[segment][:4] == pytest.approx(tuple(vars(common).values()), rel=1e-6)
-        assert kept[segment][4:] == (len(its), pytest.approx(likelihood, rel=1e-9))
+    order = return_fit.sample([str(row[0]) for row in accounts])
+    common, likelihood = return_fit.fit(*np.array([row[1:] for row in accounts], float)[order].T)
+    assert set(kept) == {""}
+    assert kept[""][:4] == pytest.approx(tuple(vars(common).values()), rel=1e-6)
+    assert kept[""][4:] == (len(accounts), pytest.approx(likelihood, rel=1e-9))
+
+
+def test_past_silences_correct_the_chance_of_return(big: Warehouse) -> None:
+    learned = fit_scores(big.settings).parameters.returns
+    assert learned is not None
+    assert learned.auc >= learned.silence_auc > 0.5
+    assert learned.calibration_error < 0.1
+    kept = dict(big.rows("select term, weight from parameters.return_weights"))
+    assert kept == pytest.approx(dict(learned.weights))
+    assert set(kept) == {"constant", *return_calibration.TERMS}
 
 
 def test_the_factor_is_that_of_the_gaps_that_ended(big: Warehouse) -> None:
@@ -228,7 +251,8 @@ def test_ninety_nine_that_left_teach_nothing_however_many_months_they_were_seen(
         there.rows("delete from intermediate.int_score_snapshots")
         there.rows(
             "insert into intermediate.int_score_snapshots by name select 'h' || number as"
-            " account_id, cast(day as date) as day, number % 5 as recency_share,"
+            " account_id, cast(day as date) as day,"
+            f" number % 5 + case when number < {left} then 3 else 0 end as recency_share,"
             f" number < {left} as has_churned"
             " from range(400) as numbers (number), (values ('2025-12-31'), ('2026-01-31'),"
             " ('2026-02-28')) as days (day)"
@@ -260,7 +284,4 @@ def test_of_a_big_segment_the_same_accounts_are_taken(
 ) -> None:
     monkeypatch.setattr(return_fit, "MOST_ACCOUNTS", 500)
     fit = fit_scores(big.settings)
-    assert {name: lifetime.accounts for name, lifetime in fit.parameters.lifetimes.items()} == {
-        "": 500,
-        "smb": 500,
-    }
+    assert [lifetime.accounts for lifetime in fit.parameters.lifetimes.values()] == [500]

@@ -125,6 +125,24 @@ def test_new_only_lets_in_who_was_seen_false_first(world):
     assert world.outbox() == 1
 
 
+def test_who_was_moved_by_a_score_version_alone_enters_once_it_was_outside(world):
+    world.win_back(("audience: is_dormant", "audience: usage_band = 'red'"))
+    world.account(usage_band="green", is_dormant=False)
+    world.run(WEDNESDAY)
+    history = "insert into marts.fct_account_health_daily values ('a1', ?, ?, ?, true)"
+    world.marts.connection.execute(history, ["2026-06-10 01:00", None, "v1"])
+    world.account(usage_band="red")
+    world.marts.connection.execute(history, ["2026-06-11 01:00", "weights", "v2"])
+    assert world.run("2026-06-11 01:00").withheld == {"moved_by_score_version": 1}
+    assert world.run("2026-06-12 01:00").withheld == {"matched_before_launch": 1}
+    assert world.outbox() == 0
+    world.account(usage_band="green")
+    world.run("2026-06-13 01:00")
+    world.account(usage_band="red")
+    world.run("2026-06-15 01:00")
+    assert world.outbox() == 1
+
+
 def test_new_only_keeps_out_who_matched_already(world):
     world.win_back(("launch: existing", "launch: new_only"))
     world.account()

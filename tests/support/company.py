@@ -84,6 +84,11 @@ class Marts:
             " (table_name varchar, key varchar, reason varchar, column_name varchar)"
         )
         connection.execute(
+            "create or replace table marts.fct_account_health_daily (account_id varchar,"
+            " as_of timestamp, change_cause varchar, parameters_version varchar,"
+            " is_dormant boolean)"
+        )
+        connection.execute(
             "create or replace table marts.rejected_cells (table_name varchar, file varchar,"
             " row_number bigint, column_name varchar, value varchar, reason varchar, key varchar,"
             " loaded_at timestamp)"

@@ -230,7 +230,10 @@ def test_the_thresholds_that_other_tests_assume_are_the_models_own(
     ]
     assert len(assumed) > 1
     for rows in assumed:
-        assert set(rows) <= {(*row[:4], *map(float, row[4:])) for row in result}
+        assert set(rows) <= {
+            (*row[:4], *(None if value is None else float(value) for value in row[4:]))
+            for row in result
+        }
 
 
 def test_business_rules_hold(built: tuple[Company, BuildResult, list[str]], tmp_path: Path) -> None:

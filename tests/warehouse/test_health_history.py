@@ -153,6 +153,7 @@ def test_learned_points_take_over_from_their_day_on_and_are_named(tmp_path: Path
             ('v1', 'active_days_28', null, null, 0, 0, 0.0, -1)
         """
     )
+    company.sql("insert into parameters.band_bounds values ('v1', 55, 25, 0.1, '')")
     run(company, 9)
     rows = company.sql(
         "select account_id, score_version, usage_score_raw, round(p_churn, 6), change_cause"
@@ -164,6 +165,15 @@ def test_learned_points_take_over_from_their_day_on_and_are_named(tmp_path: Path
         ("rising", "v1", 20.0, 0.276822, "weights"),
         ("steady", "v1", 60.0, 0.087339, "weights"),
     ]
+    # A step with a label, at once on the version's own scale and in its own bands, and no news.
+    asked = "select account_id, usage_health, usage_band from marts.account_360 order by 1"
+    assert company.sql(asked) == [
+        ("fading", 50.0, "green"),  # 60 the day before by the same points; 20 today
+        ("rising", 20.0, "red"),
+        ("steady", 60.0, "green"),
+    ]
+    news = "select account_id, kind from marts.account_news where kind like 'usage%'"
+    assert company.sql(news) == []
     assert "score version v1 has its own weights and limits" in str(
         company.sql("select usage_change from marts.account_360")
     )

@@ -1,6 +1,6 @@
 -- One row per account and kind of news for its owner that is so as of the run.
 {% set news = {
-  'dormant': 'is_dormant',
+  'dormant': 'is_dormant and not coalesce(is_dormant_by_version, false)',
   'onboarding_missed': "onboarding_status = 'missed' and first_outcome_at is null",
   'onboarding_at_risk': "onboarding_status = 'at_risk'",
   'usage_red': "usage_band = 'red' and usage_band_before in ('green', 'yellow')",
@@ -8,7 +8,7 @@
   'usage_yellow': "usage_band = 'yellow' and usage_band_before = 'green'",
   'satisfaction_yellow': "satisfaction_band = 'yellow' and satisfaction_band_before = 'green'",
   'renewal': "stage = 'renewal'",
-  'upsell': "course = 'upsell'",
+  'upsell': "course = 'upsell' and not coalesce(is_upsell_by_version, false)",
 } %}
 {# It left by the CRM, and its people went on using the product this week. #}
 {% set churned_but_active -%}
@@ -40,6 +40,11 @@ health as (
     history.as_of < run_context.as_of
     and history.as_of >= {{ dbt.dateadd('day', '-' ~ recent_days(), 'run_context.as_of') }}
 ),
+
+-- Bands before a step of the version meant another thing: falling from them is no news.
+steps as (
+  select * from {{ ref('int_version_steps') }}
+),
 {% for band in ('usage_band', 'satisfaction_band') %}
 -- What it was before it became what it is: a fall is news for four weeks, a recovery is none.
 {{ band }}_before as (
@@ -49,7 +54,14 @@ health as (
     row_number() over (partition by health.account_id order by health.as_of desc) as recency
   from health
   inner join accounts on health.account_id = accounts.account_id
-  where health.{{ band }} <> accounts.{{ band }}
+  {%- if band == 'usage_band' %}
+  left join steps on health.account_id = steps.account_id
+  {%- endif %}
+  where
+    health.{{ band }} <> accounts.{{ band }}
+    {%- if band == 'usage_band' %}
+    and (steps.rescaled_at is null or health.as_of >= steps.rescaled_at)
+    {%- endif %}
 ),
 {% endfor %}
 known as (
@@ -57,10 +69,13 @@ known as (
     accounts.*,
     watched.watched_from,
     watched.days_watched,
+    steps.is_dormant_by_version,
+    steps.is_upsell_by_version,
     usage_band_before.band as usage_band_before,
     satisfaction_band_before.band as satisfaction_band_before
   from accounts
   left join {{ ref('int_watched_days') }} as watched on accounts.account_id = watched.account_id
+  left join steps on accounts.account_id = steps.account_id
   left join usage_band_before
     on accounts.account_id = usage_band_before.account_id and usage_band_before.recency = 1
   left join satisfaction_band_before

@@ -7,6 +7,7 @@ activity as (
   select
     account_id,
     segment,
+    active_days,
     active_days - 1 as repeat_active_days,
     days_since_first_active - days_silent as active_span_days,
     days_since_first_active as age_days,
@@ -42,9 +43,12 @@ fitted as (
   left join parameters as everyone on everyone.segment = ''
 ),
 
-final as (
+judged as (
   select
     fitted.account_id,
+    fitted.active_days,
+    fitted.age_days,
+    fitted.days_silent,
     case
       when fitted.r is null then coalesce(own.p_return_28d, everyone.p_return_28d)
       else {{ p_return(
@@ -64,6 +68,37 @@ final as (
       fitted.r is null
       and everyone.segment = ''
       and least(fitted.days_silent, longest.days) = everyone.days
+),
+
+-- What past silences taught corrects what the account's life says.
+corrected as (
+  select
+    judged.account_id,
+    judged.p_return_28d,
+    weights.constant_weight
+    + weights.ln_odds_weight * ln(
+      greatest(1e-6, least(1 - 1e-6, judged.p_return_28d))
+      / (1 - greatest(1e-6, least(1 - 1e-6, judged.p_return_28d)))
+    )
+    + weights.silence_counted_weight * ln(1 + features.silence_counted)
+    + weights.days_silent_weight * ln(1 + judged.days_silent)
+    + weights.active_days_28_weight * ln(1 + features.active_days_of_28)
+    + weights.active_days_weight * ln(judged.active_days)
+    + weights.age_weight * ln(1 + judged.age_days) as ln_odds
+  from judged
+  left join {{ ref('int_return_features') }} as features on judged.account_id = features.account_id
+  left join {{ ref('stg_return_weights') }} as weights on judged.p_return_28d is not null
+),
+
+final as (
+  select
+    account_id,
+    -- An engine's least and greatest may pass over a null.
+    case
+      when ln_odds is null then p_return_28d
+      else 1 / (1 + exp(-greatest(-500, least(500, ln_odds))))
+    end as p_return_28d
+  from corrected
 )
 
 select * from final

@@ -1,28 +1,16 @@
 -- One row: what the names of the last days' events say of the feed, beside the weeks before; null
 -- where there is nothing to say.
+{# A name is sudden that is most of the last full day's events, of which there are enough to say
+    so, and was not half so much before. #}
+{% set most_of_a_day, enough_events, far_less = 0.6, 50, 0.5 %}
+{# Accounts are suddenly active where nearly all are on one day, by a tenth of them more than on any
+    of ten days before; of fewer than twenty nobody can say. #}
+{% set nearly_all, more, enough_accounts, enough_days = 0.95, 0.1, 20, 10 %}
+
 with
 
-days as (
-  select * from {{ ref('int_company_days') }}
-  where has_feed and is_business_day and days_ago between 1 and {{ recent_days() }}
-),
-
--- 1 and 2 are the last two full business days.
-numbered as (
-  select
-    company_day,
-    row_number() over (order by days_ago) as days_back
-  from days
-),
-
 names as (
-  select
-    numbered.days_back,
-    part_days.part as event_name,
-    part_days.events
-  from {{ ref('int_part_days') }} as part_days
-  inner join numbered on part_days.company_day = numbered.company_day
-  where part_days.kind = 'event name'
+  select * from {{ ref('int_recent_event_names') }}
 ),
 
 totals as (
@@ -50,17 +38,21 @@ shares as (
 sudden_names as (
   select min(event_name) as sudden_name
   from shares
-  where events_now >= 50 and share_now > 0.6 and share_before < 0.5 * share_now
+  where
+    events_now >= {{ enough_events }}
+    and share_now > {{ most_of_a_day }}
+    and share_before < {{ far_less }} * share_now
 ),
 
 -- How many of the accounts were active on the last full day, and on business days before.
 active as (
   select
-    numbered.days_back,
+    recent_days.days_back,
     count(*) as accounts
   from {{ ref('int_account_days_counted') }} as activity
-  inner join numbered on activity.activity_date = numbered.company_day
-  group by numbered.days_back
+  inner join {{ ref('int_recent_business_days') }} as recent_days
+    on activity.activity_date = recent_days.company_day
+  group by recent_days.days_back
 ),
 
 live as (
@@ -82,10 +74,10 @@ final as (
     sudden_names.sudden_name,
     case
       when
-        everybody.days_before >= 10
-        and live.accounts >= 20
-        and everybody.active_now >= 0.95 * live.accounts
-        and everybody.active_now >= everybody.most_before + 0.1 * live.accounts
+        everybody.days_before >= {{ enough_days }}
+        and live.accounts >= {{ enough_accounts }}
+        and everybody.active_now >= {{ nearly_all }} * live.accounts
+        and everybody.active_now >= everybody.most_before + {{ more }} * live.accounts
         then everybody.active_now
     end as suddenly_active
   from sudden_names

@@ -1,28 +1,13 @@
 -- One row per role and pattern of [events] that matched events on each of ten business days, and on
 -- neither of the last two.
+{# Lost in two business days, after ten with a handful of events each. #}
+{% set days_lost, days_seen, enough_events = 2, 10, 5 %}
+{% set seen %}days_back between {{ days_lost + 1 }} and {{ days_lost + days_seen }}{% endset %}
+
 with
 
-days as (
-  select * from {{ ref('int_company_days') }}
-  where has_feed and is_business_day and days_ago between 1 and 28
-),
-
--- 1 and 2 are the last two full business days.
-numbered as (
-  select
-    company_day,
-    row_number() over (order by days_ago) as days_back
-  from days
-),
-
 names as (
-  select
-    numbered.days_back,
-    part_days.part as event_name,
-    part_days.events
-  from {{ ref('int_part_days') }} as part_days
-  inner join numbered on part_days.company_day = numbered.company_day
-  where part_days.kind = 'event name'
+  select * from {{ ref('int_recent_event_names') }}
 ),
 
 pattern_days as (
@@ -41,9 +26,9 @@ patterns as (
   select
     role,
     like_pattern,
-    count(case when days_back <= 2 then 1 end) as days_now,
-    count(case when days_back between 3 and 12 then 1 end) as days_before,
-    min(case when days_back between 3 and 12 then events end) as fewest_before
+    count(case when days_back <= {{ days_lost }} then 1 end) as days_now,
+    count(case when {{ seen }} then 1 end) as days_before,
+    min(case when {{ seen }} then events end) as fewest_before
   from pattern_days
   group by role, like_pattern
 ),
@@ -56,7 +41,7 @@ final as (
     || replace(replace(like_pattern, '!', ''), '%', '*') || ', as on each of the ten before'
       as reason
   from patterns
-  where days_now = 0 and days_before = 10 and fewest_before >= 5
+  where days_now = 0 and days_before = {{ days_seen }} and fewest_before >= {{ enough_events }}
 )
 
 select * from final

@@ -2,8 +2,8 @@
 -- stored ones of the day before.
 {% set smoothed_health -%}
 usage.usage_score_raw + coalesce(
-  (before.usage_health - usage.usage_score_raw) * power(
-    1 - run_context.health_smoothing, {{ dbt.datediff('before.day', 'scoring.day', 'day') }}
+  (rebased.usage_health - usage.usage_score_raw) * power(
+    1 - run_context.health_smoothing, {{ dbt.datediff('rebased.day', 'scoring.day', 'day') }}
   ), 0
 )
 {%- endset %}
@@ -52,6 +52,52 @@ unmoved as (
   cross join scoring
 ),
 
+-- The day before as today's rules and version would have scored it, so that a change of scale is
+-- a step and no slide. Measures taken by other rules do not compare: then today begins anew. Under
+-- the same points with other limits, what is still being smoothed in stays.
+rescored as (
+  select
+    before.account_id,
+    before.day,
+    before.usage_band,
+    coalesce(scoring.score_version, '') <> coalesce(before.score_version, '') as has_other_points,
+    coalesce(scoring.parameters_version, '') = coalesce(before.parameters_version, '')
+      as has_same_version,
+    case
+      when scoring.definition <> before.definition then null
+      when coalesce(scoring.parameters_version, '') = coalesce(before.parameters_version, '')
+        then before.usage_health
+      when coalesce(scoring.score_version, '') <> coalesce(before.score_version, '')
+        then unmoved.usage_score_raw
+      when before.usage_health is not null
+        then greatest(0, least(
+          100,
+          before.usage_health + coalesce(unmoved.usage_score_raw - before.usage_score_raw, 0)
+        ))
+    end as usage_health
+  from before
+  cross join scoring
+  left join unmoved on before.account_id = unmoved.account_id
+),
+
+-- Its band by the bounds of today: points that were not there before know no hysteresis.
+rebased as (
+  select
+    rescored.account_id,
+    rescored.day,
+    rescored.usage_health,
+    case
+      when rescored.usage_health is not null and rescored.has_same_version
+        then rescored.usage_band
+      when rescored.has_other_points
+        then {{ held_band('rescored.usage_health', 'cast(null as ' ~ dbt.type_string() ~ ')', 'scoring') }}
+      else {{ held_band('rescored.usage_health', 'rescored.usage_band', 'scoring') }}
+    end as usage_band
+  from rescored
+  cross join scoring
+  cross join run_context
+),
+
 -- A day that no run scored is caught up with today's score: each day keeps the same share of what
 -- was stored. The score then goes one way, so that the band may be advanced once for all of them.
 smoothed as (
@@ -70,7 +116,7 @@ smoothed as (
   cross join scoring
   left join usage on accounts.account_id = usage.account_id
   left join satisfaction on accounts.account_id = satisfaction.account_id
-  left join before on accounts.account_id = before.account_id
+  left join rebased on accounts.account_id = rebased.account_id
 ),
 
 banded as (
@@ -78,9 +124,9 @@ banded as (
     smoothed.*,
     before.usage_health as health_before,
     before.usage_band as band_before,
-    before.change_cause as cause_before,
-    {{ held_band('smoothed.usage_health', 'before.usage_band') }} as usage_band,
-    {{ held_band('smoothed.satisfaction_health', 'before.satisfaction_band') }}
+    rebased.usage_band as band_then,
+    {{ held_band('smoothed.usage_health', 'rebased.usage_band', 'scoring') }} as usage_band,
+    {{ held_band('smoothed.satisfaction_health', 'before.satisfaction_band', 'run_context') }}
       as satisfaction_band,
     {{ rounded('smoothed.usage_score_raw', 1) }} <> {{ rounded('before.usage_score_raw', 1) }}
       as has_new_score,
@@ -91,12 +137,13 @@ banded as (
     abs(smoothed.usage_score_raw - unmoved.usage_score_raw) as moved_by_data
   from smoothed
   cross join run_context
+  cross join scoring
   left join before on smoothed.account_id = before.account_id
+  left join rebased on smoothed.account_id = rebased.account_id
   left join unmoved on smoothed.account_id = unmoved.account_id
 ),
 
--- What is still being smoothed in was caused by what caused it. Measures taken by other rules do
--- not compare, so that new rules are the cause whatever else moved.
+-- A version's step is on its first day alone: what goes on moving after it is data.
 final as (
   select
     account_id,
@@ -113,11 +160,13 @@ final as (
         {{ rounded('usage_health', 1) }} = {{ rounded('health_before', 1) }}
         and usage_band = band_before
         then null
-      when has_new_definition and (has_new_score or usage_band <> band_before) then 'definition'
-      when has_new_weights and has_new_score and moved_by_weights >= moved_by_data then 'weights'
-      when has_new_score then 'data'
-      when health_before is not null and usage_health is not null
-        then coalesce(cause_before, 'data')
+      when has_new_definition then 'definition'
+      when has_new_weights and usage_band = band_then and usage_band <> band_before then 'weights'
+      when
+        has_new_weights and has_new_score and usage_band = band_then
+        and moved_by_weights >= moved_by_data
+        then 'weights'
+      when health_before is not null and usage_health is not null then 'data'
     end as change_cause
   from banded
 )

@@ -29,6 +29,7 @@ final as (
     {%- for measure in usage_measures() %}
     measures.{{ measure }},
     {%- endfor %}
+    measures.outcomes_total,
     dormancy.is_dormant,
     dormancy.days_silent,
     dormancy.dormancy_limit_days,

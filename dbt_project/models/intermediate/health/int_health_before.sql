@@ -61,6 +61,7 @@ final as (
   select
     usage.day,
     usage.parameters_version,
+    usage.score_version,
     usage.definition,
     usage.onboarding_status,
     usage.usage_score_raw,
@@ -71,6 +72,8 @@ final as (
     {%- for measure in usage_measures() %}
     usage.{{ measure }},
     {%- endfor %}
+    usage.outcomes_total,
+    usage.days_silent,
     coalesce(usage.account_id, satisfaction.account_id) as account_id
   from usage
   full outer join satisfaction on usage.account_id = satisfaction.account_id

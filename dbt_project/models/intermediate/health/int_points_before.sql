@@ -16,12 +16,31 @@ scoring as (
   select * from {{ ref('int_scoring') }}
 ),
 
+-- Its peers of that day, as today's segments and go-lives have them.
+compared as (
+  select
+    before.*,
+    coalesce(accounts.segment, '') as segment,
+    coalesce({{ cohort_of('accounts') }}, cast('1970-01-01' as timestamp)) as cohort
+  from before
+  inner join {{ ref('int_accounts_located') }} as accounts
+    on before.account_id = accounts.account_id
+  where not accounts.is_churned
+),
+
+ranked as (
+  {{ peer_ranks('compared', ['account_id'], 'day') }}
+),
+
 -- A score version brings its own limits: a silence that nothing broke is held against today's.
 measures_before as (
   select
     before.account_id,
     {%- for measure in usage_measures() if measure != 'recency_share' %}
     before.{{ measure }},
+    {%- endfor %}
+    {%- for measure in peer_measures() %}
+    ranked.{{ measure }},
     {%- endfor %}
     case
       when
@@ -37,6 +56,7 @@ measures_before as (
   from before
   cross join scoring
   left join usage on before.account_id = usage.account_id
+  left join ranked on before.account_id = ranked.account_id
 ),
 
 final as (

@@ -5,10 +5,6 @@ points as (
   select * from {{ ref('int_usage_points') }}
 ),
 
-run_context as (
-  select * from {{ ref('stg_run_context') }}
-),
-
 summed as (
   select
     account_id,
@@ -41,13 +37,13 @@ ranked as (
       partition by points.account_id
       order by
         case
-          when scored.usage_score_raw < run_context.green_from then points.points
+          when scored.usage_score_raw < scoring.green_from then points.points
           else -points.points
         end,
         points.place
     ) as place
   from points
-  cross join run_context
+  cross join {{ ref('int_scoring') }} as scoring
   inner join scored on points.account_id = scored.account_id
 ),
 

@@ -12,13 +12,25 @@
   'trend_28': counted('usage.active_days', 'active day') ~ ' || ' ~ in_window ~ " || ', after ' || "
     ~ as_text('usage.active_days_before'),
   'outcomes_28': counted('usage.outcomes', 'outcome') ~ ' || ' ~ in_window,
+  'peer_silence': rank_in_words('silent for longer', 'silent for less long'),
+  'peer_active_days': rank_in_words('active on more days', 'active on fewer days'),
+  'peer_features': rank_in_words('more features', 'fewer features'),
+  'peer_outcomes': rank_in_words('more outcomes in ' ~ recent_days() ~ ' days', 'fewer outcomes in ' ~ recent_days() ~ ' days'),
+  'peer_outcomes_total': rank_in_words('more outcomes', 'fewer outcomes'),
   'support_load': number('points.value') ~ " || ' requests for help a seat in " ~ recent_days() ~ " days'",
 } %}
 
 with
 
 measures as (
-  select * from {{ ref('int_usage_measures') }}
+  select
+    measured.*,
+    {%- for measure in peer_measures() %}
+    ranks.{{ measure }},
+    {%- endfor %}
+    ranks.has_peers
+  from {{ ref('int_usage_measures') }} as measured
+  left join {{ ref('int_peer_ranks') }} as ranks on measured.account_id = ranks.account_id
 ),
 
 usage as (
@@ -39,6 +51,7 @@ final as (
       {%- endfor %}
     end as reason
   from points
+  inner join measures on points.account_id = measures.account_id
   inner join usage on points.account_id = usage.account_id
   where points.points is not null
 )

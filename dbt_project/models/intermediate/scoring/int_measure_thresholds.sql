@@ -17,7 +17,13 @@ final (measure, place, label, direction, full_at, partial_at) as (
   -- as before but for a fifth, and half of before
   ('trend_28', 6, 'active days over those before', 1, 0.8, 0.5),
   -- one seat in five asked for help, and every seat
-  ('support_load', 7, 'requests for help a seat', -1, 0.2, 1)
+  ('support_load', 7, 'requests for help a seat', -1, 0.2, 1),
+  -- ranks among peers: no threshold, so that they count only once points were learned for them
+  ('peer_silence', 8, 'rank of its silence among peers', -1, null, null),
+  ('peer_active_days', 9, 'rank of its active days among peers', 1, null, null),
+  ('peer_features', 10, 'rank of its features among peers', 1, null, null),
+  ('peer_outcomes', 11, 'rank of its outcomes in 28 days among peers', 1, null, null),
+  ('peer_outcomes_total', 12, 'rank of all its outcomes among peers', 1, null, null)
 )
 
 select * from final

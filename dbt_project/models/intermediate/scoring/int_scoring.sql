@@ -9,6 +9,10 @@ score_version as (
   select * from {{ ref('stg_score_version') }}
 ),
 
+band_bounds as (
+  select * from {{ ref('stg_band_bounds') }}
+),
+
 evidence_base as (
   select * from {{ ref('stg_evidence_base') }}
 ),
@@ -21,11 +25,15 @@ final as (
     score_version.version as parameters_version,
     evidence_base.version as score_version,
     evidence_base.base_points,
-    evidence_base.base_ln_odds
+    evidence_base.base_ln_odds,
+    -- The settings' bounds are for equal weights, and for versions that were fitted without any.
+    coalesce(band_bounds.green_from, run_context.green_from) as green_from,
+    coalesce(band_bounds.yellow_from, run_context.yellow_from) as yellow_from
   from run_context
   {{ join_offset('zone', 'run_context.company_time_zone', 'run_context.as_of') }}
   left join score_version on score_version.fitted_at <= run_context.as_of
   left join evidence_base on score_version.evidence_version = evidence_base.version
+  left join band_bounds on score_version.evidence_version = band_bounds.version
 )
 
 select * from final

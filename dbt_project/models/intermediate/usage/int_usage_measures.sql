@@ -55,12 +55,17 @@ final as (
         then cast(usage.outcomes as {{ type_double() }})
     end as outcomes_28,
     case
+      when feed.milestones_unknown_because is null
+        then coalesce(so_far.outcomes_total, cast(0 as {{ type_double() }}))
+    end as outcomes_total,
+    case
       when usage.is_old_enough and support.is_known
         then
           cast(coalesce(requests.requests, 0) as {{ type_double() }}) / nullif(usage.seats, 0)
     end as support_load
   from aged as usage
   cross join support
+  left join {{ ref('int_outcomes_total') }} as so_far on usage.account_id = so_far.account_id
   left join requests on usage.account_id = requests.account_id
   left join {{ ref('int_account_feeds_judged') }} as feed on usage.account_id = feed.account_id
 )

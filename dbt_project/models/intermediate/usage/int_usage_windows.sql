@@ -1,5 +1,5 @@
 -- One row per account that is live or was ever active, while the feed is fresh: how far back to
--- look. 28 days say nothing about an account that comes every six weeks: it is given its own limit.
+-- look. The same for all, so that no measure but silence depends on a limit that a fit may move.
 {{ config(materialized='view') }}
 
 with
@@ -25,7 +25,7 @@ final as (
     watched.days_watched,
     dormancy.days_silent,
     dormancy.dormancy_limit_days,
-    greatest({{ recent_days() }}, dormancy.dormancy_limit_days) as window_days,
+    {{ recent_days() }} as window_days,
     coalesce({{ greatest_known('watched.days_watched', 'dormancy.age_days') }}, 0) + 1 as age_days
   from accounts
   inner join watched on accounts.account_id = watched.account_id
