@@ -56,7 +56,7 @@ def test_it_tells_each_part_of_the_audience(workspace) -> None:
 
 def test_before_the_first_run_it_says_what_would_come(workspace) -> None:
     assert "it enters with the next run" in text(workspace)
-    assert "it enters when it comes to match" in text(workspace, "A2")
+    assert "a high-touch account is its owner's" in text(workspace, "A2")
 
 
 def test_a_planned_mail_is_told_in_the_accounts_own_time(workspace) -> None:
