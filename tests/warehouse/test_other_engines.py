@@ -25,7 +25,10 @@ DOES_NOT_GO: dict[str, dict[str, set[str]]] = {
             "int_satisfaction_health",
             "int_usage_health",
         },
-        ORDERED.format("for aggregate function SUM with  sort order"): {"int_working_days"},
+        ORDERED.format("for aggregate function SUM with  sort order"): {
+            "int_company_activity",
+            "int_working_days",
+        },
         ORDERED.format("in window function SUM"): {"int_return_chances"},
     }
 }
