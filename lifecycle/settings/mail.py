@@ -163,7 +163,7 @@ class Mailbox(Section):
     tls: Literal["implicit", "starttls", "none"] = Field(
         "implicit", description="none only for a server on this machine"
     )
-    username: str = ""
+    username: str = Field("", description="as the IMAP server knows the account")
     password: SecretStr = Field(
         SecretStr(""), description="only in the environment: LIFECYCLE__MAILBOX__PASSWORD"
     )

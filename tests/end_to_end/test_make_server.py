@@ -11,8 +11,10 @@ import stat
 import subprocess
 import time
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import timedelta
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from threading import Thread
 from typing import Any
@@ -26,6 +28,7 @@ from prefect.client.schemas.filters import FlowRunFilter, FlowRunFilterDeploymen
 from prefect.client.schemas.schedules import IntervalSchedule
 from prefect.flow_engine import run_flow
 from prefect.settings import PREFECT_API_AUTH_STRING, PREFECT_API_URL, temporary_settings
+from prefect.states import Paused
 from ruamel.yaml import YAML
 
 from commands import CHECKOUT, environment
@@ -243,24 +246,116 @@ def test_the_form_of_an_approval_works_in_a_browser(
     assert (answer.approve, answer.by, answer.why) == (True, "aiko", "as agreed")
 
 
-def approve_in_a_browser(
-    chromium: str, server: Server, flow_run: str, client: SyncPrefectClient
+ATTACK = """async ([api, deployment, flowRun, job]) => {
+  const json = {'Content-Type': 'application/json'}, plain = {'Content-Type': 'text/plain'};
+  const run = JSON.stringify({job_variables: job});
+  const answer = JSON.stringify({run_input: {approve: true, by: 'nobody', why: 'none'}});
+  const started = `${api}/deployments/${deployment}/create_flow_run`;
+  const resumed = `${api}/flow_runs/${flowRun}/resume`;
+  const attempts = [
+    [started, {method: 'POST', headers: json, body: run}],
+    [started, {method: 'POST', headers: json, body: run, credentials: 'include'}],
+    [started, {method: 'POST', headers: plain, body: run, mode: 'no-cors'}],
+    [resumed, {method: 'POST', headers: json, body: answer, credentials: 'include'}],
+    [resumed, {method: 'POST', headers: plain, body: answer, mode: 'no-cors'}],
+    [`${api}/deployments/${deployment}`, {credentials: 'include'}],
+  ];
+  const read = [];
+  for (const [url, how] of attempts) {
+    try { read.push((await fetch(url, how)).status); } catch (error) { read.push(error.name); }
+  }
+  const form = document.createElement('form');
+  form.method = 'POST', form.action = started, form.enctype = 'text/plain', form.target = 'frame';
+  form.innerHTML = `<input name='{"x":"' value='"}'>`;
+  const frame = document.createElement('iframe');
+  frame.name = 'frame';
+  const loaded = new Promise(done => { frame.onload = done; setTimeout(done, 5000); });
+  document.body.append(frame, form);
+  form.submit();
+  await loaded;
+  return read;
+}"""
+
+
+def test_a_page_of_another_origin_starts_and_answers_nothing_in_a_browser(
+    server: Server, client: SyncPrefectClient, tmp_path: Path
 ) -> None:
-    """Log in with the credential, and fill in the form of a run that waits."""
+    chromium = shutil.which("chromium")
+    if chromium is None:
+        pytest.skip("Debian's chromium is not installed, so no browser opens the page")
+    touched = tmp_path / "touched"
+    every_15 = client.read_deployment_by_name("sync-feedback/every-15-minutes")
+    waiting = client.create_flow_run(flow(lambda: None, name="waits"), state=Paused())
+    of_it = FlowRunFilter(deployment_id=FlowRunFilterDeploymentId(any_=[every_15.id]))
+    with foreign_page() as url, in_browser(chromium) as browser:
+        page = browser.new_page()
+        page.set_default_timeout(600_000)
+        # In the browser of somebody who is logged in.
+        log_in(page, server)
+        page.goto(url)
+        job = {"command": f"touch {touched}"}
+        api = f"{server.url}/api"
+        read = page.evaluate(ATTACK, [api, str(every_15.id), str(waiting.id), job])
+    # Nothing is told to it: an error, or the opaque 0 of a request whose answer it may not read.
+    assert read == ["TypeError", "TypeError", 0, "TypeError", 0, "TypeError"]
+    runs = client.read_flow_runs(flow_run_filter=of_it, limit=200)
+    assert runs
+    assert all(flow_run.auto_scheduled for flow_run in runs), "somebody started one"
+    assert client.read_flow_run(waiting.id).state.is_paused()
+    assert not touched.exists()
+
+
+@contextmanager
+def foreign_page() -> Iterator[str]:
+    """An empty page on another port: another origin."""
+
+    class Empty(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            self.send_response(200)
+            self.send_header("Content-Type", "text/html")
+            self.end_headers()
+            self.wfile.write(b"<!doctype html><title>page</title><body></body>")
+
+        def log_message(self, *_: object) -> None:
+            pass
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), Empty) as page:
+        Thread(target=page.serve_forever, daemon=True).start()
+        try:
+            yield f"http://127.0.0.1:{page.server_port}/"
+        finally:
+            page.shutdown()
+
+
+@contextmanager
+def in_browser(chromium: str) -> Iterator[Any]:
     from playwright.sync_api import sync_playwright
 
-    wait_for("run that waits", lambda: client.read_flow_run(flow_run).state.is_paused())
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(
             executable_path=chromium,
             args=["--no-sandbox", "--disable-gpu", "--disable-background-networking"],
         )
+        yield browser
+        browser.close()
+
+
+def log_in(page: Any, server: Server) -> None:
+    page.goto(server.url)
+    page.locator("input").first.fill(server.credential)
+    page.keyboard.press("Enter")
+    page.get_by_text("Dashboard").first.wait_for()
+
+
+def approve_in_a_browser(
+    chromium: str, server: Server, flow_run: str, client: SyncPrefectClient
+) -> None:
+    """Log in with the credential, and fill in the form of a run that waits."""
+    wait_for("run that waits", lambda: client.read_flow_run(flow_run).state.is_paused())
+    with in_browser(chromium) as browser:
         page = browser.new_page()
         page.set_default_timeout(600_000)
-        page.goto(server.url)
-        page.locator("input").first.fill(server.credential)
-        page.keyboard.press("Enter")
-        page.get_by_text("Dashboard").first.wait_for()
+        log_in(page, server)
         page.goto(f"{server.url}/runs/flow-run/{flow_run}")
         page.get_by_role("button", name="Resume").first.click()
         page.get_by_text("The run reaches 301 people.").wait_for()
@@ -270,4 +365,3 @@ def approve_in_a_browser(
         why.fill("as agreed")
         page.get_by_role("button", name="Submit").click()
         wait_for("answer", lambda: not client.read_flow_run(flow_run).state.is_paused())
-        browser.close()
