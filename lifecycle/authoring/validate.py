@@ -11,7 +11,7 @@ from lifecycle.authoring.template_check import empty_values
 from lifecycle.authoring.trigger_check import check_files
 from lifecycle.document import Document, Section, counted, table
 from lifecycle.errors import Problem
-from lifecycle.mail.providers import nobody_hears
+from lifecycle.mail.live import nobody_hears
 from lifecycle.settings import Settings
 from lifecycle.triggers.model import Trigger
 

@@ -14,7 +14,7 @@ from lifecycle.ledger.due import Due, due
 from lifecycle.ledger.states import last_change
 from lifecycle.ledger.store import Ledger
 from lifecycle.ledger.tables import State, send_log
-from lifecycle.mail.providers import is_live
+from lifecycle.mail.live import is_live
 from lifecycle.settings import Settings
 
 

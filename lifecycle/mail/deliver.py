@@ -19,6 +19,7 @@ from lifecycle.ledger.states import last_change
 from lifecycle.ledger.store import Ledger
 from lifecycle.ledger.suppressions import Suppression
 from lifecycle.ledger.tables import State
+from lifecycle.mail.live import is_live
 from lifecycle.mail.message import dated, outward
 from lifecycle.mail.pace import CircuitBreaker, TokenBucket, retry_in
 from lifecycle.mail.providers import (
@@ -28,7 +29,6 @@ from lifecycle.mail.providers import (
     Provider,
     TellsEach,
     alike,
-    is_live,
     open_provider,
 )
 from lifecycle.settings import Settings

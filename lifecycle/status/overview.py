@@ -27,7 +27,7 @@ from lifecycle.ledger import (
 from lifecycle.ledger.store import Ledger
 from lifecycle.ledger.tables import State
 from lifecycle.mail.counting import due_now
-from lifecycle.mail.providers import is_live
+from lifecycle.mail.live import is_live
 from lifecycle.settings import Settings
 from lifecycle.status import prefect_schedule
 from lifecycle.status.alarms import Alarm, Facts, alarms

@@ -10,7 +10,7 @@ from math import inf
 from typing import Literal, NamedTuple, Protocol, runtime_checkable
 
 from lifecycle.ledger.tables import State
-from lifecycle.settings import Delivery, Settings
+from lifecycle.settings import Settings
 
 
 @dataclass(frozen=True)
@@ -105,22 +105,6 @@ class TellsEach(Provider, Protocol):
         self, mails: Sequence[Mail], begin_by: float = inf
     ) -> Iterator[tuple[int, Outcome]]:
         """As `send`: each mail's place and outcome, as it comes."""
-
-
-def is_live(delivery: Delivery) -> bool:
-    """Whether mail of the provider of `[delivery] provider` leaves this machine."""
-    return delivery.provider != "outbox"
-
-
-def nobody_hears(settings: Settings) -> str | None:
-    """Why real people must not be mailed: nobody would hear it when they unsubscribe."""
-    if not is_live(settings.delivery) or settings.hears_answers:
-        return None
-    return (
-        f"delivery.provider is {settings.delivery.provider!r}, and nobody would hear an "
-        "unsubscribe: set [mailbox] host, so that mails to the company are read, or [unsubscribe] "
-        "base_url, the address of `lifecycle serve`"
-    )
 
 
 def open_provider(settings: Settings) -> Provider:
