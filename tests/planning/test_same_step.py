@@ -42,12 +42,10 @@ def people(world: World, *rows: tuple[str, str, str]) -> None:
 
 
 def accepted(world: World) -> list[tuple[str, str]]:
-    """Account and contact of what left."""
-    return [
-        (row.account_id, row.contact_id)
-        for row in world.rows(sends, "account_id", "contact_id", "state", "not_before")
-        if row.state == State.ACCEPTED
-    ]
+    """Account and contact of what left, in order of the moment at which it could."""
+    rows = world.rows(sends, "account_id", "contact_id", "state", "not_before")
+    rows = sorted(rows, key=lambda row: (row.not_before, row.account_id, row.contact_id))
+    return [(row.account_id, row.contact_id) for row in rows if row.state == State.ACCEPTED]
 
 
 def test_two_contacts_with_one_address_get_one_mail(world: World) -> None:

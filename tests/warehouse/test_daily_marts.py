@@ -134,7 +134,11 @@ def state_of(company: Company) -> dict[str, Any]:
             table.name: connection.scalar(select(func.count()).select_from(table))
             for table in metadata.sorted_tables
         }
-    folders = sorted(path.name for path in company.settings.state_dir.iterdir())
+    names = sorted(path.name for path in company.settings.state_dir.iterdir())
+    # Where copies stand while a command runs: nothing of them is left.
+    temporary = company.settings.state_dir / "temporary"
+    assert not temporary.exists() or not any(temporary.iterdir())
+    folders = [name for name in names if name != "temporary"]
     return {"files": files, "counts": counts, "folders": folders}
 
 

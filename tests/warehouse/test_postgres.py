@@ -56,7 +56,9 @@ class Engines:
         if self.has_built():
             with psycopg.connect(self.url) as postgres:
                 postgres.execute(f"delete from {DAYS} where day in (select day from {SCORED})")
-                postgres.execute(f"insert into {DAYS} select * from {SCORED}")
+                described = postgres.execute(f"select * from {SCORED} limit 0").description or ()
+                names = ", ".join(column.name for column in described)
+                postgres.execute(f"insert into {DAYS} ({names}) select {names} from {SCORED}")
         self.company.see(as_of)
         build_untested(self.company.settings)
         self.load()

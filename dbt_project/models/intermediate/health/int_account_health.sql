@@ -156,6 +156,7 @@ final as (
     satisfaction_band,
     satisfaction_reasons,
     case
+      when health_before is null or usage_health is null then null
       when
         {{ rounded('usage_health', 1) }} = {{ rounded('health_before', 1) }}
         and usage_band = band_before
@@ -166,7 +167,7 @@ final as (
         has_new_weights and has_new_score and usage_band = band_then
         and moved_by_weights >= moved_by_data
         then 'weights'
-      when health_before is not null and usage_health is not null then 'data'
+      else 'data'
     end as change_cause
   from banded
 )
