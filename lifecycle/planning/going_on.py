@@ -212,6 +212,7 @@ def _write_readers(
     for mail in looked_at.withdrawn:
         context.steps.looked_at.add(mail.send_id)
         context.suppress(mail.send_id, "its reader is gone")
+        context.steps.is_withdrawn(mail)
 
 
 def finish_held_out(context: PlanningContext, trigger: Trigger) -> None:

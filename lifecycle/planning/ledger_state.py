@@ -173,6 +173,7 @@ def readers(
 
 
 _MAIL = (
+    "trigger",
     *("send_id", "account_id", "cycle", "contact_id", "step", "address", "state", "state_at"),
     *("accepted_at", "not_before", "attempts", "trigger_version"),
 )

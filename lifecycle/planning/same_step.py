@@ -20,6 +20,7 @@ class SameSteps:
     def __init__(self) -> None:
         self._mails: defaultdict[Key, list[tuple[str, datetime, bool]]] = defaultdict(list)
         self._recalled: set[tuple[str, str]] = set()
+        self._withdrawn: set[tuple[Key, str]] = set()
 
     def recall(self, ledger: Connection, trigger: str, addresses: Collection[str]) -> None:
         """Look up what the ledger knows of these addresses; once each."""
@@ -28,11 +29,16 @@ class SameSteps:
         for (address, step), account_id, at, has_left in ledger_state.same_steps(
             ledger, trigger, new
         ):
-            self.add((trigger, address, step), account_id, at, has_left=has_left)
+            self._mails[trigger, address, step].append((account_id, at, has_left))
 
-    def add(self, key: Key, account_id: str, at: datetime, *, has_left: bool = False) -> None:
+    def add(self, key: Key, account_id: str, at: datetime) -> None:
         """A mail that goes at a moment counts for those after it."""
-        self._mails[key].append((account_id, at, has_left))
+        self._withdrawn.discard((key, account_id))
+        self._mails[key].append((account_id, at, False))
+
+    def withdraw(self, key: Key, account_id: str) -> None:
+        """A mail that has not left, and will not, stands in nobody's way."""
+        self._withdrawn.add((key, account_id))
 
     def through_another(
         self, key: Key, account_id: str, at: datetime, days: int
@@ -43,6 +49,8 @@ class SameSteps:
         others = [
             (other, has_left)
             for other, moment, has_left in self._mails.get(key, ())
-            if other != account_id and (not days or abs(at - moment) < span)
+            if other != account_id
+            and (not days or abs(at - moment) < span)
+            and (has_left or (key, other) not in self._withdrawn)
         ]
         return max(others, key=lambda other: other[1], default=None)

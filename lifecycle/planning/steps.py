@@ -245,6 +245,12 @@ class Steps:
 
     def _withdraw(self, mail: SqlRow[Any], state: State, detail: str) -> None:
         self._result.decisions.withdrawals.append(Withdrawal(mail.send_id, state, detail))
+        self.is_withdrawn(mail)
+
+    def is_withdrawn(self, mail: SqlRow[Any]) -> None:
+        """Hear of a mail that had not left and will not: its step may reach the address through
+        another account."""
+        self._same_steps.withdraw((mail.trigger, mail.address, mail.step), mail.account_id)
 
     def _take(
         self, inside: Inside, mail: PlannedSend, old: SqlRow[Any] | None, outcome: _Outcome

@@ -123,3 +123,19 @@ def test_a_step_that_one_reader_does_not_get_is_not_lost_for_the_other(live):
         "Thu 11 Jun 09:00 s1 of win_back to bob",
         "Fri 12 Jun 09:00 s1 of win_back to ann",
     ]
+
+
+def test_a_mail_that_is_withdrawn_stands_in_nobodys_way(live):
+    """Ann moves to another account before the first one's mail left: the run that takes it back
+    plans the other's."""
+    mails = live(
+        SILENT + "steps:\n  - {id: s0, after: 0d}\n",
+        """
+        2026-06-08        silent, bob: role = user, no mail
+        2026-06-08 12:00  ann: account_id = a2
+        2026-06-09 05:00  mail
+        """,
+        until="2026-06-12",
+        people="ann of a1, bob of a2",
+    )
+    assert mails == ["Tue 09 Jun 09:00 s0 to ann"]
