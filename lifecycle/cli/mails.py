@@ -115,8 +115,12 @@ def decide(
         mails = decide_all(ledger, which, Verdict(word).value, by=by, why=why)
     goes = "goes again at its window's next opening"
     sentence = f"{counted(mails, 'held mail')}: each {goes if word == 'resend' else 'is given up'}."
+    if not mails:
+        sentence = (
+            "No mail that you name waits for a decision; `lifecycle held` lists those that do."
+        )
     result: dict[str, object] = {"mails": mails, "verdict": word}
-    if len(send_ids) == 1:
+    if mails and len(send_ids) == 1:
         sentence = f"{send_ids[0]} {goes if word == 'resend' else 'is given up'}."
         result["send_id"] = send_ids[0]
     say(sentence, result, as_json)

@@ -7,7 +7,7 @@ from datetime import datetime
 
 import duckdb
 
-from lifecycle.errors import FitError, WarehouseError
+from lifecycle.errors import UnknownName, WarehouseError
 from lifecycle.settings import Settings
 from lifecycle.warehouse.connection import connect_work
 from lifecycle.warehouse.score_tables import ensure
@@ -28,7 +28,7 @@ def accept_version(settings: Settings, version: str, *, by: str, why: str) -> Ac
     """Put a version in force from the next day on, whether it was held or not.
 
     The caller holds the state folder's lock. Raises WarehouseError where nothing was built, and
-    FitError for a version that is not there.
+    UnknownName for a version that is not there.
     """
     if not settings.work_db.exists():
         raise WarehouseError(
@@ -44,7 +44,7 @@ def accept_version(settings: Settings, version: str, *, by: str, why: str) -> Ac
         ]
         if version not in versions:
             known = ", ".join(versions[:5]) or "none; `lifecycle fit-scores` fits one"
-            raise FitError(f"there is no score version {version}; the newest are: {known}")
+            raise UnknownName(f"there is no score version {version}; the newest are: {known}")
         accepted_at = _clock(warehouse)
         warehouse.execute(
             "insert into parameters.accepted_versions values (?, ?, ?, ?)",

@@ -405,8 +405,8 @@ class _Delivery:
         It said no to us rather than to these mails, so the next delivery tries them again.
         """
         again = [
-            delivery.Settlement(claim.send_id, State.QUEUED, said, self._again_at(claim, now))
-            for claim, said in self._refused.claims
+            delivery.Settlement(claim.send_id, State.QUEUED, answer, self._again_at(claim, now))
+            for claim, answer in self._refused.claims
         ]
         delivery.put_back(connection, again, now)
 
@@ -490,7 +490,7 @@ class RefusedInARow:
     @property
     def are_about_us(self) -> bool:
         """Whether so many got the same answer that it cannot be about each of them."""
-        return len(self.claims) >= ALIKE and len({alike(said) for _, said in self.claims}) == 1
+        return len(self.claims) >= ALIKE and len({alike(answer) for _, answer in self.claims}) == 1
 
 
 def horizon_of(settings: Settings) -> timedelta:

@@ -12,7 +12,7 @@ from typer.testing import CliRunner
 from company import Company
 from flows.fit_scores import fit_scores
 from lifecycle.cli import app
-from lifecycle.errors import AlreadyRunning, FitError
+from lifecycle.errors import AlreadyRunning, UnknownName
 from lifecycle.state_lock import only_one
 from warehouse.dbt_in_process import build_untested
 from warehouse.raw_company import Company as RawCompany
@@ -92,7 +92,7 @@ def test_a_person_puts_a_held_version_in_force_with_a_name_and_a_reason(
     unknown = CliRunner().invoke(
         app, [*accept[:-1], "2020-01-01", "--by", "mori", "--why", "the new prices"]
     )
-    assert isinstance(unknown.exception, FitError)
+    assert isinstance(unknown.exception, UnknownName)
     assert f"no score version 2020-01-01; the newest are: {version}" in str(unknown.exception)
 
     done = CliRunner().invoke(app, [*accept, "--by", "mori", "--why", "the new prices"])

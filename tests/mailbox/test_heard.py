@@ -52,7 +52,7 @@ def _planned(workspace: Workspace) -> None:
 
 def take(workspace: Workspace, *raw: bytes) -> dict[str, int]:
     now = datetime.now(UTC)
-    arrived = [Arrived(replace(Inbound.read(one), received_at=now)) for one in raw]
+    arrived = [Arrived(replace(Inbound.read(message), received_at=now)) for message in raw]
     with workspace.ledger.write() as connection:
         return dict(Taking(workspace.settings, connection, now).take(arrived))
 

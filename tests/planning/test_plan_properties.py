@@ -98,7 +98,9 @@ def sent() -> Iterator[list[int]]:
     assert sum(sent) > len(sent), sent
 
 
-examples = given(
+Life = tuple[list[str], str, str, float]
+"""Trigger files, a script, zone and country, the spread in minutes."""
+lives: st.SearchStrategy[Life] = st.tuples(
     st.lists(trigger_files(), min_size=1, max_size=3),
     scripts,
     st.sampled_from(["Europe/Berlin DE", "America/New_York US", "Australia/Sydney AU"]),
@@ -107,43 +109,24 @@ examples = given(
 
 
 @settings(max_examples=6, suppress_health_check=list(HealthCheck), phases=QUICK)
-@examples
+@given(lives)
 def test_whatever_is_written_and_whatever_happens(
-    shared: Shared,
-    sent: list[int],
-    tmp_path_factory: pytest.TempPathFactory,
-    files: list[str],
-    script: str,
-    where: str,
-    spread: float,
+    shared: Shared, sent: list[int], tmp_path_factory: pytest.TempPathFactory, life: Life
 ) -> None:
-    live(shared, sent, tmp_path_factory.mktemp("random"), files, script, where, spread)
+    live(shared, sent, tmp_path_factory.mktemp("random"), life)
 
 
 @pytest.mark.long
 @settings(max_examples=100, suppress_health_check=list(HealthCheck), phases=QUICK)
-@examples
+@given(lives)
 def test_it_is_so_a_hundred_times(
-    shared: Shared,
-    sent: list[int],
-    tmp_path_factory: pytest.TempPathFactory,
-    files: list[str],
-    script: str,
-    where: str,
-    spread: float,
+    shared: Shared, sent: list[int], tmp_path_factory: pytest.TempPathFactory, life: Life
 ) -> None:
-    live(shared, sent, tmp_path_factory.mktemp("random"), files, script, where, spread)
+    live(shared, sent, tmp_path_factory.mktemp("random"), life)
 
 
-def live(
-    shared: Shared,
-    sent: list[int],
-    folder: Path,
-    files: list[str],
-    script: str,
-    where: str,
-    spread: float,
-) -> None:
+def live(shared: Shared, sent: list[int], folder: Path, life: Life) -> None:
+    files, script, where, spread = life
     triggers = {f"t{number}": text for number, text in enumerate(files)}
     journey = Journey(
         shared, folder / "company", triggers, where=where, people=PEOPLE, spread_minutes=spread

@@ -67,8 +67,8 @@ def test_a_new_key_stands_before_the_old_one(company, use):
         with ledger.read() as connection:
             known = suppressions.reasons(connection, [AIKO, KEN, "x@example.com"], f"{NEW} {OLD}")
             assert known == {AIKO: "erased", KEN: "erased"}
-        for one in (OLD, NEW):
-            use(one)
+        for key in (OLD, NEW):
+            use(key)
             with pytest.raises(LedgerError, match=REFUSED):
                 check_key(company.settings, ledger)
 
